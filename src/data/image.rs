@@ -1,0 +1,234 @@
+//! Pictures in files and in memory to numbers in `[-1, 1]`, and back. Nothing else knows about bytes.
+
+use std::io::{BufRead, Cursor, Seek};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::F32;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, Limits, RgbImage, RgbaImage};
+
+use crate::{Error, Result};
+
+/// The numbers of channels that a picture file can hold: grey, colour, colour with alpha.
+pub(crate) const PICTURE_CHANNELS: [usize; 3] = [1, 3, 4];
+
+/// No picture may be wider or higher than this: a file of a few bytes can claim to be enormous.
+const MAX_SIDE: u32 = 16_384;
+
+/// Reads a picture, turned upright as its camera recorded.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read, [`Error::Image`] if it is no picture, damaged or too large.
+pub(crate) fn open(path: &Path) -> Result<DynamicImage> {
+    let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+    if bytes.is_empty() {
+        return Err(Error::image(path, "the file is empty"));
+    }
+    // A decoder's bug must not take a long run down with it.
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode(Cursor::new(bytes))));
+    match decoded {
+        Ok(decoded) => decoded.map_err(|error| Error::image(path, error)),
+        Err(_) => Err(Error::image(path, "the decoder failed on this file; convert it to PNG")),
+    }
+}
+
+fn decode(bytes: impl BufRead + Seek) -> image::ImageResult<DynamicImage> {
+    let mut reader = ImageReader::new(bytes).with_guessed_format()?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder()?;
+    let orientation = decoder.orientation()?;
+    let mut picture = DynamicImage::from_decoder(decoder)?;
+    picture.apply_orientation(orientation);
+    Ok(picture)
+}
+
+/// A picture as numbers, channel by channel and row by row.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Planes {
+    /// Channels, height, width.
+    pub(crate) shape: [usize; 3],
+    /// In `[-1, 1]`.
+    pub(crate) values: Vec<f32>,
+}
+
+impl Planes {
+    /// The numbers of a picture of 8 or 16 bits, as grey (1), colour (3), or colour with alpha (4 channels).
+    pub(crate) fn from_picture(picture: DynamicImage, channels: usize) -> Self {
+        let shape = [channels, picture.height() as usize, picture.width() as usize];
+        let is_deep = picture.color().bytes_per_pixel() > picture.color().channel_count();
+        let has_colour = picture.color().has_color();
+        let values = match (channels, is_deep) {
+            (1, false) if !has_colour => planar(&picture.into_luma8(), 1, from_8),
+            (1, true) if !has_colour => planar(&picture.into_luma16(), 1, from_16),
+            (1, false) => grey(&planar(&picture.into_rgb8(), 3, from_8)),
+            (1, true) => grey(&planar(&picture.into_rgb16(), 3, from_16)),
+            (4, false) => planar(&picture.into_rgba8(), 4, from_8),
+            (4, true) => planar(&picture.into_rgba16(), 4, from_16),
+            (_, false) => planar(&picture.into_rgb8(), 3, from_8),
+            (_, true) => planar(&picture.into_rgb16(), 3, from_16),
+        };
+        Self { shape, values }
+    }
+
+    /// The picture of 8 bits that these numbers are.
+    pub(crate) fn to_picture(&self) -> DynamicImage {
+        let [channels, height, width] = self.shape;
+        let count = height * width;
+        let byte = |value: f32| ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8;
+        let bytes: Vec<u8> = (0..count)
+            .flat_map(|pixel| (0..channels).map(move |channel| byte(self.values[channel * count + pixel])))
+            .collect();
+        let (width, height) = (width as u32, height as u32);
+        let picture = match channels {
+            1 => GrayImage::from_raw(width, height, bytes).map(DynamicImage::ImageLuma8),
+            4 => RgbaImage::from_raw(width, height, bytes).map(DynamicImage::ImageRgba8),
+            _ => RgbImage::from_raw(width, height, bytes).map(DynamicImage::ImageRgb8),
+        };
+        picture.unwrap_or_default()
+    }
+
+    /// The part from `[top, left]` on; outside of the picture, its border mirrors it without repeating itself.
+    pub(crate) fn window(&self, [top, left]: [isize; 2], [height, width]: [usize; 2]) -> Self {
+        let [channels, from_height, from_width] = self.shape;
+        let rows: Vec<usize> = (0..height).map(|y| reflected(top + y as isize, from_height)).collect();
+        let columns: Vec<usize> = (0..width).map(|x| reflected(left + x as isize, from_width)).collect();
+        let mut values = Vec::with_capacity(channels * height * width);
+        for plane in self.values.chunks_exact(from_height * from_width) {
+            for row in &rows {
+                let row = &plane[row * from_width..(row + 1) * from_width];
+                values.extend(columns.iter().map(|column| row[*column]));
+            }
+        }
+        Self { shape: [channels, height, width], values }
+    }
+
+    /// The picture with left and right exchanged.
+    pub(crate) fn mirrored(mut self) -> Self {
+        self.values.chunks_exact_mut(self.shape[2]).for_each(<[f32]>::reverse);
+        self
+    }
+
+    /// The picture at `size`×`size` pixels, by the bicubic filter of the PyTorch original's loader.
+    ///
+    /// Pillow rounds to whole grey levels after each axis; this does not, so it differs by a level at most.
+    ///
+    /// # Errors
+    /// What the resizing library says of a picture without pixels.
+    pub(crate) fn resized(
+        self,
+        size: usize,
+    ) -> std::result::Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let [channels, height, width] = self.shape;
+        if [height, width] == [size; 2] {
+            return Ok(self);
+        }
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
+        let mut resizer = Resizer::new();
+        let mut values = Vec::with_capacity(channels * size * size);
+        for plane in self.values.chunks_exact(height * width) {
+            let pixels: Vec<F32> = plane.iter().map(|&value| F32::new(value)).collect();
+            let source = TypedImageRef::new(width as u32, height as u32, &pixels)?;
+            let mut target = TypedImage::<F32>::new(size as u32, size as u32);
+            resizer.resize_typed(&source, &mut target, &options)?;
+            values.extend(target.pixels().iter().map(|pixel| pixel.0.clamp(-1.0, 1.0)));
+        }
+        Ok(Self { shape: [channels, size, size], values })
+    }
+}
+
+fn from_8(value: u8) -> f32 {
+    f32::from(value) / 127.5 - 1.0
+}
+
+fn from_16(value: u16) -> f32 {
+    f32::from(value) / 32_767.5 - 1.0
+}
+
+/// Samples that lie pixel by pixel, channel by channel.
+fn planar<S: Copy>(samples: &[S], channels: usize, number: fn(S) -> f32) -> Vec<f32> {
+    let plane = |channel| samples.iter().skip(channel).step_by(channels).map(move |&sample| number(sample));
+    (0..channels).flat_map(plane).collect()
+}
+
+/// Grey by ITU-R 601, as the PyTorch original's loader does; `image` itself weighs by Rec. 709.
+fn grey(colour: &[f32]) -> Vec<f32> {
+    let (red, rest) = colour.split_at(colour.len() / 3);
+    let (green, blue) = rest.split_at(rest.len() / 2);
+    red.iter().zip(green).zip(blue).map(|((r, g), b)| 0.299 * r + 0.587 * g + 0.114 * b).collect()
+}
+
+/// The index inside `0..length` that `index` shows when the border mirrors without repeating itself.
+fn reflected(index: isize, length: usize) -> usize {
+    let last = length as isize - 1;
+    if last == 0 {
+        return 0;
+    }
+    let folded = index.rem_euclid(2 * last);
+    folded.min(2 * last - folded) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{ImageBuffer, Luma};
+
+    #[test]
+    fn reflection_repeats_no_border_and_never_leaves_the_picture() {
+        let indices: Vec<usize> = (-4..8).map(|index| reflected(index, 4)).collect();
+        assert_eq!(indices, [2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1]);
+        assert_eq!((-3..3).map(|index| reflected(index, 1)).collect::<Vec<_>>(), [0; 6]);
+        assert_eq!((-2..4).map(|index| reflected(index, 2)).collect::<Vec<_>>(), [0, 1, 0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn grey_is_weighted_as_in_the_original() {
+        let colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 200, 90]];
+        let picture = RgbImage::from_raw(4, 1, colours.concat()).unwrap();
+        let grey = Planes::from_picture(DynamicImage::ImageRgb8(picture), 1).to_picture().into_luma8();
+        // PIL: Image.new("RGB", (1, 1), colour).convert("L") for each colour
+        assert_eq!(grey.into_raw(), [76, 150, 29, 131]);
+    }
+
+    #[test]
+    fn pictures_survive_the_way_there_and_back() {
+        for channels in PICTURE_CHANNELS {
+            let values: Vec<f32> = (0..channels * 6).map(|v| from_8((v * 9) as u8)).collect();
+            let planes = Planes { shape: [channels, 2, 3], values };
+            assert_eq!(Planes::from_picture(planes.to_picture(), channels), planes);
+            assert_eq!(planes.clone().mirrored().mirrored(), planes);
+            assert_eq!(planes.window([0, 0], [2, 3]), planes);
+        }
+    }
+
+    #[test]
+    fn sixteen_bits_are_kept() {
+        let deep = ImageBuffer::<Luma<u16>, _>::from_raw(2, 1, vec![0, 257]).unwrap();
+        let planes = Planes::from_picture(DynamicImage::ImageLuma16(deep), 1);
+        assert_eq!(planes.values, [-1.0, 257.0 / 32_767.5 - 1.0]);
+    }
+
+    #[test]
+    fn resizing_is_pillows_bicubic_to_a_grey_level() {
+        // rng = np.random.default_rng(1); a = rng.integers(0, 256, (6, 6), dtype=np.uint8)
+        // a.flatten().tolist(); [list(Image.fromarray(a).resize((n, n), Image.BICUBIC).getdata()) for n in (4, 8)]
+        for (size, expected) in [(4, SMALLER.as_slice()), (8, LARGER.as_slice())] {
+            let picture = GrayImage::from_raw(6, 6, ORIGINAL.to_vec()).unwrap();
+            let planes = Planes::from_picture(DynamicImage::ImageLuma8(picture), 1).resized(size).unwrap();
+            let found = planes.to_picture().into_luma8().into_raw();
+            let worst = found.iter().zip(expected).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(worst <= Some(1), "{found:?} is not {expected:?}");
+        }
+    }
+
+    #[rustfmt::skip]
+    const ORIGINAL: [u8; 36] = [255, 228, 34, 121, 243, 189, 6, 131, 102, 168, 82, 193, 187, 150, 81, 243, 205, 24, 236, 8, 246, 164, 231, 36, 210, 111, 172, 210, 174, 176, 218, 242, 169, 114, 205, 63];
+    #[rustfmt::skip]
+    const SMALLER: [u8; 16] = [178, 106, 140, 195, 124, 118, 194, 103, 160, 147, 211, 127, 211, 176, 166, 139];
+    #[rustfmt::skip]
+    const LARGER: [u8; 64] = [255, 255, 156, 27, 104, 214, 237, 185, 82, 142, 138, 80, 139, 136, 158, 207, 44, 107, 123, 100, 196, 146, 114, 136, 203, 165, 112, 105, 229, 244, 138, 6, 246, 81, 78, 240, 173, 223, 160, 17, 229, 110, 98, 211, 199, 198, 171, 133, 213, 184, 163, 166, 176, 184, 167, 142, 217, 243, 226, 159, 109, 182, 157, 50];
+}

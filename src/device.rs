@@ -1,0 +1,146 @@
+//! The one file that names a backend: everything else takes a `&Device`.
+
+#[cfg(feature = "wgpu")]
+use burn::tensor::DeviceKind;
+
+use crate::{Device, Error, Result};
+
+/// The names that [`named`] knows, whether compiled in or not.
+pub const NAMES: [&str; 4] = ["flex", "ndarray", "wgpu", "cuda"];
+
+/// The best device that is compiled in and present: a GPU if there is one, else the CPU.
+///
+/// # Panics
+/// If the crate was built without any backend.
+pub fn best() -> Device {
+    #[cfg(feature = "cuda")]
+    if let Ok(device) = cuda() {
+        return device;
+    }
+    // A software adapter also answers to wgpu, but `flex` is faster than that on the same CPU.
+    #[cfg(feature = "wgpu")]
+    for kind in [DeviceKind::DiscreteGpu(0), DeviceKind::IntegratedGpu(0), DeviceKind::VirtualGpu(0)] {
+        if let Ok(device) = Device::wgpu_options().device_kind(kind).init() {
+            return device;
+        }
+    }
+    cpu()
+}
+
+/// The best device that runs on the CPU.
+///
+/// # Panics
+/// If the crate was built without any backend.
+pub fn cpu() -> Device {
+    #[cfg(feature = "flex")]
+    return Device::flex();
+    #[cfg(all(feature = "ndarray", not(feature = "flex")))]
+    return ndarray();
+    #[cfg(all(feature = "wgpu", not(any(feature = "flex", feature = "ndarray"))))]
+    return Device::wgpu(DeviceKind::Cpu);
+    #[allow(unreachable_code)]
+    Device::default()
+}
+
+/// The device of a backend by its name: `flex`, `ndarray`, `wgpu` or `cuda`.
+///
+/// # Errors
+/// [`Error::Device`] if the name is unknown, the backend is not compiled in, or no such device is present.
+///
+/// # Examples
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// assert!(pix2pix::device::named("flex").is_ok());
+/// # }
+/// assert!(pix2pix::device::named("abacus").is_err());
+/// ```
+pub fn named(name: &str) -> Result<Device> {
+    match name {
+        #[cfg(feature = "flex")]
+        "flex" => Ok(Device::flex()),
+        #[cfg(feature = "ndarray")]
+        "ndarray" => Ok(ndarray()),
+        #[cfg(feature = "wgpu")]
+        "wgpu" => Device::wgpu_options().init().map_err(|error| {
+            absent(name, format!("no usable adapter ({error}); install a graphics driver or use `flex`"))
+        }),
+        #[cfg(feature = "cuda")]
+        "cuda" => cuda(),
+        _ if NAMES.contains(&name) => Err(absent(
+            name,
+            format!(
+                "not compiled in; rebuild with `--features {name}`, or use one of: {}",
+                compiled().join(", ")
+            ),
+        )),
+        _ => Err(absent(name, format!("unknown; the backends are {}", NAMES.join(", ")))),
+    }
+}
+
+/// The names of the backends that this build contains, the fastest CPU backend first.
+pub fn compiled() -> Vec<&'static str> {
+    let mut names = Vec::new();
+    if cfg!(feature = "flex") {
+        names.push("flex");
+    }
+    if cfg!(feature = "ndarray") {
+        names.push("ndarray");
+    }
+    if cfg!(feature = "wgpu") {
+        names.push("wgpu");
+    }
+    if cfg!(feature = "cuda") {
+        names.push("cuda");
+    }
+    names
+}
+
+/// Whether this device's tensors lie in ordinary memory, so that reading one out costs nothing.
+pub(crate) fn is_host(device: &Device) -> bool {
+    let _ = device;
+    #[cfg(feature = "flex")]
+    if *device == Device::flex() {
+        return true;
+    }
+    #[cfg(feature = "ndarray")]
+    if *device == ndarray() {
+        return true;
+    }
+    false
+}
+
+#[cfg(feature = "ndarray")]
+#[allow(deprecated)] // burn deprecates its own backend; the name must stand somewhere
+fn ndarray() -> Device {
+    Device::new(burn_ndarray::NdArrayDevice::Cpu)
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<Device> {
+    // Asking for a CUDA device without a driver panics inside the driver's loader.
+    let found =
+        std::panic::catch_unwind(|| Device::enumerate(burn::tensor::DeviceType::Cuda).into_iter().next());
+    match found {
+        Ok(Some(device)) => Ok(device),
+        _ => Err(absent("cuda", "no NVIDIA GPU or no driver found; use another backend".into())),
+    }
+}
+
+fn absent(name: &str, problem: String) -> Error {
+    Error::Device { name: name.to_owned(), problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_that_is_not_compiled_in_says_how_to_get_it() {
+        for name in NAMES.iter().filter(|name| !compiled().contains(name)) {
+            let message = named(name).unwrap_err().to_string();
+            assert!(message.contains(name) && message.contains("--features"), "{message}");
+        }
+        let message = named("tpu").unwrap_err().to_string();
+        assert!(message.contains("`tpu`: unknown") && message.contains("ndarray"), "{message}");
+    }
+}

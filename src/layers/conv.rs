@@ -1,0 +1,125 @@
+//! Convolutions, and the ways to halve and double a feature map.
+
+use burn::module::{Module, Param};
+use burn::tensor::module::{conv_transpose2d, conv2d, interpolate};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, InterpolateMode, InterpolateOptions, PadMode};
+use serde::{Deserialize, Serialize};
+
+use super::Initializer;
+use crate::Tensor;
+
+/// The kernel of every half- and double-resolution step: 4×4, stride 2 (appendix 6.1).
+const KERNEL: usize = 4;
+
+/// How a decoder doubles the resolution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpsampleKind {
+    /// A 4×4 transposed convolution with stride 2, the paper's choice.
+    #[default]
+    Transpose,
+    /// Nearest-neighbour resizing, then a 3×3 convolution: a remedy for checkerboard patterns.
+    NearestConv,
+    /// Bilinear resizing, then a 3×3 convolution: a remedy for checkerboard patterns.
+    BilinearConv,
+}
+
+/// A convolution with a square kernel, zero padding and equal strides.
+#[derive(Module, Debug)]
+pub(crate) struct Conv {
+    /// `[out, in, kernel, kernel]`.
+    weight: Param<Tensor<4>>,
+    /// `[out]`.
+    bias: Option<Param<Tensor<1>>>,
+    stride: usize,
+    padding: usize,
+}
+
+impl Conv {
+    pub(crate) fn new(
+        channels: [usize; 2],
+        [kernel, stride, padding]: [usize; 3],
+        bias: bool,
+        init: &mut Initializer,
+    ) -> Self {
+        let weight = init.weight([channels[1], channels[0], kernel, kernel]);
+        let bias = bias.then(|| init.bias(channels[1]));
+        Self { weight, bias, stride, padding }
+    }
+
+    /// The step that halves the resolution: 4×4, stride 2, padding 1.
+    pub(crate) fn halving(channels: [usize; 2], bias: bool, init: &mut Initializer) -> Self {
+        Self::new(channels, [KERNEL, 2, 1], bias, init)
+    }
+
+    /// `[N, in, H, W]` to `[N, out, (H + 2·padding − kernel) / stride + 1, …]`.
+    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1, 1], 1);
+        conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options)
+    }
+
+    /// The same, with the picture mirrored at its border by `margin` pixels instead of padded with zeros.
+    pub(crate) fn forward_reflected(&self, x: Tensor<4>, margin: usize) -> Tensor<4> {
+        self.forward(reflect(x, margin))
+    }
+}
+
+/// A transposed convolution with stride 2 that doubles the resolution exactly.
+#[derive(Module, Debug)]
+pub(crate) struct ConvTranspose {
+    /// `[in, out, kernel, kernel]`.
+    weight: Param<Tensor<4>>,
+    /// `[out]`.
+    bias: Option<Param<Tensor<1>>>,
+    padding_out: usize,
+}
+
+impl ConvTranspose {
+    /// `kernel` is 4 (U-Net) or 3 (ResNet), both with padding 1.
+    pub(crate) fn doubling(channels: [usize; 2], kernel: usize, bias: bool, init: &mut Initializer) -> Self {
+        let weight = init.weight([channels[0], channels[1], kernel, kernel]);
+        let bias = bias.then(|| init.bias(channels[1]));
+        Self { weight, bias, padding_out: KERNEL - kernel }
+    }
+
+    /// `[N, in, H, W]` to `[N, out, 2·H, 2·W]`.
+    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let options = ConvTransposeOptions::new([2, 2], [1, 1], [self.padding_out; 2], [1, 1], 1);
+        conv_transpose2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options)
+    }
+}
+
+/// A step that doubles the resolution: `[N, in, H, W]` to `[N, out, 2·H, 2·W]`.
+#[derive(Module, Debug)]
+pub(crate) enum Upsample {
+    Transpose(ConvTranspose),
+    Nearest(Conv),
+    Bilinear(Conv),
+}
+
+impl Upsample {
+    pub(crate) fn new(channels: [usize; 2], kind: UpsampleKind, bias: bool, init: &mut Initializer) -> Self {
+        match kind {
+            UpsampleKind::Transpose => Self::Transpose(ConvTranspose::doubling(channels, KERNEL, bias, init)),
+            UpsampleKind::NearestConv => Self::Nearest(Conv::new(channels, [3, 1, 0], bias, init)),
+            UpsampleKind::BilinearConv => Self::Bilinear(Conv::new(channels, [3, 1, 0], bias, init)),
+        }
+    }
+
+    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Transpose(conv) => conv.forward(x),
+            Self::Nearest(conv) => conv.forward_reflected(double(x, InterpolateMode::Nearest), 1),
+            Self::Bilinear(conv) => conv.forward_reflected(double(x, InterpolateMode::Bilinear), 1),
+        }
+    }
+}
+
+fn double(x: Tensor<4>, mode: InterpolateMode) -> Tensor<4> {
+    interpolate(x, InterpolateOptions::new(mode).with_align_corners(false).with_scale_factor([2.0, 2.0]))
+}
+
+/// Mirrors the picture at its border, without repeating the border itself.
+pub(crate) fn reflect(x: Tensor<4>, margin: usize) -> Tensor<4> {
+    x.pad([(margin, margin), (margin, margin)], PadMode::Reflect)
+}

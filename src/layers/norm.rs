@@ -1,0 +1,122 @@
+//! Normalisation: batch, instance or none, with statistics that the caller chooses.
+
+use burn::module::{Module, Param, RunningState};
+use burn::tensor::module::{batch_norm, batch_norm_train};
+use serde::{Deserialize, Serialize};
+
+use super::{Initializer, Mode, Statistics};
+use crate::Tensor;
+
+/// Added to the variance before its root is taken.
+const EPSILON: f64 = 1e-5;
+/// The weight of the newest batch in the running statistics.
+const MOMENTUM: f64 = 0.1;
+
+/// Which normalisation follows the convolutions.
+///
+/// | variant | statistics | learned scale and shift | bias in the convolutions |
+/// |---|---|---|---|
+/// | `batch` | as [`Mode`] says | yes | no |
+/// | `instance` | of each picture | only if `affine` | yes |
+/// | `none` | - | - | no |
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Norm {
+    /// Batch normalisation, the paper's choice.
+    #[default]
+    Batch,
+    /// Instance normalisation.
+    Instance {
+        /// Whether it learns a scale and a shift.
+        affine: bool,
+    },
+    /// No normalisation.
+    None,
+}
+
+impl Norm {
+    /// Whether convolutions before this normalisation carry a bias: only where nothing after them shifts.
+    ///
+    /// This is the PyTorch original's rule, `none` included, so that its checkpoints fit.
+    pub(crate) fn conv_bias(self) -> bool {
+        matches!(self, Self::Instance { .. })
+    }
+
+    /// The layer for `channels` channels, if there is one.
+    pub(crate) fn init(self, channels: usize, init: &mut Initializer) -> Option<NormLayer> {
+        let (affine, running) = match self {
+            Self::Batch => (true, true),
+            Self::Instance { affine } => (affine, false),
+            Self::None => return None,
+        };
+        let (weight, bias) =
+            if affine { (Some(init.scale(channels)), Some(init.bias(channels))) } else { (None, None) };
+        let mut state =
+            |value: f64| RunningState::with_id(init.id(), Tensor::full([channels], value, init.device()));
+        let (running_mean, running_var) =
+            if running { (Some(state(0.0)), Some(state(1.0))) } else { (None, None) };
+        Some(NormLayer { weight, bias, running_mean, running_var })
+    }
+}
+
+/// One normalisation layer; the fields have PyTorch's names.
+#[derive(Module, Debug)]
+pub(crate) struct NormLayer {
+    /// Scale, `[C]`.
+    weight: Option<Param<Tensor<1>>>,
+    /// Shift, `[C]`.
+    bias: Option<Param<Tensor<1>>>,
+    /// Present in batch normalisation only, `[C]`.
+    running_mean: Option<RunningState<Tensor<1>>>,
+    /// Present in batch normalisation only, `[C]`.
+    running_var: Option<RunningState<Tensor<1>>>,
+}
+
+impl NormLayer {
+    /// Normalises `x`, `[N, C, H, W]`.
+    ///
+    /// Running statistics move only where gradients are tracked, that is in a training step.
+    pub(crate) fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
+        let channels = x.dims()[1];
+        let device = x.device();
+        let value = |param: &Option<Param<Tensor<1>>>, otherwise: f64| match param {
+            Some(param) => param.val(),
+            None => Tensor::full([channels], otherwise, &device),
+        };
+        let (weight, bias) = (value(&self.weight, 1.0), value(&self.bias, 0.0));
+        match (&self.running_mean, &self.running_var, mode.statistics) {
+            (Some(mean), Some(var), Statistics::Running) => {
+                let (mean, var) = (mean.value().to_device(&device), var.value().to_device(&device));
+                batch_norm(x, weight, bias, mean, var, EPSILON)
+            }
+            (Some(mean), Some(var), Statistics::Batch) => {
+                let [n, _, h, w] = x.dims();
+                let result = batch_norm_train(x, weight, bias, EPSILON);
+                if device.is_autodiff() {
+                    // PyTorch normalises with the biased variance but gathers the unbiased one.
+                    let count = (n * h * w) as f64;
+                    let unbiased = if count > 1.0 { count / (count - 1.0) } else { 1.0 };
+                    advance(mean, result.mean);
+                    advance(var, result.variance.mul_scalar(unbiased));
+                }
+                result.output
+            }
+            _ => per_image(x, weight, bias),
+        }
+    }
+}
+
+/// Moves running statistics towards those of the newest batch.
+fn advance(state: &RunningState<Tensor<1>>, newest: Tensor<1>) {
+    let old = state.value_sync().to_device(&newest.device());
+    state.update((old * (1.0 - MOMENTUM) + newest.detach() * MOMENTUM).detach());
+    // burn keeps the newest value aside until the next one comes; a checkpoint taken now must hold it.
+    state.value_sync();
+}
+
+/// Normalises every picture alone: batch normalisation of one picture with N·C channels.
+fn per_image(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>) -> Tensor<4> {
+    let [n, c, h, w] = x.dims();
+    let x = x.reshape([1, n * c, h, w]);
+    batch_norm_train(x, weight.repeat(&[n]), bias.repeat(&[n]), EPSILON).output.reshape([n, c, h, w])
+}

@@ -1,0 +1,33 @@
+#![doc = "pix2pix"]
+#![recursion_limit = "256"]
+
+mod config;
+pub mod data;
+pub mod device;
+mod discriminator;
+mod error;
+mod files;
+mod generator;
+mod layers;
+mod loss;
+pub mod metrics;
+mod random;
+pub mod report;
+mod resnet;
+mod train;
+mod translate;
+mod unet;
+mod weights;
+
+pub use crate::{
+    config::{Pix2PixConfig, TrainingConfig},
+    discriminator::{Discriminator, DiscriminatorConfig},
+    error::{CheckpointProblem, Error, Result},
+    generator::{Backbone, Generator, GeneratorConfig},
+    layers::{Dropout, Mode, Norm, Statistics, UpsampleKind},
+    loss::{DiscriminatorLoss, GanMode, GeneratorLoss, Pix2PixLoss, Pix2PixLossConfig},
+    train::{Event, LossValues, Losses, Trainer},
+    translate::Translator,
+    unet::DropoutLayout,
+};
+pub use burn::tensor::{Device, Tensor};

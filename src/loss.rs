@@ -1,0 +1,235 @@
+//! The objective: a conditional GAN plus λ·L1 (Isola et al. 2017, section 3.1). Tensors in, tensors out.
+
+use burn::config::Config;
+use burn::tensor::activation::{log_sigmoid, relu};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Tensor};
+
+/// The adversarial objective.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GanMode {
+    /// Cross-entropy, with the generator maximising log D (non-saturating): the paper's choice.
+    #[default]
+    Vanilla,
+    /// Squared distance to 1 and 0 (LSGAN).
+    LeastSquares,
+    /// Margins at 1 and −1.
+    Hinge,
+}
+
+/// The weights of the objective.
+///
+/// | field | default | meaning | range | paper / PyTorch |
+/// |---|---|---|---|---|
+/// | `gan` | vanilla | adversarial objective | | vanilla |
+/// | `gan_weight` | 1 | weight of the adversarial term; 0 trains without a discriminator | 0– | 1 |
+/// | `l1_weight` | 100 | λ, weight of the L1 term | 0– | 100 |
+/// | `real_label` | 1 | target for real patches; below 1 is one-sided label smoothing | 0–1 | 1 |
+///
+/// The paper's five objectives, with [`DiscriminatorConfig::conditional`](crate::DiscriminatorConfig::conditional):
+///
+/// | objective | `gan_weight` | `l1_weight` | `conditional` |
+/// |---|---|---|---|
+/// | L1 | 0 | 100 | – |
+/// | GAN | 1 | 0 | false |
+/// | cGAN | 1 | 0 | true |
+/// | L1+GAN | 1 | 100 | false |
+/// | L1+cGAN | 1 | 100 | true |
+#[derive(Config, Debug, PartialEq)]
+pub struct Pix2PixLossConfig {
+    /// Adversarial objective.
+    #[config(default = "GanMode::Vanilla")]
+    pub gan: GanMode,
+    /// Weight of the adversarial term.
+    #[config(default = 1.0)]
+    pub gan_weight: f64,
+    /// λ, weight of the L1 term.
+    #[config(default = 100.0)]
+    pub l1_weight: f64,
+    /// Target for real patches under [`GanMode::Vanilla`] and [`GanMode::LeastSquares`].
+    #[config(default = 1.0)]
+    pub real_label: f64,
+}
+
+impl Pix2PixLossConfig {
+    /// Builds the loss.
+    pub fn init(&self) -> Pix2PixLoss {
+        Pix2PixLoss { config: self.clone() }
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the field, its value and the rule.
+    pub fn validate(&self) -> crate::Result<()> {
+        for (field, weight) in [("loss.gan_weight", self.gan_weight), ("loss.l1_weight", self.l1_weight)] {
+            if !weight.is_finite() || weight < 0.0 {
+                return Err(Error::config(field, format!("{weight} must be 0 or more")));
+            }
+        }
+        if self.gan_weight == 0.0 && self.l1_weight == 0.0 {
+            return Err(Error::config("loss.l1_weight", "is 0 as is loss.gan_weight; one must be above 0"));
+        }
+        if !(0.0..=1.0).contains(&self.real_label) {
+            let problem = format!("{} must lie between 0 and 1", self.real_label);
+            return Err(Error::config("loss.real_label", problem));
+        }
+        Ok(())
+    }
+}
+
+/// The pix2pix objective, as pure functions of logits and images.
+#[derive(Clone, Debug)]
+pub struct Pix2PixLoss {
+    config: Pix2PixLossConfig,
+}
+
+/// The discriminator's loss; scalars on the device.
+#[derive(Clone, Debug)]
+pub struct DiscriminatorLoss {
+    /// On real pairs, `[1]`.
+    pub real: Tensor<1>,
+    /// On generated pairs, `[1]`.
+    pub fake: Tensor<1>,
+}
+
+impl DiscriminatorLoss {
+    /// Half the sum, "which slows down the rate at which D learns relative to G" (section 3.3). `[1]`
+    pub fn total(&self) -> Tensor<1> {
+        (self.real.clone() + self.fake.clone()) * 0.5
+    }
+}
+
+/// The generator's loss, weights applied; scalars on the device.
+#[derive(Clone, Debug)]
+pub struct GeneratorLoss {
+    /// The adversarial term, `[1]`; absent when training without a discriminator.
+    pub gan: Option<Tensor<1>>,
+    /// λ·L1, `[1]`.
+    pub l1: Tensor<1>,
+}
+
+impl GeneratorLoss {
+    /// The sum of both terms, `[1]`.
+    pub fn total(&self) -> Tensor<1> {
+        match &self.gan {
+            Some(gan) => gan.clone() + self.l1.clone(),
+            None => self.l1.clone(),
+        }
+    }
+}
+
+impl Pix2PixLoss {
+    /// Whether there is an adversarial term, and so a discriminator to train.
+    pub fn is_adversarial(&self) -> bool {
+        self.config.gan_weight > 0.0
+    }
+
+    /// The discriminator's loss from its logits on real and on generated pairs, `[N, 1, H, W]` each.
+    pub fn discriminator(&self, real: Tensor<4>, fake: Tensor<4>) -> DiscriminatorLoss {
+        let label = self.config.real_label;
+        match self.config.gan {
+            GanMode::Vanilla => DiscriminatorLoss {
+                real: binary_cross_entropy(real, label),
+                fake: binary_cross_entropy(fake, 0.0),
+            },
+            GanMode::LeastSquares => {
+                DiscriminatorLoss { real: (real - label).square().mean(), fake: fake.square().mean() }
+            }
+            GanMode::Hinge => {
+                DiscriminatorLoss { real: relu(-real + 1.0).mean(), fake: relu(fake + 1.0).mean() }
+            }
+        }
+    }
+
+    /// The generator's loss.
+    ///
+    /// # Shapes
+    /// - `fake`: `[N, 1, H', W']`, the discriminator's logits on the output; `None` without a discriminator
+    /// - `output`, `target`: `[N, C, H, W]`, in `[-1, 1]`
+    pub fn generator(&self, fake: Option<Tensor<4>>, output: Tensor<4>, target: Tensor<4>) -> GeneratorLoss {
+        let gan = fake.map(|fake| {
+            let loss = match self.config.gan {
+                GanMode::Vanilla => binary_cross_entropy(fake, 1.0),
+                GanMode::LeastSquares => (fake - 1.0).square().mean(),
+                GanMode::Hinge => -fake.mean(),
+            };
+            loss * self.config.gan_weight
+        });
+        GeneratorLoss { gan, l1: (output - target).abs().mean() * self.config.l1_weight }
+    }
+}
+
+/// −t·log σ(x) − (1 − t)·log(1 − σ(x)), averaged; stable for any logit.
+fn binary_cross_entropy(logits: Tensor<4>, target: f64) -> Tensor<1> {
+    (logits.clone() * (1.0 - target) - log_sigmoid(logits)).mean()
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::device;
+
+    fn logits(values: [f32; 2]) -> Tensor<4> {
+        Tensor::from_data([[[values]]], &device::cpu())
+    }
+
+    fn close(value: Tensor<1>, expected: f32) {
+        let value = value.into_scalar::<f32>();
+        assert!((value - expected).abs() <= 1e-6 * expected.abs().max(1.0), "{value} is not {expected}");
+    }
+
+    #[test]
+    fn cross_entropy_is_exact_and_stable() {
+        close(binary_cross_entropy(logits([0.0, 0.0]), 1.0), std::f32::consts::LN_2);
+        // log(1 + e^-2) and log(1 + e^1), by hand
+        close(binary_cross_entropy(logits([2.0, -1.0]), 1.0), (0.126_928 + 1.313_261_7) / 2.0);
+        close(binary_cross_entropy(logits([2.0, -1.0]), 0.0), (2.126_928 + 0.313_261_7) / 2.0);
+        close(binary_cross_entropy(logits([2.0, -1.0]), 0.9), (0.326_928 + 1.213_261_7) / 2.0);
+        close(binary_cross_entropy(logits([1000.0, -1000.0]), 0.0), 500.0);
+        close(binary_cross_entropy(logits([1000.0, -1000.0]), 1.0), 500.0);
+    }
+
+    #[test]
+    fn objectives_by_hand() {
+        let loss = |gan| Pix2PixLossConfig::new().with_gan(gan).init();
+        let d = loss(GanMode::LeastSquares).discriminator(logits([1.0, 3.0]), logits([2.0, 0.0]));
+        close(d.real.clone(), 2.0);
+        close(d.fake.clone(), 2.0);
+        close(d.total(), 2.0);
+        let d = loss(GanMode::Hinge).discriminator(logits([0.5, 3.0]), logits([-2.0, 1.0]));
+        close(d.real, 0.25);
+        close(d.fake, 1.0);
+        let image = || logits([0.25, -0.25]);
+        for (gan, expected) in
+            [(GanMode::Vanilla, std::f32::consts::LN_2), (GanMode::LeastSquares, 1.0), (GanMode::Hinge, 0.0)]
+        {
+            let g = loss(gan).generator(Some(logits([0.0, 0.0])), image(), -image());
+            close(g.gan.clone().unwrap(), expected);
+            close(g.l1.clone(), 50.0);
+            close(g.total(), expected + 50.0);
+        }
+    }
+
+    #[test]
+    fn smoothing_moves_the_real_side_only() {
+        let loss = |label| Pix2PixLossConfig::new().with_real_label(label).init();
+        let (hard, soft) = (loss(1.0), loss(0.9));
+        let d = |loss: &Pix2PixLoss| loss.discriminator(logits([3.0, 3.0]), logits([3.0, 3.0]));
+        assert!(d(&soft).real.into_scalar::<f32>() > d(&hard).real.into_scalar::<f32>() + 0.1);
+        assert_eq!(d(&soft).fake.into_scalar::<f32>(), d(&hard).fake.into_scalar::<f32>());
+    }
+
+    #[test]
+    fn gradient_of_cross_entropy_is_sigmoid_minus_target() {
+        let x = logits([2.0, -1.0]).autodiff().require_grad();
+        let grads = binary_cross_entropy(x.clone(), 0.9).backward();
+        let grad = x.grad(&grads).unwrap().into_data().try_to_vec::<f32>().unwrap();
+        for (grad, x) in grad.iter().zip([2.0f32, -1.0]) {
+            let expected = (1.0 / (1.0 + (-x).exp()) - 0.9) / 2.0;
+            assert!((grad - expected).abs() < 1e-6, "{grad} is not {expected}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! How close an output is to its target: L1, PSNR and SSIM, per picture.
+
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use serde::{Deserialize, Serialize};
+
+use crate::Tensor;
+
+/// The range of values of an image: `[-1, 1]`.
+const RANGE: f64 = 2.0;
+
+/// Side and standard deviation of SSIM's Gaussian window (Wang et al. 2004).
+const WINDOW: usize = 11;
+const SIGMA: f64 = 1.5;
+
+/// Mean scores over a set of pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Mean absolute difference of values in `[-1, 1]`: 0 is equal, 2 the worst.
+    pub l1: f64,
+    /// Peak signal-to-noise ratio in decibels: higher is better.
+    pub psnr: f64,
+    /// Structural similarity: 1 is equal.
+    pub ssim: f64,
+}
+
+impl std::fmt::Display for Scores {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "L1 {:.4}  PSNR {:.2}  SSIM {:.4}", self.l1, self.psnr, self.ssim)
+    }
+}
+
+/// Mean absolute difference of each picture.
+///
+/// # Shapes
+/// - `output`, `target`: `[N, C, H, W]`
+/// - returns `[N]`
+pub fn l1(output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+    per_picture((output - target).abs())
+}
+
+/// Peak signal-to-noise ratio of each picture, in decibels; infinite for equal pictures.
+///
+/// # Shapes
+/// - `output`, `target`: `[N, C, H, W]` in `[-1, 1]`
+/// - returns `[N]`
+pub fn psnr(output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+    let error = per_picture((output - target).square());
+    (error.recip() * (RANGE * RANGE)).log() * (10.0 / std::f64::consts::LN_10)
+}
+
+/// Structural similarity of each picture, averaged over channels (Wang et al. 2004): a Gaussian window of 11 pixels,
+/// smaller for pictures that are smaller, and no values from outside the picture.
+///
+/// # Shapes
+/// - `output`, `target`: `[N, C, H, W]` in `[-1, 1]`
+/// - returns `[N]`
+pub fn ssim(output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+    let [n, c, h, w] = output.dims();
+    let single = |x: Tensor<4>| x.reshape([n * c, 1, h, w]);
+    let (x, y) = (single(output), single(target));
+    let mean_x = blur(x.clone());
+    let mean_y = blur(y.clone());
+    let var_x = blur(x.clone().square()) - mean_x.clone().square();
+    let var_y = blur(y.clone().square()) - mean_y.clone().square();
+    let covariance = blur(x * y) - mean_x.clone() * mean_y.clone();
+    let [c1, c2] = [0.01, 0.03].map(|k| (k * RANGE) * (k * RANGE));
+    let numerator = (mean_x.clone() * mean_y.clone() * 2.0 + c1) * (covariance * 2.0 + c2);
+    let denominator = (mean_x.square() + mean_y.square() + c1) * (var_x + var_y + c2);
+    let map = numerator / denominator; // [N·C, 1, H', W']
+    let [_, _, h, w] = map.dims();
+    per_picture(map.reshape([n, c, h, w]))
+}
+
+/// Weighs every neighbourhood with a Gaussian, one axis after the other.
+fn blur(x: Tensor<4>) -> Tensor<4> {
+    let [_, _, h, w] = x.dims();
+    let side = |size: usize| WINDOW.min(size - (size + 1) % 2);
+    let (rows, columns) = (gaussian(side(h)), gaussian(side(w)));
+    let device = x.device();
+    let kernel = |values: Vec<f32>, shape: [usize; 4]| {
+        Tensor::from_data(burn::tensor::TensorData::new(values, shape), &device)
+    };
+    let (height, width) = (rows.len(), columns.len());
+    let options = || ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
+    let x = conv2d(x, kernel(rows, [1, 1, height, 1]), None, options());
+    conv2d(x, kernel(columns, [1, 1, 1, width]), None, options())
+}
+
+fn gaussian(side: usize) -> Vec<f32> {
+    let middle = (side / 2) as f64;
+    let weight = |i: usize| (-((i as f64 - middle) / SIGMA).powi(2) / 2.0).exp();
+    let total: f64 = (0..side).map(weight).sum();
+    (0..side).map(|i| (weight(i) / total) as f32).collect()
+}
+
+fn per_picture(x: Tensor<4>) -> Tensor<1> {
+    let n = x.dims()[0];
+    x.reshape([n as isize, -1]).mean_dim(1).reshape([n])
+}

@@ -1,0 +1,184 @@
+//! Adam (Kingma & Ba 2015) over a whole network, in place where tensors lie in ordinary memory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Shape, TensorData};
+use burn_pack::{Reader, Scalar, Writer};
+use rayon::prelude::*;
+
+use crate::config::TrainingConfig;
+use crate::{Device, Error, Result, Tensor, device};
+
+/// Keeps a division by zero away; PyTorch's value, while burn's own default is 1e-5.
+const EPSILON: f32 = 1e-8;
+
+/// Values that one thread updates at a time.
+const CHUNK: usize = 1 << 15;
+
+/// The optimiser of one network.
+#[derive(Clone, Debug)]
+pub(super) struct Adam {
+    beta_1: f32,
+    beta_2: f32,
+    moments: BTreeMap<u64, Moments>,
+}
+
+/// Adam's memory of one parameter, both moments as flat as the parameter.
+#[derive(Clone, Debug)]
+struct Moments {
+    time: u64,
+    shape: Vec<usize>,
+    first: Tensor<1>,
+    second: Tensor<1>,
+}
+
+impl Adam {
+    pub(super) fn new(config: &TrainingConfig) -> Self {
+        Self { beta_1: config.beta_1 as f32, beta_2: config.beta_2 as f32, moments: BTreeMap::new() }
+    }
+
+    /// Moves every parameter of `module` that has a gradient.
+    pub(super) fn step<M: Module>(&mut self, learning_rate: f64, module: M, grads: GradientsParams) -> M {
+        module.map(&mut Step { adam: self, grads, learning_rate: learning_rate as f32 })
+    }
+
+    /// Writes the moments in burn's own record format, parameters in the order of their ids.
+    pub(super) fn save(&self, path: &Path) -> Result<()> {
+        let mut tensors = Vec::new();
+        let mut scalars = Vec::new();
+        for (id, moments) in &self.moments {
+            for (name, tensor) in [("moment_1", &moments.first), ("moment_2", &moments.second)] {
+                let (bytes, _, dtype) = tensor.clone().into_data().into_parts();
+                let name = format!("{id}.momentum.{name}");
+                let shape = Shape::from(moments.shape.clone());
+                tensors.push(burn_pack::Tensor::new(name, dtype, shape, Some(*id), bytes));
+            }
+            scalars.push((format!("{id}.momentum.time"), Scalar::from(moments.time)));
+            scalars.push((format!("{id}.__rank"), Scalar::from(moments.shape.len() as u64)));
+        }
+        let writer =
+            scalars.iter().fold(Writer::new(tensors), |writer, (key, value)| writer.with_scalar(key, *value));
+        let io = |error: burn_pack::Error| Error::io(path, std::io::Error::other(error.to_string()));
+        writer.write_to_file(path).map_err(io)
+    }
+
+    /// The optimiser with the moments of a file that [`save`](Self::save) wrote.
+    pub(super) fn load(mut self, path: &Path, device: &Device) -> Result<Self> {
+        let corrupt = |problem: &dyn std::fmt::Display| Error::corrupt(path, problem);
+        let reader = Reader::from_file(path).map_err(|error| corrupt(&error))?;
+        let scalars = reader.scalars().clone();
+        let mut found: BTreeMap<u64, BTreeMap<String, TensorData>> = BTreeMap::new();
+        for tensor in reader.into_tensors().map_err(|error| corrupt(&error))? {
+            let (name, dtype, shape, id, bytes) = tensor.into_parts().map_err(|error| corrupt(&error))?;
+            let id = id.ok_or_else(|| corrupt(&format!("`{name}` belongs to no parameter")))?;
+            let field = name.rsplit('.').next().unwrap_or_default().to_owned();
+            found.entry(id).or_default().insert(field, TensorData::from_bytes(bytes, shape, dtype));
+        }
+        for (id, mut fields) in found {
+            let time = scalars.get(&format!("{id}.momentum.time")).and_then(|time| u64::try_from(*time).ok());
+            let [first, second] = ["moment_1", "moment_2"].map(|name| fields.remove(name));
+            let (Some(time), Some(first), Some(second)) = (time, first, second) else {
+                return Err(corrupt(&format!("parameter {id} is incomplete")));
+            };
+            let shape = first.shape().as_slice().to_vec();
+            let flat = |data: TensorData| {
+                let (bytes, shape, dtype) = data.into_parts();
+                let count = shape.num_elements();
+                Tensor::from_data(TensorData::from_bytes(bytes, [count], dtype).convert::<f32>(), device)
+            };
+            self.moments.insert(id, Moments { time, shape, first: flat(first), second: flat(second) });
+        }
+        Ok(self)
+    }
+}
+
+/// Walks over a network and updates it parameter by parameter.
+struct Step<'a> {
+    adam: &'a mut Adam,
+    grads: GradientsParams,
+    learning_rate: f32,
+}
+
+impl ModuleMapper for Step<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let Some(grad) = self.grads.remove::<D>(id) else {
+            return Param::from_mapped_value(id, tensor, mapper);
+        };
+        let shape = tensor.dims();
+        let count: usize = shape.iter().product();
+        let moments = self.adam.moments.remove(&id.val()).unwrap_or_else(|| {
+            let zeros = || Tensor::zeros([count], &grad.device());
+            Moments { time: 0, shape: shape.to_vec(), first: zeros(), second: zeros() }
+        });
+        let flat = |tensor: Tensor<D>| tensor.inner().reshape([count]);
+        let rule = Rule::new(self.adam, moments.time + 1, self.learning_rate);
+        let (value, moments) = rule.apply(flat(tensor), flat(grad), moments);
+        self.adam.moments.insert(id.val(), moments);
+        let value = value.reshape(shape).autodiff().require_grad();
+        Param::from_mapped_value(id, value, mapper)
+    }
+}
+
+/// The numbers of one update: value −= size·first / (√second + epsilon), both corrected for their start at zero.
+#[derive(Clone, Copy)]
+struct Rule {
+    beta_1: f32,
+    beta_2: f32,
+    size: f32,
+    epsilon: f32,
+}
+
+impl Rule {
+    fn new(adam: &Adam, time: u64, learning_rate: f32) -> Self {
+        let corrected = |beta: f32| 1.0 - f64::from(beta).powi(time.min(i32::MAX as u64) as i32);
+        let root = corrected(adam.beta_2).sqrt();
+        Self {
+            beta_1: adam.beta_1,
+            beta_2: adam.beta_2,
+            size: (f64::from(learning_rate) * root / corrected(adam.beta_1)) as f32,
+            epsilon: (f64::from(EPSILON) * root) as f32,
+        }
+    }
+
+    fn apply(self, value: Tensor<1>, grad: Tensor<1>, moments: Moments) -> (Tensor<1>, Moments) {
+        if device::is_host(&grad.device()) {
+            return self.apply_on_host(value, grad, moments);
+        }
+        let first = moments.first * self.beta_1 + grad.clone() * (1.0 - self.beta_1);
+        let second = moments.second * self.beta_2 + grad.square() * (1.0 - self.beta_2);
+        let change = first.clone() / (second.clone().sqrt() + self.epsilon) * self.size;
+        (value - change, Moments { time: moments.time + 1, first, second, ..moments })
+    }
+
+    /// One pass over memory instead of ten; in place, as tensors that nobody else holds give their buffer away.
+    fn apply_on_host(self, value: Tensor<1>, grad: Tensor<1>, moments: Moments) -> (Tensor<1>, Moments) {
+        let device = grad.device();
+        let mut data = [value, moments.first, moments.second].map(Tensor::into_data);
+        let grad = grad.into_data();
+        {
+            let [value, first, second] = data.each_mut().map(|data| data.as_mut_slice::<f32>());
+            // Adam is the trainer's own and always holds f32; a network of another type is not built here.
+            let (Ok(value), Ok(first), Ok(second), Ok(grad)) = (value, first, second, grad.as_slice::<f32>())
+            else {
+                panic!("parameters, gradients and moments are f32");
+            };
+            let chunks = value.par_chunks_mut(CHUNK).zip(first.par_chunks_mut(CHUNK));
+            let chunks = chunks.zip(second.par_chunks_mut(CHUNK)).zip(grad.par_chunks(CHUNK));
+            chunks.for_each(|(((value, first), second), grad)| self.update(value, first, second, grad));
+        }
+        let [value, first, second] = data.map(|data| Tensor::from_data(data, &device));
+        (value, Moments { time: moments.time + 1, first, second, ..moments })
+    }
+
+    fn update(self, value: &mut [f32], first: &mut [f32], second: &mut [f32], grad: &[f32]) {
+        for (((value, first), second), grad) in value.iter_mut().zip(first).zip(second).zip(grad) {
+            *first = self.beta_1 * *first + (1.0 - self.beta_1) * grad;
+            *second = self.beta_2 * *second + (1.0 - self.beta_2) * grad * grad;
+            *value -= self.size * *first / (second.sqrt() + self.epsilon);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The whole training loop with its report, for those who do not want to own it: nothing but the trainer's own verbs.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+use super::{LossValues, Losses, Trainer};
+use crate::Result;
+use crate::data::PairedFolder;
+use crate::metrics::Scores;
+use crate::report::{Record, Report};
+
+/// Steps between two lines of the metrics file.
+const LOG_EVERY: u64 = 10;
+/// Pairs in a sample strip.
+const STRIP_PAIRS: usize = 4;
+
+/// What [`Trainer::fit`] tells while it works.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A step is done.
+    Step {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// Batches of the epoch that are done.
+        batch: usize,
+        /// Batches of the whole epoch.
+        batches: usize,
+        /// The losses; reading them waits for the device.
+        losses: &'a Losses,
+    },
+    /// An epoch is done.
+    Epoch {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// Scores on the validation pairs, if there are any.
+        scores: Option<Scores>,
+    },
+}
+
+impl Trainer {
+    /// Trains all epochs that are left, and leaves a run folder behind: checkpoints, the generator's weights,
+    /// `metrics.jsonl`, sample strips of `val` after each epoch, and `index.html` with curves and pictures.
+    ///
+    /// `watch` sees every event and may stop the run with [`ControlFlow::Break`]; the run is saved then, too.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if `run` cannot be written, found before training begins; [`Error::Io`] or [`Error::Image`] if a
+    /// pair cannot be read.
+    pub fn fit(
+        &mut self,
+        train: &PairedFolder,
+        val: Option<&PairedFolder>,
+        run: impl AsRef<Path>,
+        mut watch: impl FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let run = run.as_ref();
+        let mut report = Report::open(run, self.steps(), &title(run), self.facts(train))?;
+        if self.steps() == 0
+            && let Some(val) = val
+        {
+            // The untrained generator: what all later scores and pictures are to be compared with.
+            self.validate(val, 0, &mut report)?;
+        }
+        while let Some(epoch) = self.next_epoch() {
+            let batches = train.batches(epoch, &self.device);
+            let total = epoch.first_batch + batches.len();
+            if total == epoch.first_batch {
+                continue; // saved at the end of this epoch
+            }
+            let mut clock = Clock::start();
+            let mut flow = ControlFlow::Continue(());
+            for batch in batches {
+                let batch = batch?;
+                clock.count(batch.input.dims()[0]);
+                let losses = self.step(batch);
+                if self.steps().is_multiple_of(LOG_EVERY) {
+                    report.record(self.line(losses.read(), clock.rate()))?;
+                }
+                let (epoch, batch, batches) = (epoch.number, self.progress.batch, total);
+                flow = watch(Event::Step { epoch, batch, batches, losses: &losses });
+                if flow.is_break() {
+                    break;
+                }
+            }
+            let scores = val.map(|val| self.validate(val, epoch.number, &mut report)).transpose()?;
+            if flow.is_continue() {
+                flow = watch(Event::Epoch { epoch: epoch.number, scores });
+            }
+            let is_last = flow.is_break() || epoch.number == self.epochs();
+            if is_last || epoch.number.is_multiple_of(self.config.training.save_every) {
+                self.save(run)?;
+            }
+            report.write_page(is_last)?;
+            if flow.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn validate(&self, val: &PairedFolder, epoch: usize, report: &mut Report) -> Result<Scores> {
+        let scores = self.evaluate(val)?;
+        let Scores { l1, psnr, ssim } = scores;
+        let [l1, psnr, ssim] = [l1, psnr, ssim].map(|score| score as f32);
+        report.record(Record::Validation { step: self.steps(), epoch, l1, psnr, ssim })?;
+        report.sample(epoch, &self.strip(val, STRIP_PAIRS)?)?;
+        report.write_page(false)?;
+        Ok(scores)
+    }
+
+    fn line(&self, losses: LossValues, images_per_second: f32) -> Record {
+        let LossValues { g_gan, g_l1, d_real, d_fake } = losses;
+        Record::Step {
+            step: self.steps(),
+            epoch: self.progress.epoch,
+            g_gan,
+            g_l1,
+            d_real,
+            d_fake,
+            learning_rate: self.learning_rate(),
+            images_per_second,
+        }
+    }
+
+    fn facts(&self, train: &PairedFolder) -> Vec<(String, String)> {
+        let mut facts = vec![
+            ("pairs".to_owned(), train.len().to_string()),
+            ("generator parameters".to_owned(), self.generator().parameter_count().to_string()),
+            ("device".to_owned(), format!("{:?}", self.device)),
+        ];
+        if let Ok(serde_json::Value::Object(parts)) = serde_json::to_value(&self.config) {
+            facts.extend(parts.into_iter().map(|(name, value)| (name, value.to_string())));
+        }
+        facts
+    }
+}
+
+fn title(run: &Path) -> String {
+    run.file_name().map_or_else(|| "pix2pix".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Counts images against time.
+struct Clock {
+    since: Instant,
+    images: usize,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { since: Instant::now(), images: 0 }
+    }
+
+    fn count(&mut self, images: usize) {
+        self.images += images;
+    }
+
+    fn rate(&self) -> f32 {
+        self.images as f32 / self.since.elapsed().as_secs_f32().max(f32::EPSILON)
+    }
+}

@@ -1,0 +1,247 @@
+//! Training: the one place where both networks meet.
+
+mod adam;
+mod checkpoint;
+mod fit;
+mod losses;
+mod schedule;
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use image::{DynamicImage, RgbImage, imageops};
+
+pub use fit::Event;
+pub use losses::{LossValues, Losses};
+
+use crate::config::Pix2PixConfig;
+use crate::data::{Batch, Epoch, PairedFolder, Planes};
+use crate::metrics::{self, Scores};
+use crate::{Device, Discriminator, Dropout, Generator, Mode, Pix2PixLoss, Result, Statistics, Tensor};
+use adam::Adam;
+use checkpoint::Progress;
+
+/// Trains a generator against a discriminator, one batch at a time (Isola et al. 2017, section 3.3).
+///
+/// Two Adams take turns: first the discriminator learns to tell real pairs from fake ones, then the generator learns
+/// to fool it and to match the target. The networks live on the device that you name; gradients are no concern of
+/// yours.
+#[derive(Debug)]
+pub struct Trainer {
+    config: Pix2PixConfig,
+    loss: Pix2PixLoss,
+    // Absent only while their optimiser moves them: it works in place on what nobody else holds.
+    generator: Option<Generator>,
+    discriminator: Option<Discriminator>,
+    generator_optimizer: Adam,
+    discriminator_optimizer: Adam,
+    progress: Progress,
+    is_resumed: bool,
+    device: Device,
+}
+
+impl Trainer {
+    /// A trainer with new networks; their weights are a function of the configuration's seed.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the configuration is out of range.
+    pub fn new(config: Pix2PixConfig, device: &Device) -> Result<Self> {
+        config.validate()?;
+        let device = device.clone().without_autodiff();
+        let training = device.clone().autodiff();
+        let seed = config.training.seed;
+        Ok(Self {
+            loss: config.loss.init(),
+            generator: Some(config.generator.init_seeded(seed, &training)),
+            discriminator: Some(config.discriminator.init_seeded(seed ^ 1, &training)),
+            generator_optimizer: Adam::new(&config.training),
+            discriminator_optimizer: Adam::new(&config.training),
+            progress: Progress::default(),
+            is_resumed: false,
+            config,
+            device,
+        })
+    }
+
+    /// Goes on where the run in folder `run` was saved last, or starts afresh if nothing was.
+    ///
+    /// The training and data settings are those of `config`, so that a run can be prolonged.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if networks or loss differ from the saved ones, or the checkpoint is damaged;
+    /// [`Error::Config`] if `config` is out of range.
+    pub fn resume_or_new(run: impl AsRef<Path>, config: Pix2PixConfig, device: &Device) -> Result<Self> {
+        match checkpoint::latest(run.as_ref())? {
+            Some(path) => checkpoint::load(&path, Some(config), device),
+            None => Self::new(config, device),
+        }
+    }
+
+    /// Goes on where the run in folder `run` was saved last, with its own settings.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if there is no checkpoint or it is damaged.
+    pub fn resume(run: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        match checkpoint::latest(run.as_ref())? {
+            Some(path) => checkpoint::load(&path, None, device),
+            None => Err(checkpoint::missing(run.as_ref())),
+        }
+    }
+
+    /// Saves everything that [`resume`](Self::resume) needs, and the generator alone as `generator.safetensors`.
+    ///
+    /// The checkpoint appears whole or not at all; the one before it is kept.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder cannot be written.
+    pub fn save(&self, run: impl AsRef<Path>) -> Result<()> {
+        checkpoint::save(self, run.as_ref())
+    }
+
+    /// The next epoch to train, or the rest of the one that was interrupted; `None` once all are done.
+    pub fn next_epoch(&mut self) -> Option<Epoch> {
+        let goes_on = std::mem::take(&mut self.is_resumed) && self.progress.batch > 0;
+        if !goes_on {
+            if self.progress.epoch >= self.epochs() {
+                return None;
+            }
+            self.progress.epoch += 1;
+            self.progress.batch = 0;
+        }
+        Some(Epoch {
+            number: self.progress.epoch,
+            seed: self.config.training.seed,
+            first_batch: self.progress.batch,
+        })
+    }
+
+    /// Trains both networks on one batch and tells the losses, which stay on the device until they are read.
+    ///
+    /// # Panics
+    /// If the batch's channels or size do not suit the networks.
+    pub fn step(&mut self, Batch { input, target }: Batch) -> Losses {
+        let (input, target) = (input.autodiff(), target.autodiff());
+        let learning_rate = self.learning_rate();
+        let output = self.generator().forward_with(input.clone(), self.mode()); // [N, C, H, W]
+
+        // 1. The discriminator learns to tell real pairs from fake ones; `detach` keeps the generator out of it.
+        let d = self.loss.is_adversarial().then(|| {
+            let fake = self.discriminator().forward(input.clone(), output.clone().detach());
+            let real = self.discriminator().forward(input.clone(), target.clone());
+            let d = self.loss.discriminator(real, fake);
+            update(&mut self.discriminator, &mut self.discriminator_optimizer, learning_rate, d.total());
+            d
+        });
+
+        // 2. The generator learns to fool the discriminator, which stands still, and to match the target.
+        let verdict = self.loss.is_adversarial().then(|| {
+            let judge = self.discriminator().clone().no_grad();
+            judge.forward(input, output.clone())
+        });
+        let g = self.loss.generator(verdict, output, target);
+        update(&mut self.generator, &mut self.generator_optimizer, learning_rate, g.total());
+
+        self.progress.step += 1;
+        self.progress.batch += 1;
+        Losses::new(d, g)
+    }
+
+    /// Mean scores of the generator on `pairs`, with the paper's procedure at test time: statistics of each picture
+    /// alone and dropout on, with noise that is the same every time.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read.
+    pub fn evaluate(&self, pairs: &PairedFolder) -> Result<Scores> {
+        let generator = self.generator().valid();
+        let mut sums = [0.0; 3];
+        for (index, batch) in pairs.in_order(&self.device).enumerate() {
+            let Batch { input, target } = batch?;
+            let output = generator.forward_with(input, test_mode(index));
+            let scores = [metrics::l1, metrics::psnr, metrics::ssim];
+            for (sum, score) in sums.iter_mut().zip(scores) {
+                *sum += f64::from(score(output.clone(), target.clone()).sum().into_scalar::<f32>());
+            }
+        }
+        let [l1, psnr, ssim] = sums.map(|sum| sum / pairs.len() as f64);
+        Ok(Scores { l1, psnr, ssim })
+    }
+
+    /// Rows of input | output | target for the first `count` of `pairs`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read.
+    pub fn strip(&self, pairs: &PairedFolder, count: usize) -> Result<RgbImage> {
+        let generator = self.generator().valid();
+        let single = pairs.clone().take(count).with_batch_size(1);
+        let size = pairs.config().crop_size;
+        let mut strip = RgbImage::new((3 * size) as u32, (single.len() * size) as u32);
+        for (row, batch) in single.in_order(&self.device).enumerate() {
+            let Batch { input, target } = batch?;
+            let output = generator.forward_with(input.clone(), test_mode(row));
+            for (column, tensor) in [input, output, target].into_iter().enumerate() {
+                let [x, y] = [column * size, row * size].map(|pixels| pixels as i64);
+                imageops::replace(&mut strip, &picture(tensor).to_rgb8(), x, y);
+            }
+        }
+        Ok(strip)
+    }
+
+    /// The learning rate of the current epoch.
+    pub fn learning_rate(&self) -> f64 {
+        schedule::learning_rate(&self.config.training, self.progress.epoch)
+    }
+
+    /// Batches trained so far.
+    pub fn steps(&self) -> u64 {
+        self.progress.step
+    }
+
+    /// The epochs of the whole run.
+    pub fn epochs(&self) -> usize {
+        self.config.training.epochs + self.config.training.decay_epochs
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Pix2PixConfig {
+        &self.config
+    }
+
+    /// The generator as it stands. Its parameters track gradients; [`Module::valid`] gives a copy that does not.
+    pub fn generator(&self) -> &Generator {
+        self.generator.as_ref().expect("present between updates")
+    }
+
+    /// The discriminator as it stands.
+    pub fn discriminator(&self) -> &Discriminator {
+        self.discriminator.as_ref().expect("present between updates")
+    }
+
+    /// Batch statistics, and noise that is a function of the seed and the step.
+    fn mode(&self) -> Mode {
+        Mode::PAPER
+            .with_noise(self.config.training.seed.wrapping_add(self.progress.step.wrapping_mul(GOLDEN)))
+    }
+}
+
+/// 2^64 divided by the golden ratio: spreads the seeds of successive steps.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+fn test_mode(index: usize) -> Mode {
+    Mode { statistics: Statistics::Image, dropout: Dropout::Seeded(index as u64) }
+}
+
+/// Moves one network along the gradients of its loss.
+fn update<M: Module>(network: &mut Option<M>, optimizer: &mut Adam, learning_rate: f64, loss: Tensor<1>) {
+    if let Some(module) = network.take() {
+        let grads = GradientsParams::from_grads(loss.backward(), &module);
+        *network = Some(optimizer.step(learning_rate, module, grads));
+    }
+}
+
+/// The one picture of a tensor `[1, C, H, W]`.
+fn picture(tensor: Tensor<4>) -> DynamicImage {
+    let [_, channels, height, width] = tensor.dims();
+    let values = tensor.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default();
+    Planes { shape: [channels, height, width], values }.to_picture()
+}

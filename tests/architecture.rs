@@ -1,0 +1,270 @@
+//! The networks against the tables of the paper and of the PyTorch original: counts, sizes, receptive fields, initial
+//! values, and what each setting changes.
+#![cfg(feature = "flex")]
+
+use burn::module::Module;
+use burn::tensor::Distribution;
+use pix2pix::{
+    Backbone, Device, DiscriminatorConfig, Dropout, DropoutLayout, Generator, GeneratorConfig, Mode, Norm,
+    Statistics, Tensor, UpsampleKind, device,
+};
+
+fn noise(shape: [usize; 4], device: &Device) -> Tensor<4> {
+    Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
+}
+
+fn values(tensor: Tensor<4>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap()
+}
+
+#[test]
+fn generators_have_the_published_parameter_counts() {
+    let count = |config: GeneratorConfig| config.init(&device::cpu()).parameter_count();
+    let unet = |depth| GeneratorConfig::new(3, 3).with_backbone(Backbone::Unet { depth });
+    assert_eq!(count(unet(8)), 54_413_955);
+    assert_eq!(count(unet(7)), 41_828_995);
+    assert_eq!(count(unet(8).with_norm(Norm::Instance { affine: false })), 54_409_603);
+    assert_eq!(count(unet(7).with_norm(Norm::Instance { affine: false })), 41_825_667);
+    assert_eq!(count(unet(8).with_norm(Norm::None)), 54_404_099);
+    assert_eq!(count(GeneratorConfig::new(1, 2)), 54_409_858);
+    let resnet = |blocks| GeneratorConfig::new(3, 3).with_backbone(Backbone::Resnet { blocks });
+    assert_eq!(count(resnet(9)), 11_383_427);
+    assert_eq!(count(resnet(6)), 7_841_411);
+    assert_eq!(count(resnet(9).with_norm(Norm::Instance { affine: false })), 11_378_179);
+    assert_eq!(count(resnet(6).with_norm(Norm::Instance { affine: false })), 7_837_699);
+    // The Lua original's encoder-decoder has 39 080 963, of which 5 504 are biases that it holds at zero.
+    let encoder_decoder = GeneratorConfig::new(3, 3).with_backbone(Backbone::EncoderDecoder { depth: 8 });
+    assert_eq!(count(encoder_decoder), 39_080_963 - 5_504);
+}
+
+#[test]
+fn discriminators_have_the_published_parameter_counts_and_maps() {
+    let table = [
+        (0, 1, 256, 9_024, 8_897),
+        (1, 16, 126, 139_585, 139_457),
+        (2, 34, 62, 666_433, 666_049),
+        (3, 70, 30, 2_768_705, 2_767_809),
+        (4, 142, 14, 6_964_033, 6_962_625),
+        (5, 286, 6, 11_159_361, 11_157_441),
+        (6, 574, 2, 15_354_689, 15_352_257),
+    ];
+    for (layers, field, map, batch, instance) in table {
+        let config = DiscriminatorConfig::new(3, 3).with_layers(layers);
+        assert_eq!(config.receptive_field(), field);
+        assert_eq!(config.map_size([256, 256]), Some([map, map]));
+        let device = device::cpu();
+        assert_eq!(config.init(&device).parameter_count(), batch);
+        let instance_norm = config.clone().with_norm(Norm::Instance { affine: false });
+        assert_eq!(instance_norm.init(&device).parameter_count(), instance);
+        let thin = config.with_base_channels(2).init(&device);
+        let image = || Tensor::zeros([1, 3, 256, 256], &device);
+        assert_eq!(thin.forward(image(), image()).dims(), [1, 1, map, map]);
+    }
+    let unconditional = DiscriminatorConfig::new(3, 3).with_conditional(false);
+    assert_eq!(unconditional.init(&device::cpu()).parameter_count(), 2_765_633);
+    assert_eq!(DiscriminatorConfig::new(3, 3).map_size([24, 24]), Some([1, 1]));
+    assert_eq!(DiscriminatorConfig::new(3, 3).map_size([4, 4]), None);
+}
+
+#[test]
+fn every_generator_keeps_the_size_of_the_picture() {
+    let device = device::cpu();
+    let unet = |depth| Backbone::Unet { depth };
+    let cases = [
+        (unet(8), [1, 3, 256, 256]),
+        (unet(7), [1, 3, 128, 256]),
+        (unet(6), [2, 3, 64, 192]),
+        (unet(2), [2, 3, 4, 8]),
+        (Backbone::EncoderDecoder { depth: 5 }, [2, 3, 32, 64]),
+        (Backbone::Resnet { blocks: 2 }, [2, 3, 20, 32]),
+        (Backbone::Resnet { blocks: 0 }, [1, 3, 16, 16]),
+    ];
+    for (backbone, shape) in cases {
+        for upsample in [UpsampleKind::Transpose, UpsampleKind::NearestConv, UpsampleKind::BilinearConv] {
+            let config = GeneratorConfig::new(3, 2).with_base_channels(2);
+            let config = config.with_backbone(backbone).with_upsample(upsample);
+            let generator = config.init(&device);
+            assert_eq!(generator.multiple(), config.multiple());
+            let output = generator.forward(noise(shape, &device));
+            assert_eq!(output.dims(), [shape[0], 2, shape[2], shape[3]]);
+            assert!(values(output).iter().all(|value| value.abs() <= 1.0));
+        }
+    }
+}
+
+#[test]
+fn one_logit_depends_on_exactly_its_patch() {
+    let device = device::cpu().autodiff();
+    for layers in 0..=5 {
+        // Without normalisation, which would let every pixel reach every logit through the statistics.
+        let config = DiscriminatorConfig::new(1, 1).with_layers(layers).with_base_channels(2);
+        let config = config.with_norm(Norm::None).with_conditional(false);
+        let field = config.receptive_field();
+        let side = 2 * field + 32;
+        let image = noise([1, 1, side, side], &device).require_grad();
+        let map = config.init(&device).forward(image.clone(), image.clone());
+        let middle = map.dims()[2] / 2;
+        let logit = map.slice([0..1, 0..1, middle..middle + 1, middle..middle + 1]);
+        let grads = logit.sum().backward();
+        let grad = values(image.grad(&grads).unwrap());
+        let touched: Vec<usize> = (0..side * side).filter(|&place| grad[place] != 0.0).collect();
+        let span = |of: fn(usize, usize) -> usize| {
+            let places: Vec<usize> = touched.iter().map(|&place| of(place, side)).collect();
+            places.iter().max().unwrap() - places.iter().min().unwrap() + 1
+        };
+        assert_eq!(span(|place, side| place / side), field, "{layers} layers, height");
+        assert_eq!(span(|place, side| place % side), field, "{layers} layers, width");
+    }
+}
+
+#[test]
+fn initial_values_follow_the_paper() {
+    let generator = GeneratorConfig::new(3, 3).with_base_channels(32).init_seeded(7, &device::cpu());
+    let folder = tempfile::tempdir().unwrap();
+    generator.clone().save_file(folder.path().join("generator.bpk")).unwrap();
+
+    struct Check(usize);
+    impl burn::module::ModuleVisitor for Check {
+        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
+            let values: Vec<f32> = param.val().into_data().try_into_vec().unwrap();
+            let mean = values.iter().sum::<f32>() / values.len() as f32;
+            let deviation =
+                (values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / values.len() as f32).sqrt();
+            if D == 4 {
+                assert!(mean.abs() < 0.002 && (deviation - 0.02).abs() < 0.002, "{mean} {deviation}");
+                self.0 += 1;
+            } else if deviation > 0.0 {
+                // gamma; the others are zeros (biases, means) or ones (variances)
+                assert!((mean - 1.0).abs() < 0.02 && (deviation - 0.02).abs() < 0.01, "{mean} {deviation}");
+            } else {
+                assert!(mean == 0.0 || mean == 1.0);
+            }
+        }
+    }
+    let mut check = Check(0);
+    generator.visit(&mut check);
+    assert_eq!(check.0, 16);
+}
+
+#[test]
+fn weights_are_a_function_of_the_seed() {
+    let device = device::cpu();
+    let output = |seed| {
+        let config =
+            GeneratorConfig::new(3, 3).with_base_channels(2).with_backbone(Backbone::Unet { depth: 4 });
+        let input = Tensor::ones([1, 3, 16, 16], &device);
+        values(config.init_seeded(seed, &device).forward_with(input, Mode::IMAGE))
+    };
+    assert_eq!(output(1), output(1));
+    assert_ne!(output(1), output(2));
+}
+
+fn thin_unet() -> (Generator, Tensor<4>) {
+    let device = device::cpu();
+    let config = GeneratorConfig::new(3, 3).with_base_channels(4).with_backbone(Backbone::Unet { depth: 5 });
+    (config.init_seeded(3, &device), noise([2, 3, 32, 32], &device))
+}
+
+#[test]
+fn mode_is_what_decides_about_noise() {
+    let (generator, input) = thin_unet();
+    let run = |mode: Mode| values(generator.forward_with(input.clone(), mode));
+    assert_ne!(run(Mode::PAPER), run(Mode::PAPER), "the paper's noise is on at test time, too");
+    assert_eq!(run(Mode::PAPER.with_noise(5)), run(Mode::PAPER.with_noise(5)));
+    assert_ne!(run(Mode::PAPER.with_noise(5)), run(Mode::PAPER.with_noise(6)));
+    assert_eq!(run(Mode::IMAGE), run(Mode::IMAGE));
+    assert_eq!(run(Mode::RUNNING), run(Mode::RUNNING));
+    assert_ne!(values(generator.forward(input.clone())), values(generator.forward(input.clone())));
+}
+
+#[test]
+fn statistics_come_from_where_the_mode_says() {
+    let (generator, input) = thin_unet();
+    let mode = |statistics| Mode { statistics, dropout: Dropout::Off };
+    let run = |input: Tensor<4>, statistics| generator.forward_with(input, mode(statistics));
+    let alone = |index: usize| input.clone().slice([index..index + 1]);
+
+    // Per-image statistics: a batch gives what its pictures give one by one.
+    let together = values(run(input.clone(), Statistics::Image));
+    let one_by_one = [0, 1].map(|index| values(run(alone(index), Statistics::Image))).concat();
+    let worst = together.iter().zip(&one_by_one).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst < 1e-5, "{worst}");
+    // With one picture, batch and image statistics are the same thing; with two they are not.
+    let [batch, image] = [Statistics::Batch, Statistics::Image].map(|kind| values(run(alone(0), kind)));
+    let worst = batch.iter().zip(&image).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst < 1e-6, "{worst}");
+    assert_ne!(values(run(input.clone(), Statistics::Batch)), together);
+    assert_ne!(values(run(input.clone(), Statistics::Running)), together);
+}
+
+#[test]
+fn running_statistics_move_in_training_only() {
+    let config = GeneratorConfig::new(3, 3).with_base_channels(4).with_backbone(Backbone::Unet { depth: 5 });
+    let plain = device::cpu();
+    let input = noise([2, 3, 32, 32], &plain);
+    let running =
+        |generator: &Generator| values(generator.valid().forward_with(input.clone(), Mode::RUNNING));
+    let at_rest = config.init_seeded(3, &plain);
+    let before = running(&at_rest);
+    at_rest.forward(input.clone());
+    assert_eq!(running(&at_rest), before, "translating moves nothing");
+    let training = config.init_seeded(3, &plain.clone().autodiff());
+    training.forward(input.clone().autodiff());
+    assert_ne!(running(&training), before);
+}
+
+#[test]
+fn every_setting_of_the_generator_changes_the_output() {
+    let device = device::cpu();
+    let input = noise([1, 3, 64, 64], &device);
+    let base = || GeneratorConfig::new(3, 3).with_base_channels(4).with_backbone(Backbone::Unet { depth: 6 });
+    let run = |config: GeneratorConfig| {
+        values(config.init_seeded(1, &device).forward_with(input.clone(), Mode::PAPER.with_noise(1)))
+    };
+    let reference = run(base());
+    assert_eq!(run(base()), reference);
+    let changed = [
+        base().with_backbone(Backbone::Unet { depth: 5 }),
+        base().with_backbone(Backbone::EncoderDecoder { depth: 6 }),
+        base().with_backbone(Backbone::Resnet { blocks: 1 }),
+        base().with_base_channels(5),
+        base().with_norm(Norm::Instance { affine: true }),
+        base().with_norm(Norm::None),
+        base().with_dropout(0.0),
+        base().with_dropout(0.3),
+        base().with_dropout_layout(DropoutLayout::Pytorch),
+        base().with_upsample(UpsampleKind::NearestConv),
+        base().with_upsample(UpsampleKind::BilinearConv),
+    ];
+    for config in changed {
+        assert_ne!(run(config.clone()), reference, "{config}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "height (=40) must be divisible by 32")]
+fn a_size_that_does_not_divide_is_explained() {
+    let device = device::cpu();
+    let config = GeneratorConfig::new(3, 3).with_base_channels(2).with_backbone(Backbone::Unet { depth: 5 });
+    config.init(&device).forward(Tensor::zeros([1, 3, 40, 32], &device));
+}
+
+#[test]
+#[should_panic(expected = "axis 1 expected 3, got 1")]
+fn wrong_channels_are_explained() {
+    let device = device::cpu();
+    let config = GeneratorConfig::new(3, 3).with_base_channels(2).with_backbone(Backbone::Unet { depth: 5 });
+    config.init(&device).forward(Tensor::zeros([1, 1, 32, 32], &device));
+}
+
+#[test]
+fn the_unconditional_discriminator_does_not_see_the_condition() {
+    let device = device::cpu();
+    let config = DiscriminatorConfig::new(3, 3).with_base_channels(2).with_layers(2);
+    let image = noise([1, 3, 32, 32], &device);
+    for (conditional, expected) in [(true, false), (false, true)] {
+        let judge = config.clone().with_conditional(conditional).init(&device);
+        let verdicts = [0, 1].map(|_| values(judge.forward(noise([1, 3, 32, 32], &device), image.clone())));
+        assert_eq!(verdicts[0] == verdicts[1], expected);
+    }
+}

@@ -1,0 +1,37 @@
+//! Small configurations and pictures that several tests share.
+#![allow(dead_code, reason = "no test uses everything")]
+
+use std::path::Path;
+
+use image::{Rgb, RgbImage};
+use pix2pix::Pix2PixConfig;
+
+/// The paper's recipe for pictures of 32 pixels and networks of a few channels.
+pub(crate) fn small_config() -> Pix2PixConfig {
+    let mut config = Pix2PixConfig::paper().with_size(32);
+    config.generator.base_channels = 4;
+    config.discriminator.base_channels = 4;
+    config.data.workers = 1;
+    config
+}
+
+/// A picture of `size` whose pixels tell their place and the `seed`.
+pub(crate) fn picture(width: u32, height: u32, seed: u8) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        Rgb([(x * 255 / width) as u8, (y * 255 / height) as u8, seed.wrapping_mul(37)])
+    })
+}
+
+/// Side-by-side pairs `0.png`, `1.png` … of `size`×`size`: the target is the inverted input.
+pub(crate) fn write_pairs(folder: &Path, count: u8, size: u32) {
+    std::fs::create_dir_all(folder).unwrap();
+    for index in 0..count {
+        let input = picture(size, size, index);
+        let mut both = RgbImage::new(2 * size, size);
+        image::imageops::replace(&mut both, &input, 0, 0);
+        let mut target = input;
+        image::imageops::invert(&mut target);
+        image::imageops::replace(&mut both, &target, i64::from(size), 0);
+        both.save(folder.join(format!("{index}.png"))).unwrap();
+    }
+}
