@@ -132,8 +132,9 @@ enum Gan {
 mod demo {
     pub(crate) const SIZE: usize = 64;
     pub(crate) const BASE_CHANNELS: usize = 32;
-    pub(crate) const EPOCHS: usize = 6;
-    pub(crate) const TRAIN_PAIRS: u64 = 400;
+    pub(crate) const EPOCHS: usize = 4;
+    pub(crate) const DECAY_EPOCHS: usize = 2;
+    pub(crate) const TRAIN_PAIRS: u64 = 450;
     pub(crate) const VAL_PAIRS: u64 = 24;
 }
 
@@ -189,7 +190,9 @@ fn configure(options: &Options) -> Pix2PixConfig {
         config = config.with_size(demo::SIZE);
         config.generator.base_channels = demo::BASE_CHANNELS;
         config.discriminator.base_channels = demo::BASE_CHANNELS;
-        (config.training.epochs, config.training.decay_epochs) = (demo::EPOCHS, 0);
+        (config.training.epochs, config.training.decay_epochs) = (demo::EPOCHS, demo::DECAY_EPOCHS);
+        // There are as many pairs as one cares to draw, and they are small: no need to blur them by resizing.
+        (config.data.load_size, config.data.mirror) = (demo::SIZE, false);
     }
     if let Some(size) = options.size {
         config = config.with_size(size);

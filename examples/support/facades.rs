@@ -112,8 +112,8 @@ impl Facade {
             [[1.0, 0.88, 0.5], [0.98, 0.7, 0.56], [0.72, 0.9, 0.95]],
         ];
         let bonds = [
-            [course * 2.2, course, 0.25, 0.4],
-            [course * 3.4, course * 1.8, 0.15, 0.3],
+            [course * 2.2, course, 0.25, 0.25],
+            [course * 3.4, course * 1.8, 0.15, 0.2],
             [1.0, 1.0, 0.0, 0.0], // plaster
         ];
         let accents = [[0.14, 0.36, 0.26], [0.55, 0.13, 0.12], [0.15, 0.27, 0.48]];
@@ -131,7 +131,7 @@ impl Facade {
             front,
             wall: walls[wall / 3][wall % 3],
             bond: bonds[wall / 3],
-            frame: pick(rng, &[WHITE, WHITE, WHITE, [0.35, 0.22, 0.14]]),
+            frame: pick(rng, &[[0.42, 0.27, 0.16], [0.3, 0.33, 0.36]]),
             accent: accents[accent],
             roof: roofs[roof],
             sky: skies[sky],
@@ -144,8 +144,8 @@ impl Facade {
         let [wall, accent, sky, roof] = self.shades;
         let [r, g, b] = class;
         match class {
-            WALL => [28 * wall, g, b],
-            SHUTTER | DOOR | SHOP => [r, g, 80 * accent],
+            WALL => [110 * (wall / 3), g + 70 * (wall % 3), b],
+            SHUTTER | DOOR | SHOP => [r, g, 120 * accent],
             SKY => [r, 60 * sky, b],
             ROOF => [r, g, 160 * roof],
             _ => class,
@@ -286,8 +286,8 @@ fn add_floors(parts: &mut Parts, rng: &mut ChaCha8Rng, front: Area, arched: bool
 fn masonry(color: Color, mortar: Color, bond: [f32; 4], salt: u32, x: f32, y: f32) -> Color {
     let [length, course, joint, unlikeness] = bond;
     let (u, v, random) = tile(x, y, length, course, salt);
-    let stains = 0.3 * noise(x, y * 0.08, 30.0, salt) + 0.25 * noise(x, y, 7.0, salt);
-    let shade = 0.75 + stains + unlikeness * (random - 0.5);
+    let stains = 0.2 * noise(x, y * 0.08, 30.0, salt) + 0.16 * noise(x, y, 7.0, salt);
+    let shade = 0.82 + stains + unlikeness * (random - 0.5);
     if u < joint / 2.0 || v < joint { mortar } else { scale(color, shade) }
 }
 
