@@ -158,7 +158,7 @@ impl Pix2PixConfig {
             );
             return Err(Error::config("data.crop_size", problem));
         }
-        if self.loss.gan_weight > 0.0 && !self.discriminator.map_size([size; 2]).is_some_and(|[h, _]| h > 0) {
+        if self.loss.gan_weight > 0.0 && self.discriminator.map_size([size; 2]).is_none() {
             let problem =
                 format!("{} layers leave no patch of a picture of {size} pixels", discriminator.layers);
             return Err(Error::config("discriminator.layers", problem));

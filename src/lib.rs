@@ -1,5 +1,20 @@
-#![doc = "pix2pix"]
+#![doc = include_str!("../README.md")]
+//!
+//! # Map of the crate
+//!
+//! | to | use |
+//! |---|---|
+//! | build a network | [`GeneratorConfig`], [`DiscriminatorConfig`] |
+//! | say how it behaves in a pass | [`Mode`] |
+//! | state the objective | [`Pix2PixLossConfig`] |
+//! | read pairs | [`data::PairedFolder`] |
+//! | train | [`Pix2PixConfig`], [`Trainer`] |
+//! | translate pictures | [`Translator`] |
+//! | score outputs | [`metrics`] |
+//! | choose a backend | [`device`] |
+//! | read on | [`guide`] |
 #![recursion_limit = "256"]
+#![warn(clippy::unwrap_used)]
 
 mod config;
 pub mod data;
@@ -8,6 +23,7 @@ mod discriminator;
 mod error;
 mod files;
 mod generator;
+pub mod guide;
 mod layers;
 mod loss;
 pub mod metrics;

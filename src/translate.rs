@@ -171,7 +171,7 @@ impl Tiles {
     fn starts(self, length: usize) -> Vec<usize> {
         let room = length.saturating_sub(self.size);
         let count = room.div_ceil(self.size - self.overlap);
-        (0..=count).map(|i| if count == 0 { 0 } else { room * i / count }).collect()
+        (0..=count).map(|i| (room * i).checked_div(count).unwrap_or(0)).collect()
     }
 }
 

@@ -182,7 +182,7 @@ fn statistics_come_from_where_the_mode_says() {
     let (generator, input) = thin_unet();
     let mode = |statistics| Mode { statistics, dropout: Dropout::Off };
     let run = |input: Tensor<4>, statistics| generator.forward_with(input, mode(statistics));
-    let alone = |index: usize| input.clone().slice([index..index + 1]);
+    let alone = |index: usize| input.clone().narrow(0, index, 1);
 
     // Per-image statistics: a batch gives what its pictures give one by one.
     let together = values(run(input.clone(), Statistics::Image));

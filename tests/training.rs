@@ -114,7 +114,8 @@ fn every_setting_of_loss_and_training_changes_the_result() {
     };
     let reference = run(|_| ());
     assert!(run(|_| ()) == reference);
-    let changes: [(&str, fn(&mut Pix2PixConfig)); 11] = [
+    type Change = (&'static str, fn(&mut Pix2PixConfig));
+    let changes: [Change; 11] = [
         ("least squares", |config| config.loss.gan = GanMode::LeastSquares),
         ("hinge", |config| config.loss.gan = GanMode::Hinge),
         ("no GAN", |config| config.loss.gan_weight = 0.0),

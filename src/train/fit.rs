@@ -46,7 +46,7 @@ impl Trainer {
     /// `watch` sees every event and may stop the run with [`ControlFlow::Break`]; the run is saved then, too.
     ///
     /// # Errors
-    /// [`Error::Io`] if `run` cannot be written, found before training begins; [`Error::Io`] or [`Error::Image`] if a
+    /// [`Error::Io`](crate::Error::Io) if `run` cannot be written, found before training begins; [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a
     /// pair cannot be read.
     pub fn fit(
         &mut self,

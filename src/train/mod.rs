@@ -45,7 +45,7 @@ impl Trainer {
     /// A trainer with new networks; their weights are a function of the configuration's seed.
     ///
     /// # Errors
-    /// [`Error::Config`] if the configuration is out of range.
+    /// [`Error::Config`](crate::Error::Config) if the configuration is out of range.
     pub fn new(config: Pix2PixConfig, device: &Device) -> Result<Self> {
         config.validate()?;
         let device = device.clone().without_autodiff();
@@ -69,8 +69,8 @@ impl Trainer {
     /// The training and data settings are those of `config`, so that a run can be prolonged.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if networks or loss differ from the saved ones, or the checkpoint is damaged;
-    /// [`Error::Config`] if `config` is out of range.
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) if networks or loss differ from the saved ones, or the checkpoint is damaged;
+    /// [`Error::Config`](crate::Error::Config) if `config` is out of range.
     pub fn resume_or_new(run: impl AsRef<Path>, config: Pix2PixConfig, device: &Device) -> Result<Self> {
         match checkpoint::latest(run.as_ref())? {
             Some(path) => checkpoint::load(&path, Some(config), device),
@@ -81,7 +81,7 @@ impl Trainer {
     /// Goes on where the run in folder `run` was saved last, with its own settings.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if there is no checkpoint or it is damaged.
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) if there is no checkpoint or it is damaged.
     pub fn resume(run: impl AsRef<Path>, device: &Device) -> Result<Self> {
         match checkpoint::latest(run.as_ref())? {
             Some(path) => checkpoint::load(&path, None, device),
@@ -94,7 +94,7 @@ impl Trainer {
     /// The checkpoint appears whole or not at all; the one before it is kept.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder cannot be written.
+    /// [`Error::Io`](crate::Error::Io) if the folder cannot be written.
     pub fn save(&self, run: impl AsRef<Path>) -> Result<()> {
         checkpoint::save(self, run.as_ref())
     }
@@ -151,7 +151,7 @@ impl Trainer {
     /// alone and dropout on, with noise that is the same every time.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read.
+    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
     pub fn evaluate(&self, pairs: &PairedFolder) -> Result<Scores> {
         let generator = self.generator().valid();
         let mut sums = [0.0; 3];
@@ -170,7 +170,7 @@ impl Trainer {
     /// Rows of input | output | target for the first `count` of `pairs`.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read.
+    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
     pub fn strip(&self, pairs: &PairedFolder, count: usize) -> Result<RgbImage> {
         let generator = self.generator().valid();
         let single = pairs.clone().take(count).with_batch_size(1);
