@@ -11,6 +11,7 @@
 //! | train | [`Pix2PixConfig`], [`Trainer`] |
 //! | translate pictures | [`Translator`] |
 //! | score outputs | [`metrics`] |
+//! | bring checkpoints over from PyTorch, or take them there | [`pytorch`] |
 //! | choose a backend | [`device`] |
 //! | read on | [`guide`] |
 #![recursion_limit = "256"]
@@ -27,6 +28,7 @@ pub mod guide;
 mod layers;
 mod loss;
 pub mod metrics;
+pub mod pytorch;
 mod random;
 pub mod report;
 mod resnet;

@@ -44,7 +44,7 @@ impl Translator {
         let config = Pix2PixConfig::from_json(&config).map_err(|problem| Error::corrupt(&file, problem))?;
         config.validate()?;
         let device = device.clone().without_autodiff();
-        let generator = weights::apply(config.generator.init(&device), named, &file)?;
+        let generator = weights::apply(config.generator.init(&device), named, &file, str::to_owned)?;
         Self::new(generator, &config, &device)
     }
 

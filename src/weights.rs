@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::TensorData;
+use burn::tensor::{DType, TensorData};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 
@@ -20,19 +20,24 @@ pub(crate) type Named = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// Writes a module's parameters and its run's configuration, whole or not at all.
 pub(crate) fn save<M: Module>(module: &M, config: &str, path: &Path) -> Result<()> {
-    let named = collect(module);
-    let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = named
-        .iter()
-        .map(|(name, (shape, values))| (name, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect()))
-        .collect();
-    let views = bytes.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes);
-        view.map(|view| (name.as_str(), view))
+    write(&collect(module), &[], Some(config), path)
+}
+
+/// Writes parameters, and zeros of 64 bits under the names of `counters`.
+pub(crate) fn write(named: &Named, counters: &[String], config: Option<&str>, path: &Path) -> Result<()> {
+    let tensors = named.iter().map(|(name, (shape, values))| {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        (name, Dtype::F32, shape.clone(), bytes)
+    });
+    let tensors = tensors.chain(counters.iter().map(|name| (name, Dtype::I64, vec![], vec![0; 8])));
+    let tensors: Vec<_> = tensors.collect();
+    let views = tensors.iter().map(|(name, kind, shape, bytes)| {
+        TensorView::new(*kind, shape.clone(), bytes).map(|view| (name.as_str(), view))
     });
     let views =
         views.collect::<std::result::Result<Vec<_>, _>>().map_err(|error| Error::corrupt(path, error))?;
-    let metadata = HashMap::from([(CONFIG.to_owned(), config.to_owned())]);
-    let file = serialize(views, Some(metadata)).map_err(|error| Error::corrupt(path, error))?;
+    let metadata = config.map(|config| HashMap::from([(CONFIG.to_owned(), config.to_owned())]));
+    let file = serialize(views, metadata).map_err(|error| Error::corrupt(path, error))?;
     crate::files::write_atomically(path, &file)
 }
 
@@ -44,21 +49,40 @@ pub(crate) fn load(path: &Path) -> Result<(Named, Option<String>)> {
     let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::corrupt(path, error))?;
     let mut named = Named::new();
     for (name, view) in file.tensors() {
-        if view.dtype() != Dtype::F32 {
-            return Err(Error::corrupt(path, format!("`{name}` is {:?}, not F32", view.dtype())));
-        }
-        let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        named.insert(name, (view.shape().to_vec(), values.collect()));
+        let kind = match view.dtype() {
+            Dtype::F32 => DType::F32,
+            Dtype::F64 => DType::F64,
+            Dtype::F16 => DType::F16,
+            Dtype::BF16 => DType::BF16,
+            Dtype::I64 => continue, // PyTorch's counters, which nothing reads
+            other => {
+                return Err(Error::corrupt(
+                    path,
+                    format!("`{name}` holds {other:?}, not floating-point numbers"),
+                ));
+            }
+        };
+        let data = TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), kind);
+        let values = data
+            .convert::<f32>()
+            .try_into_vec()
+            .map_err(|error| Error::corrupt(path, format!("{error:?}")))?;
+        named.insert(name, (view.shape().to_vec(), values));
     }
     Ok((named, config))
 }
 
-/// The module with the given parameters, all of which must fit.
+/// The module with the given parameters, all of which must fit; `key` tells what a parameter is called among them.
 ///
 /// # Errors
 /// [`Error::Weights`] with every parameter that is missing, unexpected or of another shape.
-pub(crate) fn apply<M: Module>(module: M, named: Named, path: &Path) -> Result<M> {
-    let mut mapper = Apply { names: Names::default(), named, missing: vec![], mismatched: vec![] };
+pub(crate) fn apply<M: Module>(
+    module: M,
+    named: Named,
+    path: &Path,
+    key: impl Fn(&str) -> String,
+) -> Result<M> {
+    let mut mapper = Apply { names: Names::default(), key, named, missing: vec![], mismatched: vec![] };
     let module = module.map(&mut mapper);
     let unexpected: Vec<String> = mapper.named.into_keys().collect();
     if unexpected.is_empty() && mapper.missing.is_empty() && mapper.mismatched.is_empty() {
@@ -73,7 +97,7 @@ pub(crate) fn apply<M: Module>(module: M, named: Named, path: &Path) -> Result<M
 }
 
 /// A module's parameters by name.
-fn collect<M: Module>(module: &M) -> Named {
+pub(crate) fn collect<M: Module>(module: &M) -> Named {
     let mut collector = Collect::default();
     module.visit(&mut collector);
     collector.named
@@ -120,14 +144,15 @@ impl ModuleVisitor for Collect {
     }
 }
 
-struct Apply {
+struct Apply<K> {
     names: Names,
+    key: K,
     named: Named,
     missing: Vec<String>,
     mismatched: Vec<String>,
 }
 
-impl ModuleMapper for Apply {
+impl<K: Fn(&str) -> String> ModuleMapper for Apply<K> {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.names.enter(name, container);
     }
@@ -137,7 +162,7 @@ impl ModuleMapper for Apply {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let path = self.names.path();
+        let path = (self.key)(&self.names.path());
         let Some((found, values)) = self.named.remove(&path) else {
             self.missing.push(path);
             return param;

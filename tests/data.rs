@@ -251,8 +251,9 @@ fn channels_of_model_and_data_must_agree() {
     config.data = config.data.with_target_channels(1);
     let message = Trainer::new(config, &device::cpu()).unwrap_err().to_string();
     assert!(message.contains("data.target_channels: 1, but the generator has 3"), "{message}");
+    let folder = tempfile::tempdir().unwrap();
     let config = Pix2PixConfig::paper().with_channels(5, 3);
-    let message = Trainer::new(config, &device::cpu()).unwrap_err().to_string();
+    let message = PairedFolder::open(folder.path(), &config.data).unwrap_err().to_string();
     assert!(message.contains("data.input_channels: 5 is not 1 (grey), 3 (colour) or 4"), "{message}");
 }
 

@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 8] = [
     &["unet", "resnet", "generator", "discriminator", "loss", "metrics", "data", "report"],
     &["config"],
     &["weights"],
-    &["train", "translate"],
+    &["train", "translate", "pytorch"],
     &["lib"],
     &[],
 ];

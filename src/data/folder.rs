@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::augment::Jitter;
-use super::image::{Planes, open};
+use super::image::{PICTURE_CHANNELS, Planes, open};
 use super::loader::{Batches, Order};
 use super::{DataConfig, Direction, Epoch, Pair};
 use crate::{Device, Error, Result};
@@ -40,6 +40,17 @@ impl PairedFolder {
     /// - [`Error::Config`] if `config` is out of range
     pub fn open(folder: impl AsRef<Path>, config: &DataConfig) -> Result<Self> {
         config.validate()?;
+        let channels = [
+            ("data.input_channels", config.input_channels),
+            ("data.target_channels", config.target_channels),
+        ];
+        for (field, value) in channels {
+            if !PICTURE_CHANNELS.contains(&value) {
+                let problem =
+                    format!("{value} is not 1 (grey), 3 (colour) or 4 (colour and alpha), as in pictures");
+                return Err(Error::config(field, problem));
+            }
+        }
         let folder = folder.as_ref();
         let [a, b] = ["A", "B"].map(|name| folder.join(name));
         let pairs = if a.is_dir() && b.is_dir() {

@@ -31,8 +31,8 @@ pub enum Direction {
 /// | field | default | meaning | range | paper / PyTorch |
 /// |---|---|---|---|---|
 /// | `direction` | A to B | which half is the condition | | by data set |
-/// | `input_channels` | 3 | 1 grey, 3 colour, 4 colour and alpha | 1, 3, 4 | 3 |
-/// | `target_channels` | 3 | the same for the target | 1, 3, 4 | 3 |
+/// | `input_channels` | 3 | 1 grey, 3 colour, 4 colour and alpha | 1, 3, 4 in picture files | 3 |
+/// | `target_channels` | 3 | the same for the target | 1, 3, 4 in picture files | 3 |
 /// | `load_size` | 286 | pixels that both sides are resized to | ≥ `crop_size` | 286 |
 /// | `crop_size` | 256 | pixels of the square cut out at random | 1– | 256 |
 /// | `mirror` | true | whether half of the pairs are mirrored | | true |
@@ -72,15 +72,13 @@ impl DataConfig {
     /// # Errors
     /// [`Error::Config`] with the field, its value and the rule.
     pub fn validate(&self) -> crate::Result<()> {
-        let channels =
-            [("data.input_channels", self.input_channels), ("data.target_channels", self.target_channels)];
-        for (field, value) in channels {
-            if !PICTURE_CHANNELS.contains(&value) {
-                let problem = format!("{value} is not 1 (grey), 3 (colour) or 4 (colour and alpha)");
-                return Err(Error::config(field, problem));
-            }
-        }
-        for (field, value) in [("data.crop_size", self.crop_size), ("data.batch_size", self.batch_size)] {
+        let positive = [
+            ("data.input_channels", self.input_channels),
+            ("data.target_channels", self.target_channels),
+            ("data.crop_size", self.crop_size),
+            ("data.batch_size", self.batch_size),
+        ];
+        for (field, value) in positive {
             if value == 0 {
                 return Err(Error::config(field, "is 0; it must be at least 1"));
             }

@@ -64,6 +64,22 @@ impl Trainer {
         })
     }
 
+    /// A trainer that begins with networks that exist, for instance imported ones; `config` must describe them.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) if the configuration is out of range.
+    pub fn with_networks(
+        config: Pix2PixConfig,
+        generator: Generator,
+        discriminator: Discriminator,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut trainer = Self::new(config, device)?;
+        trainer.generator = Some(trainable(generator, &trainer.device));
+        trainer.discriminator = Some(trainable(discriminator, &trainer.device));
+        Ok(trainer)
+    }
+
     /// Goes on where the run in folder `run` was saved last, or starts afresh if nothing was.
     ///
     /// The training and data settings are those of `config`, so that a run can be prolonged.
@@ -229,6 +245,11 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 fn test_mode(index: usize) -> Mode {
     Mode { statistics: Statistics::Image, dropout: Dropout::Seeded(index as u64) }
+}
+
+/// The network with gradients enabled, on `device`.
+fn trainable<M: Module>(network: M, device: &Device) -> M {
+    network.fork(&device.clone().autodiff()).train().set_require_grad(true)
 }
 
 /// Moves one network along the gradients of its loss.

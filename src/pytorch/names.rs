@@ -1,0 +1,149 @@
+//! How this crate's parameters are called in the PyTorch original.
+
+use crate::discriminator::DiscriminatorConfig;
+use crate::generator::{Backbone, GeneratorConfig};
+
+use super::StateDict;
+
+/// What varies in the names of a ResNet's blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Naming {
+    /// The name of a block's list of layers.
+    pub(super) block: &'static str,
+    /// The place of the second convolution in it: 6 if a dropout layer stands before it, else 5.
+    pub(super) second: usize,
+}
+
+impl Naming {
+    /// The lists of layers by all names that are known: the original's own, and that of its descendants.
+    pub(super) const BLOCKS: [&str; 2] = ["conv_block", "block"];
+
+    /// The original's own names.
+    pub(super) fn of(config: &GeneratorConfig) -> Self {
+        Self { block: Self::BLOCKS[0], second: if config.dropout > 0.0 { 6 } else { 5 } }
+    }
+}
+
+/// The key of a generator's parameter, whose name here is for instance `network.encoder.2.norm.weight`.
+pub(super) fn generator(config: &GeneratorConfig, naming: Naming, name: &str) -> String {
+    let name = name.trim_start_matches("network.");
+    let key = match config.backbone {
+        Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } => unet(depth, name),
+        Backbone::Resnet { blocks } => resnet(blocks, naming, name),
+    };
+    key.unwrap_or_else(|| name.to_owned())
+}
+
+/// The key of a discriminator's parameter, whose name here is for instance `layers.2.norm.weight`.
+pub(super) fn discriminator(config: &DiscriminatorConfig, name: &str) -> String {
+    patch(config.layers, name).unwrap_or_else(|| name.to_owned())
+}
+
+/// The U-Net's modules are nested, the innermost in the middle: `level` 1 is the outermost.
+pub(super) fn unet_prefix(level: usize) -> String {
+    match level {
+        1 => "model".to_owned(),
+        _ => format!("model.model.1{}", ".model.3".repeat(level - 2)),
+    }
+}
+
+fn unet(depth: usize, name: &str) -> Option<String> {
+    let (side, rest) = name.split_once('.')?;
+    let (index, rest) = rest.split_once('.')?;
+    let (layer, field) = rest.split_once('.')?;
+    let index: usize = index.parse().ok()?;
+    let level = if side == "encoder" { index + 1 } else { depth - index };
+    let place = match (side, layer) {
+        ("encoder", "conv") => usize::from(level != 1),
+        ("encoder", _) => 2,
+        (_, "up") if level == 1 || level == depth => 3,
+        (_, "up") => 5,
+        _ if level == depth => 4,
+        _ => 6,
+    };
+    Some(format!("{}.model.{place}.{field}", unet_prefix(level)))
+}
+
+fn resnet(blocks: usize, naming: Naming, name: &str) -> Option<String> {
+    let after = 10 + blocks;
+    let parts: Vec<&str> = name.split('.').collect();
+    let index = |text: &str| text.parse::<usize>().ok();
+    Some(match parts.as_slice() {
+        ["first", layer, field] => format!("model.{}.{field}", 1 + offset(layer)),
+        ["down", i, layer, field] => format!("model.{}.{field}", 4 + 3 * index(i)? + offset(layer)),
+        ["up", i, layer, field] => format!("model.{}.{field}", after + 3 * index(i)? + offset(layer)),
+        ["last", field] => format!("model.{}.{field}", after + 7),
+        ["blocks", i, half, layer, field] => {
+            let place = if *half == "first" { 1 } else { naming.second } + offset(layer);
+            format!("model.{}.{}.{place}.{field}", 10 + index(i)?, naming.block)
+        }
+        _ => return None,
+    })
+}
+
+fn patch(layers: usize, name: &str) -> Option<String> {
+    let parts: Vec<&str> = name.split('.').collect();
+    let ["layers", index, layer, field] = parts.as_slice() else { return None };
+    let index: usize = index.parse().ok()?;
+    let place = match index {
+        0 => 0,
+        index => 3 * index - 1,
+    };
+    let model = if layers == 0 { "net" } else { "model" };
+    Some(format!("{model}.{}.{field}", place + offset(layer)))
+}
+
+/// A norm stands behind its convolution.
+fn offset(layer: &str) -> usize {
+    usize::from(layer == "norm")
+}
+
+/// The counters that PyTorch keeps beside running statistics; it demands them, but nothing reads them.
+pub(super) fn counters(state: &StateDict) -> Vec<String> {
+    let norms = state.keys().filter_map(|key| key.strip_suffix("running_mean"));
+    norms.map(|norm| format!("{norm}num_batches_tracked")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nested_names_of_the_unet() {
+        let config = GeneratorConfig::new(3, 3);
+        let key = |name: &str| generator(&config, Naming::of(&config), name);
+        assert_eq!(key("network.encoder.0.conv.weight"), "model.model.0.weight");
+        assert_eq!(key("network.decoder.7.up.bias"), "model.model.3.bias");
+        assert_eq!(key("network.encoder.1.norm.running_mean"), "model.model.1.model.2.running_mean");
+        assert_eq!(key("network.decoder.6.up.weight"), "model.model.1.model.5.weight");
+        assert_eq!(key("network.decoder.5.norm.weight"), "model.model.1.model.3.model.6.weight");
+        let inner = format!("model.model.1{}", ".model.3".repeat(6));
+        assert_eq!(key("network.encoder.7.conv.weight"), format!("{inner}.model.1.weight"));
+        assert_eq!(key("network.decoder.0.up.weight"), format!("{inner}.model.3.weight"));
+        assert_eq!(key("network.decoder.0.norm.bias"), format!("{inner}.model.4.bias"));
+    }
+
+    #[test]
+    fn numbered_names_of_resnet_and_discriminators() {
+        let config = GeneratorConfig::new(3, 3).with_backbone(Backbone::Resnet { blocks: 9 });
+        for (dropout, second) in [(0.5, 6), (0.0, 5)] {
+            let config = config.clone().with_dropout(dropout);
+            let key = |name: &str| generator(&config, Naming::of(&config), name);
+            assert_eq!(key("network.first.conv.weight"), "model.1.weight");
+            assert_eq!(key("network.down.1.norm.bias"), "model.8.bias");
+            assert_eq!(key("network.blocks.8.first.norm.weight"), "model.18.conv_block.2.weight");
+            let conv = key("network.blocks.0.second.conv.weight");
+            assert_eq!(conv, format!("model.10.conv_block.{second}.weight"));
+            assert_eq!(key("network.up.0.conv.weight"), "model.19.weight");
+            assert_eq!(key("network.up.1.norm.weight"), "model.23.weight");
+            assert_eq!(key("network.last.bias"), "model.26.bias");
+        }
+        let key = |layers, name| discriminator(&DiscriminatorConfig::new(3, 3).with_layers(layers), name);
+        assert_eq!(key(3, "layers.0.conv.weight"), "model.0.weight");
+        assert_eq!(key(3, "layers.1.norm.weight"), "model.3.weight");
+        assert_eq!(key(3, "layers.3.conv.weight"), "model.8.weight");
+        assert_eq!(key(3, "layers.4.conv.bias"), "model.11.bias");
+        assert_eq!(key(0, "layers.1.norm.weight"), "net.3.weight");
+        assert_eq!(key(0, "layers.2.conv.weight"), "net.5.weight");
+    }
+}

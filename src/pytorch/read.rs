@@ -1,0 +1,64 @@
+//! Tensors by name from a file of PyTorch's, `.pth` or `.safetensors`.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::StateDict;
+use crate::weights;
+use crate::{Error, Result};
+
+/// Wrappers that leave their name in front of every key.
+const PREFIXES: [&str; 2] = ["module.", "_orig_mod."];
+
+/// Reads a state dict: zip or legacy pickle (feature `pytorch`), or safetensors.
+///
+/// Prefixes of wrappers (`module.`, `_orig_mod.`) and `num_batches_tracked` are dropped; half and double precision
+/// become single precision.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is damaged or of another kind.
+pub fn read(path: impl AsRef<Path>) -> Result<StateDict> {
+    let path = path.as_ref();
+    let mut start = [0; 9];
+    let mut file = File::open(path).map_err(|error| Error::io(path, error))?;
+    let length = file.read(&mut start).map_err(|error| Error::io(path, error))?;
+    // A safetensors file begins with the length of its header and the brace that opens it.
+    let state = if length == 9 && start[8] == b'{' { weights::load(path)?.0 } else { pickled(path)? };
+    let unwrapped = |mut key: &str| {
+        while let Some(rest) = PREFIXES.iter().find_map(|prefix| key.strip_prefix(prefix)) {
+            key = rest;
+        }
+        key.to_owned()
+    };
+    let state = state.into_iter().map(|(key, value)| (unwrapped(&key), value));
+    Ok(state.filter(|(key, _)| !key.ends_with("num_batches_tracked")).collect())
+}
+
+#[cfg(feature = "pytorch")]
+fn pickled(path: &Path) -> Result<StateDict> {
+    use burn::tensor::{DType, TensorData};
+    use pytorch_reader::{DType as Kind, PytorchReader};
+
+    let reader = PytorchReader::new(path).map_err(|error| Error::corrupt(path, error))?;
+    let mut state = StateDict::new();
+    for (key, tensor) in reader.into_tensors() {
+        let kind = match tensor.dtype() {
+            Kind::F64 => DType::F64,
+            Kind::F32 => DType::F32,
+            Kind::F16 => DType::F16,
+            Kind::BF16 => DType::BF16,
+            _ => continue, // counters, which nothing reads
+        };
+        let bytes = tensor.read().map_err(|error| Error::corrupt(path, error))?;
+        let data = TensorData::from_bytes_vec(bytes, tensor.shape().to_vec(), kind).convert::<f32>();
+        let values = data.try_into_vec().map_err(|error| Error::corrupt(path, format!("{error:?}")))?;
+        state.insert(key, (tensor.shape().to_vec(), values));
+    }
+    Ok(state)
+}
+
+#[cfg(not(feature = "pytorch"))]
+fn pickled(path: &Path) -> Result<StateDict> {
+    Err(Error::corrupt(path, "no safetensors file; rebuild with the feature `pytorch` to read .pth files"))
+}

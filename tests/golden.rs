@@ -1,0 +1,349 @@
+//! Equal to PyTorch: forward passes, losses, gradients and ten training steps, against the fixtures in `tests/golden`.
+#![cfg(feature = "flex")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::optim::GradientsParams;
+use pix2pix::data::Batch;
+use pix2pix::pytorch::{self, StateDict};
+use pix2pix::{
+    Device, Discriminator, DiscriminatorConfig, Dropout, Generator, GeneratorConfig, Mode, Pix2PixConfig,
+    Pix2PixLossConfig, Statistics, Tensor, Trainer, device,
+};
+use safetensors::SafeTensors;
+
+/// Relative to the mean absolute value of what is compared.
+const FORWARD: f32 = 1e-5;
+const GRADIENT: f32 = 1e-4;
+const TEN_STEPS: f32 = 1e-3;
+
+const MODE: Mode = Mode { statistics: Statistics::Batch, dropout: Dropout::Off };
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).with_extension("safetensors")
+}
+
+#[derive(serde::Deserialize)]
+struct Case {
+    generator: Option<GeneratorConfig>,
+    #[serde(default)]
+    discriminator: Option<DiscriminatorConfig>,
+    #[serde(default)]
+    loss: Option<Pix2PixLossConfig>,
+}
+
+struct Fixture {
+    name: &'static str,
+    case: Case,
+    tensors: StateDict,
+    folder: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn open(name: &'static str) -> Self {
+        let bytes = std::fs::read(path(name)).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let case = serde_json::from_str(&header.metadata().as_ref().unwrap()["case"]).unwrap();
+        Self { name, case, tensors: pytorch::read(path(name)).unwrap(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// The tensors under a prefix, as a file of their own.
+    fn file(&self, prefix: &str) -> PathBuf {
+        let part = self.tensors.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value)));
+        let state: StateDict = part.map(|(key, value)| (key.to_owned(), value.clone())).collect();
+        let file = self.folder.path().join(prefix);
+        pytorch::save(&state, &file).unwrap();
+        file
+    }
+
+    fn generator(&self, device: &Device) -> Generator {
+        let config = self.case.generator.as_ref().unwrap();
+        pytorch::load_generator_as(self.file("state."), config, device).unwrap()
+    }
+
+    fn discriminator(&self, device: &Device) -> Discriminator {
+        let config = self.case.discriminator.as_ref().unwrap();
+        pytorch::load_discriminator_as(self.file("state_d."), config, device).unwrap()
+    }
+
+    fn expected(&self, key: &str) -> &[f32] {
+        &self.tensors[key].1
+    }
+
+    /// Compares a tensor with its sample of every 29th value, or with the whole of it.
+    fn check(&self, key: &str, found: Tensor<4>) {
+        let found = values(found);
+        let expected = self.expected(key);
+        let step = if found.len() == expected.len() { 1 } else { 29 };
+        let found: Vec<f32> = found.into_iter().step_by(step).collect();
+        assert_eq!(found.len(), expected.len(), "{} {key}", self.name);
+        close(&format!("{} {key}", self.name), &found, expected, FORWARD);
+    }
+
+    /// Compares tensors by name with a digest: mean, mean absolute value and six values of each.
+    fn check_digest(&self, key: &str, prefix: &str, found: &BTreeMap<String, Vec<f32>>, tolerance: f32) {
+        let names = self.tensors.keys().filter_map(|name| name.strip_prefix(prefix));
+        let rows = self.expected(key).chunks_exact(8);
+        assert_eq!(names.clone().count(), rows.len(), "{} {key}", self.name);
+        for (name, row) in names.zip(rows) {
+            if row.iter().any(|&value| value != 0.0) {
+                let found = digest(&found[name]);
+                let scale = row[1].abs();
+                let worst = found.iter().zip(row).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f32::max);
+                assert!(worst <= tolerance, "{} {key} {name}: {worst:e}\n{found:?}\n{row:?}", self.name);
+            }
+        }
+    }
+}
+
+fn digest(values: &[f32]) -> Vec<f32> {
+    let n = values.len();
+    let count = n as f64;
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+    let size = values.iter().map(|&v| f64::from(v).abs()).sum::<f64>() / count;
+    let m = n.min(6);
+    let sample = |i: usize| if m == 1 { values[0] } else { values[i * (n - 1) / (m - 1)] };
+    let mut row = vec![mean as f32, size as f32];
+    row.extend((0..m).map(sample));
+    row.resize(8, 0.0);
+    row
+}
+
+fn values(tensor: Tensor<4>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap()
+}
+
+fn close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    let scale = expected.iter().map(|value| value.abs()).sum::<f32>() / expected.len() as f32;
+    let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst <= tolerance * scale.max(1e-3), "{what}: off by {worst:e} where {scale:e} is usual");
+}
+
+/// The pictures of all cases: `[2, channels, 32·times, 32·times]`.
+fn picture(name: &str, channels: usize, times: usize, device: &Device) -> Tensor<4> {
+    let bytes = std::fs::read(path("pictures")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let view = file.tensor(name).unwrap();
+    let values: Vec<f32> = view.data().iter().map(|&byte| f32::from(byte) / 127.5 - 1.0).collect();
+    let all = view.shape()[1];
+    let picture = Tensor::<1>::from_floats(values.as_slice(), device).reshape([2, all, 32, 32]);
+    picture.narrow(1, 0, channels).repeat(&[1, 1, times, times])
+}
+
+/// A network whose parameters are its gradients, so that they can be had by name.
+fn gradients<M: Module>(loss: Tensor<1>, network: &M) -> M {
+    struct Swap(GradientsParams);
+    impl ModuleMapper for Swap {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let (id, value, mapper) = param.consume();
+            let grad = self.0.remove::<D>(id).unwrap_or_else(|| value.clone().inner().zeros_like());
+            Param::from_mapped_value(id, grad.autodiff(), mapper)
+        }
+    }
+    // Running statistics, which all clones share, have no gradient and become zeros: the network is of no more use.
+    let grads = GradientsParams::from_grads(loss.backward(), network);
+    network.clone().map(&mut Swap(grads))
+}
+
+fn by_name(state: StateDict) -> BTreeMap<String, Vec<f32>> {
+    state.into_iter().map(|(key, (_, values))| (key, values)).collect()
+}
+
+fn trains_like_pytorch(name: &'static str) {
+    let fixture = Fixture::open(name);
+    let (generator_config, discriminator_config, loss_config) = (
+        fixture.case.generator.clone().unwrap(),
+        fixture.case.discriminator.clone().unwrap(),
+        fixture.case.loss.clone().unwrap(),
+    );
+    let device = device::cpu();
+    let training = device.clone().autodiff();
+    let input = picture("input", generator_config.input_channels, 1, &training);
+    let target = picture("target", generator_config.output_channels, 1, &training);
+
+    // The first step by hand: outputs, logits, losses and gradients.
+    let (generator, discriminator) = (fixture.generator(&training), fixture.discriminator(&training));
+    let loss = loss_config.init();
+    let output = generator.forward_with(input.clone(), MODE);
+    fixture.check("output", output.clone());
+    let fake = discriminator.forward(input.clone(), output.clone().detach());
+    let real = discriminator.forward(input.clone(), target.clone());
+    fixture.check("logits_fake", fake.clone());
+    fixture.check("logits_real", real.clone());
+    let d = loss.discriminator(real, fake);
+    let grads = gradients(d.total(), &discriminator);
+    let grads = by_name(pytorch::discriminator_state(&grads, &discriminator_config));
+    fixture.check_digest("grad_d", "state_d.", &grads, GRADIENT);
+
+    // Ten steps by the trainer.
+    let mut config = Pix2PixConfig::new(generator_config.clone(), discriminator_config.clone());
+    config = config.with_loss(loss_config);
+    (config.data.input_channels, config.data.target_channels) =
+        (generator_config.input_channels, generator_config.output_channels);
+    config.data = config.data.with_crop_size(32).with_load_size(32);
+    let networks = (fixture.generator(&device), fixture.discriminator(&device));
+    let mut trainer = Trainer::with_networks(config, networks.0, networks.1, &device).unwrap();
+    trainer.next_epoch();
+    let start_g = by_name(pytorch::generator_state(trainer.generator(), &generator_config));
+    let start_d = by_name(pytorch::discriminator_state(trainer.discriminator(), &discriminator_config));
+    for step in 0..10 {
+        let losses = trainer.step(Batch { input: input.clone(), target: target.clone() }).read();
+        let named = [
+            ("loss.g_gan", losses.g_gan.unwrap()),
+            ("loss.g_l1", losses.g_l1),
+            ("loss.d_real", losses.d_real.unwrap()),
+            ("loss.d_fake", losses.d_fake.unwrap()),
+        ];
+        for (key, found) in named {
+            close(&format!("{name} {key} {step}"), &[found], &fixture.expected(key)[step..=step], GRADIENT);
+        }
+        if step == 0 {
+            // The first step's second half: the moved discriminator judges what the unmoved generator made. A clone
+            // would share its running statistics; `valid` copies them.
+            let judge = trainer.discriminator().valid().fork(&training).no_grad();
+            let verdict = judge.forward(input.clone(), output.clone());
+            let g = loss.generator(Some(verdict), output.clone(), target.clone());
+            let grads =
+                by_name(pytorch::generator_state(&gradients(g.total(), &generator), &generator_config));
+            fixture.check_digest("grad", "state.", &grads, GRADIENT);
+        }
+        if step == 0 && fixture.tensors.contains_key("output_running") {
+            let moved = trainer.generator().forward_with(input.clone(), Mode::RUNNING);
+            fixture.check("output_running", moved);
+        }
+        if step == 0 || step == 9 {
+            let moved = |start: &BTreeMap<String, Vec<f32>>, now: StateDict| {
+                let difference = |(key, now): (String, Vec<f32>)| {
+                    let values = now.iter().zip(&start[&key]).map(|(now, then)| now - then).collect();
+                    (key, values)
+                };
+                by_name(now).into_iter().map(difference).collect::<BTreeMap<String, Vec<f32>>>()
+            };
+            let steps = step + 1;
+            let g = moved(&start_g, pytorch::generator_state(trainer.generator(), &generator_config));
+            fixture.check_digest(&format!("moved{steps}"), "state.", &g, TEN_STEPS);
+            let d = pytorch::discriminator_state(trainer.discriminator(), &discriminator_config);
+            fixture.check_digest(&format!("moved{steps}_d"), "state_d.", &moved(&start_d, d), TEN_STEPS);
+        }
+    }
+}
+
+#[test]
+fn unet_with_batch_norm() {
+    trains_like_pytorch("unet_batch");
+}
+
+#[test]
+fn unet_with_instance_norm() {
+    trains_like_pytorch("unet_instance");
+}
+
+#[test]
+fn unet_with_affine_instance_norm() {
+    trains_like_pytorch("unet_instance_affine");
+}
+
+#[test]
+fn unet_without_norm() {
+    trains_like_pytorch("unet_none");
+}
+
+#[test]
+fn unet_with_nearest_resizing() {
+    trains_like_pytorch("unet_nearest");
+}
+
+#[test]
+fn unet_with_bilinear_resizing() {
+    trains_like_pytorch("unet_bilinear");
+}
+
+#[test]
+fn encoder_decoder() {
+    trains_like_pytorch("encoder_decoder");
+}
+
+#[test]
+fn resnet_with_batch_norm() {
+    trains_like_pytorch("resnet_batch");
+}
+
+#[test]
+fn resnet_with_instance_norm() {
+    trains_like_pytorch("resnet_instance");
+}
+
+#[test]
+fn large_patches() {
+    for (name, times) in [("patch_4", 2), ("patch_5", 3)] {
+        let fixture = Fixture::open(name);
+        let config = fixture.case.discriminator.clone().unwrap();
+        let training = device::cpu().autodiff();
+        let discriminator = fixture.discriminator(&training);
+        let input = picture("input", config.input_channels, times, &training);
+        let target = picture("target", config.output_channels, times, &training);
+        let fake = discriminator.forward(input.clone(), input.clone().narrow(1, 0, config.output_channels));
+        let real = discriminator.forward(input, target);
+        fixture.check("logits_fake", fake.clone());
+        fixture.check("logits_real", real.clone());
+        let d = fixture.case.loss.clone().unwrap().init().discriminator(real, fake);
+        for (key, loss) in [("loss.d_real", &d.real), ("loss.d_fake", &d.fake)] {
+            close(key, &[loss.clone().into_scalar::<f32>()], fixture.expected(key), GRADIENT);
+        }
+        let grads = gradients(d.total(), &discriminator);
+        let grads = by_name(pytorch::discriminator_state(&grads, &config));
+        fixture.check_digest("grad_d", "state_d.", &grads, GRADIENT);
+    }
+}
+
+/// The numbers that `make.py --full` gives value `index` of parameter `number`, in `[-1, 1)`.
+fn uniform(number: u64, index: u64) -> f32 {
+    let mut z = ((number << 32) | index).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^= z >> 31;
+    ((z >> 40) as f64 / f64::from(1 << 24) * 2.0 - 1.0) as f32
+}
+
+#[test]
+fn the_full_size_unet() {
+    struct Fill(u64, String);
+    impl ModuleMapper for Fill {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.1 = name.to_owned();
+        }
+
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            if self.1.starts_with("running") {
+                return param;
+            }
+            let number = self.0;
+            self.0 += 1;
+            let (id, value, mapper) = param.consume();
+            let is_scale = D == 1 && self.1 == "weight";
+            let base = if is_scale { 1.0 } else { 0.0 };
+            let shape = value.dims();
+            let count = shape.iter().product::<usize>() as u64;
+            let values: Vec<f32> = (0..count).map(|i| base + 0.06 * uniform(number, i)).collect();
+            let filled = Tensor::<1>::from_floats(values.as_slice(), &value.device()).reshape(shape);
+            Param::from_mapped_value(id, filled, mapper)
+        }
+    }
+    let fixture = Fixture::open("unet256");
+    let config = fixture.case.generator.clone().unwrap();
+    let device = device::cpu();
+    let generator = config.init(&device).map(&mut Fill(0, String::new()));
+    let input: Vec<f32> = (0..3 * 256 * 256).map(|i| uniform(1000, i)).collect();
+    let input = Tensor::<1>::from_floats(input.as_slice(), &device).reshape([1, 3, 256, 256]);
+    let output = values(generator.forward_with(input, MODE));
+    let pixels: Vec<f32> = (0..64).map(|i| output[i * (output.len() - 1) / 63]).collect();
+    close("unet256 pixels", &pixels, fixture.expected("pixels"), FORWARD);
+    let mean = |channel: usize, row: usize, column: usize| {
+        let pixel = |i: usize| output[(channel * 256 + row * 16 + i / 16) * 256 + column * 16 + i % 16];
+        (0..256).map(pixel).sum::<f32>() / 256.0
+    };
+    let cells = (0..3 * 16 * 16).map(|i| mean(i / 256, i / 16 % 16, i % 16));
+    close("unet256 grid", &cells.collect::<Vec<f32>>(), fixture.expected("grid"), FORWARD);
+}
