@@ -16,7 +16,7 @@ use crate::{Device, Error, Generator, Mode, Result, Tensor};
 #[derive(Debug)]
 pub struct Translator {
     generator: Generator,
-    channels: [usize; 2],
+    config: Pix2PixConfig,
     mode: Mode,
     tiles: Option<Tiles>,
     device: Device,
@@ -63,8 +63,31 @@ impl Translator {
                 return Err(Error::config(field, problem));
             }
         }
-        let mode = Mode::PAPER.with_noise(0);
-        Ok(Self { generator, channels, mode, tiles: None, device: device.clone().without_autodiff() })
+        Ok(Self {
+            generator,
+            config: config.clone(),
+            mode: Mode::PAPER.with_noise(0),
+            tiles: None,
+            device: device.clone().without_autodiff(),
+        })
+    }
+
+    /// Writes the generator and its configuration as a weights file, which [`load`](Self::load) reads.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        weights::save(&self.generator, &self.config.to_json(), path.as_ref())
+    }
+
+    /// The generator.
+    pub fn generator(&self) -> &Generator {
+        &self.generator
+    }
+
+    /// The configuration of the run that made the generator.
+    pub fn config(&self) -> &Pix2PixConfig {
+        &self.config
     }
 
     /// Sets how normalisation and dropout behave.
@@ -101,7 +124,7 @@ impl Translator {
         if width == 0 || height == 0 {
             return Err(Error::image(Path::new("picture"), "it has no pixels"));
         }
-        let input = Planes::from_picture(picture.clone(), self.channels[0]);
+        let input = Planes::from_picture(picture.clone(), self.config.generator.input_channels);
         let output = match self.tiles {
             Some(tiles) if width > tiles.size || height > tiles.size => self.tiled(&input, tiles),
             _ => self.whole(&input),
@@ -131,7 +154,7 @@ impl Translator {
     /// Overlapping squares, each pixel a mean weighted by its distance from the squares' borders.
     fn tiled(&self, input: &Planes, tiles: Tiles) -> Planes {
         let [_, height, width] = input.shape;
-        let shape = [self.channels[1], height, width];
+        let shape = [self.config.generator.output_channels, height, width];
         let mut sums = vec![0.0; shape.iter().product()];
         let mut weights = vec![0.0; height * width];
         let ramp = |i: usize| (i.min(tiles.size - 1 - i) + 1).min(tiles.overlap + 1) as f32;
@@ -162,7 +185,7 @@ impl Translator {
         let data = TensorData::new(input.values, [1, channels, height, width]);
         let output = self.generator.forward_with(Tensor::from_data(data, &self.device), self.mode);
         let values = output.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default();
-        Planes { shape: [self.channels[1], height, width], values }
+        Planes { shape: [self.config.generator.output_channels, height, width], values }
     }
 }
 

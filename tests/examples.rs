@@ -129,3 +129,23 @@ fn backends_compares_with_the_first() {
     let shown = succeeds("backends", folder.path(), &["--size", "32", "--base-channels", "2"]);
     assert!(shown.contains("flex") && shown.contains("the reference"), "{shown}");
 }
+
+#[test]
+#[cfg(feature = "pytorch")]
+fn a_generator_goes_to_pytorch_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    succeeds("train", here, &["--size", "32", "--base-channels", "2", "--out", "run", "--steps", "1"]);
+    succeeds("import_pytorch", here, &["--export", "--input", "run", "--output", "net_G.safetensors"]);
+    let shown =
+        succeeds("import_pytorch", here, &["--input", "net_G.safetensors", "--output", "back.safetensors"]);
+    assert!(shown.contains("Unet { depth: 5 }"), "{shown}");
+    let pair = here.join("run/data/val/0000.png");
+    for (weights, output) in [("run", "a.png"), ("back.safetensors", "b.png")] {
+        let arguments =
+            ["--weights", weights, "--input", pair.to_str().unwrap(), "--output", output, "--mode", "image"];
+        succeeds("translate", here, &arguments);
+    }
+    let [a, b] = ["a.png", "b.png"].map(|name| image::open(here.join(name)).unwrap());
+    assert_eq!(a, b);
+}

@@ -6,6 +6,7 @@ All is computed in float64 and stored in float32, so that a fixture carries no r
 import argparse
 import json
 import pathlib
+from collections import OrderedDict
 import zlib
 
 import numpy as np
@@ -242,6 +243,16 @@ def write(path, config, tensors):
     path.write_bytes(save(stored, {"case": json.dumps(config, sort_keys=True)}))
 
 
+def write_pickled(folder, result):
+    """The case's discriminator as torch.save wrote it: today, and in 2018 from inside two wrappers."""
+    parts = {key.removeprefix("state_d."): value for key, value in result.items() if key.startswith("state_d.")}
+    state = OrderedDict((key, torch.as_tensor(value, dtype=torch.float32)) for key, value in parts.items())
+    torch.save(state, folder / "pixel.pth")
+    wrapped = OrderedDict((f"module._orig_mod.{key}", value) for key, value in state.items())
+    wrapped["module._orig_mod.net.3.num_batches_tracked"] = torch.tensor(7)
+    torch.save(wrapped, folder / "pixel_2018.pth", _use_new_zipfile_serialization=False)
+
+
 def main():
     parser = argparse.ArgumentParser(description="Makes the golden fixtures; README.md says what they hold.")
     parser.add_argument("folder", nargs="?", type=pathlib.Path, default=pathlib.Path(__file__).parent)
@@ -257,6 +268,8 @@ def main():
         result = run(name, config)
         check(name, config, result)
         write(options.folder / f"{name}.safetensors", config, result)
+        if name == "encoder_decoder":
+            write_pickled(options.folder, result)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,59 @@
+//! A generator of the PyTorch original, `.pth` or `.safetensors`, to a weights file of this crate, and back.
+//!
+//! ```text
+//! cargo run --release --example import_pytorch -- --input latest_net_G.pth --output facades.safetensors
+//! cargo run --release --example translate -- --weights facades.safetensors --input labels.png --output photo.png
+//! cargo run --release --example import_pytorch -- --export --input runs/demo --output net_G.safetensors
+//! ```
+//!
+//! The exported file is for PyTorch: `net.load_state_dict(safetensors.torch.load_file("net_G.safetensors"))`.
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use pix2pix::{Backbone, Pix2PixConfig, Result, Translator, pytorch};
+
+#[derive(Parser)]
+#[command(about = "Brings a generator over from the PyTorch original, or takes one there")]
+struct Options {
+    /// A `.pth` or `.safetensors` of the PyTorch original; with --export, a run folder or weights file
+    #[arg(long)]
+    input: PathBuf,
+    /// The file to write
+    #[arg(long)]
+    output: PathBuf,
+    /// Write safetensors with the names of the PyTorch original
+    #[arg(long)]
+    export: bool,
+    #[command(flatten)]
+    common: support::Common,
+}
+
+fn main() -> ExitCode {
+    support::exit(run(&Options::parse()))
+}
+
+fn run(options: &Options) -> Result<()> {
+    let device = options.common.device()?;
+    if options.export {
+        let translator = Translator::load(&options.input, &device)?;
+        let state = pytorch::generator_state(translator.generator(), &translator.config().generator);
+        pytorch::save(&state, &options.output)?;
+        println!("{} tensors: {}", state.len(), options.output.display());
+        return Ok(());
+    }
+    let (generator, network) = pytorch::load_generator(&options.input, &device)?;
+    let mut config = Pix2PixConfig::pytorch();
+    if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = generator.backbone {
+        config = config.with_size(1 << depth);
+    }
+    let mut config = config.with_channels(generator.input_channels, generator.output_channels);
+    config.generator = generator;
+    println!("{:?}, {} parameters", config.generator.backbone, network.parameter_count());
+    Translator::new(network, &config, &device)?.save(&options.output)?;
+    println!("{}", options.output.display());
+    Ok(())
+}
