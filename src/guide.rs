@@ -12,6 +12,9 @@ pub mod training {}
 #[doc = include_str!("../docs/inference.md")]
 pub mod inference {}
 
+#[doc = include_str!("../docs/pytorch.md")]
+pub mod pytorch {}
+
 #[doc = include_str!("../docs/architecture.md")]
 pub mod architecture {}
 

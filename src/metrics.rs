@@ -98,3 +98,44 @@ fn per_picture(x: Tensor<4>) -> Tensor<1> {
     let n = x.dims()[0];
     x.reshape([n as isize, -1]).mean_dim(1).reshape([n])
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::device;
+
+    #[test]
+    fn scores_agree_with_scikit_image() {
+        // x = sin(0.37 i), y = 0.8 x + 0.1 cos(0.11 i); skimage.metrics 0.26 with data_range=2 and, for SSIM,
+        // gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=0
+        let cases = [
+            ([1, 3, 16, 20], [0.134_839_31, 22.072_713, 0.947_346_6]),
+            ([1, 1, 11, 13], [0.135_002_37, 22.048_582, 0.957_696_4]),
+        ];
+        for (shape, expected) in cases {
+            let count = shape.iter().product::<usize>();
+            let tensor = |value: fn(f32) -> f32| {
+                let values: Vec<f32> = (0..count).map(|i| value(i as f32)).collect();
+                Tensor::<1>::from_floats(values.as_slice(), &device::cpu()).reshape(shape)
+            };
+            let x = || tensor(|i| (i * 0.37).sin());
+            let y = || tensor(|i| (i * 0.37).sin() * 0.8 + (i * 0.11).cos() * 0.1);
+            let found =
+                [l1(x(), y()), psnr(x(), y()), ssim(x(), y())].map(|score| score.into_scalar::<f32>());
+            for (found, expected) in found.into_iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-4 * expected, "{found} is not {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_picture_of_a_batch_has_its_own_score() {
+        let device = device::cpu();
+        let target =
+            Tensor::cat(vec![Tensor::zeros([1, 1, 4, 4], &device), Tensor::ones([1, 1, 4, 4], &device)], 0);
+        let scores = l1(Tensor::zeros([2, 1, 4, 4], &device), target.clone());
+        assert_eq!(scores.into_data().try_into_vec::<f32>().unwrap(), [0.0, 1.0]);
+        let same = ssim(target.clone(), target).into_data().try_into_vec::<f32>().unwrap();
+        assert!(same.iter().all(|score| (score - 1.0).abs() < 1e-6), "{same:?}");
+    }
+}

@@ -132,6 +132,7 @@ pub(super) fn load(folder: &Path, config: Option<Pix2PixConfig>, device: &Device
     let mut trainer = Trainer::new(config, device)?;
     trainer.generator = Some(read_network(trainer.generator().clone(), &file(GENERATOR))?);
     trainer.discriminator = Some(read_network(trainer.discriminator().clone(), &file(DISCRIMINATOR))?);
+    let device = &trainer.device; // the plain one, whichever was given
     trainer.generator_optimizer = trainer.generator_optimizer.load(&file(GENERATOR_OPTIMIZER), device)?;
     trainer.discriminator_optimizer =
         trainer.discriminator_optimizer.load(&file(DISCRIMINATOR_OPTIMIZER), device)?;
