@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::config::Config;
 use serde_json::Value;
 
-use crate::data::DataConfig;
+use crate::data::{DataConfig, ResizeFilter};
 use crate::{Backbone, DiscriminatorConfig, DropoutLayout, Error, GeneratorConfig, Pix2PixLossConfig};
 
 /// How long and how fast to train.
@@ -14,6 +14,7 @@ use crate::{Backbone, DiscriminatorConfig, DropoutLayout, Error, GeneratorConfig
 /// |---|---|---|---|---|
 /// | `epochs` | 200 | epochs at the full learning rate | 0– | 200 / 100 |
 /// | `decay_epochs` | 0 | epochs of linear decay after them | 0– | 0 / 100 |
+/// | `decay_to_zero` | false | whether the decay ends at zero, wasting its last epoch | | – / true |
 /// | `learning_rate` | 0.0002 | of both Adams | > 0 | 0.0002 |
 /// | `beta_1` | 0.5 | Adam's first decay rate | 0 ≤ β < 1 | 0.5 |
 /// | `beta_2` | 0.999 | Adam's second decay rate | 0 ≤ β < 1 | 0.999 |
@@ -27,6 +28,9 @@ pub struct TrainingConfig {
     /// Epochs of linear decay after them.
     #[config(default = 0)]
     pub decay_epochs: usize,
+    /// Whether decay begins an epoch early and ends at zero, so that the last epoch trains nothing.
+    #[config(default = false)]
+    pub decay_to_zero: bool,
     /// Learning rate of both Adams.
     #[config(default = 2e-4)]
     pub learning_rate: f64,
@@ -70,10 +74,13 @@ impl TrainingConfig {
 
 /// Everything about a run: both networks, the loss, the data and the training.
 ///
-/// | preset | `generator.dropout_layout` | `training.epochs` | `training.decay_epochs` |
-/// |---|---|---|---|
-/// | [`paper`](Self::paper) | paper | 200 | 0 |
-/// | [`pytorch`](Self::pytorch) | pytorch | 100 | 100 |
+/// | knob | [`paper`](Self::paper) | [`pytorch`](Self::pytorch) |
+/// |---|---|---|
+/// | `generator.dropout_layout` | paper | pytorch |
+/// | `data.filter` | bilinear, as the Lua code | bicubic |
+/// | `training.epochs` | 200 | 100 |
+/// | `training.decay_epochs` | 0 | 100 |
+/// | `training.decay_to_zero` | false | true |
 #[derive(Config, Debug, PartialEq)]
 pub struct Pix2PixConfig {
     /// The network that translates.
@@ -94,7 +101,9 @@ pub struct Pix2PixConfig {
 impl Pix2PixConfig {
     /// The paper's recipe (section 3 and appendix 6) for colour pictures of 256 pixels.
     pub fn paper() -> Self {
-        Self::new(GeneratorConfig::new(3, 3), DiscriminatorConfig::new(3, 3))
+        let mut config = Self::new(GeneratorConfig::new(3, 3), DiscriminatorConfig::new(3, 3));
+        config.data.filter = ResizeFilter::Bilinear;
+        config
     }
 
     /// The defaults of the PyTorch original for colour pictures of 256 pixels.
@@ -103,6 +112,8 @@ impl Pix2PixConfig {
         config.generator.dropout_layout = DropoutLayout::Pytorch;
         config.training.epochs = 100;
         config.training.decay_epochs = 100;
+        config.training.decay_to_zero = true;
+        config.data.filter = ResizeFilter::Bicubic;
         config
     }
 

@@ -101,7 +101,7 @@ pub enum CheckpointProblem {
         supported: u64,
     },
     /// A file in it is damaged.
-    #[error("damaged or not a checkpoint: {0}; remove it to use the one before")]
+    #[error("damaged, or no file of this kind: {0}; use another copy, or an earlier checkpoint")]
     Corrupt(String),
     /// It belongs to a run with other settings.
     #[error(

@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, RgbImage, imageops};
-use pix2pix::data::{Batch, DataConfig, Direction, Epoch, PairedFolder};
+use pix2pix::data::{Batch, DataConfig, Direction, Epoch, PairedFolder, ResizeFilter};
 use pix2pix::{Error, Pix2PixConfig, Tensor, Trainer, Translator, device};
 use support::{picture, small_config, write_pairs};
 
@@ -103,6 +103,7 @@ fn every_setting_changes_the_batches() {
         config().with_input_channels(1),
         config().with_target_channels(4),
         config().with_load_size(20),
+        config().with_filter(ResizeFilter::Bilinear),
         config().with_crop_size(14),
         config().with_mirror(false),
         config().with_batch_size(3),
@@ -269,6 +270,23 @@ fn an_unwritable_output_folder_is_found_before_training() {
     let error = trainer.fit(&pairs, None, file.join("run"), |_| panic!("it trained")).unwrap_err();
     assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("run"), "{error}");
     assert_eq!(trainer.steps(), 0);
+}
+
+#[test]
+fn a_bad_picture_ends_the_run_with_what_it_has_learned() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = folder.path().join("train");
+    write_pairs(&train, 3, 32);
+    let good = std::fs::read(train.join("1.png")).unwrap();
+    std::fs::write(train.join("1.png"), &good[..good.len() / 2]).unwrap();
+    let run = folder.path().join("run");
+    let config = small_config();
+    let pairs = PairedFolder::open(&train, &config.data).unwrap();
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+    let error = trainer.fit(&pairs, None, &run, |_| std::ops::ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(error, Error::Image { .. }) && error.to_string().contains("1.png"), "{error}");
+    let steps = trainer.steps();
+    assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().steps(), steps);
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn every_setting_of_loss_and_training_changes_the_result() {
     let reference = run(|_| ());
     assert!(run(|_| ()) == reference);
     type Change = (&'static str, fn(&mut Pix2PixConfig));
-    let changes: [Change; 11] = [
+    let changes: [Change; 12] = [
         ("least squares", |config| config.loss.gan = GanMode::LeastSquares),
         ("hinge", |config| config.loss.gan = GanMode::Hinge),
         ("no GAN", |config| config.loss.gan_weight = 0.0),
@@ -126,6 +126,10 @@ fn every_setting_of_loss_and_training_changes_the_result() {
         ("learning rate", |config| config.training.learning_rate = 1e-3),
         ("beta 1", |config| config.training.beta_1 = 0.9),
         ("beta 2", |config| config.training.beta_2 = 0.5),
+        ("decay to zero", |config| {
+            (config.training.epochs, config.training.decay_epochs) = (0, 9);
+            config.training.decay_to_zero = true;
+        }),
         ("decay from the start", |config| (config.training.epochs, config.training.decay_epochs) = (0, 9)),
     ];
     for (name, change) in changes {

@@ -137,7 +137,7 @@ impl PairedFolder {
         channels[target] = config.target_channels;
         let mut prepared = [vec![], vec![]];
         for (side, picture) in files.read(channels)?.into_iter().enumerate() {
-            let resized = picture.resized(config.load_size);
+            let resized = picture.resized(config.load_size, config.filter);
             let resized = resized.map_err(|error| Error::image(files.path(side), error))?;
             prepared[side] = jitter.apply(&resized).values;
         }

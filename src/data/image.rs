@@ -9,6 +9,7 @@ use fast_image_resize::pixels::F32;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, Limits, RgbImage, RgbaImage};
 
+use super::ResizeFilter;
 use crate::{Error, Result};
 
 /// The numbers of channels that a picture file can hold: grey, colour, colour with alpha.
@@ -113,7 +114,7 @@ impl Planes {
         self
     }
 
-    /// The picture at `size`×`size` pixels, by the bicubic filter of the PyTorch original's loader.
+    /// The picture at `size`×`size` pixels.
     ///
     /// Pillow rounds to whole grey levels after each axis; this does not, so it differs by a level at most.
     ///
@@ -122,12 +123,17 @@ impl Planes {
     pub(crate) fn resized(
         self,
         size: usize,
+        filter: ResizeFilter,
     ) -> std::result::Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let [channels, height, width] = self.shape;
         if [height, width] == [size; 2] {
             return Ok(self);
         }
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
+        let filter = match filter {
+            ResizeFilter::Bicubic => FilterType::CatmullRom,
+            ResizeFilter::Bilinear => FilterType::Bilinear,
+        };
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
         let mut resizer = Resizer::new();
         let mut values = Vec::with_capacity(channels * size * size);
         for plane in self.values.chunks_exact(height * width) {
@@ -218,7 +224,9 @@ mod tests {
         // a.flatten().tolist(); [list(Image.fromarray(a).resize((n, n), Image.BICUBIC).getdata()) for n in (4, 8)]
         for (size, expected) in [(4, SMALLER.as_slice()), (8, LARGER.as_slice())] {
             let picture = GrayImage::from_raw(6, 6, ORIGINAL.to_vec()).unwrap();
-            let planes = Planes::from_picture(DynamicImage::ImageLuma8(picture), 1).resized(size).unwrap();
+            let planes = Planes::from_picture(DynamicImage::ImageLuma8(picture), 1)
+                .resized(size, ResizeFilter::Bicubic)
+                .unwrap();
             let found = planes.to_picture().into_luma8().into_raw();
             let worst = found.iter().zip(expected).map(|(a, b)| a.abs_diff(*b)).max();
             assert!(worst <= Some(1), "{found:?} is not {expected:?}");

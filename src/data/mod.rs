@@ -26,6 +26,17 @@ pub enum Direction {
     BToA,
 }
 
+/// How pictures are resized; both filters average over the whole area where they shrink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResizeFilter {
+    /// Cubic, as the PyTorch original.
+    #[default]
+    Bicubic,
+    /// Linear, as the Lua original.
+    Bilinear,
+}
+
 /// How pairs are read.
 ///
 /// | field | default | meaning | range | paper / PyTorch |
@@ -34,6 +45,7 @@ pub enum Direction {
 /// | `input_channels` | 3 | 1 grey, 3 colour, 4 colour and alpha | 1, 3, 4 in picture files | 3 |
 /// | `target_channels` | 3 | the same for the target | 1, 3, 4 in picture files | 3 |
 /// | `load_size` | 286 | pixels that both sides are resized to | ≥ `crop_size` | 286 |
+/// | `filter` | bicubic | how they are resized | | bilinear / bicubic |
 /// | `crop_size` | 256 | pixels of the square cut out at random | 1– | 256 |
 /// | `mirror` | true | whether half of the pairs are mirrored | | true |
 /// | `batch_size` | 1 | pairs in a batch | 1– | 1 |
@@ -52,6 +64,9 @@ pub struct DataConfig {
     /// Pixels that both sides of a picture are resized to before the crop.
     #[config(default = 286)]
     pub load_size: usize,
+    /// How they are resized.
+    #[config(default = "ResizeFilter::Bicubic")]
+    pub filter: ResizeFilter,
     /// Pixels of a side of the crop.
     #[config(default = 256)]
     pub crop_size: usize,

@@ -46,8 +46,9 @@ impl Trainer {
     /// `watch` sees every event and may stop the run with [`ControlFlow::Break`]; the run is saved then, too.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if `run` cannot be written, found before training begins; [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a
-    /// pair cannot be read.
+    /// [`Error::Io`](crate::Error::Io) if `run` cannot be written, found before training begins;
+    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read: the run is
+    /// saved then, and goes on once the file is mended.
     pub fn fit(
         &mut self,
         train: &PairedFolder,
@@ -72,7 +73,14 @@ impl Trainer {
             let mut clock = Clock::start();
             let mut flow = ControlFlow::Continue(());
             for batch in batches {
-                let batch = batch?;
+                let batch = match batch {
+                    Ok(batch) => batch,
+                    Err(error) => {
+                        // Once the file is mended the run can go on from here.
+                        self.save(run)?;
+                        return Err(error);
+                    }
+                };
                 clock.count(batch.input.dims()[0]);
                 let losses = self.step(batch);
                 if self.steps().is_multiple_of(LOG_EVERY) {

@@ -85,8 +85,8 @@ impl Trainer {
     /// The training and data settings are those of `config`, so that a run can be prolonged.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`](crate::Error::Checkpoint) if networks or loss differ from the saved ones, or the checkpoint is damaged;
-    /// [`Error::Config`](crate::Error::Config) if `config` is out of range.
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) if networks or loss differ from the saved ones, or the
+    /// checkpoint is damaged; [`Error::Config`](crate::Error::Config) if `config` is out of range.
     pub fn resume_or_new(run: impl AsRef<Path>, config: Pix2PixConfig, device: &Device) -> Result<Self> {
         match checkpoint::latest(run.as_ref())? {
             Some(path) => checkpoint::load(&path, Some(config), device),
