@@ -170,7 +170,7 @@ fn run(options: &Options) -> Result<()> {
         trainer.generator().parameter_count()
     );
     let start = trainer.steps();
-    let mut progress = Progress::new(trainer.epochs(), start, options.steps);
+    let mut progress = Progress::new(&trainer, options.steps);
     trainer.fit(&train, val.as_ref(), &out, |event| progress.show(&event))?;
     progress.bar.finish_and_clear();
     println!("{} steps; curves and pictures: {}", trainer.steps() - start, out.join("index.html").display());
@@ -294,14 +294,24 @@ struct Progress {
     epochs: usize,
     steps: u64,
     stop: Option<u64>,
+    batch_size: usize,
+    losses: String,
 }
 
 impl Progress {
-    fn new(epochs: usize, steps: u64, stop: Option<u64>) -> Self {
+    fn new(trainer: &Trainer, stop: Option<u64>) -> Self {
         let bar = ProgressBar::no_length();
-        let style = "{prefix} {wide_bar} {pos}/{len}  {msg}  {per_sec}  {eta} left";
+        let style = "{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left";
         bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, epochs, steps, stop }
+        let batch_size = trainer.config().data.batch_size;
+        Self {
+            bar,
+            epochs: trainer.epochs(),
+            steps: trainer.steps(),
+            stop,
+            batch_size,
+            losses: String::new(),
+        }
     }
 
     fn show(&mut self, event: &Event) -> ControlFlow<()> {
@@ -317,12 +327,14 @@ impl Progress {
                 self.bar.set_position(self.steps);
                 self.bar.set_prefix(format!("epoch {epoch}/{}", self.epochs));
                 if self.steps.is_multiple_of(10) || self.stop == Some(self.steps) {
-                    self.bar.set_message(losses.read().to_string());
+                    let rate = self.bar.per_sec() * self.batch_size as f64;
+                    self.losses = losses.read().to_string();
+                    self.bar.set_message(format!("{}  {rate:.1} images/s", self.losses));
                 }
             }
             Event::Epoch { epoch, scores } => {
                 let scores = scores.map_or_else(String::new, |scores| format!("validation: {scores}"));
-                let line = format!("epoch {epoch}/{}  {}  {scores}", self.epochs, self.bar.message());
+                let line = format!("epoch {epoch}/{}  {}  {scores}", self.epochs, self.losses);
                 self.bar.suspend(|| println!("{line}"));
             }
             _ => {}
