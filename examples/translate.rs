@@ -61,7 +61,7 @@ fn run(options: &Options) -> Result<()> {
     let mut broken = Vec::new();
     for sample in 0..options.samples {
         translator = translator.with_mode(match options.mode {
-            ModeName::Paper => Mode::PAPER.with_noise(options.common.seed + sample),
+            ModeName::Paper => Mode::PAPER.with_noise(options.common.seed.wrapping_add(sample)),
             ModeName::Image => Mode::IMAGE,
             ModeName::Running => Mode::RUNNING,
         });

@@ -122,7 +122,7 @@ impl Pix2PixConfig {
     ///
     /// A size that is no power of two keeps the largest depth that divides it.
     pub fn with_size(mut self, size: usize) -> Self {
-        let deepest = size.trailing_zeros() as usize;
+        let deepest = (size.trailing_zeros() as usize).clamp(2, 12);
         if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = &mut self.generator.backbone {
             *depth = deepest;
         }
