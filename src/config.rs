@@ -169,6 +169,11 @@ impl Pix2PixConfig {
             );
             return Err(Error::config("data.crop_size", problem));
         }
+        if size < self.generator.smallest() {
+            let problem =
+                format!("{size} is too small for the generator; use at least {}", self.generator.smallest());
+            return Err(Error::config("data.crop_size", problem));
+        }
         if self.loss.gan_weight > 0.0 && self.discriminator.map_size([size; 2]).is_none() {
             let problem =
                 format!("{} layers leave no patch of a picture of {size} pixels", discriminator.layers);

@@ -90,6 +90,12 @@ pub enum CheckpointProblem {
     /// There is none.
     #[error("no checkpoint here; start a new run, or name the folder of an earlier one")]
     Missing,
+    /// The folder holds a run that is further than the one to be saved there.
+    #[error("a run of {steps} steps lies here, further than this one; resume it, or use another folder")]
+    Further {
+        /// Its steps.
+        steps: u64,
+    },
     /// Another version of this crate wrote it.
     #[error(
         "checkpoint format {found}, but this version reads format {supported}; use the version that wrote it"

@@ -115,6 +115,15 @@ impl GeneratorConfig {
         }
     }
 
+    /// The fewest pixels of a picture's height and width.
+    pub(crate) fn smallest(&self) -> usize {
+        match self.backbone {
+            // Residual blocks mirror the border of maps of a quarter of the size, which takes two pixels.
+            Backbone::Resnet { .. } => 2 * self.multiple(),
+            _ => self.multiple(),
+        }
+    }
+
     /// Checks every field.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::module::Module;
 use burn::tensor::TensorData;
 use image::DynamicImage;
 
@@ -42,7 +43,7 @@ impl Translator {
         let (named, config) = weights::load(&file)?;
         let config = config.ok_or_else(|| Error::corrupt(&file, "it carries no pix2pix configuration"))?;
         let config = Pix2PixConfig::from_json(&config).map_err(|problem| Error::corrupt(&file, problem))?;
-        config.validate()?;
+        config.generator.validate()?;
         let device = device.clone().without_autodiff();
         let generator = weights::apply(config.generator.init(&device), named, &file, str::to_owned)?;
         Self::new(generator, &config, &device)
@@ -64,7 +65,8 @@ impl Translator {
             }
         }
         Ok(Self {
-            generator,
+            // A trainer's generator shares its running statistics with all clones; `valid` copies them.
+            generator: generator.valid(),
             config: config.clone(),
             mode: Mode::PAPER.with_noise(0),
             tiles: None,
@@ -105,7 +107,7 @@ impl Translator {
     /// [`Error::Config`] if `size` is not divisible by the network's multiple, or not above twice the overlap.
     pub fn with_tiles(mut self, size: usize, overlap: usize) -> Result<Self> {
         let multiple = self.generator.multiple();
-        if size == 0 || !size.is_multiple_of(multiple) {
+        if size < self.config.generator.smallest() || !size.is_multiple_of(multiple) {
             return Err(Error::config("tile", format!("{size} is not a multiple of {multiple}")));
         }
         if size <= 2 * overlap {
@@ -144,7 +146,8 @@ impl Translator {
     fn whole(&self, input: &Planes) -> Planes {
         let [_, height, width] = input.shape;
         let multiple = self.generator.multiple();
-        let [padded_height, padded_width] = [height, width].map(|size| size.next_multiple_of(multiple));
+        let [padded_height, padded_width] =
+            [height, width].map(|size| size.next_multiple_of(multiple).max(self.config.generator.smallest()));
         let [top, left] = [padded_height - height, padded_width - width].map(|margin| margin / 2);
         let padded = input.window([-(top as isize), -(left as isize)], [padded_height, padded_width]);
         let output = self.run(padded);

@@ -184,3 +184,27 @@ fn weights_that_do_not_fit_are_listed() {
         "{error}"
     );
 }
+
+#[test]
+fn a_run_that_is_further_is_not_overwritten() {
+    let (folder, checkpoint) = saved();
+    let run = folder.path().join("run");
+    let trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    let message = trainer.save(&run).unwrap_err().to_string();
+    assert!(message.contains("a run of 1 steps lies here"), "{message}");
+    assert!(checkpoint.is_dir());
+
+    let mut other = config();
+    other.data.direction = pix2pix::data::Direction::BToA;
+    let message = Trainer::resume_or_new(&run, other, &device::cpu()).unwrap_err().to_string();
+    assert!(message.contains("data.direction differs"), "{message}");
+}
+
+#[test]
+fn translating_leaves_a_trainer_as_it_was() {
+    let trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    let before = output(&trainer);
+    let translator = Translator::new(trainer.generator().clone(), trainer.config(), &device::cpu()).unwrap();
+    translator.translate(&image::DynamicImage::ImageRgb8(picture(32, 32, 5))).unwrap();
+    assert!(output(&trainer) == before, "its running statistics moved");
+}

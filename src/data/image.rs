@@ -40,9 +40,11 @@ fn decode(bytes: impl BufRead + Seek) -> image::ImageResult<DynamicImage> {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
-    reader.limits(limits);
+    reader.limits(limits.clone());
     let mut decoder = reader.into_decoder()?;
     let orientation = decoder.orientation()?;
+    // Decoders mind the sides; the memory of the picture itself is for the caller to refuse.
+    limits.reserve(decoder.total_bytes())?;
     let mut picture = DynamicImage::from_decoder(decoder)?;
     picture.apply_orientation(orientation);
     Ok(picture)

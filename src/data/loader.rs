@@ -71,6 +71,7 @@ impl Batches {
         }
         let count = folder.config().workers;
         let plan = Arc::new(Plan { folder, order, indices });
+        let count = count.min(plan.len().saturating_sub(first));
         let (queues, workers) = (0..count).map(|worker| start(plan.clone(), first + worker, count)).unzip();
         // Images belong on the plain device; a training step enables gradients where it needs them.
         Self { plan, next: first, queues, workers, device: device.clone().without_autodiff() }
@@ -110,6 +111,7 @@ impl Iterator for Batches {
         }
         // Queues are served in the order in which they were started, from the first batch on.
         let read = match self.queues.len() {
+            // No workers were asked for.
             0 => self.plan.read(self.next),
             _ => {
                 self.queues.rotate_left(1);

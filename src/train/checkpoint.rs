@@ -71,7 +71,20 @@ fn all(run: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Refuses a folder whose run is further than `step`: its checkpoints would outlive, and win over, the new ones.
+pub(super) fn refuse_further(run: &Path, step: u64) -> Result<()> {
+    let Some(newest) = latest(run)? else { return Ok(()) };
+    let name = newest.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match name.trim_start_matches("step-").parse() {
+        Ok(steps) if steps > step => {
+            Err(Error::Checkpoint { path: run.to_owned(), problem: CheckpointProblem::Further { steps } })
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn save(trainer: &Trainer, run: &Path) -> Result<()> {
+    refuse_further(run, trainer.progress.step)?;
     let folder = run.join("checkpoints");
     fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
     let scratch = tempfile::Builder::new().prefix(".saving-").tempdir_in(&folder);
@@ -126,7 +139,7 @@ pub(super) fn load(folder: &Path, config: Option<Pix2PixConfig>, device: &Device
 
     let saved = Pix2PixConfig::load(file(CONFIG))?;
     let config = match config {
-        Some(config) => same_networks(config, &saved, folder)?,
+        Some(config) => same_run(config, &saved, state.progress, folder)?,
         None => saved,
     };
     let mut trainer = Trainer::new(config, device)?;
@@ -141,11 +154,21 @@ pub(super) fn load(folder: &Path, config: Option<Pix2PixConfig>, device: &Device
     Ok(trainer)
 }
 
-fn same_networks(config: Pix2PixConfig, saved: &Pix2PixConfig, folder: &Path) -> Result<Pix2PixConfig> {
+fn same_run(
+    config: Pix2PixConfig,
+    saved: &Pix2PixConfig,
+    progress: Progress,
+    folder: &Path,
+) -> Result<Pix2PixConfig> {
+    let is_inside_epoch = progress.batch > 0;
     let differing = [
         ("generator", config.generator != saved.generator),
         ("discriminator", config.discriminator != saved.discriminator),
         ("loss", config.loss != saved.loss),
+        ("data.direction", config.data.direction != saved.data.direction),
+        ("training.seed", config.training.seed != saved.training.seed),
+        // What is left of an epoch is counted in batches.
+        ("data.batch_size", is_inside_epoch && config.data.batch_size != saved.data.batch_size),
     ];
     match differing.iter().find(|(_, differs)| *differs) {
         Some((field, _)) => {

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use super::{LossValues, Losses, Trainer};
+use super::{LossValues, Losses, Trainer, checkpoint};
 use crate::Result;
 use crate::data::PairedFolder;
 use crate::metrics::Scores;
@@ -57,12 +57,29 @@ impl Trainer {
         mut watch: impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<()> {
         let run = run.as_ref();
+        checkpoint::refuse_further(run, self.steps())?;
         let mut report = Report::open(run, self.steps(), &title(run), self.facts(train))?;
+        let start = self.steps();
+        let done = self.fit_epochs(train, val, (run, &mut report), &mut watch);
+        if done.is_err() && self.steps() > start {
+            // Once the cause is mended the run can go on from here.
+            self.save(run)?;
+        }
+        done
+    }
+
+    fn fit_epochs(
+        &mut self,
+        train: &PairedFolder,
+        val: Option<&PairedFolder>,
+        (run, report): (&Path, &mut Report),
+        watch: &mut impl FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<()> {
         if self.steps() == 0
             && let Some(val) = val
         {
             // The untrained generator: what all later scores and pictures are to be compared with.
-            self.validate(val, 0, &mut report)?;
+            self.validate(val, 0, report)?;
         }
         while let Some(epoch) = self.next_epoch() {
             let batches = train.batches(epoch, &self.device);
@@ -70,17 +87,11 @@ impl Trainer {
             if total == epoch.first_batch {
                 continue; // saved at the end of this epoch
             }
+            self.is_resumed = true; // until the epoch is done, it is the one to go on with
             let mut clock = Clock::start();
             let mut flow = ControlFlow::Continue(());
             for batch in batches {
-                let batch = match batch {
-                    Ok(batch) => batch,
-                    Err(error) => {
-                        // Once the file is mended the run can go on from here.
-                        self.save(run)?;
-                        return Err(error);
-                    }
-                };
+                let batch = batch?;
                 clock.count(batch.input.dims()[0]);
                 let losses = self.step(batch);
                 if self.steps().is_multiple_of(LOG_EVERY) {
@@ -92,11 +103,11 @@ impl Trainer {
                     break;
                 }
             }
-            let scores = val.map(|val| self.validate(val, epoch.number, &mut report)).transpose()?;
+            let scores = val.map(|val| self.validate(val, epoch.number, report)).transpose()?;
             if flow.is_continue() {
                 flow = watch(Event::Epoch { epoch: epoch.number, scores });
             }
-            let is_last = flow.is_break() || epoch.number == self.epochs();
+            let is_last = flow.is_break() || epoch.number >= self.epochs();
             if is_last || epoch.number.is_multiple_of(self.config.training.save_every) {
                 self.save(run)?;
             }
@@ -104,6 +115,7 @@ impl Trainer {
             if flow.is_break() {
                 break;
             }
+            self.is_resumed = false;
         }
         Ok(())
     }

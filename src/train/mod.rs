@@ -117,7 +117,7 @@ impl Trainer {
 
     /// The next epoch to train, or the rest of the one that was interrupted; `None` once all are done.
     pub fn next_epoch(&mut self) -> Option<Epoch> {
-        let goes_on = std::mem::take(&mut self.is_resumed) && self.progress.batch > 0;
+        let goes_on = std::mem::take(&mut self.is_resumed) && self.progress.epoch > 0;
         if !goes_on {
             if self.progress.epoch >= self.epochs() {
                 return None;
@@ -223,7 +223,8 @@ impl Trainer {
         &self.config
     }
 
-    /// The generator as it stands. Its parameters track gradients; [`Module::valid`] gives a copy that does not.
+    /// The generator as it stands. Its parameters track gradients, and a clone shares its running statistics;
+    /// [`Module::valid`] gives a copy without either.
     pub fn generator(&self) -> &Generator {
         self.generator.as_ref().expect("present between updates")
     }
