@@ -171,7 +171,9 @@ fn run(options: &Options) -> Result<()> {
     );
     let start = trainer.steps();
     let mut progress = Progress::new(&trainer, options.steps);
-    trainer.fit(&train, val.as_ref(), &out, |event| progress.show(&event))?;
+    if options.steps.is_none_or(|stop| start < stop) {
+        trainer.fit(&train, val.as_ref(), &out, |event| progress.show(&event))?;
+    }
     progress.bar.finish_and_clear();
     println!("{} steps; curves and pictures: {}", trainer.steps() - start, out.join("index.html").display());
     println!(

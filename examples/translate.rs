@@ -97,6 +97,11 @@ fn jobs(input: &Path, output: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
     }
     let io = |path: &Path, source| Error::Io { path: path.to_owned(), source };
     std::fs::create_dir_all(output).map_err(|error| io(output, error))?;
+    let real = |path: &Path| path.canonicalize().map_err(|error| io(path, error));
+    if real(input)? == real(output)? {
+        let problem = format!("{} is the input folder, too; name another one", output.display());
+        return Err(Error::Config { field: "--output", problem });
+    }
     let mut jobs = Vec::new();
     for entry in std::fs::read_dir(input).map_err(|error| io(input, error))? {
         let path = entry.map_err(|error| io(input, error))?.path();

@@ -1,4 +1,5 @@
-//! The same training steps on every compiled backend give the same numbers as the first one.
+//! The same training steps on every compiled backend give the same numbers as the first one. With a single backend
+//! this only shows that they are finite; `--features ndarray,wgpu` compares three.
 
 mod support;
 

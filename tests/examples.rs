@@ -63,6 +63,8 @@ fn train_then_translate_then_go_on() {
     assert!(message.starts_with("error: ") && message.contains("--resume"), "{message}");
     let shown = succeeds("train", folder.path(), &[&small[..], &["--steps", "5", "--resume"]].concat());
     assert!(shown.contains("2 steps"), "{shown}");
+    let shown = succeeds("train", folder.path(), &[&small[..], &["--steps", "5", "--resume"]].concat());
+    assert!(shown.contains("0 steps"), "{shown}");
 
     let pair = run.join("data/val/0000.png");
     let arguments = ["--weights", "run", "--input", pair.to_str().unwrap(), "--output", "out.png"];
@@ -71,6 +73,9 @@ fn train_then_translate_then_go_on() {
     let many = ["--weights", "run/generator.safetensors", "--input", "run/data/val", "--output", "out"];
     succeeds("translate", folder.path(), &[&many[..], &["--mode", "image"]].concat());
     assert_eq!(std::fs::read_dir(folder.path().join("out")).unwrap().count(), 24);
+    let onto_itself = ["--weights", "run", "--input", "run/data/val", "--output", "run/data/val"];
+    let message = fails(1, "translate", folder.path(), &onto_itself);
+    assert!(message.contains("is the input folder"), "{message}");
     succeeds("translate", folder.path(), &[&arguments[..], &["--samples", "2"]].concat());
     let [first, second] =
         ["out-1.png", "out-2.png"].map(|name| std::fs::read(folder.path().join(name)).unwrap());
