@@ -1,9 +1,13 @@
 //! The one file that names a backend: everything else takes a `&Device`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 #[cfg(feature = "wgpu")]
 use burn::tensor::DeviceKind;
 
 use crate::{Device, Error, Result};
+
+static EXACT: AtomicBool = AtomicBool::new(false);
 
 /// The names that [`named`] knows, whether compiled in or not.
 pub const NAMES: [&str; 4] = ["flex", "ndarray", "wgpu", "cuda"];
@@ -93,6 +97,21 @@ pub fn compiled() -> Vec<&'static str> {
         names.push("cuda");
     }
     names
+}
+
+/// Whether convolutions on the CPU are always computed by their definition, for this whole process; at first they are
+/// not.
+///
+/// Where it is faster, Winograd's algorithm computes them with fewer multiplications. Its rounding errors are a few
+/// times larger, some 1e-6 of a value. Neither depends on the number of threads.
+pub fn set_exact(exact: bool) {
+    EXACT.store(exact, Ordering::Relaxed);
+}
+
+/// What [`set_exact`] said.
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+pub(crate) fn is_exact() -> bool {
+    EXACT.load(Ordering::Relaxed)
 }
 
 /// Whether this device's tensors lie in ordinary memory, so that reading one out costs nothing.

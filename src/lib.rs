@@ -25,6 +25,8 @@ mod error;
 mod files;
 mod generator;
 pub mod guide;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod kernels;
 mod layers;
 mod loss;
 pub mod metrics;
@@ -49,3 +51,9 @@ pub use crate::{
     unet::DropoutLayout,
 };
 pub use burn::tensor::{Device, Tensor};
+
+/// For the benchmark and the tests of single layers; not part of the interface.
+#[doc(hidden)]
+pub mod single {
+    pub use crate::layers::{convolve, double_by};
+}

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// The modules by height; a file may import from its own line and from those before it.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["error", "device", "random", "files"],
+    &["kernels"],
     &["layers"],
     &["unet", "resnet", "generator", "discriminator", "loss", "metrics", "data", "report"],
     &["config"],
@@ -44,7 +45,6 @@ fn module_of(name: &str) -> &str {
         "Mode" | "Dropout" | "Norm" | "Statistics" | "UpsampleKind" => "layers",
         "Pix2PixLoss" | "Pix2PixLossConfig" | "GanMode" => "loss",
         "DropoutLayout" => "unet",
-        "Trainer" => "train",
         "Translator" => "translate",
         "Pix2PixConfig" | "TrainingConfig" => "config",
         module => module,

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Initializer;
 use crate::Tensor;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+use crate::kernels;
 
 /// The kernel of every half- and double-resolution step: 4×4, stride 2 (appendix 6.1).
 const KERNEL: usize = 4;
@@ -54,8 +56,7 @@ impl Conv {
 
     /// `[N, in, H, W]` to `[N, out, (H + 2·padding − kernel) / stride + 1, …]`.
     pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1, 1], 1);
-        conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options)
+        convolve(x, self.weight.val(), self.bias.as_ref().map(Param::val), [self.stride, self.padding])
     }
 
     /// The same, with the picture mirrored at its border by `margin` pixels instead of padded with zeros.
@@ -71,7 +72,6 @@ pub(crate) struct ConvTranspose {
     weight: Param<Tensor<4>>,
     /// `[out]`.
     bias: Option<Param<Tensor<1>>>,
-    padding_out: usize,
 }
 
 impl ConvTranspose {
@@ -79,13 +79,55 @@ impl ConvTranspose {
     pub(crate) fn doubling(channels: [usize; 2], kernel: usize, bias: bool, init: &mut Initializer) -> Self {
         let weight = init.weight([channels[0], channels[1], kernel, kernel]);
         let bias = bias.then(|| init.bias(channels[1]));
-        Self { weight, bias, padding_out: KERNEL - kernel }
+        Self { weight, bias }
     }
 
     /// `[N, in, H, W]` to `[N, out, 2·H, 2·W]`.
     pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let options = ConvTransposeOptions::new([2, 2], [1, 1], [self.padding_out; 2], [1, 1], 1);
-        conv_transpose2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options)
+        double_by(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+    }
+}
+
+/// A convolution by our own kernels where they are for this device, else by burn's.
+///
+/// `x` is `[N, C, H, W]`, `weight` `[O, C, kernel, kernel]`, `bias` `[O]`.
+pub fn convolve(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    [stride, padding]: [usize; 2],
+) -> Tensor<4> {
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if kernels::supports(&x, &weight) {
+        return shift(kernels::convolve(x, weight, stride, padding), bias);
+    }
+    conv2d(x, weight, bias, ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1))
+}
+
+/// A transposed convolution that doubles the resolution, by our own kernels where they are for this device.
+///
+/// `x` is `[N, O, h, w]`, `weight` `[O, C, kernel, kernel]` with a kernel of 3 or 4, `bias` `[C]`.
+pub fn double_by(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if kernels::supports(&x, &weight) {
+        let [_, _, height, width] = x.dims();
+        let doubled = kernels::convolve_transposed(x, weight, [2, 1], [2 * height, 2 * width]);
+        return shift(doubled, bias);
+    }
+    let padding_out = KERNEL - weight.dims()[2];
+    let options = ConvTransposeOptions::new([2, 2], [1, 1], [padding_out; 2], [1, 1], 1);
+    conv_transpose2d(x, weight, bias, options)
+}
+
+/// Adds a bias, `[C]`, to every pixel.
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+fn shift(x: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+    match bias {
+        Some(bias) => {
+            let channels = bias.dims()[0];
+            x + bias.reshape([1, channels, 1, 1])
+        }
+        None => x,
     }
 }
 

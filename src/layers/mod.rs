@@ -10,6 +10,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use crate::Tensor;
 
 pub use conv::UpsampleKind;
+#[doc(hidden)]
+pub use conv::{convolve, double_by};
 pub use norm::Norm;
 
 pub(crate) use conv::{Conv, ConvTranspose, Upsample};

@@ -170,6 +170,8 @@ impl Rule {
             let chunks = chunks.zip(second.par_chunks_mut(CHUNK)).zip(grad.par_chunks(CHUNK));
             chunks.for_each(|(((value, first), second), grad)| self.update(value, first, second, grad));
         }
+        #[cfg(any(feature = "flex", feature = "ndarray"))]
+        grad.try_into_vec().into_iter().for_each(crate::kernels::recycle);
         let [value, first, second] = data.map(|data| Tensor::from_data(data, &device));
         (value, Moments { time: moments.time + 1, first, second, ..moments })
     }

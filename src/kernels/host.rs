@@ -1,0 +1,47 @@
+//! Tensors of the CPU backends as slices.
+
+use std::borrow::Cow;
+
+use burn::backend::Backend;
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::TensorData;
+
+/// A backend whose f32 tensors lie in ordinary memory.
+pub(super) trait Host: Backend {
+    /// The values, row after row; copied only if they lie otherwise.
+    fn read(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]>;
+
+    /// A tensor that takes the values over.
+    fn wrap(values: Vec<f32>, shape: [usize; 4]) -> FloatTensor<Self>;
+}
+
+#[cfg(feature = "flex")]
+impl Host for burn::backend::Flex {
+    fn read(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]> {
+        match tensor.layout().contiguous_offsets() {
+            Some((start, end)) => Cow::Borrowed(&tensor.storage::<f32>()[start..end]),
+            None => Cow::Owned(tensor.to_contiguous().storage::<f32>().to_vec()),
+        }
+    }
+
+    fn wrap(values: Vec<f32>, shape: [usize; 4]) -> FloatTensor<Self> {
+        FloatTensor::<Self>::from_data(TensorData::new(values, shape))
+    }
+}
+
+#[cfg(feature = "ndarray")]
+#[allow(deprecated)] // burn deprecates its own backend
+impl Host for burn::backend::NdArray {
+    fn read(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]> {
+        let burn_ndarray::NdArrayTensor::F32(storage) = tensor else { panic!("the kernels are for f32") };
+        let view = storage.view();
+        match view.to_slice() {
+            Some(values) => Cow::Borrowed(values),
+            None => Cow::Owned(view.iter().copied().collect()),
+        }
+    }
+
+    fn wrap(values: Vec<f32>, shape: [usize; 4]) -> FloatTensor<Self> {
+        FloatTensor::<Self>::from_data(TensorData::new(values, shape))
+    }
+}

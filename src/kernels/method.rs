@@ -1,0 +1,70 @@
+//! Which algorithm computes a convolution.
+
+use super::direct;
+use super::geometry::Geometry;
+use super::winograd::Winograd;
+use crate::device;
+
+/// An algorithm for the three products of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    /// By definition, as one matrix product.
+    Direct,
+    /// By Winograd's minimal filtering F(m, r): m outputs of a tile, r taps of a phase.
+    Winograd(usize, usize),
+}
+
+/// Calls a method of the Winograd algorithm of these sizes, which are known when compiling.
+macro_rules! winograd {
+    ($g:expr, $m:expr, $r:expr, $method:ident($($argument:expr),*)) => {
+        match ($m, $r) {
+            (2, 2) => Winograd::<2, 2, 3>::new($g).$method($($argument),*),
+            (4, 3) => Winograd::<4, 3, 6>::new($g).$method($($argument),*),
+            (3, 4) => Winograd::<3, 4, 6>::new($g).$method($($argument),*),
+            _ => unreachable!("no Winograd algorithm F({}, {})", $m, $r),
+        }
+    };
+}
+
+impl Method {
+    /// The fastest one that we measured for such a shape (`docs/benchmarks.md`).
+    ///
+    /// Transforming the filters costs the more, the fewer positions there are to use them. Thin maps do not fill the
+    /// products. F(3, 2) and F(4, 2) multiply less than F(2, 2), but were no faster, and less precise.
+    pub(super) fn of(g: &Geometry) -> Self {
+        const THINNEST: usize = 32;
+        let fits = g.kernel.is_multiple_of(g.stride) && g.padding <= g.stride;
+        if !fits || g.stride > 2 || g.large[0] < THINNEST || device::is_exact() {
+            return Self::Direct;
+        }
+        let positions = g.pictures * g.small_plane();
+        let filters_per_position = g.large[0] * g.small[0] / positions;
+        match g.kernel / g.stride {
+            2 if filters_per_position < 400 => Self::Winograd(2, 2),
+            3 if filters_per_position < 200 => Self::Winograd(4, 3),
+            4 if filters_per_position < 400 => Self::Winograd(3, 4),
+            _ => Self::Direct,
+        }
+    }
+
+    pub(super) fn down(self, g: &Geometry, large: &[f32], weight: &[f32]) -> Vec<f32> {
+        match self {
+            Self::Direct => direct::down(g, large, weight),
+            Self::Winograd(m, r) => winograd!(g, m, r, down(large, weight)),
+        }
+    }
+
+    pub(super) fn up(self, g: &Geometry, small: &[f32], weight: &[f32]) -> Vec<f32> {
+        match self {
+            Self::Direct => direct::up(g, small, weight),
+            Self::Winograd(m, r) => winograd!(g, m, r, up(small, weight)),
+        }
+    }
+
+    pub(super) fn weight(self, g: &Geometry, large: &[f32], small: &[f32]) -> Vec<f32> {
+        match self {
+            Self::Direct => direct::weight(g, large, small),
+            Self::Winograd(m, r) => winograd!(g, m, r, weight(large, small)),
+        }
+    }
+}

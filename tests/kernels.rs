@@ -1,0 +1,183 @@
+//! Our own convolutions against burn's: values and both gradients, on random shapes, in every way they are computed.
+#![cfg(feature = "flex")]
+
+use std::sync::Mutex;
+
+use burn::tensor::module::{conv_transpose2d, conv2d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use pix2pix::{Device, Tensor, device, single};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+/// The greatest error, of the mean absolute value, that rounding explains; burn's own and F(2, 2) stay below this.
+const PRECISE: f64 = 1e-5;
+/// The same for F(4, 3) and F(3, 4): at a point of 2 the powers differ more in size.
+const WINOGRAD: f64 = 6e-5;
+
+/// Held by whoever needs the switch of [`device::set_exact`] to stay as it is.
+static SWITCH: Mutex<()> = Mutex::new(());
+
+fn random(shape: [usize; 4], rng: &mut StdRng, device: &Device) -> Tensor<4> {
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.random_range(-1.0f32..1.0)).collect();
+    Tensor::<1>::from_floats(values.as_slice(), device).reshape(shape).require_grad()
+}
+
+fn values(tensor: Tensor<4>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap()
+}
+
+/// Output, gradient of `x` and gradient of `weight` under a random weighting of the output.
+fn pass(
+    x: &Tensor<4>,
+    weight: &Tensor<4>,
+    layer: impl Fn(Tensor<4>, Tensor<4>) -> Tensor<4>,
+) -> [Vec<f32>; 3] {
+    let output = layer(x.clone(), weight.clone());
+    let pull = random(output.dims(), &mut StdRng::seed_from_u64(1), &x.device());
+    let grads = (output.clone() * pull.detach()).sum().backward();
+    [values(output), values(x.grad(&grads).unwrap()), values(weight.grad(&grads).unwrap())]
+}
+
+fn check(what: &str, tolerance: f64, found: [Vec<f32>; 3], expected: [Vec<f32>; 3]) {
+    for (name, (found, expected)) in
+        ["output", "gradient of x", "gradient of the weight"].into_iter().zip(found.into_iter().zip(expected))
+    {
+        assert_eq!(found.len(), expected.len(), "{what}: {name}");
+        let scale = expected.iter().map(|v| f64::from(v.abs())).sum::<f64>() / expected.len() as f64;
+        let pairs = found.iter().zip(&expected);
+        let worst = pairs.map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
+        // The weight's gradient sums over all positions, which are up to 100 000 here.
+        let tolerance = if name.contains("weight") { 10.0 * tolerance } else { tolerance };
+        assert!(worst <= tolerance * scale, "{what}: {name} off by {worst:e} where {scale:e} is usual");
+    }
+}
+
+fn compare(case: &Case, exact: bool, device: &Device) {
+    let tolerance = if exact || case.stride == 2 { PRECISE } else { WINOGRAD };
+    let Case { pictures, large, small, height, width, kernel, stride, padding } = *case;
+    let mut rng = StdRng::seed_from_u64(0);
+    let x = random([pictures, large, height, width], &mut rng, device);
+    let weight = random([small, large, kernel, kernel], &mut rng, device);
+    let options = || ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1);
+    check(
+        &format!("{case:?}"),
+        tolerance,
+        pass(&x, &weight, |x, weight| single::convolve(x, weight, None, [stride, padding])),
+        pass(&x, &weight, |x, weight| conv2d(x, weight, None, options())),
+    );
+    if stride == 2 && padding == 1 && kernel >= 3 {
+        let x = random([pictures, small, height, width], &mut rng, device);
+        let options = || ConvTransposeOptions::new([2, 2], [1, 1], [4 - kernel; 2], [1, 1], 1);
+        check(
+            &format!("transposed {case:?}"),
+            tolerance,
+            pass(&x, &weight, |x, weight| single::double_by(x, weight, None)),
+            pass(&x, &weight, |x, weight| conv_transpose2d(x, weight, None, options())),
+        );
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    pictures: usize,
+    /// Channels.
+    large: usize,
+    /// Channels.
+    small: usize,
+    height: usize,
+    width: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+}
+
+/// The kernels of all our networks: halving, the discriminator's last layers, ResNet's blocks, ends and halvings.
+const KERNELS: [[usize; 3]; 6] = [[4, 2, 1], [4, 1, 1], [3, 1, 0], [3, 1, 1], [7, 1, 0], [3, 2, 1]];
+
+fn random_cases(count: usize) -> impl Iterator<Item = Case> {
+    let mut rng = StdRng::seed_from_u64(7);
+    (0..count).map(move |index| {
+        let [kernel, stride, padding] = KERNELS[index % KERNELS.len()];
+        Case {
+            pictures: rng.random_range(1..4),
+            large: rng.random_range(1..70),
+            small: rng.random_range(1..70),
+            height: rng.random_range(kernel..40),
+            width: rng.random_range(kernel..40),
+            kernel,
+            stride,
+            padding,
+        }
+    })
+}
+
+/// Shapes that reach each way of computing: few and many positions, thin and thick maps, pieces of large maps.
+fn chosen_cases() -> Vec<Case> {
+    let case = |pictures, large, small, height, width, [kernel, stride, padding]: [usize; 3]| Case {
+        pictures,
+        large,
+        small,
+        height,
+        width,
+        kernel,
+        stride,
+        padding,
+    };
+    vec![
+        case(1, 64, 32, 64, 64, [4, 2, 1]),
+        case(2, 33, 47, 37, 61, [4, 2, 1]),
+        case(1, 128, 256, 18, 18, [4, 2, 1]),
+        case(1, 256, 256, 8, 8, [4, 2, 1]),
+        case(1, 128, 64, 31, 33, [4, 1, 1]),
+        case(1, 48, 1, 31, 31, [4, 1, 1]),
+        case(2, 64, 64, 34, 34, [3, 1, 0]),
+        case(1, 3, 16, 262, 262, [7, 1, 0]),
+        case(2, 3, 8, 512, 700, [4, 2, 1]),
+        case(1, 40, 24, 1024, 1000, [4, 2, 1]),
+    ]
+}
+
+#[test]
+fn random_shapes_give_what_burn_gives() {
+    let _held = SWITCH.lock();
+    let device = device::cpu().autodiff();
+    random_cases(60).for_each(|case| compare(&case, false, &device));
+}
+
+#[test]
+fn chosen_shapes_give_what_burn_gives() {
+    let _held = SWITCH.lock();
+    let device = device::cpu().autodiff();
+    chosen_cases().iter().for_each(|case| compare(case, false, &device));
+}
+
+#[test]
+fn the_number_of_threads_changes_no_byte() {
+    let _held = SWITCH.lock();
+    let compute = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let device = device::cpu().autodiff();
+            let mut all = Vec::new();
+            for case in chosen_cases().into_iter().take(7) {
+                let mut rng = StdRng::seed_from_u64(3);
+                let x = random([case.pictures, case.large, case.height, case.width], &mut rng, &device);
+                let weight = random([case.small, case.large, case.kernel, case.kernel], &mut rng, &device);
+                let layer = |x, weight| single::convolve(x, weight, None, [case.stride, case.padding]);
+                all.extend(pass(&x, &weight, layer).concat().into_iter().map(f32::to_bits));
+            }
+            all
+        })
+    };
+    let one = compute(1);
+    assert!(one == compute(2) && one == compute(4));
+}
+
+#[test]
+fn the_exact_way_is_more_precise() {
+    let _held = SWITCH.lock();
+    let device = device::cpu().autodiff();
+    device::set_exact(true);
+    chosen_cases().iter().take(7).for_each(|case| compare(case, true, &device));
+    device::set_exact(false);
+}
