@@ -2,10 +2,9 @@
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::tensor::activation::leaky_relu;
 use burn::tensor::assert_shape;
 
-use crate::layers::{Conv, Initializer, LEAKY_SLOPE, Mode, Norm, NormLayer, channels_at, parameter_count};
+use crate::layers::{Conv, Initializer, Mode, Norm, NormLayer, channels_at, leaky_relu, parameter_count};
 use crate::{Device, Error, Tensor};
 
 /// What a [`Discriminator`] is made of.
@@ -199,6 +198,6 @@ impl PatchLayer {
             Some(norm) => norm.forward(x, mode),
             None => x,
         };
-        if self.activates { leaky_relu(x, LEAKY_SLOPE) } else { x }
+        if self.activates { leaky_relu(x) } else { x }
     }
 }

@@ -2,11 +2,11 @@
 //! double-resolution steps.
 
 use burn::module::Module;
-use burn::tensor::activation::{relu, tanh};
+use burn::tensor::activation::tanh;
 
 use crate::Tensor;
 use crate::generator::GeneratorConfig;
-use crate::layers::{Conv, ConvTranspose, Initializer, Mode, NormLayer, channels_at, dropout};
+use crate::layers::{Conv, ConvTranspose, Initializer, Mode, NormLayer, channels_at, dropout, relu};
 
 /// Half-resolution steps, and so double-resolution steps.
 const STEPS: usize = 2;

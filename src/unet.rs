@@ -2,12 +2,12 @@
 //! connections between layers of equal size (Isola et al. 2017, section 3.2.1 and appendix 6.1.1).
 
 use burn::module::Module;
-use burn::tensor::activation::{leaky_relu, relu, tanh};
+use burn::tensor::activation::tanh;
 use serde::{Deserialize, Serialize};
 
 use crate::Tensor;
 use crate::generator::GeneratorConfig;
-use crate::layers::{Conv, Initializer, LEAKY_SLOPE, Mode, NormLayer, Upsample, channels_at, dropout};
+use crate::layers::{Conv, Initializer, Mode, NormLayer, Upsample, channels_at, dropout, leaky_relu, relu};
 
 /// Which decoder blocks of a U-Net carry dropout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +106,7 @@ struct EncoderBlock {
 
 impl EncoderBlock {
     fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let x = if self.activates { leaky_relu(x, LEAKY_SLOPE) } else { x };
+        let x = if self.activates { leaky_relu(x) } else { x };
         let x = self.conv.forward(x);
         match &self.norm {
             Some(norm) => norm.forward(x, mode),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use burn::backend::Backend;
 use burn::backend::tensor::FloatTensor;
-use burn::tensor::TensorData;
+use burn::tensor::{Shape, TensorData};
 
 /// A backend whose f32 tensors lie in ordinary memory.
 pub(super) trait Host: Backend {
@@ -12,7 +12,7 @@ pub(super) trait Host: Backend {
     fn read(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]>;
 
     /// A tensor that takes the values over.
-    fn wrap(values: Vec<f32>, shape: [usize; 4]) -> FloatTensor<Self>;
+    fn wrap(values: Vec<f32>, shape: impl Into<Shape>) -> FloatTensor<Self>;
 }
 
 #[cfg(feature = "flex")]
@@ -24,7 +24,7 @@ impl Host for burn::backend::Flex {
         }
     }
 
-    fn wrap(values: Vec<f32>, shape: [usize; 4]) -> FloatTensor<Self> {
+    fn wrap(values: Vec<f32>, shape: impl Into<Shape>) -> FloatTensor<Self> {
         FloatTensor::<Self>::from_data(TensorData::new(values, shape))
     }
 }
@@ -41,7 +41,7 @@ impl Host for burn::backend::NdArray {
         }
     }
 
-    fn wrap(values: Vec<f32>, shape: [usize; 4]) -> FloatTensor<Self> {
+    fn wrap(values: Vec<f32>, shape: impl Into<Shape>) -> FloatTensor<Self> {
         FloatTensor::<Self>::from_data(TensorData::new(values, shape))
     }
 }

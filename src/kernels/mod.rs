@@ -1,15 +1,18 @@
-//! Convolutions of our own for the CPU backends, where burn's are the larger part of a step.
+//! Kernels of our own for the CPU backends: convolutions above all, which are most of a step, normalisation,
+//! activation and Adam.
 //!
 //! One set of kernels works on slices and serves every backend whose tensors lie in ordinary memory. A convolution
 //! and a transposed convolution are one geometry seen from its two ends, so three functions (down, up, weight) are
 //! the forward pass and both gradients of either.
 
+mod adam;
 mod direct;
-mod extension;
 mod geometry;
 mod host;
 mod matmul;
 mod method;
+mod ops;
+mod pointwise;
 mod winograd;
 mod workspace;
 
@@ -17,14 +20,15 @@ use burn::backend::Dispatch;
 use burn::tensor::DType;
 
 use crate::{Tensor, device};
-use extension::Convolve;
 use geometry::Geometry;
+use ops::{Convolve, Pointwise};
 
+pub(crate) use adam::AdamRule;
 pub(crate) use workspace::recycle;
 
-/// Whether [`convolve`] and [`convolve_transposed`] can take these tensors.
-pub(crate) fn supports(x: &Tensor<4>, weight: &Tensor<4>) -> bool {
-    x.dtype() == DType::F32 && weight.dtype() == DType::F32 && device::is_host(&x.device())
+/// Whether the kernels can take a tensor; its partners must have its type and device, as for burn's operations.
+pub(crate) fn supports(x: &Tensor<4>) -> bool {
+    x.dtype() == DType::F32 && device::is_host(&x.device())
 }
 
 /// `x`, `[N, C, H, W]`, convolved with `weight`, `[O, C, kernel, kernel]`.
@@ -51,4 +55,21 @@ pub(crate) fn convolve_transposed(
     let large = [channels, height, width];
     let geometry = Geometry { pictures, large, small, kernel, stride, padding };
     Tensor::from_dispatch(<Dispatch as Convolve>::up(x.into_dispatch(), weight.into_dispatch(), geometry))
+}
+
+/// ReLU, leaky if `slope` is not 0.
+pub(crate) fn activate(x: Tensor<4>, slope: f64) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as Pointwise>::activate(x.into_dispatch(), slope as f32))
+}
+
+/// `x`, `[N, C, H, W]`, normalised per channel, together with the means and biased variances, which have no gradient.
+pub(crate) fn normalize(
+    x: Tensor<4>,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    epsilon: f64,
+) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    let (x, scale, shift) = (x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch());
+    let (output, mean, variance) = <Dispatch as Pointwise>::normalize(x, scale, shift, epsilon);
+    (Tensor::from_dispatch(output), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
 }

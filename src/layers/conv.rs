@@ -98,7 +98,7 @@ pub fn convolve(
     [stride, padding]: [usize; 2],
 ) -> Tensor<4> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
-    if kernels::supports(&x, &weight) {
+    if kernels::supports(&x) {
         return shift(kernels::convolve(x, weight, stride, padding), bias);
     }
     conv2d(x, weight, bias, ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1))
@@ -109,7 +109,7 @@ pub fn convolve(
 /// `x` is `[N, O, h, w]`, `weight` `[O, C, kernel, kernel]` with a kernel of 3 or 4, `bias` `[C]`.
 pub fn double_by(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
-    if kernels::supports(&x, &weight) {
+    if kernels::supports(&x) {
         let [_, _, height, width] = x.dims();
         let doubled = kernels::convolve_transposed(x, weight, [2, 1], [2 * height, 2 * width]);
         return shift(doubled, bias);

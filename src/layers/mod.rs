@@ -1,5 +1,6 @@
 //! The building blocks of both networks, and how they behave in one pass.
 
+mod activation;
 mod conv;
 mod dropout;
 mod init;
@@ -14,13 +15,11 @@ pub use conv::UpsampleKind;
 pub use conv::{convolve, double_by};
 pub use norm::Norm;
 
+pub(crate) use activation::{leaky_relu, relu};
 pub(crate) use conv::{Conv, ConvTranspose, Upsample};
 pub(crate) use dropout::dropout;
 pub(crate) use init::Initializer;
 pub(crate) use norm::NormLayer;
-
-/// The slope of every LeakyReLU for negative values (Isola et al. 2017, appendix 6.1).
-pub(crate) const LEAKY_SLOPE: f64 = 0.2;
 
 /// The number of learned values of a network; running statistics are not learned.
 pub(crate) fn parameter_count(network: &impl Module) -> usize {

@@ -91,15 +91,15 @@ impl NormLayer {
             }
             (Some(mean), Some(var), Statistics::Batch) => {
                 let [n, _, h, w] = x.dims();
-                let result = batch_norm_train(x, weight, bias, EPSILON);
+                let (output, batch_mean, batch_var) = by_own_statistics(x, weight, bias);
                 if device.is_autodiff() {
                     // PyTorch normalises with the biased variance but gathers the unbiased one.
                     let count = (n * h * w) as f64;
                     let unbiased = if count > 1.0 { count / (count - 1.0) } else { 1.0 };
-                    advance(mean, result.mean);
-                    advance(var, result.variance.mul_scalar(unbiased));
+                    advance(mean, batch_mean);
+                    advance(var, batch_var.mul_scalar(unbiased));
                 }
-                result.output
+                output
             }
             _ => per_image(x, weight, bias),
         }
@@ -118,5 +118,15 @@ fn advance(state: &RunningState<Tensor<1>>, newest: Tensor<1>) {
 fn per_image(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>) -> Tensor<4> {
     let [n, c, h, w] = x.dims();
     let x = x.reshape([1, n * c, h, w]);
-    batch_norm_train(x, weight.repeat(&[n]), bias.repeat(&[n]), EPSILON).output.reshape([n, c, h, w])
+    by_own_statistics(x, weight.repeat(&[n]), bias.repeat(&[n])).0.reshape([n, c, h, w])
+}
+
+/// Normalises `x` per channel by its own mean and biased variance, which come along.
+fn by_own_statistics(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if crate::kernels::supports(&x) {
+        return crate::kernels::normalize(x, weight, bias, EPSILON);
+    }
+    let result = batch_norm_train(x, weight, bias, EPSILON);
+    (result.output, result.mean, result.variance)
 }

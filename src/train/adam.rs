@@ -7,16 +7,12 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Shape, TensorData};
 use burn_pack::{Reader, Scalar, Writer};
-use rayon::prelude::*;
 
 use crate::config::TrainingConfig;
-use crate::{Device, Error, Result, Tensor, device};
+use crate::{Device, Error, Result, Tensor};
 
 /// Keeps a division by zero away; PyTorch's value, while burn's own default is 1e-5.
 const EPSILON: f32 = 1e-8;
-
-/// Values that one thread updates at a time.
-const CHUNK: usize = 1 << 15;
 
 /// The optimiser of one network.
 #[derive(Clone, Debug)]
@@ -124,7 +120,7 @@ impl ModuleMapper for Step<'_> {
 }
 
 /// The numbers of one update: value −= size·first / (√second + epsilon), both corrected for their start at zero.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Rule {
     beta_1: f32,
     beta_2: f32,
@@ -145,7 +141,8 @@ impl Rule {
     }
 
     fn apply(self, value: Tensor<1>, grad: Tensor<1>, moments: Moments) -> (Tensor<1>, Moments) {
-        if device::is_host(&grad.device()) {
+        #[cfg(any(feature = "flex", feature = "ndarray"))]
+        if crate::device::is_host(&grad.device()) {
             return self.apply_on_host(value, grad, moments);
         }
         let first = moments.first * self.beta_1 + grad.clone() * (1.0 - self.beta_1);
@@ -155,6 +152,7 @@ impl Rule {
     }
 
     /// One pass over memory instead of ten; in place, as tensors that nobody else holds give their buffer away.
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
     fn apply_on_host(self, value: Tensor<1>, grad: Tensor<1>, moments: Moments) -> (Tensor<1>, Moments) {
         let device = grad.device();
         let mut data = [value, moments.first, moments.second].map(Tensor::into_data);
@@ -166,21 +164,11 @@ impl Rule {
             else {
                 panic!("parameters, gradients and moments are f32");
             };
-            let chunks = value.par_chunks_mut(CHUNK).zip(first.par_chunks_mut(CHUNK));
-            let chunks = chunks.zip(second.par_chunks_mut(CHUNK)).zip(grad.par_chunks(CHUNK));
-            chunks.for_each(|(((value, first), second), grad)| self.update(value, first, second, grad));
+            let Self { beta_1, beta_2, size, epsilon } = self;
+            crate::kernels::AdamRule { beta_1, beta_2, size, epsilon }.update(value, first, second, grad);
         }
-        #[cfg(any(feature = "flex", feature = "ndarray"))]
         grad.try_into_vec().into_iter().for_each(crate::kernels::recycle);
         let [value, first, second] = data.map(|data| Tensor::from_data(data, &device));
         (value, Moments { time: moments.time + 1, first, second, ..moments })
-    }
-
-    fn update(self, value: &mut [f32], first: &mut [f32], second: &mut [f32], grad: &[f32]) {
-        for (((value, first), second), grad) in value.iter_mut().zip(first).zip(second).zip(grad) {
-            *first = self.beta_1 * *first + (1.0 - self.beta_1) * grad;
-            *second = self.beta_2 * *second + (1.0 - self.beta_2) * grad * grad;
-            *value -= self.size * *first / (second.sqrt() + self.epsilon);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Our convolutions as operations of burn, with their gradients.
+//! Convolutions and transposed convolutions.
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -6,13 +6,14 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, backend_extension};
 
-use super::geometry::Geometry;
-use super::host::Host;
-use super::method::Method;
+use super::on_host_backends;
+use crate::kernels::geometry::Geometry;
+use crate::kernels::host::Host;
+use crate::kernels::method::Method;
 
 /// The two directions of a convolution between a large and a small feature map.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
-pub(super) trait Convolve: Backend {
+pub(in crate::kernels) trait Convolve: Backend {
     /// A convolution: from the large map to the small one.
     fn down(large: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
 
@@ -20,7 +21,7 @@ pub(super) trait Convolve: Backend {
     fn up(small: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
 }
 
-macro_rules! on_host {
+macro_rules! implement {
     ($backend:ty) => {
         impl Convolve for $backend {
             fn down(
@@ -42,14 +43,7 @@ macro_rules! on_host {
     };
 }
 
-#[cfg(feature = "flex")]
-on_host!(burn::backend::Flex);
-#[cfg(feature = "ndarray")]
-#[allow(deprecated)] // burn deprecates its own backend
-mod ndarray {
-    use super::*;
-    on_host!(burn::backend::NdArray);
-}
+on_host_backends!(implement);
 
 fn down<B: Host>(large: &FloatTensor<B>, weight: &FloatTensor<B>, g: Geometry) -> FloatTensor<B> {
     let values = Method::of(&g).down(&g, &B::read(large), &B::read(weight));

@@ -1,0 +1,40 @@
+//! One update by Adam in a single pass over memory, where tensor operations take ten.
+
+use pulp::Arch;
+use rayon::prelude::*;
+
+/// Values that one thread updates at a time.
+const CHUNK: usize = 1 << 15;
+
+/// The numbers of one update: value −= size·first / (√second + epsilon), both corrected for their start at zero.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AdamRule {
+    pub(crate) beta_1: f32,
+    pub(crate) beta_2: f32,
+    pub(crate) size: f32,
+    pub(crate) epsilon: f32,
+}
+
+impl AdamRule {
+    /// Moves `value` and both moments in place.
+    pub(crate) fn update(self, value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+        let arch = Arch::new();
+        let chunks = value.par_chunks_mut(CHUNK).zip(first.par_chunks_mut(CHUNK));
+        let chunks = chunks.zip(second.par_chunks_mut(CHUNK)).zip(gradient.par_chunks(CHUNK));
+        chunks.for_each(|(((value, first), second), gradient)| {
+            arch.dispatch(
+                #[inline(always)]
+                || self.update_chunk(value, first, second, gradient),
+            )
+        });
+    }
+
+    #[inline(always)]
+    fn update_chunk(self, value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+        for (((value, first), second), gradient) in value.iter_mut().zip(first).zip(second).zip(gradient) {
+            *first = self.beta_1 * *first + (1.0 - self.beta_1) * gradient;
+            *second = self.beta_2 * *second + (1.0 - self.beta_2) * gradient * gradient;
+            *value -= self.size * *first / (second.sqrt() + self.epsilon);
+        }
+    }
+}

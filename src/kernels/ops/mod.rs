@@ -1,0 +1,22 @@
+//! The kernels as operations of burn, with their gradients.
+
+mod convolve;
+mod pointwise;
+
+pub(super) use convolve::Convolve;
+pub(super) use pointwise::Pointwise;
+
+/// Implements a trait for every CPU backend that is compiled in.
+macro_rules! on_host_backends {
+    ($implement:ident) => {
+        #[cfg(feature = "flex")]
+        $implement!(burn::backend::Flex);
+        #[cfg(feature = "ndarray")]
+        #[allow(deprecated)] // burn deprecates its own backend
+        mod ndarray {
+            use super::*;
+            $implement!(burn::backend::NdArray);
+        }
+    };
+}
+use on_host_backends;

@@ -1,0 +1,169 @@
+//! Normalisation, activation and Adam in as few passes over memory as they need.
+
+use pulp::Arch;
+use rayon::prelude::*;
+
+/// Values that one task takes.
+const CHUNK: usize = 1 << 14;
+/// Values summed side by side, so that sums are vectors and as precise as many short ones.
+const LANES: usize = 16;
+/// Values summed in f32 before they are added to a sum in f64.
+const RUN: usize = 64 * LANES;
+
+/// `x` where it is positive, else `slope · x`.
+pub(super) fn activate(x: &[f32], slope: f32) -> Vec<f32> {
+    let arch = Arch::new();
+    let mut out = vec![0.0; x.len()];
+    out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(out, x)| {
+        arch.dispatch(
+            #[inline(always)]
+            || out.iter_mut().zip(x).for_each(|(out, x)| *out = if *x > 0.0 { *x } else { slope * x }),
+        )
+    });
+    out
+}
+
+/// The gradient of [`activate`], from its output and the gradient of that.
+pub(super) fn activate_backward(output: &[f32], gradient: &[f32], slope: f32) -> Vec<f32> {
+    let arch = Arch::new();
+    let mut out = vec![0.0; output.len()];
+    let chunks = out.par_chunks_mut(CHUNK).zip(output.par_chunks(CHUNK)).zip(gradient.par_chunks(CHUNK));
+    chunks.for_each(|((out, output), gradient)| {
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                for ((out, output), gradient) in out.iter_mut().zip(output).zip(gradient) {
+                    *out = if *output > 0.0 { *gradient } else { slope * gradient };
+                }
+            },
+        )
+    });
+    out
+}
+
+/// Maps `[N, C, plane]`.
+#[derive(Clone, Copy)]
+pub(super) struct Planes {
+    pub(super) pictures: usize,
+    pub(super) channels: usize,
+    pub(super) plane: usize,
+}
+
+impl Planes {
+    /// The planes of one channel.
+    fn of<'a>(self, map: &'a [f32], channel: usize) -> impl Iterator<Item = &'a [f32]> + Clone + use<'a> {
+        let starts = (0..self.pictures).map(move |picture| (picture * self.channels + channel) * self.plane);
+        starts.map(move |start| &map[start..start + self.plane])
+    }
+
+    /// Values of one channel.
+    fn count(self) -> f64 {
+        (self.pictures * self.plane) as f64
+    }
+}
+
+/// Normalises every channel by its own mean and variance; gives the output and those two.
+pub(super) fn normalize(
+    planes: Planes,
+    x: &[f32],
+    scale: &[f32],
+    shift: &[f32],
+    epsilon: f64,
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let arch = Arch::new();
+    let statistics = (0..planes.channels).into_par_iter().map(|channel| {
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                let total: f64 = planes.of(x, channel).map(|plane| sum(plane, plane, |x, _| x)).sum();
+                let mean = (total / planes.count()) as f32;
+                let square = |x: f32, _: f32| (x - mean) * (x - mean);
+                let squares: f64 = planes.of(x, channel).map(|plane| sum(plane, plane, square)).sum();
+                (mean, (squares / planes.count()) as f32)
+            },
+        )
+    });
+    let (mean, variance): (Vec<f32>, Vec<f32>) = statistics.unzip();
+    let mut out = vec![0.0; x.len()];
+    out.par_chunks_mut(planes.plane).zip(x.par_chunks(planes.plane)).enumerate().for_each(
+        |(index, (out, x))| {
+            let channel = index % planes.channels;
+            let factor = scale[channel] * inverse_deviation(variance[channel], epsilon);
+            let (mean, shift) = (mean[channel], shift[channel]);
+            arch.dispatch(
+                #[inline(always)]
+                || out.iter_mut().zip(x).for_each(|(out, x)| *out = (x - mean) * factor + shift),
+            )
+        },
+    );
+    (out, mean, variance)
+}
+
+/// The gradients of [`normalize`] in `x`, scale and shift.
+pub(super) fn normalize_backward(
+    planes: Planes,
+    x: &[f32],
+    scale: &[f32],
+    [mean, variance]: [&[f32]; 2],
+    epsilon: f64,
+    gradient: &[f32],
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let arch = Arch::new();
+    let sums = (0..planes.channels).into_par_iter().map(|channel| {
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                let both = planes.of(x, channel).zip(planes.of(gradient, channel));
+                let mean = mean[channel];
+                let along = |x: f32, gradient: f32| (x - mean) * gradient;
+                let along: f64 = both.map(|(x, gradient)| sum(x, gradient, along)).sum();
+                let all: f64 = planes.of(gradient, channel).map(|plane| sum(plane, plane, |g, _| g)).sum();
+                let along = along * f64::from(inverse_deviation(variance[channel], epsilon));
+                (along as f32, all as f32)
+            },
+        )
+    });
+    let (scale_gradient, shift_gradient): (Vec<f32>, Vec<f32>) = sums.unzip();
+    let mut out = vec![0.0; x.len()];
+    let chunks = out.par_chunks_mut(planes.plane).zip(x.par_chunks(planes.plane));
+    chunks.zip(gradient.par_chunks(planes.plane)).enumerate().for_each(|(index, ((out, x), gradient))| {
+        let channel = index % planes.channels;
+        let deviation = inverse_deviation(variance[channel], epsilon);
+        let factor = scale[channel] * deviation;
+        let share = (1.0 / planes.count()) as f32;
+        let offset = shift_gradient[channel] * share;
+        let slope = scale_gradient[channel] * share * deviation;
+        let mean = mean[channel];
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                for ((out, x), gradient) in out.iter_mut().zip(x).zip(gradient) {
+                    *out = factor * (gradient - offset - (x - mean) * slope);
+                }
+            },
+        )
+    });
+    (out, scale_gradient, shift_gradient)
+}
+
+fn inverse_deviation(variance: f32, epsilon: f64) -> f32 {
+    (1.0 / (f64::from(variance) + epsilon).sqrt()) as f32
+}
+
+/// The sum of `term(a, b)` over two slices of one length.
+#[inline(always)]
+fn sum(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f64 {
+    let mut total = 0.0;
+    for (a, b) in a.chunks(RUN).zip(b.chunks(RUN)) {
+        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+        let mut lanes = [0.0; LANES];
+        for (a, b) in a.iter().zip(b) {
+            for lane in 0..LANES {
+                lanes[lane] += term(a[lane], b[lane]);
+            }
+        }
+        total += lanes.iter().map(|lane| f64::from(*lane)).sum::<f64>();
+        total += a_rest.iter().zip(b_rest).map(|(a, b)| f64::from(term(*a, *b))).sum::<f64>();
+    }
+    total
+}
