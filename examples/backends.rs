@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use parity::Outcome;
-use pix2pix::{Pix2PixConfig, Result, device};
+use pix2pix::{Result, device};
 
 #[derive(Parser)]
 #[command(about = "The same computation on every compiled backend")]
@@ -42,10 +42,7 @@ fn run(options: &Options) -> Result<()> {
         Some(name) => vec![name.as_str()],
         None => device::compiled(),
     };
-    let mut config = Pix2PixConfig::paper().with_size(options.size);
-    config.generator.base_channels = options.base_channels;
-    config.discriminator.base_channels = options.base_channels;
-    config.training.seed = options.common.seed;
+    let config = parity::config(options.size, options.base_channels, options.common.seed);
 
     println!("Relative differences from the first backend, after {} steps:", options.steps);
     println!(

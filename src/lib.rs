@@ -55,5 +55,7 @@ pub use burn::tensor::{Device, Tensor};
 /// For the benchmark and the tests of single layers; not part of the interface.
 #[doc(hidden)]
 pub mod single {
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    pub use crate::kernels::AdamRule;
     pub use crate::layers::{convolve, double_by};
 }

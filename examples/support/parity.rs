@@ -5,7 +5,7 @@ use std::time::Instant;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use pix2pix::data::Batch;
-use pix2pix::{Device, Dropout, Mode, Pix2PixConfig, Result, Statistics, Tensor, Trainer};
+use pix2pix::{Backbone, Device, Dropout, Mode, Pix2PixConfig, Result, Statistics, Tensor, Trainer};
 
 /// What one device computed; every vector is one tensor.
 pub(crate) struct Outcome {
@@ -15,19 +15,35 @@ pub(crate) struct Outcome {
     pub(crate) gradients: Vec<Vec<f32>>,
     /// The losses of every step.
     pub(crate) losses: Vec<f32>,
-    /// How far all steps together moved every parameter.
-    pub(crate) moved: Vec<Vec<f32>>,
+    /// How far all steps together moved the parameters, as one vector.
+    pub(crate) moved: Vec<f32>,
     /// Of one step, the first one left out.
     #[allow(dead_code, reason = "the test compares numbers alone")]
     pub(crate) milliseconds: f64,
 }
 
-/// The greatest relative difference between two devices: |a − b| / |b| over a tensor, as Euclidean lengths.
+/// The relative difference between two devices: |a − b| / |b| over a tensor, as Euclidean lengths; the greatest one
+/// where there are several tensors.
 pub(crate) struct Difference {
     pub(crate) forward: f64,
     pub(crate) gradients: f64,
     pub(crate) losses: f64,
     pub(crate) moved: f64,
+}
+
+/// The paper's recipe, but two levels less deep.
+///
+/// At 1×1 pixels, two pictures normalise to +1 and −1 whatever they are. The gradient before that is nothing but
+/// rounding errors, which Adam makes as large as any other.
+pub(crate) fn config(size: usize, base_channels: usize, seed: u64) -> Pix2PixConfig {
+    let mut config = Pix2PixConfig::paper().with_size(size);
+    if let Backbone::Unet { depth } = &mut config.generator.backbone {
+        *depth = depth.saturating_sub(2).max(2);
+    }
+    config.generator.base_channels = base_channels;
+    config.discriminator.base_channels = base_channels;
+    config.training.seed = seed;
+    config
 }
 
 impl Outcome {
@@ -49,9 +65,7 @@ impl Outcome {
             losses.extend([values.g_gan, values.d_real, values.d_fake].into_iter().flatten());
         }
         let milliseconds = clock.elapsed().as_secs_f64() * 1000.0 / steps.saturating_sub(1).max(1) as f64;
-        let difference =
-            |(now, then): (Vec<f32>, &Vec<f32>)| now.iter().zip(then).map(|(now, then)| now - then).collect();
-        let moved = parameters(&trainer).into_iter().zip(&start).map(difference).collect();
+        let moved = parameters(&trainer).iter().zip(&start).map(|(now, then)| now - then).collect();
         Ok(Self { forward, gradients, losses, moved, milliseconds })
     }
 
@@ -66,7 +80,7 @@ impl Outcome {
             forward: distance(&self.forward, &reference.forward),
             gradients: worst(&self.gradients, &reference.gradients),
             losses: distance(&self.losses, &reference.losses),
-            moved: worst(&self.moved, &reference.moved),
+            moved: distance(&self.moved, &reference.moved),
         }
     }
 }
@@ -127,11 +141,11 @@ fn collect(network: &impl Module, loss: Tensor<1>) -> Vec<Vec<f32>> {
     collect.1
 }
 
-fn parameters(trainer: &Trainer) -> Vec<Vec<f32>> {
-    struct Collect(Vec<Vec<f32>>);
+fn parameters(trainer: &Trainer) -> Vec<f32> {
+    struct Collect(Vec<f32>);
     impl ModuleVisitor for Collect {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0.push(values(param.val()));
+            self.0.extend(values(param.val()));
         }
     }
     let mut collect = Collect(Vec::new());

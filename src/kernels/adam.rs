@@ -8,16 +8,20 @@ const CHUNK: usize = 1 << 15;
 
 /// The numbers of one update: value −= size·first / (√second + epsilon), both corrected for their start at zero.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AdamRule {
-    pub(crate) beta_1: f32,
-    pub(crate) beta_2: f32,
-    pub(crate) size: f32,
-    pub(crate) epsilon: f32,
+pub struct AdamRule {
+    /// Decay of the first moment.
+    pub beta_1: f32,
+    /// Decay of the second moment.
+    pub beta_2: f32,
+    /// The learning rate, corrected.
+    pub size: f32,
+    /// Keeps a division by zero away, corrected.
+    pub epsilon: f32,
 }
 
 impl AdamRule {
     /// Moves `value` and both moments in place.
-    pub(crate) fn update(self, value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+    pub fn update(self, value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
         let arch = Arch::new();
         let chunks = value.par_chunks_mut(CHUNK).zip(first.par_chunks_mut(CHUNK));
         let chunks = chunks.zip(second.par_chunks_mut(CHUNK)).zip(gradient.par_chunks(CHUNK));

@@ -23,7 +23,7 @@ use crate::{Tensor, device};
 use geometry::Geometry;
 use ops::{Convolve, Pointwise};
 
-pub(crate) use adam::AdamRule;
+pub use adam::AdamRule;
 pub(crate) use workspace::recycle;
 
 /// Whether the kernels can take a tensor; its partners must have its type and device, as for burn's operations.

@@ -1,4 +1,5 @@
 //! The kernels as operations of burn, with their gradients.
+#![allow(deprecated)] // burn deprecates its own ndarray backend
 
 mod convolve;
 mod pointwise;
@@ -12,7 +13,6 @@ macro_rules! on_host_backends {
         #[cfg(feature = "flex")]
         $implement!(burn::backend::Flex);
         #[cfg(feature = "ndarray")]
-        #[allow(deprecated)] // burn deprecates its own backend
         mod ndarray {
             use super::*;
             $implement!(burn::backend::NdArray);
