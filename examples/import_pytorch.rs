@@ -3,10 +3,11 @@
 //! ```text
 //! cargo run --release --example import_pytorch -- --input latest_net_G.pth --output facades.safetensors
 //! cargo run --release --example translate -- --weights facades.safetensors --input labels.png --output photo.png
+//! cargo run --release --example import_pytorch -- --input latest_net_G.pth --discriminator latest_net_D.pth --output runs/more
 //! cargo run --release --example import_pytorch -- --export --input runs/demo --output net_G.safetensors
 //! ```
 //!
-//! The exported file is for PyTorch: `net.load_state_dict(safetensors.torch.load_file("net_G.safetensors"))`.
+//! With a discriminator the output is a run folder, from which `train --resume` goes on. The exported file is for PyTorch: `net.load_state_dict(safetensors.torch.load_file("net_G.safetensors"))`.
 
 mod support;
 
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use pix2pix::{Backbone, Pix2PixConfig, Result, Translator, pytorch};
+use pix2pix::{Backbone, Pix2PixConfig, Result, Trainer, Translator, pytorch};
 
 #[derive(Parser)]
 #[command(about = "Brings a generator over from the PyTorch original, or takes one there")]
@@ -22,7 +23,10 @@ struct Options {
     /// A `.pth` or `.safetensors` of the PyTorch original; with --export, a run folder or weights file
     #[arg(long)]
     input: PathBuf,
-    /// The file to write
+    /// The discriminator that belongs to the generator
+    #[arg(long, conflicts_with = "export")]
+    discriminator: Option<PathBuf>,
+    /// The file, or with --discriminator the run folder, to write
     #[arg(long)]
     output: PathBuf,
     /// Write safetensors with the names of the PyTorch original
@@ -53,7 +57,15 @@ fn run(options: &Options) -> Result<()> {
     let mut config = config.with_channels(generator.input_channels, generator.output_channels);
     config.generator = generator;
     println!("{:?}, {} parameters", config.generator.backbone, network.parameter_count());
-    Translator::new(network, &config, &device)?.save(&options.output)?;
+    match &options.discriminator {
+        Some(path) => {
+            let (discriminator, judge) = pytorch::load_discriminator(path, &device)?;
+            println!("{discriminator:?}, {} parameters", judge.parameter_count());
+            config.discriminator = discriminator;
+            Trainer::with_networks(config, network, judge, &device)?.save(&options.output)?;
+        }
+        None => Translator::new(network, &config, &device)?.save(&options.output)?,
+    }
     println!("{}", options.output.display());
     Ok(())
 }

@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, RgbImage, imageops};
-use pix2pix::data::{Batch, DataConfig, Direction, Epoch, PairedFolder, ResizeFilter};
+use pix2pix::data::{Batch, DataConfig, Direction, Epoch, PairedFolder, ResizeFilter, Sampling};
 use pix2pix::{Error, Pix2PixConfig, Tensor, Trainer, Translator, device};
 use support::{picture, small_config, write_pairs};
 
@@ -70,6 +70,25 @@ fn crop_and_mirror_are_shared_by_both_halves() {
         }
     }
     assert!(differs);
+}
+
+#[test]
+fn with_replacement_some_pairs_come_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    support::write_pairs(folder.path(), 12, 16);
+    let config = DataConfig::new().with_load_size(16).with_crop_size(16).with_mirror(false).with_workers(0);
+    let distinct = |sampling: Sampling, epoch: usize| {
+        let pairs = PairedFolder::open(folder.path(), &config.clone().with_sampling(sampling)).unwrap();
+        let read = batches(&pairs, epoch);
+        assert_eq!(read.len(), 12);
+        let bits = read.into_iter().map(|(input, _)| input.into_iter().map(f32::to_bits).collect::<Vec<_>>());
+        bits.collect::<std::collections::BTreeSet<_>>().len()
+    };
+    for epoch in 1..4 {
+        assert_eq!(distinct(Sampling::Shuffled, epoch), 12);
+        // That all twelve come has a chance of 5e-5.
+        assert!((4..12).contains(&distinct(Sampling::WithReplacement, epoch)));
+    }
 }
 
 #[test]

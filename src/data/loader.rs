@@ -5,9 +5,10 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
 use burn::tensor::TensorData;
+use rand::RngExt;
 use rand::seq::SliceRandom;
 
-use super::{Batch, Epoch, Pair, PairedFolder};
+use super::{Batch, Epoch, Pair, PairedFolder, Sampling};
 use crate::random::stream;
 use crate::{Device, Result, Tensor};
 
@@ -66,7 +67,14 @@ impl Batches {
         let mut indices: Vec<usize> = (0..folder.len()).collect();
         let mut first = 0;
         if let Order::Shuffled(epoch) = order {
-            indices.shuffle(&mut stream(epoch.seed ^ ORDER, epoch.number as u64));
+            let mut random = stream(epoch.seed ^ ORDER, epoch.number as u64);
+            let all = indices.len();
+            match folder.config().sampling {
+                Sampling::Shuffled => indices.shuffle(&mut random),
+                Sampling::WithReplacement => {
+                    indices.iter_mut().for_each(|index| *index = random.random_range(0..all))
+                }
+            }
             first = epoch.first_batch;
         }
         let count = folder.config().workers;

@@ -37,6 +37,17 @@ pub enum ResizeFilter {
     Bilinear,
 }
 
+/// Which pairs an epoch takes, and in which order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sampling {
+    /// Every pair once, in a random order, as the PyTorch original.
+    #[default]
+    Shuffled,
+    /// As many as there are, each drawn from all of them, as the Lua original: some twice, some not at all.
+    WithReplacement,
+}
+
 /// How pairs are read.
 ///
 /// | field | default | meaning | range | paper / PyTorch |
@@ -48,6 +59,7 @@ pub enum ResizeFilter {
 /// | `filter` | bicubic | how they are resized | | bilinear / bicubic |
 /// | `crop_size` | 256 | pixels of the square cut out at random | 1– | 256 |
 /// | `mirror` | true | whether half of the pairs are mirrored | | true |
+/// | `sampling` | shuffled | which pairs an epoch takes | | not said (Lua: with replacement) / shuffled |
 /// | `batch_size` | 1 | pairs in a batch | 1– | 1 |
 /// | `workers` | 2 | threads that read ahead; 0 reads when asked | 0– | 4 |
 #[derive(Config, Debug, PartialEq)]
@@ -73,6 +85,9 @@ pub struct DataConfig {
     /// Whether half of the pairs are mirrored.
     #[config(default = true)]
     pub mirror: bool,
+    /// Which pairs an epoch takes, and in which order.
+    #[config(default = "Sampling::Shuffled")]
+    pub sampling: Sampling,
     /// Pairs in a batch.
     #[config(default = 1)]
     pub batch_size: usize,
