@@ -14,12 +14,15 @@ use super::workspace::{self, Workspace};
 /// Values of gathered patches held at a time (32 MiB); larger maps are done piece by piece.
 const COLUMNS: usize = 1 << 23;
 
+/// Positions up to which patches are rows, not columns: rows of a few positions would leave vectors empty.
+const FEW: usize = 64;
+
 /// Matrices below this size are too few tasks for the threads: their sums are cut into pieces.
 const SMALL_PRODUCT: usize = 1 << 16;
 
 /// From the large map to the small one.
 pub(super) fn down(g: &Geometry, large: &[f32], weight: &[f32]) -> Vec<f32> {
-    let mut small = vec![0.0; g.small_len()];
+    let mut small = workspace::take(g.small_len());
     for chunk in chunks(g) {
         let positions = chunk.positions(g);
         let pitch = pitch(positions);
@@ -41,9 +44,13 @@ pub(super) fn down(g: &Geometry, large: &[f32], weight: &[f32]) -> Vec<f32> {
 
 /// From the small map to the large one; the adjoint of [`down`] in the map.
 pub(super) fn up(g: &Geometry, small: &[f32], weight: &[f32]) -> Vec<f32> {
-    let mut large = vec![0.0; g.large_len()];
+    let mut large = workspace::take_zeroed(g.large_len());
     for chunk in chunks(g) {
         let positions = chunk.positions(g);
+        if positions <= FEW {
+            up_few(g, &chunk, small, weight, &mut large);
+            continue;
+        }
         let pitch = pitch(positions);
         let mut columns = Workspace::new(g.patch() * pitch);
         let sizes = Sizes { count: 1, rows: g.patch(), columns: positions, inner: g.small[0] };
@@ -54,6 +61,46 @@ pub(super) fn up(g: &Geometry, small: &[f32], weight: &[f32]) -> Vec<f32> {
         scatter(g, &chunk, &columns, &mut large);
     }
     large
+}
+
+/// [`up`] with one row for each patch.
+fn up_few(g: &Geometry, chunk: &Chunk, small: &[f32], weight: &[f32], large: &mut [f32]) {
+    let (positions, patch) = (chunk.positions(g), g.patch());
+    let mut patches = Workspace::new(positions * patch);
+    let packed = Positions::new(g, chunk, small);
+    let (values, strides) = packed.matrix();
+    multiply(
+        Sizes { count: 1, rows: positions, columns: patch, inner: g.small[0] },
+        (&mut patches, Strides::rows(patch)),
+        (values, strides.transposed()),
+        (weight, Strides::rows(patch)),
+    );
+    let taps = g.kernel * g.kernel;
+    let [_, height, width] = g.large;
+    let planes = chunk.pictures.start * g.large[0] * g.large_plane();
+    let count = chunk.pictures.len() * g.large[0] * g.large_plane();
+    large[planes..planes + count].par_chunks_mut(g.large_plane()).enumerate().for_each(|(index, plane)| {
+        let (picture, channel) = (index / g.large[0], index % g.large[0]);
+        let first = picture * chunk.picture_positions(g);
+        for position in 0..chunk.picture_positions(g) {
+            let (row, column) = (chunk.rows.start + position / g.small[2], position % g.small[2]);
+            let patch = &patches[(first + position) * patch + channel * taps..][..taps];
+            for (ky, patch) in patch.chunks_exact(g.kernel).enumerate() {
+                let Some(target) = inside_of(height, row * g.stride + ky, g.padding) else { continue };
+                let target = &mut plane[target * width..][..width];
+                for (kx, value) in patch.iter().enumerate() {
+                    if let Some(place) = inside_of(width, column * g.stride + kx, g.padding) {
+                        target[place] += value;
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// The place without its padding, unless it lies there.
+fn inside_of(len: usize, place: usize, padding: usize) -> Option<usize> {
+    place.checked_sub(padding).filter(|place| *place < len)
 }
 
 /// The gradient of the weight; the adjoint of [`down`] in the weight.
@@ -192,7 +239,7 @@ fn inside(g: &Geometry, k: usize, width: usize, len: usize) -> (Range<usize>, us
 
 /// The row of the large map that tap `k` of row `row` of the small map sees, unless it lies in the padding.
 fn source_row(g: &Geometry, row: usize, k: usize) -> Option<usize> {
-    (row * g.stride + k).checked_sub(g.padding).filter(|source| *source < g.large[1])
+    inside_of(g.large[1], row * g.stride + k, g.padding)
 }
 
 /// Fills `columns`, `[C·kernel·kernel, positions]`.

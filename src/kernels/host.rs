@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use burn::backend::Backend;
 use burn::backend::tensor::FloatTensor;
+#[cfg(feature = "flex")]
+use burn::tensor::DType;
 use burn::tensor::{Shape, TensorData};
 
 /// A backend whose f32 tensors lie in ordinary memory.
@@ -25,7 +27,8 @@ impl Host for burn::backend::Flex {
     }
 
     fn wrap(values: Vec<f32>, shape: impl Into<Shape>) -> FloatTensor<Self> {
-        FloatTensor::<Self>::from_data(TensorData::new(values, shape))
+        let bytes = super::pooled::bytes(values);
+        FloatTensor::<Self>::from_data(TensorData::from_bytes(bytes, shape, DType::F32))
     }
 }
 

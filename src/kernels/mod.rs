@@ -13,6 +13,8 @@ mod matmul;
 mod method;
 mod ops;
 mod pointwise;
+#[cfg(feature = "flex")]
+mod pooled;
 mod winograd;
 mod workspace;
 
@@ -24,7 +26,6 @@ use geometry::Geometry;
 use ops::{Convolve, Pointwise};
 
 pub use adam::AdamRule;
-pub(crate) use workspace::recycle;
 
 /// Whether the kernels can take a tensor; its partners must have its type and device, as for burn's operations.
 pub(crate) fn supports(x: &Tensor<4>) -> bool {

@@ -3,6 +3,8 @@
 use pulp::Arch;
 use rayon::prelude::*;
 
+use super::workspace;
+
 /// Values that one task takes.
 const CHUNK: usize = 1 << 14;
 /// Values summed side by side, so that sums are vectors and as precise as many short ones.
@@ -13,7 +15,7 @@ const RUN: usize = 64 * LANES;
 /// `x` where it is positive, else `slope · x`.
 pub(super) fn activate(x: &[f32], slope: f32) -> Vec<f32> {
     let arch = Arch::new();
-    let mut out = vec![0.0; x.len()];
+    let mut out = workspace::take(x.len());
     out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(out, x)| {
         arch.dispatch(
             #[inline(always)]
@@ -26,7 +28,7 @@ pub(super) fn activate(x: &[f32], slope: f32) -> Vec<f32> {
 /// The gradient of [`activate`], from its output and the gradient of that.
 pub(super) fn activate_backward(output: &[f32], gradient: &[f32], slope: f32) -> Vec<f32> {
     let arch = Arch::new();
-    let mut out = vec![0.0; output.len()];
+    let mut out = workspace::take(output.len());
     let chunks = out.par_chunks_mut(CHUNK).zip(output.par_chunks(CHUNK)).zip(gradient.par_chunks(CHUNK));
     chunks.for_each(|((out, output), gradient)| {
         arch.dispatch(
@@ -84,7 +86,7 @@ pub(super) fn normalize(
         )
     });
     let (mean, variance): (Vec<f32>, Vec<f32>) = statistics.unzip();
-    let mut out = vec![0.0; x.len()];
+    let mut out = workspace::take(x.len());
     out.par_chunks_mut(planes.plane).zip(x.par_chunks(planes.plane)).enumerate().for_each(
         |(index, (out, x))| {
             let channel = index % planes.channels;
@@ -124,7 +126,7 @@ pub(super) fn normalize_backward(
         )
     });
     let (scale_gradient, shift_gradient): (Vec<f32>, Vec<f32>) = sums.unzip();
-    let mut out = vec![0.0; x.len()];
+    let mut out = workspace::take(x.len());
     let chunks = out.par_chunks_mut(planes.plane).zip(x.par_chunks(planes.plane));
     chunks.zip(gradient.par_chunks(planes.plane)).enumerate().for_each(|(index, ((out, x), gradient))| {
         let channel = index % planes.channels;

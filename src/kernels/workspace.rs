@@ -1,54 +1,58 @@
-//! Buffers that are used again, as fresh ones of megabytes cost page faults at every step.
+//! Memory that is used again, as fresh buffers of megabytes cost page faults at every step.
 
+use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
-/// Buffers kept at most; more are in use at once only if many threads train at once.
-const KEPT: usize = 8;
+/// Bytes of free buffers kept at most; the oldest ones go first.
+const KEPT: usize = 1 << 30;
+/// Shorter buffers come from the allocator, which keeps them at hand itself.
+const SHORTEST: usize = 1 << 14;
 
-static FREE: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
+static FREE: Mutex<VecDeque<Vec<f32>>> = Mutex::new(VecDeque::new());
 
-/// Gradients that were used up, for those of the next step.
-static RECYCLED: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
-
-/// Values of recycled gradients kept at most (1 GiB): those of two networks with room to spare.
-const KEPT_VALUES: usize = 1 << 28;
-
-/// A vector of `len` values with unspecified contents: a recycled one, else a new one.
-pub(super) fn take(len: usize) -> Vec<f32> {
-    let mut recycled = RECYCLED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let found = recycled.iter().position(|buffer| buffer.len() == len);
-    found.map(|index| recycled.swap_remove(index)).unwrap_or_else(|| vec![0.0; len])
+fn free() -> MutexGuard<'static, VecDeque<Vec<f32>>> {
+    FREE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Keeps a gradient's memory for the next step.
-pub(crate) fn recycle(buffer: Vec<f32>) {
-    let mut recycled = RECYCLED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let kept: usize = recycled.iter().map(Vec::len).sum();
-    if kept + buffer.len() <= KEPT_VALUES {
-        recycled.push(buffer);
+/// A buffer of `len` values with unspecified contents: one of that length that was given back, else a new one.
+pub(super) fn take(len: usize) -> Vec<f32> {
+    let found = {
+        let mut free = free();
+        // The newest one is the likeliest to be in the cache.
+        let index = free.iter().rposition(|buffer| buffer.len() == len);
+        index.and_then(|index| free.remove(index))
+    };
+    found.unwrap_or_else(|| vec![0.0; len])
+}
+
+/// The same, filled with zeros.
+pub(super) fn take_zeroed(len: usize) -> Vec<f32> {
+    let mut buffer = take(len);
+    buffer.fill(0.0);
+    buffer
+}
+
+/// Gives a buffer back.
+pub(super) fn give_back(buffer: Vec<f32>) {
+    if buffer.len() < SHORTEST {
+        return;
+    }
+    let mut free = free();
+    free.push_back(buffer);
+    let mut kept: usize = free.iter().map(|buffer| size_of_val(&buffer[..])).sum();
+    while kept > KEPT {
+        let Some(oldest) = free.pop_front() else { return };
+        kept -= size_of_val(&oldest[..]);
     }
 }
 
-/// A buffer with unspecified contents that returns to the pool when it is dropped.
-pub(super) struct Workspace {
-    buffer: Vec<f32>,
-    len: usize,
-}
+/// A buffer with unspecified contents that is given back when it is dropped.
+pub(super) struct Workspace(Vec<f32>);
 
 impl Workspace {
-    /// A buffer of `len` values: the smallest free one that is large enough, else the largest one grown.
     pub(super) fn new(len: usize) -> Self {
-        let mut free = FREE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let fitting = (0..free.len()).filter(|i| free[*i].len() >= len).min_by_key(|i| free[*i].len());
-        let chosen = fitting.or_else(|| (0..free.len()).max_by_key(|i| free[*i].len()));
-        let mut buffer = chosen.map(|i| free.swap_remove(i)).unwrap_or_default();
-        drop(free);
-        if buffer.len() < len {
-            // The contents need not move to the new place.
-            buffer = vec![0.0; len];
-        }
-        Self { buffer, len }
+        Self(take(len))
     }
 }
 
@@ -56,21 +60,18 @@ impl Deref for Workspace {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.buffer[..self.len]
+        &self.0
     }
 }
 
 impl DerefMut for Workspace {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.buffer[..self.len]
+        &mut self.0
     }
 }
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        let mut free = FREE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if free.len() < KEPT {
-            free.push(std::mem::take(&mut self.buffer));
-        }
+        give_back(std::mem::take(&mut self.0));
     }
 }

@@ -167,7 +167,6 @@ impl Rule {
             let Self { beta_1, beta_2, size, epsilon } = self;
             crate::kernels::AdamRule { beta_1, beta_2, size, epsilon }.update(value, first, second, grad);
         }
-        grad.try_into_vec().into_iter().for_each(crate::kernels::recycle);
         let [value, first, second] = data.map(|data| Tensor::from_data(data, &device));
         (value, Moments { time: moments.time + 1, first, second, ..moments })
     }

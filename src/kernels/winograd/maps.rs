@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::lanes::{accumulate, apply, each, load, store};
 use super::rows::{put_every, take_every};
 use super::transform::Transform;
-use super::{Winograd, Workspace};
+use super::{Winograd, Workspace, workspace};
 
 /// Rows of one line of tiles, before and after the first of the two passes.
 struct Scratch {
@@ -46,14 +46,15 @@ impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
 
     /// The transpose of [`inputs`](Self::inputs): overlapping tiles are added up.
     pub(super) fn inputs_adjoint(&self, tiles: &[f32]) -> Vec<f32> {
-        let mut large = vec![0.0; self.g.large_len()];
+        // Rows that no tile reaches stay zero.
+        let mut large = workspace::take_zeroed(self.g.large_len());
         self.transform(Direction::InputsAdjoint, tiles, &mut large, self.g.large_plane());
         large
     }
 
     /// The small map from products `[O, places, tiles]`.
     pub(super) fn outputs(&self, products: &[f32]) -> Vec<f32> {
-        let mut small = vec![0.0; self.g.small_len()];
+        let mut small = workspace::take(self.g.small_len());
         self.transform(Direction::Outputs, products, &mut small, self.g.small_plane());
         small
     }

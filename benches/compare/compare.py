@@ -1,0 +1,88 @@
+"""Runs every program in turn, several rounds, each in a process of its own, and prints tables of medians and ratios."""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import statistics
+import sys
+
+HERE = pathlib.Path(__file__).parent
+
+parser = argparse.ArgumentParser()
+parser.add_argument("ours", help="the compiled example `compare`")
+parser.add_argument("--threads", type=int, default=os.cpu_count())
+parser.add_argument("--rounds", type=int, default=3, help="processes of each program, in turn")
+parser.add_argument("--quick", action="store_true", help="256 pixels, batch 1 alone")
+parser.add_argument("--best", action="store_true", help="also PyTorch with torch.compile, channels_last, fused Adam")
+options = parser.parse_args()
+
+SIZES = [(256, 1, 64)] if options.quick else [
+    (64, 1, 64), (128, 1, 64), (256, 1, 64), (512, 1, 64), (64, 4, 64), (128, 4, 64), (256, 4, 64), (512, 4, 64),
+    (64, 1, 32),
+]  # fmt: skip
+
+
+def measure(command):
+    """Seconds and peak memory in MB, or None where the program failed."""
+    # Threads that wait must not burn the other program's time; each has its own switch.
+    environment = os.environ | {"RAYON_NUM_THREADS": str(options.threads), "OMP_NUM_THREADS": str(options.threads)}
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(writer, 1)
+        os.execvpe(command[0], command, environment)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        lines = pipe.read().strip().splitlines()
+    _, status, usage = os.wait4(pid, 0)
+    if status != 0:
+        return None
+    return json.loads(lines[-1])["seconds"], usage.ru_maxrss / 1024
+
+
+def programs(what):
+    theirs = [sys.executable, str(HERE / "theirs.py")]
+    yield "ours", lambda case: [options.ours, *case]
+    yield "ours, exact", lambda case: [options.ours, "--exact", *case]
+    yield "PyTorch", lambda case: [*theirs, "eager", "--threads", str(options.threads), *case]
+    if options.best:
+        yield "PyTorch, best", lambda case: [*theirs, "best", "--threads", str(options.threads), *case]
+    if what == "forward":
+        yield "ONNX Runtime", lambda case: [*theirs, "onnxruntime", "--threads", str(options.threads), *case]
+
+
+def model_name():
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines() if platform.system() == "Linux" else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "onnxruntime"))
+print(f"{datetime.date.today()}, {model_name()}, {options.threads} threads, {versions}\n")
+for what in ("forward", "step"):
+    names = [name for name, _ in programs(what)]
+    print(f"### {what}: seconds (ratio to ours), peak MB\n")
+    print("| pixels × batch, base channels | " + " | ".join(names) + " |")
+    print("|" + "---|" * (len(names) + 1), flush=True)
+    for size, batch, base in SIZES:
+        rounds = max(3, int(20 * (256 / size) ** 2 / batch)) if what == "forward" else max(3, int(6 * 256 / size / batch))
+        case = ["--what", what, "--size", str(size), "--batch", str(batch), "--base-channels", str(base)]
+        case += ["--rounds", str(min(rounds, 60))]
+        found = {name: [] for name in names}
+        for _ in range(options.rounds):
+            for name, command in programs(what):
+                found[name].append(measure(command(case)))
+        cells = []
+        for name in names:
+            if None in found[name]:
+                cells.append("failed")
+                continue
+            seconds = statistics.median(result[0] for result in found[name])
+            ours = statistics.median(result[0] for result in found["ours"])
+            memory = max(result[1] for result in found[name])
+            cells.append(f"{seconds:.3f} ({seconds / ours:.2f}), {memory:.0f}")
+        print(f"| {size} × {batch}, {base} | " + " | ".join(cells) + " |", flush=True)
+    print()

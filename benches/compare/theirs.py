@@ -1,0 +1,117 @@
+"""One timing of PyTorch or ONNX Runtime for `benches/compare/run`: a line of JSON.
+
+The networks are those of the golden tests, so both sides compute the same. Theirs has no dropout: it does a little less.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import sys
+import tempfile
+import time
+
+import torch
+from torch import nn
+
+sys.path.append(str(pathlib.Path(__file__).parents[2] / "tests/golden"))
+import networks  # noqa: E402
+
+parser = argparse.ArgumentParser()
+parser.add_argument("program", choices=["eager", "best", "onnxruntime"])
+parser.add_argument("--what", choices=["forward", "step"], required=True)
+parser.add_argument("--size", type=int, required=True)
+parser.add_argument("--batch", type=int, required=True)
+parser.add_argument("--base-channels", type=int, default=64)
+parser.add_argument("--rounds", type=int, required=True)
+parser.add_argument("--threads", type=int, required=True)
+options = parser.parse_args()
+
+torch.set_num_threads(options.threads)
+torch.manual_seed(0)
+shared = {"input_channels": 3, "output_channels": 3, "base_channels": options.base_channels, "norm": "batch"}
+depth = options.size.bit_length() - 1
+generator = networks.generator(shared | {"backbone": {"unet": {"depth": depth}}, "upsample": "transpose"})
+images = torch.randn(options.batch, 3, options.size, options.size).clamp(-1, 1)
+layout = torch.channels_last if options.program == "best" else torch.contiguous_format
+generator, images = generator.to(memory_format=layout), images.to(memory_format=layout)
+
+
+def per_image(net):
+    """Normalisation by each image's own statistics: in a batch of one the same as batch normalisation in training."""
+    for name, child in net.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            norm = nn.InstanceNorm2d(child.num_features, affine=True)
+            norm.load_state_dict({"weight": child.weight, "bias": child.bias})
+            setattr(net, name, norm)
+        else:
+            per_image(child)
+    return net
+
+
+def forward():
+    # Statistics of the batch, as the paper has them at test time.
+    net = generator.train()
+    if options.program == "best":
+        net = torch.compile(net)
+
+    def run():
+        with torch.inference_mode():
+            net(images)
+
+    return run
+
+
+def forward_onnx():
+    import onnxruntime
+
+    net = per_image(generator).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        path = folder + "/generator.onnx"
+        torch.onnx.export(net, (images,), path, input_names=["x"], output_names=["y"], dynamo=False)
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = options.threads
+        session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    with torch.inference_mode():
+        apart = abs(session.run(None, {"x": images.numpy()})[0] - net(images).numpy()).max()
+    assert apart < 1e-4, f"ONNX Runtime is {apart} from PyTorch"
+    return lambda: session.run(None, {"x": images.numpy()})
+
+
+def step():
+    discriminator = networks.Discriminator(shared | {"conditional": True, "layers": 3}).to(memory_format=layout)
+    fused = {"fused": True} if options.program == "best" else {}
+    g_adam, d_adam = (
+        torch.optim.Adam(net.parameters(), lr=2e-4, betas=(0.5, 0.999), **fused) for net in (generator, discriminator)
+    )
+    bce, l1 = nn.BCEWithLogitsLoss(), nn.L1Loss()
+    g, d = generator, discriminator
+    if options.program == "best":
+        g, d = torch.compile(g), torch.compile(d)
+
+    def judge(logits, label):
+        return bce(logits, torch.full_like(logits, label))
+
+    def run():
+        output = g(images)
+        d_adam.zero_grad()
+        loss = (judge(d(images, output.detach()), 0.0) + judge(d(images, images), 1.0)) / 2
+        loss.backward()
+        d_adam.step()
+        discriminator.requires_grad_(False)
+        g_adam.zero_grad()
+        loss = judge(d(images, output), 1.0) + 100 * l1(output, images)
+        loss.backward()
+        g_adam.step()
+        discriminator.requires_grad_(True)
+
+    return run
+
+
+run = step() if options.what == "step" else forward_onnx() if options.program == "onnxruntime" else forward()
+seconds = []
+for _ in range(options.rounds + 2):
+    start = time.perf_counter()
+    run()
+    seconds.append(time.perf_counter() - start)
+print(json.dumps({"seconds": statistics.median(seconds[2:])}))
