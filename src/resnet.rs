@@ -2,11 +2,10 @@
 //! double-resolution steps.
 
 use burn::module::Module;
-use burn::tensor::activation::tanh;
 
 use crate::Tensor;
 use crate::generator::GeneratorConfig;
-use crate::layers::{Conv, ConvTranspose, Initializer, Mode, NormLayer, channels_at, dropout, relu};
+use crate::layers::{Conv, ConvTranspose, Initializer, Mode, NormLayer, channels_at, dropout, relu, tanh};
 
 /// Half-resolution steps, and so double-resolution steps.
 const STEPS: usize = 2;

@@ -2,12 +2,13 @@
 //! connections between layers of equal size (Isola et al. 2017, section 3.2.1 and appendix 6.1.1).
 
 use burn::module::Module;
-use burn::tensor::activation::tanh;
 use serde::{Deserialize, Serialize};
 
 use crate::Tensor;
 use crate::generator::GeneratorConfig;
-use crate::layers::{Conv, Initializer, Mode, NormLayer, Upsample, channels_at, dropout, leaky_relu, relu};
+use crate::layers::{
+    Conv, Initializer, Mode, NormLayer, Upsample, channels_at, dropout, leaky_relu, relu, tanh,
+};
 
 /// Which decoder blocks of a U-Net carry dropout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 /// Multiplications that one task is worth; smaller ones would spend their time on being handed around.
-const TASK: usize = 1 << 22;
+const TASK: usize = 1 << 21;
 
 /// The length to give rows of `len` values: rows a multiple of 1 KiB apart would share too few places in the cache.
 pub(super) fn pitch(len: usize) -> usize {

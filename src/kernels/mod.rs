@@ -26,6 +26,7 @@ use geometry::Geometry;
 use ops::{Convolve, Pointwise};
 
 pub use adam::AdamRule;
+pub(crate) use pointwise::Activation;
 
 /// Whether the kernels can take a tensor; its partners must have its type and device, as for burn's operations.
 pub(crate) fn supports(x: &Tensor<4>) -> bool {
@@ -58,9 +59,9 @@ pub(crate) fn convolve_transposed(
     Tensor::from_dispatch(<Dispatch as Convolve>::up(x.into_dispatch(), weight.into_dispatch(), geometry))
 }
 
-/// ReLU, leaky if `slope` is not 0.
-pub(crate) fn activate(x: Tensor<4>, slope: f64) -> Tensor<4> {
-    Tensor::from_dispatch(<Dispatch as Pointwise>::activate(x.into_dispatch(), slope as f32))
+/// Applies an activation to every value.
+pub(crate) fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as Pointwise>::activate(x.into_dispatch(), activation))
 }
 
 /// `x`, `[N, C, H, W]`, normalised per channel, together with the means and biased variances, which have no gradient.

@@ -12,33 +12,52 @@ const LANES: usize = 16;
 /// Values summed in f32 before they are added to a sum in f64.
 const RUN: usize = 64 * LANES;
 
-/// `x` where it is positive, else `slope · x`.
-pub(super) fn activate(x: &[f32], slope: f32) -> Vec<f32> {
+/// A function of single values whose derivative follows from its output.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Activation {
+    /// `x` where it is positive, else this times `x`: ReLU and LeakyReLU.
+    Rectify(f32),
+    Tanh,
+}
+
+/// Applies an activation.
+pub(super) fn activate(x: &[f32], activation: Activation) -> Vec<f32> {
     let arch = Arch::new();
     let mut out = workspace::take(x.len());
     out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(out, x)| {
-        arch.dispatch(
-            #[inline(always)]
-            || out.iter_mut().zip(x).for_each(|(out, x)| *out = if *x > 0.0 { *x } else { slope * x }),
-        )
+        let pairs = out.iter_mut().zip(x);
+        match activation {
+            Activation::Rectify(slope) => arch.dispatch(
+                #[inline(always)]
+                || pairs.for_each(|(out, x)| *out = if *x > 0.0 { *x } else { slope * x }),
+            ),
+            Activation::Tanh => pairs.for_each(|(out, x)| *out = x.tanh()),
+        }
     });
     out
 }
 
 /// The gradient of [`activate`], from its output and the gradient of that.
-pub(super) fn activate_backward(output: &[f32], gradient: &[f32], slope: f32) -> Vec<f32> {
+pub(super) fn activate_backward(output: &[f32], gradient: &[f32], activation: Activation) -> Vec<f32> {
     let arch = Arch::new();
     let mut out = workspace::take(output.len());
     let chunks = out.par_chunks_mut(CHUNK).zip(output.par_chunks(CHUNK)).zip(gradient.par_chunks(CHUNK));
     chunks.for_each(|((out, output), gradient)| {
-        arch.dispatch(
-            #[inline(always)]
-            || {
-                for ((out, output), gradient) in out.iter_mut().zip(output).zip(gradient) {
-                    *out = if *output > 0.0 { *gradient } else { slope * gradient };
-                }
-            },
-        )
+        let all = out.iter_mut().zip(output).zip(gradient);
+        match activation {
+            Activation::Rectify(slope) => arch.dispatch(
+                #[inline(always)]
+                || {
+                    all.for_each(|((out, output), gradient)| {
+                        *out = if *output > 0.0 { *gradient } else { slope * gradient };
+                    })
+                },
+            ),
+            Activation::Tanh => arch.dispatch(
+                #[inline(always)]
+                || all.for_each(|((out, output), gradient)| *out = gradient * (1.0 - output * output)),
+            ),
+        }
     });
     out
 }

@@ -15,7 +15,7 @@ pub use conv::UpsampleKind;
 pub use conv::{convolve, double_by};
 pub use norm::Norm;
 
-pub(crate) use activation::{leaky_relu, relu};
+pub(crate) use activation::{leaky_relu, relu, tanh};
 pub(crate) use conv::{Conv, ConvTranspose, Upsample};
 pub(crate) use dropout::dropout;
 pub(crate) use init::Initializer;

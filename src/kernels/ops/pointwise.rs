@@ -8,13 +8,13 @@ use burn::backend::{Autodiff, Backend, TensorMetadata, backend_extension};
 
 use super::on_host_backends;
 use crate::kernels::host::Host;
-use crate::kernels::pointwise::{self, Planes};
+use crate::kernels::pointwise::{self, Activation, Planes};
 
 /// Layers without a matrix product.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
 pub(in crate::kernels) trait Pointwise: Backend {
-    /// ReLU, leaky if `slope` is not 0.
-    fn activate(x: FloatTensor<Self>, slope: f32) -> FloatTensor<Self>;
+    /// Applies an activation to every value.
+    fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
 
     /// Normalises `[N, C, H, W]` per channel: output, mean and biased variance. Only the output has a gradient.
     fn normalize(
@@ -28,8 +28,8 @@ pub(in crate::kernels) trait Pointwise: Backend {
 macro_rules! implement {
     ($backend:ty) => {
         impl Pointwise for $backend {
-            fn activate(x: FloatTensor<Self>, slope: f32) -> FloatTensor<Self> {
-                Self::wrap(pointwise::activate(&Self::read(&x), slope), x.shape())
+            fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+                Self::wrap(pointwise::activate(&Self::read(&x), activation), x.shape())
             }
 
             fn normalize(
@@ -57,14 +57,14 @@ fn planes<B: Host>(x: &FloatTensor<B>) -> Planes {
 }
 
 impl<B: Pointwise + Host, C: CheckpointStrategy> Pointwise for Autodiff<B, C> {
-    fn activate(x: FloatTensor<Self>, slope: f32) -> FloatTensor<Self> {
-        let operation = ActivateBackward { slope };
+    fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        let operation = ActivateBackward { activation };
         match operation.prepare::<C>([x.node()]).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
-                let output = B::activate(x.into_primitive(), slope);
+                let output = B::activate(x.into_primitive(), activation);
                 prepared.finish(output.clone(), output)
             }
-            OpsKind::UnTracked(prepared) => prepared.finish(B::activate(x.into_primitive(), slope)),
+            OpsKind::UnTracked(prepared) => prepared.finish(B::activate(x.into_primitive(), activation)),
         }
     }
 
@@ -89,18 +89,19 @@ impl<B: Pointwise + Host, C: CheckpointStrategy> Pointwise for Autodiff<B, C> {
 
 #[derive(Debug)]
 struct ActivateBackward {
-    slope: f32,
+    activation: Activation,
 }
 
 impl<B: Host> Backward<B, 1> for ActivateBackward {
-    /// The output, whose sign is the input's.
+    /// The output, from which the derivative follows.
     type State = FloatTensor<B>;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [node] = ops.parents;
         let gradient = grads.consume::<B>(&ops.node);
         if let Some(node) = node {
-            let values = pointwise::activate_backward(&B::read(&ops.state), &B::read(&gradient), self.slope);
+            let values =
+                pointwise::activate_backward(&B::read(&ops.state), &B::read(&gradient), self.activation);
             grads.register::<B>(node.id, B::wrap(values, ops.state.shape()));
         }
     }
