@@ -20,6 +20,7 @@ use crate::{Backbone, DiscriminatorConfig, DropoutLayout, Error, GeneratorConfig
 /// | `beta_2` | 0.999 | Adam's second decay rate | 0 ≤ β < 1 | 0.999 |
 /// | `seed` | 0 | of weights, order, augmentation and dropout | | – |
 /// | `save_every` | 5 | epochs between two checkpoints of [`fit`](crate::Trainer::fit) | 1– | – / 5 |
+/// | `keep` | 2 | newest checkpoints that stay | 1– | |
 #[derive(Config, Debug, PartialEq)]
 pub struct TrainingConfig {
     /// Epochs at the full learning rate.
@@ -46,6 +47,9 @@ pub struct TrainingConfig {
     /// Epochs between two checkpoints.
     #[config(default = 5)]
     pub save_every: usize,
+    /// Newest checkpoints that stay; with one alone, nothing is left to go back to when it is damaged.
+    #[config(default = 2)]
+    pub keep: usize,
 }
 
 impl TrainingConfig {
@@ -56,8 +60,10 @@ impl TrainingConfig {
                 "is 0 as is training.decay_epochs; train for at least 1",
             ));
         }
-        if self.save_every == 0 {
-            return Err(Error::config("training.save_every", "is 0; it must be at least 1"));
+        for (field, value) in [("training.save_every", self.save_every), ("training.keep", self.keep)] {
+            if value == 0 {
+                return Err(Error::config(field, "is 0; it must be at least 1"));
+            }
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
             let problem = format!("{} must be above 0", self.learning_rate);

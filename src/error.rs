@@ -96,6 +96,9 @@ pub enum CheckpointProblem {
         /// Its steps.
         steps: u64,
     },
+    /// Another process trains in the folder.
+    #[error("another run is training in this folder; wait for it, or use another folder")]
+    InUse,
     /// Another version of this crate wrote it.
     #[error(
         "checkpoint format {found}, but this version reads format {supported}; use the version that wrote it"

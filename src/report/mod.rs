@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use image::{ImageFormat, RgbImage};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::files::write_atomically;
+use crate::files::{scratch_in, sweep, write_atomically};
 use crate::{Error, Result};
 
 /// One line of `metrics.jsonl`.
@@ -99,7 +99,9 @@ impl Report {
     pub fn open(run: &Path, step: u64, title: &str, facts: Vec<(String, String)>) -> Result<Self> {
         let samples = run.join("samples");
         fs::create_dir_all(&samples).map_err(|error| Error::io(&samples, error))?;
-        tempfile::NamedTempFile::new_in(&samples).map_err(|error| Error::io(&samples, error))?;
+        scratch_in(&samples).map_err(|error| Error::io(&samples, error))?;
+        sweep(run)?;
+        sweep(&samples)?;
 
         let path = run.join("metrics.jsonl");
         let earlier = match fs::read(&path) {

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
+use super::lock::Lock;
 use super::{LossValues, Losses, Trainer, checkpoint};
 use crate::Result;
 use crate::data::PairedFolder;
@@ -46,7 +47,8 @@ impl Trainer {
     /// `watch` sees every event and may stop the run with [`ControlFlow::Break`]; the run is saved then, too.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if `run` cannot be written, found before training begins;
+    /// [`Error::Io`](crate::Error::Io) if `run` cannot be written, or [`Error::Checkpoint`](crate::Error::Checkpoint)
+    /// if another process trains in it or a run that is further lies there, found before training begins;
     /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read: the run is
     /// saved then, and goes on once the file is mended.
     pub fn fit(
@@ -57,13 +59,13 @@ impl Trainer {
         mut watch: impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<()> {
         let run = run.as_ref();
-        checkpoint::refuse_further(run, self.steps())?;
+        let lock = checkpoint::claim(self, run)?;
         let mut report = Report::open(run, self.steps(), &title(run), self.facts(train))?;
         let start = self.steps();
-        let done = self.fit_epochs(train, val, (run, &mut report), &mut watch);
+        let done = self.fit_epochs(train, val, (run, &lock, &mut report), &mut watch);
         if done.is_err() && self.steps() > start {
             // Once the cause is mended the run can go on from here.
-            self.save(run)?;
+            checkpoint::save(self, run, &lock)?;
         }
         done
     }
@@ -72,7 +74,7 @@ impl Trainer {
         &mut self,
         train: &PairedFolder,
         val: Option<&PairedFolder>,
-        (run, report): (&Path, &mut Report),
+        (run, lock, report): (&Path, &Lock, &mut Report),
         watch: &mut impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<()> {
         if self.steps() == 0
@@ -109,7 +111,7 @@ impl Trainer {
             }
             let is_last = flow.is_break() || epoch.number >= self.epochs();
             if is_last || epoch.number.is_multiple_of(self.config.training.save_every) {
-                self.save(run)?;
+                checkpoint::save(self, run, lock)?;
             }
             report.write_page(is_last)?;
             if flow.is_break() {

@@ -3,7 +3,9 @@
 mod adam;
 mod checkpoint;
 mod fit;
+mod lock;
 mod losses;
+mod manifest;
 mod schedule;
 
 use std::path::Path;
@@ -18,9 +20,11 @@ pub use losses::{LossValues, Losses};
 use crate::config::Pix2PixConfig;
 use crate::data::{Batch, Epoch, PairedFolder, Planes};
 use crate::metrics::{self, Scores};
-use crate::{Device, Discriminator, Dropout, Generator, Mode, Pix2PixLoss, Result, Statistics, Tensor};
+use crate::{
+    Device, Discriminator, Dropout, Error, Generator, Mode, Pix2PixLoss, Result, Statistics, Tensor,
+};
 use adam::Adam;
-use checkpoint::Progress;
+use checkpoint::{Damaged, Progress};
 
 /// Trains a generator against a discriminator, one batch at a time (Isola et al. 2017, section 3.3).
 ///
@@ -38,6 +42,7 @@ pub struct Trainer {
     discriminator_optimizer: Adam,
     progress: Progress,
     is_resumed: bool,
+    damaged: Vec<Damaged>,
     device: Device,
 }
 
@@ -45,7 +50,7 @@ impl Trainer {
     /// A trainer with new networks; their weights are a function of the configuration's seed.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) if the configuration is out of range.
+    /// [`Error::Config`] if the configuration is out of range.
     pub fn new(config: Pix2PixConfig, device: &Device) -> Result<Self> {
         config.validate()?;
         let device = device.clone().without_autodiff();
@@ -59,6 +64,7 @@ impl Trainer {
             discriminator_optimizer: Adam::new(&config.training),
             progress: Progress::default(),
             is_resumed: false,
+            damaged: vec![],
             config,
             device,
         })
@@ -67,7 +73,7 @@ impl Trainer {
     /// A trainer that begins with networks that exist, for instance imported ones; `config` must describe them.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) if the configuration is out of range.
+    /// [`Error::Config`] if the configuration is out of range.
     pub fn with_networks(
         config: Pix2PixConfig,
         generator: Generator,
@@ -82,37 +88,47 @@ impl Trainer {
 
     /// Goes on where the run in folder `run` was saved last, or starts afresh if nothing was.
     ///
-    /// The training and data settings are those of `config`, so that a run can be prolonged.
+    /// The training and data settings are those of `config`, so that a run can be prolonged. A damaged checkpoint is
+    /// passed over for the one before it; [`damaged`](Self::damaged) tells.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`](crate::Error::Checkpoint) if networks or loss differ from the saved ones, or the
-    /// checkpoint is damaged; [`Error::Config`](crate::Error::Config) if `config` is out of range.
+    /// [`Error::Checkpoint`] if networks or loss differ from the saved ones, or no checkpoint is whole;
+    /// [`Error::Config`] if `config` is out of range.
     pub fn resume_or_new(run: impl AsRef<Path>, config: Pix2PixConfig, device: &Device) -> Result<Self> {
-        match checkpoint::latest(run.as_ref())? {
-            Some(path) => checkpoint::load(&path, Some(config), device),
+        match checkpoint::newest(run.as_ref(), Some(&config), device)? {
+            Some(trainer) => Ok(trainer),
             None => Self::new(config, device),
         }
     }
 
     /// Goes on where the run in folder `run` was saved last, with its own settings.
     ///
+    /// A damaged checkpoint is passed over for the one before it; [`damaged`](Self::damaged) tells.
+    ///
     /// # Errors
-    /// [`Error::Checkpoint`](crate::Error::Checkpoint) if there is no checkpoint or it is damaged.
+    /// [`Error::Checkpoint`] if there is no checkpoint, or none that is whole.
     pub fn resume(run: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        match checkpoint::latest(run.as_ref())? {
-            Some(path) => checkpoint::load(&path, None, device),
-            None => Err(checkpoint::missing(run.as_ref())),
-        }
+        let run = run.as_ref();
+        checkpoint::newest(run, None, device)?.ok_or_else(|| checkpoint::missing(run))
+    }
+
+    /// Why checkpoints newer than this trainer's could not be used, newest first; each error names the file.
+    ///
+    /// Empty unless [`resume`](Self::resume) had to go further back. The first save renames them to `damaged-…`.
+    pub fn damaged(&self) -> impl Iterator<Item = &Error> {
+        self.damaged.iter().map(|damaged| &damaged.error)
     }
 
     /// Saves everything that [`resume`](Self::resume) needs, and the generator alone as `generator.safetensors`.
     ///
-    /// The checkpoint appears whole or not at all; the one before it is kept.
+    /// The checkpoint appears whole or not at all; those before it are kept, as many as `training.keep` says.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if the folder cannot be written.
+    /// [`Error::Io`] if the folder cannot be written; [`Error::Checkpoint`] if another process trains in it, or a run
+    /// that is further lies there.
     pub fn save(&self, run: impl AsRef<Path>) -> Result<()> {
-        checkpoint::save(self, run.as_ref())
+        let lock = checkpoint::claim(self, run.as_ref())?;
+        checkpoint::save(self, run.as_ref(), &lock)
     }
 
     /// The next epoch to train, or the rest of the one that was interrupted; `None` once all are done.
@@ -167,7 +183,7 @@ impl Trainer {
     /// alone and dropout on, with noise that is the same every time.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
+    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read.
     pub fn evaluate(&self, pairs: &PairedFolder) -> Result<Scores> {
         let generator = self.generator().valid();
         let mut sums = [0.0; 3];
@@ -186,7 +202,7 @@ impl Trainer {
     /// Rows of input | output | target for the first `count` of `pairs`.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
+    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read.
     pub fn strip(&self, pairs: &PairedFolder, count: usize) -> Result<RgbImage> {
         let generator = self.generator().valid();
         let single = pairs.clone().take(count).with_batch_size(1);
