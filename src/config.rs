@@ -3,10 +3,30 @@
 use std::path::Path;
 
 use burn::config::Config;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::data::{DataConfig, ResizeFilter};
+use crate::metrics::Metric;
 use crate::{Backbone, DiscriminatorConfig, DropoutLayout, Error, GeneratorConfig, Pix2PixLossConfig};
+
+/// The shape of the learning rate over the epochs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Constant for `epochs`, then falling evenly for `decay_epochs`.
+    #[default]
+    Linear,
+    /// Constant for `epochs`, then falling as half a cosine wave for `decay_epochs`.
+    Cosine,
+    /// Multiplied by `factor` after every `every` epochs.
+    Step {
+        /// Epochs from one fall to the next.
+        every: usize,
+        /// What is left after a fall.
+        factor: f64,
+    },
+}
 
 /// How long and how fast to train.
 ///
@@ -19,6 +39,15 @@ use crate::{Backbone, DiscriminatorConfig, DropoutLayout, Error, GeneratorConfig
 /// | `beta_1` | 0.5 | Adam's first decay rate | 0 ≤ β < 1 | 0.5 |
 /// | `beta_2` | 0.999 | Adam's second decay rate | 0 ≤ β < 1 | 0.999 |
 /// | `seed` | 0 | of weights, order, augmentation and dropout | | – |
+/// | `schedule` | linear | shape of the learning rate: linear or cosine decay, or falls in steps | | linear |
+/// | `warmup_steps` | 0 | steps in which the learning rate rises from 0 | 0– | |
+/// | `discriminator_rate` | 1 | factor of the discriminator's learning rate | > 0 | 1 |
+/// | `discriminator_every` | 1 | steps from one move of the discriminator to the next | 1– | 1 |
+/// | `clip_norm` | none | longest gradient of a network, all parameters together | > 0 | none |
+/// | `accumulate` | 1 | parts that a batch is computed in, for less memory and more time | 1– | 1 |
+/// | `ema_decay` | none | weight of the past in a moving average of the generator | 0 ≤ d < 1 | none |
+/// | `export_ema` | false | whether the average is what is exported, scored and shown | | |
+/// | `best_by` | l1 | score on `val/` by which the best checkpoint is kept | | |
 /// | `save_every` | 5 | epochs between two checkpoints of [`fit`](crate::Trainer::fit) | 1– | – / 5 |
 /// | `keep` | 2 | newest checkpoints that stay | 1– | |
 #[derive(Config, Debug, PartialEq)]
@@ -44,6 +73,31 @@ pub struct TrainingConfig {
     /// Seed of weights, order, augmentation and dropout.
     #[config(default = 0)]
     pub seed: u64,
+    /// Shape of the learning rate over the epochs.
+    #[config(default = "Schedule::Linear")]
+    pub schedule: Schedule,
+    /// Steps in which the learning rate rises to its full height.
+    #[config(default = 0)]
+    pub warmup_steps: u64,
+    /// Factor of the discriminator's learning rate.
+    #[config(default = 1.0)]
+    pub discriminator_rate: f64,
+    /// The discriminator moves in the first of every so many steps.
+    #[config(default = 1)]
+    pub discriminator_every: usize,
+    /// Longest gradient of a network, over all its parameters together; longer ones are shortened to it.
+    pub clip_norm: Option<f64>,
+    /// Parts that a batch is computed in, one after the other; gradients are averaged over them.
+    #[config(default = 1)]
+    pub accumulate: usize,
+    /// Weight of the past in an exponential moving average of the generator's weights; there is none without.
+    pub ema_decay: Option<f64>,
+    /// Whether `generator.safetensors`, scores and samples are the average's.
+    #[config(default = false)]
+    pub export_ema: bool,
+    /// The score on the validation pairs by which the best checkpoint is kept.
+    #[config(default = "Metric::L1")]
+    pub best_by: Metric,
     /// Epochs between two checkpoints.
     #[config(default = 5)]
     pub save_every: usize,
@@ -60,16 +114,40 @@ impl TrainingConfig {
                 "is 0 as is training.decay_epochs; train for at least 1",
             ));
         }
-        for (field, value) in [("training.save_every", self.save_every), ("training.keep", self.keep)] {
+        for (field, value) in [
+            ("training.save_every", self.save_every),
+            ("training.keep", self.keep),
+            ("training.discriminator_every", self.discriminator_every),
+            ("training.accumulate", self.accumulate),
+        ] {
             if value == 0 {
                 return Err(Error::config(field, "is 0; it must be at least 1"));
             }
         }
-        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            let problem = format!("{} must be above 0", self.learning_rate);
-            return Err(Error::config("training.learning_rate", problem));
+        for (field, value) in [
+            ("training.learning_rate", self.learning_rate),
+            ("training.discriminator_rate", self.discriminator_rate),
+            ("training.clip_norm", self.clip_norm.unwrap_or(1.0)),
+        ] {
+            if !(value.is_finite() && value > 0.0) {
+                return Err(Error::config(field, format!("{value} must be above 0")));
+            }
         }
-        for (field, beta) in [("training.beta_1", self.beta_1), ("training.beta_2", self.beta_2)] {
+        if let Schedule::Step { every, factor } = self.schedule
+            && (every == 0 || !(0.0..=1.0).contains(&factor))
+        {
+            let problem = format!("every {every} must be at least 1, factor {factor} between 0 and 1");
+            return Err(Error::config("training.schedule", problem));
+        }
+        if self.export_ema && self.ema_decay.is_none() {
+            let problem = "is true, but there is no average; set training.ema_decay, for instance to 0.999";
+            return Err(Error::config("training.export_ema", problem));
+        }
+        for (field, beta) in [
+            ("training.beta_1", self.beta_1),
+            ("training.beta_2", self.beta_2),
+            ("training.ema_decay", self.ema_decay.unwrap_or_default()),
+        ] {
             if !(0.0..1.0).contains(&beta) {
                 return Err(Error::config(field, format!("{beta} must be at least 0 and below 1")));
             }

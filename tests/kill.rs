@@ -41,7 +41,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 open.push(path);
-            } else if !path.ends_with("index.html") && !path.ends_with("metrics.jsonl") {
+            } else if !path.ends_with("index.html") {
                 found.insert(path.strip_prefix(folder).unwrap().to_owned(), std::fs::read(path).unwrap());
             }
         }

@@ -40,9 +40,12 @@ pub enum Record {
         /// The optimisers' step size.
         #[serde(deserialize_with = "null_as_nan")]
         learning_rate: f64,
-        /// Training speed.
-        #[serde(deserialize_with = "null_as_nan")]
-        images_per_second: f32,
+        /// The share of patches of real pairs that D takes for real.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
+        d_real_accuracy: Option<f32>,
+        /// The share of patches of generated pairs that D takes for generated.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
+        d_fake_accuracy: Option<f32>,
     },
     /// Mean scores on the validation pairs.
     Validation {
@@ -83,6 +86,7 @@ pub struct Report {
     run: PathBuf,
     metrics: File,
     records: Vec<Record>,
+    images_per_second: Option<f32>,
     title: String,
     facts: Vec<(String, String)>,
 }
@@ -128,7 +132,8 @@ impl Report {
                 fs::remove_file(&path).map_err(|error| Error::io(&path, error))?;
             }
         }
-        Ok(Self { run: run.to_owned(), metrics, records, title: title.to_owned(), facts })
+        let (run, title) = (run.to_owned(), title.to_owned());
+        Ok(Self { run, metrics, records, images_per_second: None, title, facts })
     }
 
     /// Appends a line to `metrics.jsonl` and remembers it for the page.
@@ -141,6 +146,19 @@ impl Report {
             .map_err(|error| Error::io(&self.run.join("metrics.jsonl"), error))?;
         self.records.push(record);
         Ok(())
+    }
+
+    /// Sets the training speed that the page shows. It is in no record: what a run records is a function of its seed.
+    pub fn set_speed(&mut self, images_per_second: f32) {
+        self.images_per_second = Some(images_per_second);
+    }
+
+    /// Waits until all lines are on the disk: a checkpoint must not outlive the lines that led to it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if they cannot be written.
+    pub fn sync(&self) -> Result<()> {
+        self.metrics.sync_data().map_err(|error| Error::io(&self.run.join("metrics.jsonl"), error))
     }
 
     /// Saves a strip, rows of input, output and target, as `samples/epoch-0007.png`; the page picks it up there.
@@ -172,7 +190,19 @@ mod tests {
     fn step(step: u64, g_l1: f32) -> Record {
         let epoch = step as usize / 10;
         let (g_gan, d_real, d_fake) = (Some(f32::NAN), Some(0.5), None);
-        Record::Step { step, epoch, g_gan, g_l1, d_real, d_fake, learning_rate: 2e-4, images_per_second: 9.5 }
+        let (d_real_accuracy, d_fake_accuracy) = (Some(0.75), None);
+        let learning_rate = 2e-4;
+        Record::Step {
+            step,
+            epoch,
+            g_gan,
+            g_l1,
+            d_real,
+            d_fake,
+            learning_rate,
+            d_real_accuracy,
+            d_fake_accuracy,
+        }
     }
 
     fn open(run: &Path, step: u64) -> Report {

@@ -8,11 +8,13 @@ use burn::module::Module;
 use burn::store::ModuleRecord;
 use serde::{Deserialize, Serialize};
 
+use super::average::Average;
 use super::lock::Lock;
 use super::{Trainer, manifest};
 use crate::config::Pix2PixConfig;
 use crate::error::CheckpointProblem;
-use crate::weights::{self, GENERATOR_FILE};
+use crate::metrics::Metric;
+use crate::weights::{self, BEST_FILE, GENERATOR_FILE};
 use crate::{Device, Error, Result};
 
 const CONFIG: &str = "config.json";
@@ -21,6 +23,8 @@ const GENERATOR: &str = "generator.bpk";
 const DISCRIMINATOR: &str = "discriminator.bpk";
 const GENERATOR_OPTIMIZER: &str = "optimizer_g.bpk";
 const DISCRIMINATOR_OPTIMIZER: &str = "optimizer_d.bpk";
+const AVERAGE: &str = "average.bpk";
+/// What every checkpoint has; the average is there only if there is one.
 const FILES: [&str; 6] =
     [CONFIG, STATE, GENERATOR, DISCRIMINATOR, GENERATOR_OPTIMIZER, DISCRIMINATOR_OPTIMIZER];
 
@@ -42,12 +46,25 @@ pub(super) struct Progress {
     pub(super) batch: usize,
     /// Batches of the whole run that are done.
     pub(super) step: u64,
+    /// How often the run left its path; see [`Trainer::detour`].
+    #[serde(default)]
+    pub(super) detours: u64,
+}
+
+/// The checkpoint with the best score so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Best {
+    pub(super) step: u64,
+    pub(super) metric: Metric,
+    /// Higher for better pictures.
+    pub(super) merit: f64,
 }
 
 #[derive(Serialize, Deserialize)]
 struct State {
     #[serde(flatten)]
     progress: Progress,
+    best: Option<Best>,
 }
 
 /// The trainer that the newest whole checkpoint of a run holds, with the settings of `config` if there are any; none
@@ -74,6 +91,11 @@ pub(super) fn newest(run: &Path, config: Option<&Pix2PixConfig>, device: &Device
 pub(super) struct Damaged {
     folder: PathBuf,
     pub(super) error: Error,
+}
+
+/// The checkpoint to go back to.
+pub(super) fn latest(run: &Path) -> Result<Option<PathBuf>> {
+    Ok(all(run)?.pop())
 }
 
 /// The error for a run without any checkpoint.
@@ -137,7 +159,7 @@ pub(super) fn claim(trainer: &Trainer, run: &Path) -> Result<Lock> {
         Some(steps) if steps > trainer.progress.step => {
             Err(Error::Checkpoint { path: run.to_owned(), problem: CheckpointProblem::Further { steps } })
         }
-        _ => Ok(lock),
+        _ => prune(trainer, run).map(|()| lock),
     }
 }
 
@@ -151,8 +173,16 @@ pub(super) fn save(trainer: &Trainer, run: &Path, _: &Lock) -> Result<()> {
     fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
     let scratch = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&folder);
     let scratch = scratch.map_err(|error| Error::io(&folder, error))?;
-    write(trainer, scratch.path())?;
-    manifest::write(scratch.path(), &FILES)?;
+    let names = write(trainer, scratch.path())?;
+    manifest::write(scratch.path(), &names)?;
+
+    // These before the checkpoint: when a kill comes between, the run that goes on writes them anew.
+    let config = trainer.config.to_json();
+    crate::files::write_atomically(&run.join(CONFIG), config.as_bytes())?;
+    weights::save(trainer.exported(), &config, &run.join(GENERATOR_FILE))?;
+    if trainer.best_step() == Some(trainer.steps()) {
+        weights::save(trainer.exported(), &config, &run.join(BEST_FILE))?;
+    }
 
     let place = folder.join(format!("{COMPLETE}{:09}", trainer.progress.step));
     let replaced = folder.join(format!("{}{REPLACED}", name(&place)));
@@ -168,27 +198,34 @@ pub(super) fn save(trainer: &Trainer, run: &Path, _: &Lock) -> Result<()> {
     if replaced.exists() {
         remove(&replaced)?;
     }
-
-    let config = trainer.config.to_json();
-    crate::files::write_atomically(&run.join(CONFIG), config.as_bytes())?;
-    weights::save(trainer.generator(), &config, &run.join(GENERATOR_FILE))?;
-    let checkpoints = all(run)?;
-    for old in checkpoints.iter().rev().skip(trainer.config.training.keep) {
-        remove(old)?;
-    }
-    Ok(())
+    prune(trainer, run)
 }
 
-fn write(trainer: &Trainer, folder: &Path) -> Result<()> {
+/// Removes all checkpoints but the newest and the best.
+fn prune(trainer: &Trainer, run: &Path) -> Result<()> {
+    let is_best = |path: &&PathBuf| trainer.best_step() == Some(steps(path));
+    let checkpoints = all(run)?;
+    let mut old = checkpoints.iter().rev().skip(trainer.config.training.keep);
+    old.try_for_each(|old| if is_best(&old) { Ok(()) } else { remove(old) })
+}
+
+/// Writes all files and tells their names.
+fn write(trainer: &Trainer, folder: &Path) -> Result<Vec<&'static str>> {
     let file = |name| folder.join(name);
     trainer.config.save(file(CONFIG))?;
-    let state = State { progress: trainer.progress };
+    let state = State { progress: trainer.progress, best: trainer.best };
     let state = serde_json::to_vec_pretty(&state).map_err(|error| Error::corrupt(folder, error))?;
     crate::files::write_atomically(&file(STATE), &state)?;
     write_network(trainer.generator().clone(), &file(GENERATOR))?;
     write_network(trainer.discriminator().clone(), &file(DISCRIMINATOR))?;
     trainer.generator_optimizer.save(&file(GENERATOR_OPTIMIZER))?;
-    trainer.discriminator_optimizer.save(&file(DISCRIMINATOR_OPTIMIZER))
+    trainer.discriminator_optimizer.save(&file(DISCRIMINATOR_OPTIMIZER))?;
+    let mut names = FILES.to_vec();
+    if let Some(average) = &trainer.average {
+        write_network(average.generator().clone(), &file(AVERAGE))?;
+        names.push(AVERAGE);
+    }
+    Ok(names)
 }
 
 fn write_network<M: Module>(network: M, path: &Path) -> Result<()> {
@@ -197,7 +234,7 @@ fn write_network<M: Module>(network: M, path: &Path) -> Result<()> {
 
 /// The trainer that a checkpoint holds, with the settings of `config` if there are any.
 fn load(folder: &Path, config: Option<&Pix2PixConfig>, device: &Device) -> Result<Trainer> {
-    manifest::verify(folder, &FILES)?;
+    let names = manifest::verify(folder, &FILES)?;
     let file = |name| folder.join(name);
     let state = fs::read(file(STATE)).map_err(|error| Error::io(&file(STATE), error))?;
     let state: State = serde_json::from_slice(&state).map_err(|error| Error::corrupt(&file(STATE), error))?;
@@ -214,6 +251,16 @@ fn load(folder: &Path, config: Option<&Pix2PixConfig>, device: &Device) -> Resul
     trainer.generator_optimizer = trainer.generator_optimizer.load(&file(GENERATOR_OPTIMIZER), device)?;
     trainer.discriminator_optimizer =
         trainer.discriminator_optimizer.load(&file(DISCRIMINATOR_OPTIMIZER), device)?;
+    trainer.average = match (trainer.config.training.ema_decay, names.iter().any(|name| name == AVERAGE)) {
+        // An average that is asked for now begins with what there is now.
+        (Some(decay), false) => Some(Average::new(decay, trainer.generator())),
+        (Some(decay), true) => {
+            let generator = read_network(trainer.generator().valid(), &file(AVERAGE))?;
+            Some(Average::new(decay, &generator))
+        }
+        (None, _) => None,
+    };
+    trainer.best = state.best.filter(|best| best.metric == trainer.config.training.best_by);
     trainer.progress = state.progress;
     trainer.is_resumed = true;
     Ok(trainer)

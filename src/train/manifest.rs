@@ -40,8 +40,10 @@ pub(super) fn write(folder: &Path, names: &[&str]) -> Result<()> {
     crate::files::write_atomically(&folder.join(MANIFEST), text.as_bytes())
 }
 
-/// Refuses a folder of another format, or one in which a file of `names` is not what it was.
-pub(super) fn verify(folder: &Path, names: &[&str]) -> Result<()> {
+/// The names of all files in `folder`, each of which is what it was; those in `needed` must be among them.
+///
+/// Refuses a folder of another format.
+pub(super) fn verify(folder: &Path, needed: &[&str]) -> Result<Vec<String>> {
     let path = folder.join(MANIFEST);
     let corrupt = |problem: &str| Error::corrupt(&path, problem);
     if !path.exists() {
@@ -60,12 +62,16 @@ pub(super) fn verify(folder: &Path, names: &[&str]) -> Result<()> {
     if format != FORMAT {
         return Err(other_format(&path, format));
     }
-    for name in names {
-        let entry = lines.clone().find_map(|line| line.strip_prefix(*name)?.strip_prefix(' '));
-        let entry = entry.ok_or_else(|| corrupt(&format!("it does not list {name}")))?;
+    let mut names = Vec::new();
+    for line in lines {
+        let (name, entry) = line.split_once(' ').ok_or_else(|| corrupt("a line has no length"))?;
         verify_file(&folder.join(name), entry)?;
+        names.push(name.to_owned());
     }
-    Ok(())
+    match needed.iter().find(|needed| !names.iter().any(|name| name == *needed)) {
+        Some(absent) => Err(corrupt(&format!("it does not list {absent}"))),
+        None => Ok(names),
+    }
 }
 
 fn verify_file(path: &Path, entry: &str) -> Result<()> {
