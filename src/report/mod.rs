@@ -1,6 +1,7 @@
 //! What a run leaves behind for people: `metrics.jsonl`, `samples/` and a page, `index.html`.
 
 mod page;
+mod tensorboard;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Cursor, Write};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::files::{scratch_in, sweep, write_atomically};
 use crate::{Error, Result};
+use tensorboard::Events;
 
 /// One line of `metrics.jsonl`.
 ///
@@ -86,6 +88,7 @@ pub struct Report {
     run: PathBuf,
     metrics: File,
     records: Vec<Record>,
+    events: Option<Events>,
     images_per_second: Option<f32>,
     title: String,
     facts: Vec<(String, String)>,
@@ -133,7 +136,31 @@ impl Report {
             }
         }
         let (run, title) = (run.to_owned(), title.to_owned());
-        Ok(Self { run, metrics, records, images_per_second: None, title, facts })
+        Ok(Self { run, metrics, records, events: None, images_per_second: None, title, facts })
+    }
+
+    /// Writes event files for TensorBoard, too, in `tensorboard/`; they begin with what is recorded already.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if they cannot be written, [`Error::Image`] if a sample of the run is no PNG.
+    pub fn with_tensorboard(mut self) -> Result<Self> {
+        let mut events = Events::create(&self.run.join("tensorboard"))?;
+        for record in &self.records {
+            events.record(record)?;
+        }
+        for (epoch, path) in page::samples(&self.run.join("samples"))? {
+            let png = fs::read(&path).map_err(|error| Error::io(&path, error))?;
+            let size = image::image_dimensions(&path).map_err(|error| Error::image(&path, error))?;
+            events.picture(self.step_of(epoch), size.into(), &png)?;
+        }
+        self.events = Some(events);
+        Ok(self)
+    }
+
+    /// The last step of `epoch`.
+    fn step_of(&self, epoch: usize) -> u64 {
+        let positions = self.records.iter().map(Record::position);
+        positions.filter(|(_, of)| *of <= epoch).map(|(step, _)| step).max().unwrap_or(0)
     }
 
     /// Appends a line to `metrics.jsonl` and remembers it for the page.
@@ -144,6 +171,9 @@ impl Report {
         let line = serde_json::to_string(&record).map_err(io::Error::from);
         line.and_then(|line| self.metrics.write_all(format!("{line}\n").as_bytes()))
             .map_err(|error| Error::io(&self.run.join("metrics.jsonl"), error))?;
+        if let Some(events) = &mut self.events {
+            events.record(&record)?;
+        }
         self.records.push(record);
         Ok(())
     }
@@ -169,7 +199,14 @@ impl Report {
         let path = self.run.join("samples").join(format!("epoch-{epoch:04}.png"));
         let mut png = Cursor::new(Vec::new());
         strip.write_to(&mut png, ImageFormat::Png).map_err(|error| Error::image(&path, error))?;
-        write_atomically(&path, &png.into_inner())
+        let png = png.into_inner();
+        if self.events.is_some() {
+            let step = self.step_of(epoch);
+            self.events
+                .iter_mut()
+                .try_for_each(|events| events.picture(step, strip.dimensions().into(), &png))?;
+        }
+        write_atomically(&path, &png)
     }
 
     /// Writes `index.html`, whole at once. Until `finished` it asks the browser to reload it now and then.

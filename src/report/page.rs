@@ -30,14 +30,14 @@ const CHARTS: [&[&str]; 8] = [
     &["G_L1"],
     &["G_GAN"],
     &["D_real", "D_fake"],
-    &["Accuracy on real", "on fake"],
+    &["Accuracy on real", "Accuracy on fake"],
     &["Validation L1"],
     &["PSNR"],
     &["SSIM"],
     &["Learning rate"],
 ];
 
-fn value(record: &Record, name: &str) -> Option<f64> {
+pub(super) fn value(record: &Record, name: &str) -> Option<f64> {
     match (record, name) {
         (Record::Step { g_l1, .. }, "G_L1") => Some(f64::from(*g_l1)),
         (Record::Step { g_gan, .. }, "G_GAN") => g_gan.map(f64::from),
@@ -45,7 +45,7 @@ fn value(record: &Record, name: &str) -> Option<f64> {
         (Record::Step { d_fake, .. }, "D_fake") => d_fake.map(f64::from),
         (Record::Step { learning_rate, .. }, "Learning rate") => Some(*learning_rate),
         (Record::Step { d_real_accuracy, .. }, "Accuracy on real") => d_real_accuracy.map(f64::from),
-        (Record::Step { d_fake_accuracy, .. }, "on fake") => d_fake_accuracy.map(f64::from),
+        (Record::Step { d_fake_accuracy, .. }, "Accuracy on fake") => d_fake_accuracy.map(f64::from),
         (Record::Validation { l1, .. }, "Validation L1") => Some(f64::from(*l1)),
         (Record::Validation { psnr, .. }, "PSNR") => Some(f64::from(*psnr)),
         (Record::Validation { ssim, .. }, "SSIM") => Some(f64::from(*ssim)),

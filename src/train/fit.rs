@@ -67,6 +67,9 @@ impl Trainer {
         let run = run.as_ref();
         let lock = checkpoint::claim(self, run)?;
         let mut report = Report::open(run, self.steps(), &title(run), self.facts(train))?;
+        if self.config.training.tensorboard {
+            report = report.with_tensorboard()?;
+        }
         let start = self.steps();
         let done = self.fit_epochs(train, val, (run, &lock, &mut report), &mut watch);
         let is_sound = !matches!(done, Err(Error::Diverged { .. }));
