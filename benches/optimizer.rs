@@ -21,7 +21,7 @@ fn optimizer(criterion: &mut Criterion) {
     let gradient = vec![1e-3; VALUES];
 
     let [mut value, mut first, mut second] = [(); 3].map(|()| vec![0.0; VALUES]);
-    let rule = single::AdamRule { beta_1: 0.5, beta_2: 0.999, size: 2e-4, epsilon: 1e-8 };
+    let rule = single::AdamRule { beta_1: 0.5, beta_2: 0.999, size: 2e-4, epsilon: 1e-8, scale: 1.0 };
     group.bench_function("ours", |bencher| {
         bencher.iter(|| rule.update(&mut value, &mut first, &mut second, &gradient));
     });

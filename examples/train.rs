@@ -17,11 +17,12 @@ mod facades;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use pix2pix::data::{Direction, PairedFolder};
-use pix2pix::{Backbone, Error, Event, GanMode, Norm, Pix2PixConfig, Result, Trainer};
+use pix2pix::{Backbone, Error, Event, GanMode, Norm, Pix2PixConfig, Result, Schedule, Trainer};
 
 #[derive(Parser)]
 #[command(about = "Trains a pix2pix on pairs of pictures; without arguments, on pairs that it draws itself")]
@@ -89,6 +90,30 @@ struct Options {
     /// Epochs between two checkpoints
     #[arg(long)]
     save_every: Option<usize>,
+    /// Newest checkpoints that stay, besides the best
+    #[arg(long)]
+    keep: Option<usize>,
+    /// What to do when a loss is no number any more: stop, or go back to the last checkpoint and on by another path
+    #[arg(long, value_enum, default_value = "stop")]
+    on_nan: OnNan,
+    /// Shape of the decay
+    #[arg(long, value_enum)]
+    schedule: Option<Decay>,
+    /// Steps in which the learning rate rises to its full height
+    #[arg(long)]
+    warmup_steps: Option<u64>,
+    /// Longest gradient of a network
+    #[arg(long)]
+    clip_norm: Option<f64>,
+    /// Parts that a batch is computed in, for less memory
+    #[arg(long)]
+    accumulate: Option<usize>,
+    /// Export a moving average of the generator, in which the past has this weight, for instance 0.999
+    #[arg(long)]
+    ema_decay: Option<f64>,
+    /// Write event files for TensorBoard
+    #[arg(long)]
+    tensorboard: bool,
     #[command(flatten)]
     common: support::Common,
 }
@@ -98,6 +123,24 @@ enum Way {
     AToB,
     BToA,
 }
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum OnNan {
+    Stop,
+    Rollback,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Decay {
+    Linear,
+    Cosine,
+}
+
+/// Paths that `--on-nan rollback` tries before it gives up.
+const DETOURS: u64 = 3;
+
+/// Set by Ctrl-C: the step is finished and the run saved.
+static STOP: AtomicBool = AtomicBool::new(false);
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Preset {
@@ -158,10 +201,13 @@ fn run(options: &Options) -> Result<()> {
         None
     };
     let mut trainer = if options.resume {
-        Trainer::resume_or_new(&out, config, &device)?
+        Trainer::resume_or_new(&out, config.clone(), &device)?
     } else {
-        Trainer::new(config, &device)?
+        Trainer::new(config.clone(), &device)?
     };
+    for error in trainer.damaged() {
+        eprintln!("warning: {error}; going on from step {}", trainer.steps());
+    }
 
     println!(
         "{} pairs to train on, {} to validate; generator of {} parameters on {device:?}",
@@ -172,9 +218,25 @@ fn run(options: &Options) -> Result<()> {
     let start = trainer.steps();
     let mut progress = Progress::new(&trainer, options.steps);
     if options.steps.is_none_or(|stop| start < stop) {
-        trainer.fit(&train, val.as_ref(), &out, |event| progress.show(&event))?;
+        listen_to_ctrl_c();
+        let mut detours = 0;
+        while let Err(error) = trainer.fit(&train, val.as_ref(), &out, |event| progress.show(&event)) {
+            let goes_back = matches!(error, Error::Diverged { .. }) && options.on_nan == OnNan::Rollback;
+            if !goes_back || detours == DETOURS {
+                return Err(error);
+            }
+            detours += 1;
+            trainer = Trainer::resume_or_new(&out, config.clone(), &device)?;
+            trainer.detour(detours);
+            progress.go_to(trainer.steps());
+            eprintln!("warning: {error}");
+            eprintln!("warning: going back to step {}, detour {detours} of {DETOURS}", trainer.steps());
+        }
     }
     progress.bar.finish_and_clear();
+    if STOP.load(Ordering::Relaxed) {
+        println!("stopped and saved after step {}; the same command with --resume goes on", trainer.steps());
+    }
     println!("{} steps; curves and pictures: {}", trainer.steps() - start, out.join("index.html").display());
     println!(
         "translate a picture: cargo run --release --example translate -- --weights {} --input IN --output OUT",
@@ -241,6 +303,16 @@ fn configure(options: &Options) -> Pix2PixConfig {
     set(&mut config.training.decay_epochs, options.decay_epochs);
     set(&mut config.training.learning_rate, options.lr);
     set(&mut config.training.save_every, options.save_every);
+    set(&mut config.training.keep, options.keep);
+    set(&mut config.training.warmup_steps, options.warmup_steps);
+    set(&mut config.training.accumulate, options.accumulate);
+    config.training.clip_norm = options.clip_norm;
+    (config.training.ema_decay, config.training.export_ema) =
+        (options.ema_decay, options.ema_decay.is_some());
+    config.training.tensorboard = options.tensorboard;
+    if let Some(Decay::Cosine) = options.schedule {
+        config.training.schedule = Schedule::Cosine;
+    }
     config.training.seed = options.common.seed;
     config
 }
@@ -248,6 +320,19 @@ fn configure(options: &Options) -> Pix2PixConfig {
 fn set<T>(field: &mut T, given: Option<T>) {
     if let Some(value) = given {
         *field = value;
+    }
+}
+
+/// Lets Ctrl-C finish the step and save; a second one ends the program at once.
+fn listen_to_ctrl_c() {
+    let listening = ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("finishing the step and saving; press Ctrl-C again to stop without");
+    });
+    if let Err(error) = listening {
+        eprintln!("warning: Ctrl-C will stop without saving: {error}");
     }
 }
 
@@ -316,6 +401,11 @@ impl Progress {
         }
     }
 
+    fn go_to(&mut self, steps: u64) {
+        self.steps = steps;
+        self.bar.set_position(steps);
+    }
+
     fn show(&mut self, event: &Event) -> ControlFlow<()> {
         match event {
             Event::Step { epoch, batches, losses, .. } => {
@@ -339,11 +429,10 @@ impl Progress {
                 let line = format!("epoch {epoch}/{}  {}  {scores}", self.epochs, self.losses);
                 self.bar.suspend(|| println!("{line}"));
             }
+            Event::Advice(advice) => self.bar.suspend(|| println!("step {}: {advice}", self.steps)),
             _ => {}
         }
-        match self.stop {
-            Some(stop) if self.steps >= stop => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        }
+        let is_enough = self.stop.is_some_and(|stop| self.steps >= stop) || STOP.load(Ordering::Relaxed);
+        if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }

@@ -1,76 +1,15 @@
 //! The whole configuration of a run, as one value that is checked once and saved as JSON.
 
+mod training;
+
 use std::path::Path;
 
 use burn::config::Config;
 use serde_json::Value;
+pub use training::{Schedule, TrainingConfig};
 
 use crate::data::{DataConfig, ResizeFilter};
 use crate::{Backbone, DiscriminatorConfig, DropoutLayout, Error, GeneratorConfig, Pix2PixLossConfig};
-
-/// How long and how fast to train.
-///
-/// | field | default | meaning | range | paper / PyTorch |
-/// |---|---|---|---|---|
-/// | `epochs` | 200 | epochs at the full learning rate | 0– | 200 / 100 |
-/// | `decay_epochs` | 0 | epochs of linear decay after them | 0– | 0 / 100 |
-/// | `decay_to_zero` | false | whether the decay ends at zero, wasting its last epoch | | – / true |
-/// | `learning_rate` | 0.0002 | of both Adams | > 0 | 0.0002 |
-/// | `beta_1` | 0.5 | Adam's first decay rate | 0 ≤ β < 1 | 0.5 |
-/// | `beta_2` | 0.999 | Adam's second decay rate | 0 ≤ β < 1 | 0.999 |
-/// | `seed` | 0 | of weights, order, augmentation and dropout | | – |
-/// | `save_every` | 5 | epochs between two checkpoints of [`fit`](crate::Trainer::fit) | 1– | – / 5 |
-#[derive(Config, Debug, PartialEq)]
-pub struct TrainingConfig {
-    /// Epochs at the full learning rate.
-    #[config(default = 200)]
-    pub epochs: usize,
-    /// Epochs of linear decay after them.
-    #[config(default = 0)]
-    pub decay_epochs: usize,
-    /// Whether decay begins an epoch early and ends at zero, so that the last epoch trains nothing.
-    #[config(default = false)]
-    pub decay_to_zero: bool,
-    /// Learning rate of both Adams.
-    #[config(default = 2e-4)]
-    pub learning_rate: f64,
-    /// Adam's decay rate of the first moment.
-    #[config(default = 0.5)]
-    pub beta_1: f64,
-    /// Adam's decay rate of the second moment.
-    #[config(default = 0.999)]
-    pub beta_2: f64,
-    /// Seed of weights, order, augmentation and dropout.
-    #[config(default = 0)]
-    pub seed: u64,
-    /// Epochs between two checkpoints.
-    #[config(default = 5)]
-    pub save_every: usize,
-}
-
-impl TrainingConfig {
-    fn validate(&self) -> crate::Result<()> {
-        if self.epochs + self.decay_epochs == 0 {
-            return Err(Error::config(
-                "training.epochs",
-                "is 0 as is training.decay_epochs; train for at least 1",
-            ));
-        }
-        if self.save_every == 0 {
-            return Err(Error::config("training.save_every", "is 0; it must be at least 1"));
-        }
-        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            let problem = format!("{} must be above 0", self.learning_rate);
-            return Err(Error::config("training.learning_rate", problem));
-        }
-        for (field, beta) in [("training.beta_1", self.beta_1), ("training.beta_2", self.beta_2)] {
-            if !(0.0..1.0).contains(&beta) {
-                return Err(Error::config(field, format!("{beta} must be at least 0 and below 1")));
-            }
-        }
-        Ok(())
-    }
-}
 
 /// Everything about a run: both networks, the loss, the data and the training.
 ///

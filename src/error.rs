@@ -55,6 +55,23 @@ pub enum Error {
         /// What is wrong with it.
         problem: CheckpointProblem,
     },
+    /// A loss or a weight is NaN or infinite: go back to the checkpoint, and try a lower learning rate.
+    #[error(
+        "step {step}: the losses are no numbers any more; the last that were: {last}. {}; \
+         try a lower learning rate or training.clip_norm",
+        checkpoint.as_ref().map_or_else(
+            || "There is no checkpoint to go back to".to_owned(),
+            |path| format!("The checkpoint to go back to is {}", path.display())
+        )
+    )]
+    Diverged {
+        /// Steps done when it was noticed.
+        step: u64,
+        /// The last losses that were finite.
+        last: String,
+        /// The newest checkpoint, in which all weights are finite.
+        checkpoint: Option<PathBuf>,
+    },
     /// A weights file does not fit the network it is meant for.
     #[error(
         "{}: the weights do not fit the network{}{}{}",
@@ -96,6 +113,9 @@ pub enum CheckpointProblem {
         /// Its steps.
         steps: u64,
     },
+    /// Another process trains in the folder.
+    #[error("another run is training in this folder; wait for it, or use another folder")]
+    InUse,
     /// Another version of this crate wrote it.
     #[error(
         "checkpoint format {found}, but this version reads format {supported}; use the version that wrote it"

@@ -40,13 +40,13 @@ mod unet;
 mod weights;
 
 pub use crate::{
-    config::{Pix2PixConfig, TrainingConfig},
+    config::{Pix2PixConfig, Schedule, TrainingConfig},
     discriminator::{Discriminator, DiscriminatorConfig},
     error::{CheckpointProblem, Error, Result},
     generator::{Backbone, Generator, GeneratorConfig},
     layers::{Dropout, Mode, Norm, Statistics, UpsampleKind},
     loss::{DiscriminatorLoss, GanMode, GeneratorLoss, Pix2PixLoss, Pix2PixLossConfig},
-    train::{Event, LossValues, Losses, Trainer},
+    train::{Advice, Event, LossValues, Losses, Trainer},
     translate::Translator,
     unet::DropoutLayout,
 };

@@ -144,6 +144,17 @@ impl Pix2PixLoss {
         }
     }
 
+    /// The share of patches that the discriminator takes for what they are, on real and on generated pairs, `[1]`
+    /// each, from the same logits.
+    pub(crate) fn accuracy(&self, real: Tensor<4>, fake: Tensor<4>) -> [Tensor<1>; 2] {
+        let undecided = match self.config.gan {
+            GanMode::Vanilla | GanMode::Hinge => 0.0,
+            GanMode::LeastSquares => 0.5,
+        };
+        let right = [real.inner().greater_elem(undecided), fake.inner().lower_elem(undecided)];
+        right.map(|right| right.float().mean())
+    }
+
     /// The generator's loss.
     ///
     /// # Shapes

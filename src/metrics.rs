@@ -30,6 +30,30 @@ impl std::fmt::Display for Scores {
     }
 }
 
+/// One of the scores, to choose a checkpoint by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// [`Scores::l1`], the lower the better.
+    #[default]
+    L1,
+    /// [`Scores::psnr`], the higher the better.
+    Psnr,
+    /// [`Scores::ssim`], the higher the better.
+    Ssim,
+}
+
+impl Metric {
+    /// The score as a number that is higher for better pictures.
+    pub(crate) fn merit(self, scores: &Scores) -> f64 {
+        match self {
+            Self::L1 => -scores.l1,
+            Self::Psnr => scores.psnr,
+            Self::Ssim => scores.ssim,
+        }
+    }
+}
+
 /// Mean absolute difference of each picture.
 ///
 /// # Shapes

@@ -12,6 +12,8 @@ use crate::{Error, Result, Tensor};
 
 /// The name of a generator's weights file in a run folder.
 pub(crate) const GENERATOR_FILE: &str = "generator.safetensors";
+/// The name of the weights file of the generator with the best score.
+pub(crate) const BEST_FILE: &str = "generator-best.safetensors";
 /// The metadata entry that holds the configuration as JSON.
 const CONFIG: &str = "pix2pix.config";
 

@@ -86,12 +86,24 @@ fn only_the_newest_checkpoints_stay() {
     let pairs = pairs(folder.path());
     let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
     train(&mut trainer, &pairs, folder.path(), None);
-    let mut names: Vec<String> = std::fs::read_dir(folder.path().join("checkpoints"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-        .collect();
+    let checkpoints = folder.path().join("checkpoints");
+    assert_eq!(names(&checkpoints), ["step-000000008", "step-000000012"]);
+
+    let kept = folder.path().join("one");
+    let mut config = config();
+    config.training.keep = 1;
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+    train(&mut trainer, &pairs, &kept, None);
+    assert_eq!(names(&kept.join("checkpoints")), ["step-000000012"]);
+}
+
+/// What lies in `folder`, sorted.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
-    assert_eq!(names, ["step-000000008", "step-000000012"]);
+    names
 }
 
 fn saved() -> (tempfile::TempDir, std::path::PathBuf) {
@@ -103,29 +115,140 @@ fn saved() -> (tempfile::TempDir, std::path::PathBuf) {
     (folder, run.join("checkpoints/step-000000001"))
 }
 
+const FILES: [&str; 7] = [
+    "generator.bpk",
+    "discriminator.bpk",
+    "optimizer_g.bpk",
+    "optimizer_d.bpk",
+    "state.json",
+    "config.json",
+    "manifest.txt",
+];
+
+/// Fails to resume from `run`, and tells why.
+fn refusal(run: &Path) -> String {
+    let error = Trainer::resume(run, &device::cpu()).unwrap_err();
+    assert!(matches!(error, Error::Checkpoint { .. }), "{error:?}");
+    error.to_string()
+}
+
 #[test]
 fn damaged_files_are_named() {
-    for file in [
-        "generator.bpk",
-        "discriminator.bpk",
-        "optimizer_g.bpk",
-        "optimizer_d.bpk",
-        "state.json",
-        "config.json",
-    ] {
-        let (folder, checkpoint) = saved();
+    let (folder, checkpoint) = saved();
+    let run = folder.path().join("run");
+    for file in FILES {
         let path = checkpoint.join(file);
         let bytes = std::fs::read(&path).unwrap();
-        for damaged in [&bytes[..bytes.len() / 2], b"", b"not what it was"] {
+        let lengths = (0..20).map(|part| bytes.len() * part / 20).chain([bytes.len() - 1]);
+        let truncated = lengths.map(|length| bytes[..length].to_vec());
+        let flipped = (0..40).map(|part| {
+            let mut flipped = bytes.clone();
+            flipped[bytes.len() * part / 40] ^= 1 << (part % 8);
+            flipped
+        });
+        let longer = [[&bytes[..], b"\n"].concat(), b"not what it was".to_vec()];
+        for damaged in truncated.chain(flipped).chain(longer) {
             std::fs::write(&path, damaged).unwrap();
-            let error = Trainer::resume(folder.path().join("run"), &device::cpu()).unwrap_err();
-            assert!(matches!(error, Error::Checkpoint { .. }), "{file}: {error:?}");
-            assert!(error.to_string().contains(file), "{error}");
+            let message = refusal(&run);
+            assert!(message.contains(file), "{file}: {message}");
         }
         std::fs::remove_file(&path).unwrap();
-        let error = Trainer::resume(folder.path().join("run"), &device::cpu()).unwrap_err();
-        assert!(error.to_string().contains(file), "{error}");
+        let message = refusal(&run);
+        assert!(message.contains(file), "{message}");
+        std::fs::write(&path, bytes).unwrap();
     }
+    assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().steps(), 1);
+}
+
+#[test]
+fn the_checkpoint_before_a_damaged_one_is_used_and_the_caller_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
+    let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    train(&mut trainer, &pairs, &run, None);
+    let weights = std::fs::read(run.join("generator.safetensors")).unwrap();
+
+    let checkpoints = run.join("checkpoints");
+    for file in FILES {
+        // A file of another step is whole in itself, yet does not belong here.
+        std::fs::copy(
+            checkpoints.join("step-000000008").join(if file == "config.json" { "state.json" } else { file }),
+            checkpoints.join("step-000000012").join(file),
+        )
+        .unwrap();
+        let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
+        let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
+        assert!(trainer.steps() == 8 && told.len() == 1, "{file}: {told:?}");
+        assert!(told[0].contains("step-000000012") && told[0].contains("another copy"), "{told:?}");
+        if file == "generator.bpk" {
+            assert!(told[0].contains(file), "{told:?}");
+        }
+    }
+    let mut trainer = Trainer::resume(&run, &device::cpu()).unwrap();
+    train(&mut trainer, &pairs, &run, None);
+    assert!(std::fs::read(run.join("generator.safetensors")).unwrap() == weights);
+    assert_eq!(names(&checkpoints), ["damaged-step-000000012", "step-000000008", "step-000000012"]);
+    assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().damaged().count(), 0);
+}
+
+#[test]
+fn what_a_killed_process_left_is_cleared() {
+    let (folder, checkpoint) = saved();
+    let (run, checkpoints) = (folder.path().join("run"), checkpoint.parent().unwrap());
+    std::fs::create_dir(checkpoints.join(".saving-abc")).unwrap();
+    std::fs::write(checkpoints.join(".saving-abc/generator.bpk"), "half").unwrap();
+    // Killed between the two renames of a save that replaces: the old one is still found.
+    std::fs::rename(&checkpoint, checkpoints.join("step-000000001-replaced")).unwrap();
+    let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
+    assert_eq!(trainer.steps(), 1);
+    trainer.save(&run).unwrap();
+    assert_eq!(names(checkpoints), ["step-000000001"]);
+    trainer.save(&run).unwrap();
+    assert_eq!(names(checkpoints), ["step-000000001"]);
+}
+
+#[test]
+fn two_runs_in_one_folder_are_refused() {
+    let (folder, _) = saved();
+    let run = folder.path().join("run");
+    let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
+    let other = std::fs::File::open(run.join(".lock")).unwrap();
+    other.lock().unwrap();
+    let message = trainer.save(&run).unwrap_err().to_string();
+    assert!(message.contains("another run is training in this folder"), "{message}");
+    let error = Trainer::resume(&run, &device::cpu())
+        .unwrap()
+        .fit(&pairs(folder.path()), None, &run, |_| ControlFlow::Continue(()))
+        .unwrap_err();
+    assert!(matches!(error, Error::Checkpoint { problem: CheckpointProblem::InUse, .. }), "{error}");
+    drop(other);
+    trainer.save(&run).unwrap();
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_leaves_the_checkpoint_whole() {
+    let (folder, checkpoint) = saved();
+    let (run, checkpoints) = (folder.path().join("run"), checkpoint.parent().unwrap());
+    let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
+    let locked = |is_locked| {
+        let mut permissions = std::fs::metadata(checkpoints).unwrap().permissions();
+        permissions.set_readonly(is_locked);
+        std::fs::set_permissions(checkpoints, permissions).unwrap();
+    };
+    locked(true);
+    // Who may do everything, as root may, is not stopped by permissions.
+    if std::fs::write(checkpoints.join("probe"), "").is_err() {
+        let error = trainer.save(&run).unwrap_err();
+        assert!(matches!(&error, Error::Io { path, .. } if path.starts_with(checkpoints)), "{error}");
+    }
+    locked(false);
+    assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().steps(), 1);
+
+    let blocked = folder.path().join("blocked");
+    std::fs::create_dir(&blocked).unwrap();
+    std::fs::write(blocked.join("checkpoints"), "a file where a folder should be").unwrap();
+    let error = trainer.save(&blocked).unwrap_err();
+    assert!(error.to_string().contains("blocked/checkpoints"), "{error}");
 }
 
 #[test]
@@ -141,11 +264,20 @@ fn other_versions_and_other_networks_are_refused() {
     longer.training.epochs = 30;
     assert_eq!(Trainer::resume_or_new(&run, longer, &device::cpu()).unwrap().epochs(), 30);
 
-    std::fs::write(checkpoint.join("state.json"), r#"{"format": 99, "new": true}"#).unwrap();
-    let error = Trainer::resume(&run, &device::cpu()).unwrap_err();
-    let problem =
-        matches!(error, Error::Checkpoint { problem: CheckpointProblem::Version { found: 99, .. }, .. });
-    assert!(problem && error.to_string().contains("format 99"), "{error}");
+    let manifest = checkpoint.join("manifest.txt");
+    let version = || match Trainer::resume(&run, &device::cpu()).unwrap_err() {
+        Error::Checkpoint { problem: CheckpointProblem::Version { found, .. }, .. } => found,
+        error => panic!("{error}"),
+    };
+    let newer = "format 99\nall.bin 3 00000000\n";
+    let sealed = format!("{newer}crc32c {:08x}\n", crc32c::crc32c(newer.as_bytes()));
+    std::fs::write(&manifest, sealed).unwrap();
+    assert_eq!(version(), 99);
+    std::fs::remove_file(&manifest).unwrap();
+    std::fs::write(checkpoint.join("state.json"), r#"{"format": 1, "epoch": 1}"#).unwrap();
+    assert_eq!(version(), 1);
+    let message = Trainer::resume(&run, &device::cpu()).unwrap_err().to_string();
+    assert!(message.contains("format 1"), "{message}");
 
     let error = Trainer::resume(folder.path().join("train"), &device::cpu()).unwrap_err();
     assert!(matches!(error, Error::Checkpoint { problem: CheckpointProblem::Missing, .. }));

@@ -85,7 +85,7 @@ fn train_then_translate_then_go_on() {
 #[test]
 fn every_shape_and_objective_trains() {
     let folder = tempfile::tempdir().unwrap();
-    let cases: [&[&str]; 7] = [
+    let cases: [&[&str]; 9] = [
         &["--generator", "encoder-decoder", "--gan", "lsgan", "--patch", "16"],
         &["--generator", "resnet6", "--norm", "instance", "--gan", "hinge", "--patch", "1"],
         &["--generator", "resnet9", "--norm", "none", "--unconditional", "--patch", "34"],
@@ -93,6 +93,8 @@ fn every_shape_and_objective_trains() {
         &["--l1-weight", "0", "--lr", "0.001", "--load-size", "32", "--workers", "0"],
         &["--batch-size", "4", "--epochs", "1", "--decay-epochs", "1", "--save-every", "1"],
         &["--size", "64", "--direction", "b-to-a", "--seed", "7"],
+        &["--batch-size", "4", "--accumulate", "2", "--clip-norm", "1", "--ema-decay", "0.9"],
+        &["--schedule", "cosine", "--warmup-steps", "3", "--keep", "1", "--tensorboard"],
     ];
     for (number, case) in cases.into_iter().enumerate() {
         let out = format!("run{number}");
@@ -128,6 +130,48 @@ fn mistakes_get_one_line_and_a_status() {
     for wrong in [&["--patch", "71"][..], &["--gan", "w"], &["--colour", "red"], &["--steps", "many"]] {
         fails(2, "train", here, wrong);
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_finishes_the_step_and_saves() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = ["--size", "32", "--base-channels", "2", "--out", "run", "--epochs", "9999"];
+    let program = std::env::current_exe().unwrap();
+    let program = program.parent().unwrap().parent().unwrap().join("examples/train");
+    let child = Command::new(program)
+        .current_dir(folder.path())
+        .args(small)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The validation of the untrained generator is written once training has begun.
+    while !folder.path().join("run/samples/epoch-0001.png").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(interrupt.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let shown = text(&output.stdout);
+    assert!(output.status.success() && shown.contains("stopped and saved after step"), "{shown}");
+    assert!(shown.contains("--resume"), "{shown}");
+    let words = shown.split("after step ").nth(1).unwrap();
+    let step: u64 = words.split(';').next().unwrap().parse().unwrap();
+    assert!(folder.path().join(format!("run/checkpoints/step-{step:09}")).is_dir());
+    let (step, stop) = (step.to_string(), (step + 2).to_string());
+    let more = succeeds("train", folder.path(), &[&small[..], &["--resume", "--steps", &stop]].concat());
+    assert!(more.contains("2 steps"), "from {step}: {more}");
+}
+
+#[test]
+fn a_run_that_breaks_down_goes_back_and_gives_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = ["--size", "32", "--base-channels", "2", "--out", "run", "--lr", "1e30", "--resume"];
+    let message = fails(1, "train", folder.path(), &small);
+    assert!(message.starts_with("error: step ") && message.contains("no checkpoint"), "{message}");
+    let message = fails(1, "train", folder.path(), &[&small[..], &["--on-nan", "rollback"]].concat());
+    assert!(message.contains("detour 3 of 3") && message.contains("error: step "), "{message}");
+    assert!(!folder.path().join("run/generator.safetensors").exists(), "nothing unsound is saved");
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn module_of(name: &str) -> &str {
         "Pix2PixLoss" | "Pix2PixLossConfig" | "GanMode" => "loss",
         "DropoutLayout" => "unet",
         "Translator" => "translate",
-        "Pix2PixConfig" | "TrainingConfig" => "config",
+        "Pix2PixConfig" | "TrainingConfig" | "Schedule" => "config",
         module => module,
     }
 }

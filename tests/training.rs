@@ -99,7 +99,7 @@ fn every_setting_of_loss_and_training_changes_the_result() {
     let reference = run(|_| ());
     assert!(run(|_| ()) == reference);
     type Change = (&'static str, fn(&mut Pix2PixConfig));
-    let changes: [Change; 12] = [
+    let changes: [Change; 18] = [
         ("least squares", |config| config.loss.gan = GanMode::LeastSquares),
         ("hinge", |config| config.loss.gan = GanMode::Hinge),
         ("no GAN", |config| config.loss.gan_weight = 0.0),
@@ -110,6 +110,18 @@ fn every_setting_of_loss_and_training_changes_the_result() {
         ("learning rate", |config| config.training.learning_rate = 1e-3),
         ("beta 1", |config| config.training.beta_1 = 0.9),
         ("beta 2", |config| config.training.beta_2 = 0.5),
+        ("discriminator's rate", |config| config.training.discriminator_rate = 0.5),
+        ("discriminator's turns", |config| config.training.discriminator_every = 2),
+        ("clipping", |config| config.training.clip_norm = Some(1e-6)),
+        ("warm-up", |config| config.training.warmup_steps = 5),
+        ("falling in steps", |config| {
+            config.training.schedule = pix2pix::Schedule::Step { every: 1, factor: 0.5 };
+            config.training.warmup_steps = 2;
+        }),
+        ("cosine", |config| {
+            (config.training.epochs, config.training.decay_epochs) = (0, 9);
+            config.training.schedule = pix2pix::Schedule::Cosine;
+        }),
         ("decay to zero", |config| {
             (config.training.epochs, config.training.decay_epochs) = (0, 9);
             config.training.decay_to_zero = true;
@@ -119,6 +131,53 @@ fn every_setting_of_loss_and_training_changes_the_result() {
     for (name, change) in changes {
         assert!(run(change) != reference, "{name}");
     }
+}
+
+#[test]
+fn the_discriminator_moves_when_it_is_its_turn() {
+    let mut config = small_config();
+    config.training.discriminator_every = 3;
+    let batch = batch(&config);
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+    let moved = (0..7).map(|_| {
+        // Running statistics move in every pass; the first parameter is a convolution's.
+        let before = parameters(trainer.discriminator())[0];
+        trainer.step(batch.clone());
+        parameters(trainer.discriminator())[0] != before
+    });
+    assert_eq!(moved.collect::<Vec<_>>(), [true, false, false, true, false, false, true]);
+}
+
+#[test]
+fn the_average_follows_the_generator() {
+    let decay = 0.75;
+    let mut config = small_config();
+    (config.training.ema_decay, config.training.export_ema) = (Some(decay), true);
+    let batch = batch(&config);
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
+    let mut expected = parameters(trainer.generator());
+    assert!(parameters(trainer.exported()) == expected);
+    for step in 0..3 {
+        trainer.step(batch.clone());
+        let newest = parameters(trainer.generator());
+        for (average, newest) in expected.iter_mut().zip(newest) {
+            *average = decay as f32 * *average + (1.0 - decay as f32) * newest;
+        }
+        let average = parameters(trainer.exported());
+        let error = average.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(error < 1e-6, "step {step}: {error}");
+        // The average goes into the checkpoint and comes out of it.
+        trainer.save(folder.path()).unwrap();
+        trainer = Trainer::resume(folder.path(), &device::cpu()).unwrap();
+        assert!(parameters(trainer.exported()) == average);
+    }
+    let weights = || std::fs::read(folder.path().join("generator.safetensors")).unwrap();
+    let average = weights();
+    config.training.export_ema = false;
+    let trainer = Trainer::resume_or_new(folder.path(), config, &device::cpu()).unwrap();
+    trainer.save(folder.path()).unwrap();
+    assert!(weights() != average, "the choice is made when saving");
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub struct AdamRule {
     pub size: f32,
     /// Keeps a division by zero away, corrected.
     pub epsilon: f32,
+    /// What gradients are multiplied by, 1 unless they are clipped.
+    pub scale: f32,
 }
 
 impl AdamRule {
@@ -36,6 +38,7 @@ impl AdamRule {
     #[inline(always)]
     fn update_chunk(self, value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
         for (((value, first), second), gradient) in value.iter_mut().zip(first).zip(second).zip(gradient) {
+            let gradient = self.scale * gradient;
             *first = self.beta_1 * *first + (1.0 - self.beta_1) * gradient;
             *second = self.beta_2 * *second + (1.0 - self.beta_2) * gradient * gradient;
             *value -= self.size * *first / (second.sqrt() + self.epsilon);

@@ -1,6 +1,7 @@
 //! What a run leaves behind for people: `metrics.jsonl`, `samples/` and a page, `index.html`.
 
 mod page;
+mod tensorboard;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Cursor, Write};
@@ -9,8 +10,9 @@ use std::path::{Path, PathBuf};
 use image::{ImageFormat, RgbImage};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::files::write_atomically;
+use crate::files::{scratch_in, sweep, write_atomically};
 use crate::{Error, Result};
+use tensorboard::Events;
 
 /// One line of `metrics.jsonl`.
 ///
@@ -40,9 +42,12 @@ pub enum Record {
         /// The optimisers' step size.
         #[serde(deserialize_with = "null_as_nan")]
         learning_rate: f64,
-        /// Training speed.
-        #[serde(deserialize_with = "null_as_nan")]
-        images_per_second: f32,
+        /// The share of patches of real pairs that D takes for real.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
+        d_real_accuracy: Option<f32>,
+        /// The share of patches of generated pairs that D takes for generated.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
+        d_fake_accuracy: Option<f32>,
     },
     /// Mean scores on the validation pairs.
     Validation {
@@ -83,6 +88,8 @@ pub struct Report {
     run: PathBuf,
     metrics: File,
     records: Vec<Record>,
+    events: Option<Events>,
+    images_per_second: Option<f32>,
     title: String,
     facts: Vec<(String, String)>,
 }
@@ -99,7 +106,9 @@ impl Report {
     pub fn open(run: &Path, step: u64, title: &str, facts: Vec<(String, String)>) -> Result<Self> {
         let samples = run.join("samples");
         fs::create_dir_all(&samples).map_err(|error| Error::io(&samples, error))?;
-        tempfile::NamedTempFile::new_in(&samples).map_err(|error| Error::io(&samples, error))?;
+        scratch_in(&samples).map_err(|error| Error::io(&samples, error))?;
+        sweep(run)?;
+        sweep(&samples)?;
 
         let path = run.join("metrics.jsonl");
         let earlier = match fs::read(&path) {
@@ -126,7 +135,32 @@ impl Report {
                 fs::remove_file(&path).map_err(|error| Error::io(&path, error))?;
             }
         }
-        Ok(Self { run: run.to_owned(), metrics, records, title: title.to_owned(), facts })
+        let (run, title) = (run.to_owned(), title.to_owned());
+        Ok(Self { run, metrics, records, events: None, images_per_second: None, title, facts })
+    }
+
+    /// Writes event files for TensorBoard, too, in `tensorboard/`; they begin with what is recorded already.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if they cannot be written, [`Error::Image`] if a sample of the run is no PNG.
+    pub fn with_tensorboard(mut self) -> Result<Self> {
+        let mut events = Events::create(&self.run.join("tensorboard"))?;
+        for record in &self.records {
+            events.record(record)?;
+        }
+        for (epoch, path) in page::samples(&self.run.join("samples"))? {
+            let png = fs::read(&path).map_err(|error| Error::io(&path, error))?;
+            let size = image::image_dimensions(&path).map_err(|error| Error::image(&path, error))?;
+            events.picture(self.step_of(epoch), size.into(), &png)?;
+        }
+        self.events = Some(events);
+        Ok(self)
+    }
+
+    /// The last step of `epoch`.
+    fn step_of(&self, epoch: usize) -> u64 {
+        let positions = self.records.iter().map(Record::position);
+        positions.filter(|(_, of)| *of <= epoch).map(|(step, _)| step).max().unwrap_or(0)
     }
 
     /// Appends a line to `metrics.jsonl` and remembers it for the page.
@@ -137,8 +171,24 @@ impl Report {
         let line = serde_json::to_string(&record).map_err(io::Error::from);
         line.and_then(|line| self.metrics.write_all(format!("{line}\n").as_bytes()))
             .map_err(|error| Error::io(&self.run.join("metrics.jsonl"), error))?;
+        if let Some(events) = &mut self.events {
+            events.record(&record)?;
+        }
         self.records.push(record);
         Ok(())
+    }
+
+    /// Sets the training speed that the page shows. It is in no record: what a run records is a function of its seed.
+    pub fn set_speed(&mut self, images_per_second: f32) {
+        self.images_per_second = Some(images_per_second);
+    }
+
+    /// Waits until all lines are on the disk: a checkpoint must not outlive the lines that led to it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if they cannot be written.
+    pub fn sync(&self) -> Result<()> {
+        self.metrics.sync_data().map_err(|error| Error::io(&self.run.join("metrics.jsonl"), error))
     }
 
     /// Saves a strip, rows of input, output and target, as `samples/epoch-0007.png`; the page picks it up there.
@@ -149,7 +199,14 @@ impl Report {
         let path = self.run.join("samples").join(format!("epoch-{epoch:04}.png"));
         let mut png = Cursor::new(Vec::new());
         strip.write_to(&mut png, ImageFormat::Png).map_err(|error| Error::image(&path, error))?;
-        write_atomically(&path, &png.into_inner())
+        let png = png.into_inner();
+        if self.events.is_some() {
+            let step = self.step_of(epoch);
+            self.events
+                .iter_mut()
+                .try_for_each(|events| events.picture(step, strip.dimensions().into(), &png))?;
+        }
+        write_atomically(&path, &png)
     }
 
     /// Writes `index.html`, whole at once. Until `finished` it asks the browser to reload it now and then.
@@ -170,7 +227,19 @@ mod tests {
     fn step(step: u64, g_l1: f32) -> Record {
         let epoch = step as usize / 10;
         let (g_gan, d_real, d_fake) = (Some(f32::NAN), Some(0.5), None);
-        Record::Step { step, epoch, g_gan, g_l1, d_real, d_fake, learning_rate: 2e-4, images_per_second: 9.5 }
+        let (d_real_accuracy, d_fake_accuracy) = (Some(0.75), None);
+        let learning_rate = 2e-4;
+        Record::Step {
+            step,
+            epoch,
+            g_gan,
+            g_l1,
+            d_real,
+            d_fake,
+            learning_rate,
+            d_real_accuracy,
+            d_fake_accuracy,
+        }
     }
 
     fn open(run: &Path, step: u64) -> Report {

@@ -26,24 +26,26 @@ const ACROSS: Range<f64> = 42.0..348.0;
 const DOWN: Range<f64> = 8.0..150.0;
 
 /// The curves of each chart, by name; the template says what they mean.
-const CHARTS: [&[&str]; 7] = [
+const CHARTS: [&[&str]; 8] = [
     &["G_L1"],
     &["G_GAN"],
     &["D_real", "D_fake"],
+    &["Accuracy on real", "Accuracy on fake"],
     &["Validation L1"],
     &["PSNR"],
     &["SSIM"],
     &["Learning rate"],
 ];
 
-fn value(record: &Record, name: &str) -> Option<f64> {
+pub(super) fn value(record: &Record, name: &str) -> Option<f64> {
     match (record, name) {
         (Record::Step { g_l1, .. }, "G_L1") => Some(f64::from(*g_l1)),
         (Record::Step { g_gan, .. }, "G_GAN") => g_gan.map(f64::from),
         (Record::Step { d_real, .. }, "D_real") => d_real.map(f64::from),
         (Record::Step { d_fake, .. }, "D_fake") => d_fake.map(f64::from),
         (Record::Step { learning_rate, .. }, "Learning rate") => Some(*learning_rate),
-        (Record::Step { images_per_second, .. }, "Images/s") => Some(f64::from(*images_per_second)),
+        (Record::Step { d_real_accuracy, .. }, "Accuracy on real") => d_real_accuracy.map(f64::from),
+        (Record::Step { d_fake_accuracy, .. }, "Accuracy on fake") => d_fake_accuracy.map(f64::from),
         (Record::Validation { l1, .. }, "Validation L1") => Some(f64::from(*l1)),
         (Record::Validation { psnr, .. }, "PSNR") => Some(f64::from(*psnr)),
         (Record::Validation { ssim, .. }, "SSIM") => Some(f64::from(*ssim)),
@@ -57,7 +59,7 @@ pub(super) fn render(report: &Report, finished: bool) -> Result<String> {
     let strips = Serde(strips(&run.join("samples"))?);
     let charts = Serde(CHARTS.iter().filter_map(|names| chart(records, names)).collect::<Vec<_>>());
     let (step, epoch) = records.last().map(Record::position).unzip();
-    let speed = records.iter().rev().find_map(|record| value(record, "Images/s")).map(number);
+    let speed = report.images_per_second.map(|speed| number(f64::from(speed)));
     let mut environment = Environment::new();
     environment
         .add_template("index.html.j2", include_str!("index.html.j2"))

@@ -8,6 +8,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Shape, TensorData};
 use burn_pack::{Reader, Scalar, Writer};
 
+use super::gradients;
 use crate::config::TrainingConfig;
 use crate::{Device, Error, Result, Tensor};
 
@@ -19,6 +20,7 @@ const EPSILON: f32 = 1e-8;
 pub(super) struct Adam {
     beta_1: f32,
     beta_2: f32,
+    clip_norm: Option<f64>,
     moments: BTreeMap<u64, Moments>,
 }
 
@@ -33,12 +35,21 @@ struct Moments {
 
 impl Adam {
     pub(super) fn new(config: &TrainingConfig) -> Self {
-        Self { beta_1: config.beta_1 as f32, beta_2: config.beta_2 as f32, moments: BTreeMap::new() }
+        Self {
+            beta_1: config.beta_1 as f32,
+            beta_2: config.beta_2 as f32,
+            clip_norm: config.clip_norm,
+            moments: BTreeMap::new(),
+        }
     }
 
-    /// Moves every parameter of `module` that has a gradient.
+    /// Moves every parameter of `module` that has a gradient, all gradients shortened alike if they are too long
+    /// together.
     pub(super) fn step<M: Module>(&mut self, learning_rate: f64, module: M, grads: GradientsParams) -> M {
-        module.map(&mut Step { adam: self, grads, learning_rate: learning_rate as f32 })
+        // NaN counts as no reason to shorten; the losses will tell.
+        let scale = self.clip_norm.map_or(1.0, |limit| (limit / gradients::norm(&module, &grads)).min(1.0));
+        let (learning_rate, scale) = (learning_rate as f32, scale as f32);
+        module.map(&mut Step { adam: self, grads, learning_rate, scale })
     }
 
     /// Writes the moments in burn's own record format, parameters in the order of their ids.
@@ -96,6 +107,7 @@ struct Step<'a> {
     adam: &'a mut Adam,
     grads: GradientsParams,
     learning_rate: f32,
+    scale: f32,
 }
 
 impl ModuleMapper for Step<'_> {
@@ -111,7 +123,7 @@ impl ModuleMapper for Step<'_> {
             Moments { time: 0, shape: shape.to_vec(), first: zeros(), second: zeros() }
         });
         let flat = |tensor: Tensor<D>| tensor.inner().reshape([count]);
-        let rule = Rule::new(self.adam, moments.time + 1, self.learning_rate);
+        let rule = Rule { scale: self.scale, ..Rule::new(self.adam, moments.time + 1, self.learning_rate) };
         let (value, moments) = rule.apply(flat(tensor), flat(grad), moments);
         self.adam.moments.insert(id.val(), moments);
         let value = value.reshape(shape).autodiff().require_grad();
@@ -126,6 +138,7 @@ struct Rule {
     beta_2: f32,
     size: f32,
     epsilon: f32,
+    scale: f32,
 }
 
 impl Rule {
@@ -137,6 +150,7 @@ impl Rule {
             beta_2: adam.beta_2,
             size: (f64::from(learning_rate) * root / corrected(adam.beta_1)) as f32,
             epsilon: (f64::from(EPSILON) * root) as f32,
+            scale: 1.0,
         }
     }
 
@@ -145,6 +159,7 @@ impl Rule {
         if crate::device::is_host(&grad.device()) {
             return self.apply_on_host(value, grad, moments);
         }
+        let grad = grad * self.scale;
         let first = moments.first * self.beta_1 + grad.clone() * (1.0 - self.beta_1);
         let second = moments.second * self.beta_2 + grad.square() * (1.0 - self.beta_2);
         let change = first.clone() / (second.clone().sqrt() + self.epsilon) * self.size;
@@ -164,10 +179,20 @@ impl Rule {
             else {
                 panic!("parameters, gradients and moments are f32");
             };
-            let Self { beta_1, beta_2, size, epsilon } = self;
-            crate::kernels::AdamRule { beta_1, beta_2, size, epsilon }.update(value, first, second, grad);
+            let Self { beta_1, beta_2, size, epsilon, scale } = self;
+            let rule = crate::kernels::AdamRule { beta_1, beta_2, size, epsilon, scale };
+            rule.update(value, first, second, grad);
         }
         let [value, first, second] = data.map(|data| Tensor::from_data(data, &device));
         (value, Moments { time: moments.time + 1, first, second, ..moments })
+    }
+}
+
+#[cfg(test)]
+impl Adam {
+    /// The gradients of the first step as they were applied, parameter by parameter.
+    pub(super) fn first_gradients(&self) -> Vec<f32> {
+        let first = |moments: &Moments| moments.first.to_data().try_into_vec::<f32>().unwrap_or_default();
+        self.moments.values().flat_map(first).map(|value| value / (1.0 - self.beta_1)).collect()
     }
 }

@@ -4,11 +4,15 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
+use super::advice::{Advice, Adviser};
+use super::checkpoint::Best;
+use super::lock::Lock;
+use super::sanity::Sanity;
 use super::{LossValues, Losses, Trainer, checkpoint};
-use crate::Result;
 use crate::data::PairedFolder;
 use crate::metrics::Scores;
 use crate::report::{Record, Report};
+use crate::{Error, Result};
 
 /// Steps between two lines of the metrics file.
 const LOG_EVERY: u64 = 10;
@@ -30,6 +34,8 @@ pub enum Event<'a> {
         /// The losses; reading them waits for the device.
         losses: &'a Losses,
     },
+    /// Something is wrong between the networks.
+    Advice(Advice),
     /// An epoch is done.
     Epoch {
         /// The epoch, counted from 1.
@@ -46,9 +52,11 @@ impl Trainer {
     /// `watch` sees every event and may stop the run with [`ControlFlow::Break`]; the run is saved then, too.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if `run` cannot be written, found before training begins;
-    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read: the run is
-    /// saved then, and goes on once the file is mended.
+    /// [`Error::Io`] if `run` cannot be written, or [`Error::Checkpoint`]
+    /// if another process trains in it or a run that is further lies there, found before training begins;
+    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read: the run is
+    /// saved then, and goes on once the file is mended. [`Error::Diverged`] if a loss or a weight is no number any
+    /// more; nothing is saved then, so that all checkpoints are sound.
     pub fn fit(
         &mut self,
         train: &PairedFolder,
@@ -57,13 +65,17 @@ impl Trainer {
         mut watch: impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<()> {
         let run = run.as_ref();
-        checkpoint::refuse_further(run, self.steps())?;
+        let lock = checkpoint::claim(self, run)?;
         let mut report = Report::open(run, self.steps(), &title(run), self.facts(train))?;
+        if self.config.training.tensorboard {
+            report = report.with_tensorboard()?;
+        }
         let start = self.steps();
-        let done = self.fit_epochs(train, val, (run, &mut report), &mut watch);
-        if done.is_err() && self.steps() > start {
+        let done = self.fit_epochs(train, val, (run, &lock, &mut report), &mut watch);
+        let is_sound = !matches!(done, Err(Error::Diverged { .. }));
+        if done.is_err() && is_sound && self.steps() > start {
             // Once the cause is mended the run can go on from here.
-            self.save(run)?;
+            checkpoint::save(self, run, &lock)?;
         }
         done
     }
@@ -72,7 +84,7 @@ impl Trainer {
         &mut self,
         train: &PairedFolder,
         val: Option<&PairedFolder>,
-        (run, report): (&Path, &mut Report),
+        (run, lock, report): (&Path, &Lock, &mut Report),
         watch: &mut impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<()> {
         if self.steps() == 0
@@ -81,6 +93,7 @@ impl Trainer {
             // The untrained generator: what all later scores and pictures are to be compared with.
             self.validate(val, 0, report)?;
         }
+        let (mut sanity, mut adviser) = (Sanity::default(), Adviser::default());
         while let Some(epoch) = self.next_epoch() {
             let batches = train.batches(epoch, &self.device);
             let total = epoch.first_batch + batches.len();
@@ -95,29 +108,53 @@ impl Trainer {
                 clock.count(batch.input.dims()[0]);
                 let losses = self.step(batch);
                 if self.steps().is_multiple_of(LOG_EVERY) {
-                    report.record(self.line(losses.read(), clock.rate()))?;
+                    let values = losses.read();
+                    sanity.check(self, run, values)?;
+                    report.record(self.line(values))?;
+                    report.set_speed(clock.rate());
+                    if let Some(advice) = adviser.look(&values) {
+                        flow = watch(Event::Advice(advice));
+                    }
                 }
                 let (epoch, batch, batches) = (epoch.number, self.progress.batch, total);
-                flow = watch(Event::Step { epoch, batch, batches, losses: &losses });
+                if flow.is_continue() {
+                    flow = watch(Event::Step { epoch, batch, batches, losses: &losses });
+                }
                 if flow.is_break() {
                     break;
                 }
             }
-            let scores = val.map(|val| self.validate(val, epoch.number, report)).transpose()?;
+            sanity.check_weights(self, run)?;
+            // A run that stops inside an epoch leaves the same lines as one that does not.
+            let is_whole = self.progress.batch >= total;
+            let scores =
+                val.filter(|_| is_whole).map(|val| self.validate(val, epoch.number, report)).transpose()?;
             if flow.is_continue() {
                 flow = watch(Event::Epoch { epoch: epoch.number, scores });
             }
             let is_last = flow.is_break() || epoch.number >= self.epochs();
             if is_last || epoch.number.is_multiple_of(self.config.training.save_every) {
-                self.save(run)?;
+                self.compare(scores);
+                report.sync()?;
+                checkpoint::save(self, run, lock)?;
             }
-            report.write_page(is_last)?;
             if flow.is_break() {
                 break;
             }
+            report.write_page(false)?;
             self.is_resumed = false;
         }
-        Ok(())
+        // The last words, too, of a run that was killed before them.
+        report.write_page(true)
+    }
+
+    /// Remembers the checkpoint that is about to be saved if its scores are the best so far.
+    fn compare(&mut self, scores: Option<Scores>) {
+        let metric = self.config.training.best_by;
+        let Some(merit) = scores.map(|scores| metric.merit(&scores)) else { return };
+        if self.best.is_none_or(|best| merit > best.merit) {
+            self.best = Some(Best { step: self.steps(), metric, merit });
+        }
     }
 
     fn validate(&self, val: &PairedFolder, epoch: usize, report: &mut Report) -> Result<Scores> {
@@ -130,8 +167,8 @@ impl Trainer {
         Ok(scores)
     }
 
-    fn line(&self, losses: LossValues, images_per_second: f32) -> Record {
-        let LossValues { g_gan, g_l1, d_real, d_fake } = losses;
+    fn line(&self, losses: LossValues) -> Record {
+        let LossValues { g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy } = losses;
         Record::Step {
             step: self.steps(),
             epoch: self.progress.epoch,
@@ -140,7 +177,8 @@ impl Trainer {
             d_real,
             d_fake,
             learning_rate: self.learning_rate(),
-            images_per_second,
+            d_real_accuracy,
+            d_fake_accuracy,
         }
     }
 

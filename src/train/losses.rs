@@ -4,14 +4,15 @@ use crate::Tensor;
 use crate::loss::{DiscriminatorLoss, GeneratorLoss};
 
 /// The losses of one step; scalars on the device.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Losses {
-    generator: Tensor<1>,
-    adversarial: Option<[Tensor<1>; 3]>,
+    /// G's L1; G's adversarial loss, D's on real and on fake, D's accuracy on real and on fake.
+    scalars: [Option<Tensor<1>>; 6],
 }
 
 /// The losses of one step as numbers, under the names that the field knows.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct LossValues {
     /// How well the generator fools the discriminator (lower is better); none without a discriminator.
     pub g_gan: Option<f32>,
@@ -21,24 +22,64 @@ pub struct LossValues {
     pub d_real: Option<f32>,
     /// The discriminator's loss on generated pairs.
     pub d_fake: Option<f32>,
+    /// The share of patches of real pairs that the discriminator takes for real.
+    pub d_real_accuracy: Option<f32>,
+    /// The share of patches of generated pairs that the discriminator takes for generated.
+    pub d_fake_accuracy: Option<f32>,
+}
+
+impl LossValues {
+    /// Whether none of them is NaN or infinite.
+    pub fn is_finite(&self) -> bool {
+        [Some(self.g_l1), self.g_gan, self.d_real, self.d_fake].iter().flatten().all(|loss| loss.is_finite())
+    }
 }
 
 impl Losses {
-    pub(super) fn new(d: Option<DiscriminatorLoss>, g: GeneratorLoss) -> Self {
-        let adversarial = match (d, g.gan) {
-            (Some(d), Some(gan)) => Some([gan, d.real, d.fake].map(Tensor::inner)),
-            _ => None,
-        };
-        Self { generator: g.l1.inner(), adversarial }
+    pub(super) fn add_generator(&mut self, g: &GeneratorLoss, share: f64) {
+        self.add(0, g.l1.clone().inner(), share);
+        if let Some(gan) = &g.gan {
+            self.add(1, gan.clone().inner(), share);
+        }
+    }
+
+    pub(super) fn add_discriminator(&mut self, d: &DiscriminatorLoss, share: f64) {
+        self.add(2, d.real.clone().inner(), share);
+        self.add(3, d.fake.clone().inner(), share);
+    }
+
+    pub(super) fn add_accuracy(&mut self, [real, fake]: [Tensor<1>; 2], share: f64) {
+        self.add(4, real, share);
+        self.add(5, fake, share);
+    }
+
+    /// Adds what a share of the batch contributes to the mean over the whole.
+    fn add(&mut self, index: usize, term: Tensor<1>, share: f64) {
+        let term = term * share;
+        self.scalars[index] = Some(match self.scalars[index].take() {
+            Some(sum) => sum + term,
+            None => term,
+        });
     }
 
     /// Waits for the device and reads the losses back, in one transfer.
     pub fn read(&self) -> LossValues {
-        let mut scalars = vec![self.generator.clone()];
-        scalars.extend(self.adversarial.iter().flatten().cloned());
-        let values = Tensor::cat(scalars, 0).into_data().convert::<f32>().try_into_vec().unwrap_or_default();
-        let [g_gan, d_real, d_fake] = [1, 2, 3].map(|index| values.get(index).copied());
-        LossValues { g_gan, g_l1: values.first().copied().unwrap_or(f32::NAN), d_real, d_fake }
+        let scalars: Vec<Tensor<1>> = self.scalars.iter().flatten().cloned().collect();
+        if scalars.is_empty() {
+            return LossValues::default();
+        }
+        let read = Tensor::cat(scalars, 0).into_data().convert::<f32>().try_into_vec::<f32>();
+        let mut read = read.unwrap_or_default().into_iter();
+        let mut values = self.scalars.iter().map(|scalar| scalar.as_ref().and_then(|_| read.next()));
+        let mut next = || values.next().flatten();
+        LossValues {
+            g_l1: next().unwrap_or(f32::NAN),
+            g_gan: next(),
+            d_real: next(),
+            d_fake: next(),
+            d_real_accuracy: next(),
+            d_fake_accuracy: next(),
+        }
     }
 }
 

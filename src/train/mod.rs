@@ -1,26 +1,36 @@
 //! Training: the one place where both networks meet.
 
 mod adam;
+mod advice;
+mod average;
 mod checkpoint;
 mod fit;
+mod gradients;
+mod lock;
 mod losses;
+mod manifest;
+mod sanity;
 mod schedule;
+mod step;
 
 use std::path::Path;
 
 use burn::module::Module;
-use burn::optim::GradientsParams;
 use image::{DynamicImage, RgbImage, imageops};
 
+pub use advice::Advice;
 pub use fit::Event;
 pub use losses::{LossValues, Losses};
 
 use crate::config::Pix2PixConfig;
 use crate::data::{Batch, Epoch, PairedFolder, Planes};
 use crate::metrics::{self, Scores};
-use crate::{Device, Discriminator, Dropout, Generator, Mode, Pix2PixLoss, Result, Statistics, Tensor};
+use crate::{
+    Device, Discriminator, Dropout, Error, Generator, Mode, Pix2PixLoss, Result, Statistics, Tensor,
+};
 use adam::Adam;
-use checkpoint::Progress;
+use average::Average;
+use checkpoint::{Best, Damaged, Progress};
 
 /// Trains a generator against a discriminator, one batch at a time (Isola et al. 2017, section 3.3).
 ///
@@ -36,8 +46,11 @@ pub struct Trainer {
     discriminator: Option<Discriminator>,
     generator_optimizer: Adam,
     discriminator_optimizer: Adam,
+    average: Option<Average>,
     progress: Progress,
+    best: Option<Best>,
     is_resumed: bool,
+    damaged: Vec<Damaged>,
     device: Device,
 }
 
@@ -45,20 +58,24 @@ impl Trainer {
     /// A trainer with new networks; their weights are a function of the configuration's seed.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) if the configuration is out of range.
+    /// [`Error::Config`] if the configuration is out of range.
     pub fn new(config: Pix2PixConfig, device: &Device) -> Result<Self> {
         config.validate()?;
         let device = device.clone().without_autodiff();
         let training = device.clone().autodiff();
         let seed = config.training.seed;
+        let generator = config.generator.init_seeded(seed, &training);
         Ok(Self {
             loss: config.loss.init(),
-            generator: Some(config.generator.init_seeded(seed, &training)),
+            average: config.training.ema_decay.map(|decay| Average::new(decay, &generator)),
+            generator: Some(generator),
             discriminator: Some(config.discriminator.init_seeded(seed ^ 1, &training)),
             generator_optimizer: Adam::new(&config.training),
             discriminator_optimizer: Adam::new(&config.training),
             progress: Progress::default(),
+            best: None,
             is_resumed: false,
+            damaged: vec![],
             config,
             device,
         })
@@ -67,7 +84,7 @@ impl Trainer {
     /// A trainer that begins with networks that exist, for instance imported ones; `config` must describe them.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) if the configuration is out of range.
+    /// [`Error::Config`] if the configuration is out of range.
     pub fn with_networks(
         config: Pix2PixConfig,
         generator: Generator,
@@ -75,44 +92,56 @@ impl Trainer {
         device: &Device,
     ) -> Result<Self> {
         let mut trainer = Self::new(config, device)?;
-        trainer.generator = Some(trainable(generator, &trainer.device));
+        let generator = trainable(generator, &trainer.device);
+        trainer.average = trainer.config.training.ema_decay.map(|decay| Average::new(decay, &generator));
+        trainer.generator = Some(generator);
         trainer.discriminator = Some(trainable(discriminator, &trainer.device));
         Ok(trainer)
     }
 
     /// Goes on where the run in folder `run` was saved last, or starts afresh if nothing was.
     ///
-    /// The training and data settings are those of `config`, so that a run can be prolonged.
+    /// The training and data settings are those of `config`, so that a run can be prolonged. A damaged checkpoint is
+    /// passed over for the one before it; [`damaged`](Self::damaged) tells.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`](crate::Error::Checkpoint) if networks or loss differ from the saved ones, or the
-    /// checkpoint is damaged; [`Error::Config`](crate::Error::Config) if `config` is out of range.
+    /// [`Error::Checkpoint`] if networks or loss differ from the saved ones, or no checkpoint is whole;
+    /// [`Error::Config`] if `config` is out of range.
     pub fn resume_or_new(run: impl AsRef<Path>, config: Pix2PixConfig, device: &Device) -> Result<Self> {
-        match checkpoint::latest(run.as_ref())? {
-            Some(path) => checkpoint::load(&path, Some(config), device),
+        match checkpoint::newest(run.as_ref(), Some(&config), device)? {
+            Some(trainer) => Ok(trainer),
             None => Self::new(config, device),
         }
     }
 
     /// Goes on where the run in folder `run` was saved last, with its own settings.
     ///
+    /// A damaged checkpoint is passed over for the one before it; [`damaged`](Self::damaged) tells.
+    ///
     /// # Errors
-    /// [`Error::Checkpoint`](crate::Error::Checkpoint) if there is no checkpoint or it is damaged.
+    /// [`Error::Checkpoint`] if there is no checkpoint, or none that is whole.
     pub fn resume(run: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        match checkpoint::latest(run.as_ref())? {
-            Some(path) => checkpoint::load(&path, None, device),
-            None => Err(checkpoint::missing(run.as_ref())),
-        }
+        let run = run.as_ref();
+        checkpoint::newest(run, None, device)?.ok_or_else(|| checkpoint::missing(run))
+    }
+
+    /// Why checkpoints newer than this trainer's could not be used, newest first; each error names the file.
+    ///
+    /// Empty unless [`resume`](Self::resume) had to go further back. The first save renames them to `damaged-…`.
+    pub fn damaged(&self) -> impl Iterator<Item = &Error> {
+        self.damaged.iter().map(|damaged| &damaged.error)
     }
 
     /// Saves everything that [`resume`](Self::resume) needs, and the generator alone as `generator.safetensors`.
     ///
-    /// The checkpoint appears whole or not at all; the one before it is kept.
+    /// The checkpoint appears whole or not at all; those before it are kept, as many as `training.keep` says.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if the folder cannot be written.
+    /// [`Error::Io`] if the folder cannot be written; [`Error::Checkpoint`] if another process trains in it, or a run
+    /// that is further lies there.
     pub fn save(&self, run: impl AsRef<Path>) -> Result<()> {
-        checkpoint::save(self, run.as_ref())
+        let lock = checkpoint::claim(self, run.as_ref())?;
+        checkpoint::save(self, run.as_ref(), &lock)
     }
 
     /// The next epoch to train, or the rest of the one that was interrupted; `None` once all are done.
@@ -125,51 +154,16 @@ impl Trainer {
             self.progress.epoch += 1;
             self.progress.batch = 0;
         }
-        Some(Epoch {
-            number: self.progress.epoch,
-            seed: self.config.training.seed,
-            first_batch: self.progress.batch,
-        })
-    }
-
-    /// Trains both networks on one batch and tells the losses, which stay on the device until they are read.
-    ///
-    /// # Panics
-    /// If the batch's channels or size do not suit the networks.
-    pub fn step(&mut self, Batch { input, target }: Batch) -> Losses {
-        let (input, target) = (input.autodiff(), target.autodiff());
-        let learning_rate = self.learning_rate();
-        let output = self.generator().forward_with(input.clone(), self.mode()); // [N, C, H, W]
-
-        // 1. The discriminator learns to tell real pairs from fake ones; `detach` keeps the generator out of it.
-        let d = self.loss.is_adversarial().then(|| {
-            let fake = self.discriminator().forward(input.clone(), output.clone().detach());
-            let real = self.discriminator().forward(input.clone(), target.clone());
-            let d = self.loss.discriminator(real, fake);
-            update(&mut self.discriminator, &mut self.discriminator_optimizer, learning_rate, d.total());
-            d
-        });
-
-        // 2. The generator learns to fool the discriminator, which stands still, and to match the target.
-        let verdict = self.loss.is_adversarial().then(|| {
-            let judge = self.discriminator().clone().no_grad();
-            judge.forward(input, output.clone())
-        });
-        let g = self.loss.generator(verdict, output, target);
-        update(&mut self.generator, &mut self.generator_optimizer, learning_rate, g.total());
-
-        self.progress.step += 1;
-        self.progress.batch += 1;
-        Losses::new(d, g)
+        Some(Epoch { number: self.progress.epoch, seed: self.seed(), first_batch: self.progress.batch })
     }
 
     /// Mean scores of the generator on `pairs`, with the paper's procedure at test time: statistics of each picture
     /// alone and dropout on, with noise that is the same every time.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
+    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read.
     pub fn evaluate(&self, pairs: &PairedFolder) -> Result<Scores> {
-        let generator = self.generator().valid();
+        let generator = self.exported().valid();
         let mut sums = [0.0; 3];
         for (index, batch) in pairs.in_order(&self.device).enumerate() {
             let Batch { input, target } = batch?;
@@ -186,9 +180,9 @@ impl Trainer {
     /// Rows of input | output | target for the first `count` of `pairs`.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
+    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read.
     pub fn strip(&self, pairs: &PairedFolder, count: usize) -> Result<RgbImage> {
-        let generator = self.generator().valid();
+        let generator = self.exported().valid();
         let single = pairs.clone().take(count).with_batch_size(1);
         let size = pairs.config().crop_size;
         let mut strip = RgbImage::new((3 * size) as u32, (single.len() * size) as u32);
@@ -203,9 +197,20 @@ impl Trainer {
         Ok(strip)
     }
 
-    /// The learning rate of the current epoch.
+    /// The learning rate of the next step.
     pub fn learning_rate(&self) -> f64 {
-        schedule::learning_rate(&self.config.training, self.progress.epoch)
+        schedule::learning_rate(&self.config.training, self.progress.epoch, self.progress.step)
+    }
+
+    /// Leaves the path that led here: noise, order and augmentation differ from now on, with every `number` above 0 in
+    /// another way. For a second try after [`Error::Diverged`].
+    pub fn detour(&mut self, number: u64) {
+        self.progress.detours += number;
+    }
+
+    /// The step of the checkpoint with the best score on the validation pairs, if [`fit`](Self::fit) had any.
+    pub fn best_step(&self) -> Option<u64> {
+        self.best.map(|best| best.step)
     }
 
     /// Batches trained so far.
@@ -229,20 +234,25 @@ impl Trainer {
         self.generator.as_ref().expect("present between updates")
     }
 
+    /// The generator that is exported, scored and shown: the average of its weights if `training.export_ema` says so.
+    pub fn exported(&self) -> &Generator {
+        match &self.average {
+            Some(average) if self.config.training.export_ema => average.generator(),
+            _ => self.generator(),
+        }
+    }
+
     /// The discriminator as it stands.
     pub fn discriminator(&self) -> &Discriminator {
         self.discriminator.as_ref().expect("present between updates")
     }
 
-    /// Batch statistics, and noise that is a function of the seed and the step.
-    fn mode(&self) -> Mode {
-        Mode::PAPER
-            .with_noise(self.config.training.seed.wrapping_add(self.progress.step.wrapping_mul(GOLDEN)))
+    /// The seed of noise, order and augmentation.
+    fn seed(&self) -> u64 {
+        let detour = self.progress.detours.wrapping_mul(step::GOLDEN).rotate_left(32);
+        self.config.training.seed.wrapping_add(detour)
     }
 }
-
-/// 2^64 divided by the golden ratio: spreads the seeds of successive steps.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 fn test_mode(index: usize) -> Mode {
     Mode { statistics: Statistics::Image, dropout: Dropout::Seeded(index as u64) }
@@ -251,14 +261,6 @@ fn test_mode(index: usize) -> Mode {
 /// The network with gradients enabled, on `device`.
 fn trainable<M: Module>(network: M, device: &Device) -> M {
     network.fork(&device.clone().autodiff()).train().set_require_grad(true)
-}
-
-/// Moves one network along the gradients of its loss.
-fn update<M: Module>(network: &mut Option<M>, optimizer: &mut Adam, learning_rate: f64, loss: Tensor<1>) {
-    if let Some(module) = network.take() {
-        let grads = GradientsParams::from_grads(loss.backward(), &module);
-        *network = Some(optimizer.step(learning_rate, module, grads));
-    }
 }
 
 /// The one picture of a tensor `[1, C, H, W]`.

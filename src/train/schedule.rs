@@ -1,41 +1,85 @@
-//! The learning rate as a pure function of the epoch.
+//! The learning rate as a pure function of the epoch and the step.
 
-use crate::config::TrainingConfig;
+use crate::config::{Schedule, TrainingConfig};
 
-/// The learning rate of `epoch`, counted from 1: constant, then falling linearly towards zero.
+/// The learning rate of step `step`, counted from 0, in `epoch`, counted from 1.
+pub(super) fn learning_rate(config: &TrainingConfig, epoch: usize, step: u64) -> f64 {
+    let warmth = (step + 1) as f64 / (config.warmup_steps.max(1)) as f64;
+    config.learning_rate * of_epoch(config, epoch) * warmth.min(1.0)
+}
+
+/// The factor of `epoch`.
 ///
 /// The PyTorch original begins to decay in the last constant epoch and so reaches exactly zero in its last, which
 /// trains nothing; unless `decay_to_zero` asks for that, the last epoch still has the smallest step of the decay.
-pub(super) fn learning_rate(config: &TrainingConfig, epoch: usize) -> f64 {
+fn of_epoch(config: &TrainingConfig, epoch: usize) -> f64 {
     let decayed = (epoch + usize::from(config.decay_to_zero)).saturating_sub(config.epochs);
-    config.learning_rate * (1.0 - decayed as f64 / (config.decay_epochs + 1) as f64).max(0.0)
+    let part = (decayed as f64 / (config.decay_epochs + 1) as f64).min(1.0);
+    match config.schedule {
+        Schedule::Linear => 1.0 - part,
+        Schedule::Cosine => 0.5 + 0.5 * (std::f64::consts::PI * part).cos(),
+        Schedule::Step { every, factor } => {
+            let falls = epoch.saturating_sub(1) / every.max(1);
+            factor.powi(falls.min(i32::MAX as usize) as i32)
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn factor(config: &TrainingConfig, epoch: usize) -> f64 {
+        learning_rate(config, epoch, 0) / config.learning_rate
+    }
+
     #[test]
     fn constant_then_linear_and_never_zero() {
         let config = TrainingConfig::new().with_epochs(100).with_decay_epochs(100);
-        let factor = |epoch| learning_rate(&config, epoch) / config.learning_rate;
-        assert_eq!((factor(1), factor(99), factor(100)), (1.0, 1.0, 1.0));
-        assert!((factor(101) - 100.0 / 101.0).abs() < 1e-12);
-        assert!((factor(200) - 1.0 / 101.0).abs() < 1e-12);
+        assert_eq!([1, 99, 100].map(|epoch| factor(&config, epoch)), [1.0; 3]);
+        assert!((factor(&config, 101) - 100.0 / 101.0).abs() < 1e-12);
+        assert!((factor(&config, 200) - 1.0 / 101.0).abs() < 1e-12);
     }
 
     #[test]
     fn the_originals_schedule_wastes_its_last_epoch() {
         let config = TrainingConfig::new().with_epochs(100).with_decay_epochs(100).with_decay_to_zero(true);
-        let factor = |epoch| learning_rate(&config, epoch) / config.learning_rate;
-        assert_eq!((factor(1), factor(99), factor(200)), (1.0, 1.0, 0.0));
-        assert!((factor(100) - 100.0 / 101.0).abs() < 1e-12);
+        assert_eq!([1, 99, 200].map(|epoch| factor(&config, epoch)), [1.0, 1.0, 0.0]);
+        assert!((factor(&config, 100) - 100.0 / 101.0).abs() < 1e-12);
     }
 
     #[test]
     fn the_paper_never_decays() {
         let config = TrainingConfig::new();
-        assert_eq!(learning_rate(&config, 1), 2e-4);
-        assert_eq!(learning_rate(&config, 200), 2e-4);
+        assert_eq!([1, 200].map(|epoch| learning_rate(&config, epoch, 7)), [2e-4; 2]);
+    }
+
+    #[test]
+    fn cosine_falls_slowly_at_both_ends() {
+        let config =
+            TrainingConfig::new().with_epochs(10).with_decay_epochs(3).with_schedule(Schedule::Cosine);
+        let root = 0.5f64.sqrt();
+        let by_hand = [1.0, 0.5 + root / 2.0, 0.5, 0.5 - root / 2.0];
+        for (epoch, expected) in (10..).zip(by_hand) {
+            assert!((factor(&config, epoch) - expected).abs() < 1e-12, "epoch {epoch}");
+        }
+    }
+
+    #[test]
+    fn steps_fall_every_so_many_epochs() {
+        let schedule = Schedule::Step { every: 30, factor: 0.1 };
+        let config = TrainingConfig::new().with_schedule(schedule);
+        for (epoch, expected) in [(1, 1.0), (30, 1.0), (31, 0.1), (60, 0.1), (61, 0.01)] {
+            assert!((factor(&config, epoch) - expected).abs() < 1e-12, "epoch {epoch}");
+        }
+    }
+
+    #[test]
+    fn warming_up_takes_so_many_steps() {
+        let config = TrainingConfig::new().with_learning_rate(1.0).with_warmup_steps(4);
+        assert_eq!(
+            [0, 1, 3, 4, 1000].map(|step| learning_rate(&config, 1, step)),
+            [0.25, 0.5, 1.0, 1.0, 1.0]
+        );
     }
 }

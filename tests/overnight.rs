@@ -1,0 +1,149 @@
+//! A run that is left alone: it stops when its numbers break down, keeps its best, and records each thing once.
+#![cfg(feature = "flex")]
+
+mod support;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use pix2pix::data::PairedFolder;
+use pix2pix::metrics::Metric;
+use pix2pix::{Error, Event, Pix2PixConfig, Trainer, device};
+use support::{small_config, write_pairs};
+
+fn config() -> Pix2PixConfig {
+    let mut config = small_config();
+    (config.training.epochs, config.training.save_every) = (4, 1);
+    config
+}
+
+fn pairs(folder: &Path, split: &str) -> PairedFolder {
+    if !folder.join(split).is_dir() {
+        write_pairs(&folder.join(split), 7, 32);
+    }
+    PairedFolder::open(folder.join(split), &config().data).unwrap()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn numbers_that_break_down_stop_the_run_and_are_not_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let (train, run) = (pairs(folder.path(), "train"), folder.path().join("run"));
+    let go_on = |_: Event| ControlFlow::Continue(());
+    let mut first = config();
+    first.training.epochs = 1;
+    Trainer::new(first, &device::cpu()).unwrap().fit(&train, None, &run, go_on).unwrap();
+
+    let mut broken = config();
+    broken.training.learning_rate = 1e30;
+    let mut trainer = Trainer::resume_or_new(&run, broken, &device::cpu()).unwrap();
+    let error = trainer.fit(&train, None, &run, go_on).unwrap_err();
+    let message = error.to_string();
+    let Error::Diverged { step, checkpoint, .. } = error else { panic!("{message}") };
+    assert_eq!(checkpoint, Some(run.join("checkpoints/step-000000007")));
+    assert!((8..=14).contains(&step), "{message}");
+    assert!(message.contains("step-000000007") && message.contains("lower learning rate"), "{message}");
+
+    // Nothing was saved, and a sound run goes on from there, if it must by another path.
+    let end = |detour| {
+        let copied = tempfile::tempdir().unwrap();
+        let run = copied.path().join("run");
+        copy(&folder.path().join("run"), &run);
+        let mut trainer = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap();
+        trainer.detour(detour);
+        trainer.fit(&train, None, &run, go_on).unwrap();
+        std::fs::read(run.join("generator.safetensors")).unwrap()
+    };
+    let ends = [end(0), end(1), end(2)];
+    assert!(ends[0] != ends[1] && ends[1] != ends[2]);
+    assert!(end(1) == ends[1]);
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn interruptions_do_not_show_in_what_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let [train, val] = ["train", "val"].map(|split| pairs(folder.path(), split));
+    let whole = folder.path().join("whole");
+    let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    trainer.fit(&train, Some(&val), &whole, |_| ControlFlow::Continue(())).unwrap();
+
+    let run = folder.path().join("run");
+    for stop in [3, 7, 11, 20, 21, 99] {
+        let mut trainer = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap();
+        let mut steps = trainer.steps();
+        let watch = |event: Event| {
+            steps += u64::from(matches!(event, Event::Step { .. }));
+            if steps == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        trainer.fit(&train, Some(&val), &run, watch).unwrap();
+    }
+    let [whole, run] = [whole, run].map(|run| read(run.join("metrics.jsonl")));
+    assert_eq!(whole, run);
+    assert_eq!((whole.lines().count(), whole.matches("validation").count()), (2 + 5, 5));
+    assert!(whole.contains("d_fake_accuracy"), "{whole}");
+}
+
+#[test]
+fn the_best_checkpoint_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let [train, val] = ["train", "val"].map(|split| pairs(folder.path(), split));
+    for (metric, is_lower_better) in [(Metric::L1, true), (Metric::Ssim, false)] {
+        let run = folder.path().join(format!("{metric:?}"));
+        let mut config = config();
+        (config.training.epochs, config.training.keep, config.training.best_by) = (6, 1, metric);
+        // Wild enough that the last epoch is not the best.
+        config.training.learning_rate = 0.02;
+        let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+        let mut scores = vec![];
+        let watch = |event: Event| {
+            if let Event::Epoch { epoch, scores: Some(score) } = event {
+                scores.push((7 * epoch as u64, if is_lower_better { -score.l1 } else { score.ssim }));
+            }
+            ControlFlow::Continue(())
+        };
+        trainer.fit(&train, Some(&val), &run, watch).unwrap();
+        let best =
+            scores.iter().fold(scores[0], |best, score| if score.1 > best.1 { *score } else { best }).0;
+        assert_eq!(trainer.best_step(), Some(best), "{scores:?}");
+        assert!(run.join(format!("checkpoints/step-{best:09}")).is_dir());
+        assert!(run.join("checkpoints/step-000000042").is_dir());
+        let count = std::fs::read_dir(run.join("checkpoints")).unwrap().count();
+        assert_eq!(count, if best == 42 { 1 } else { 2 });
+        assert!(run.join("generator-best.safetensors").is_file());
+        assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().best_step(), Some(best));
+    }
+}
+
+#[test]
+fn accuracies_are_shares() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = pairs(folder.path(), "train");
+    let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    let mut seen = vec![];
+    let watch = |event: Event| {
+        if let Event::Step { losses, .. } = event {
+            let values = losses.read();
+            seen.extend([values.d_real_accuracy.unwrap(), values.d_fake_accuracy.unwrap()]);
+        }
+        ControlFlow::Continue(())
+    };
+    trainer.fit(&train, None, folder.path().join("run"), watch).unwrap();
+    assert!(seen.iter().all(|share| (0.0..=1.0).contains(share)), "{seen:?}");
+    assert!(seen.iter().any(|share| *share > 0.5) && seen.iter().any(|share| *share < 1.0), "{seen:?}");
+}
