@@ -151,6 +151,32 @@ fn chosen_shapes_give_what_burn_gives() {
     chosen_cases().iter().for_each(|case| compare(case, false, &device));
 }
 
+/// A convolution is linear in `x` and in the weight, so that finite differences of any size are exact but for rounding:
+/// ⟨pull, layer(change)⟩ must be ⟨gradient, change⟩.
+#[test]
+fn gradients_are_finite_differences() {
+    let _held = SWITCH.lock();
+    let device = device::cpu().autodiff();
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    for case in chosen_cases().into_iter().take(7) {
+        let mut rng = StdRng::seed_from_u64(5);
+        let x = random([case.pictures, case.large, case.height, case.width], &mut rng, &device);
+        let weight = random([case.small, case.large, case.kernel, case.kernel], &mut rng, &device);
+        let layer = |x, weight| single::convolve(x, weight, None, [case.stride, case.padding]);
+        let [output, x_gradient, weight_gradient] = pass(&x, &weight, layer);
+        let shape = layer(x.clone(), weight.clone()).dims();
+        let pull = values(random(shape, &mut StdRng::seed_from_u64(1), &device));
+        assert_eq!(output.len(), pull.len());
+        let x_change = random(x.dims(), &mut rng, &device);
+        let weight_change = random(weight.dims(), &mut rng, &device);
+        let difference = dot(&pull, &values(layer(x_change.clone(), weight.clone())));
+        let size = dot(&pull, &pull).sqrt() * dot(&output, &output).sqrt();
+        assert!((difference - dot(&x_gradient, &values(x_change))).abs() < 1e-5 * size, "{case:?}");
+        let difference = dot(&pull, &values(layer(x, weight_change.clone())));
+        assert!((difference - dot(&weight_gradient, &values(weight_change))).abs() < 1e-5 * size, "{case:?}");
+    }
+}
+
 #[test]
 fn the_number_of_threads_changes_no_byte() {
     let _held = SWITCH.lock();

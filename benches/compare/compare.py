@@ -17,6 +17,7 @@ parser.add_argument("ours", help="the compiled example `compare`")
 parser.add_argument("--threads", type=int, default=os.cpu_count())
 parser.add_argument("--rounds", type=int, default=3, help="processes of each program, in turn")
 parser.add_argument("--quick", action="store_true", help="256 pixels, batch 1 alone")
+parser.add_argument("--only", help="cases such as 256x1,256x4")
 parser.add_argument("--best", action="store_true", help="also PyTorch with torch.compile, channels_last, fused Adam")
 options = parser.parse_args()
 
@@ -24,6 +25,8 @@ SIZES = [(256, 1, 64)] if options.quick else [
     (64, 1, 64), (128, 1, 64), (256, 1, 64), (512, 1, 64), (64, 4, 64), (128, 4, 64), (256, 4, 64), (512, 4, 64),
     (64, 1, 32),
 ]  # fmt: skip
+if options.only:
+    SIZES = [case for case in SIZES if f"{case[0]}x{case[1]}" in options.only.split(",")]
 
 
 def measure(command):

@@ -40,7 +40,9 @@ impl Method {
         let positions = g.pictures * g.small_plane();
         let filters_per_position = g.large[0] * g.small[0] / positions;
         match g.kernel / g.stride {
-            2 if filters_per_position < 400 => Self::Winograd(2, 2),
+            2 if filters_per_position < 100 || (filters_per_position < 400 && positions >= 1024) => {
+                Self::Winograd(2, 2)
+            }
             3 if filters_per_position < 200 => Self::Winograd(4, 3),
             4 if filters_per_position < 400 => Self::Winograd(3, 4),
             _ => Self::Direct,

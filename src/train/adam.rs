@@ -196,3 +196,43 @@ impl Adam {
         self.moments.values().flat_map(first).map(|value| value / (1.0 - self.beta_1)).collect()
     }
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::optim::AdamConfig;
+
+    use super::*;
+
+    #[derive(Module, Debug)]
+    struct Weights {
+        values: Param<Tensor<1>>,
+    }
+
+    #[test]
+    fn it_moves_as_burns_own() {
+        let device = crate::device::cpu().autodiff();
+        let wave = |phase: f32| {
+            let values: Vec<f32> = (0..5000).map(|i| (i as f32 * 0.37 + phase).sin()).collect();
+            Tensor::<1>::from_floats(values.as_slice(), &device)
+        };
+        let weights = || Weights { values: Param::from_tensor(wave(0.0)) };
+        let gradients = |weights: &Weights, step: u8| {
+            let loss = (weights.values.val() * wave(f32::from(step))).sum();
+            GradientsParams::from_grads(loss.backward(), weights)
+        };
+        let config = TrainingConfig::new();
+        let (mut ours, mut adam) = (weights(), Adam::new(&config));
+        let (beta_1, beta_2) = (config.beta_1 as f32, config.beta_2 as f32);
+        let theirs = AdamConfig::new().with_beta_1(beta_1).with_beta_2(beta_2).with_epsilon(EPSILON);
+        let (mut burns, mut theirs) = (weights(), theirs.init());
+        for step in 0..10 {
+            let grads = gradients(&ours, step);
+            ours = adam.step(0.01, ours, grads);
+            let grads = gradients(&burns, step);
+            burns = theirs.step(0.01, burns, grads);
+        }
+        let values = |weights: Weights| weights.values.val().into_data().try_into_vec::<f32>().unwrap();
+        let worst = values(ours).iter().zip(values(burns)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-6, "{worst:e}");
+    }
+}

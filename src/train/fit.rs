@@ -72,8 +72,9 @@ impl Trainer {
         }
         let start = self.steps();
         let done = self.fit_epochs(train, val, (run, &lock, &mut report), &mut watch);
-        let is_sound = !matches!(done, Err(Error::Diverged { .. }));
-        if done.is_err() && is_sound && self.steps() > start {
+        let is_mendable = matches!(&done, Err(error) if !matches!(error, Error::Diverged { .. }));
+        let is_sound = || Sanity::default().check_weights(self, run).is_ok();
+        if is_mendable && self.steps() > start && is_sound() {
             // Once the cause is mended the run can go on from here.
             checkpoint::save(self, run, &lock)?;
         }
