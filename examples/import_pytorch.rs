@@ -7,7 +7,7 @@
 //! cargo run --release --example import_pytorch -- --export --input runs/demo --output net_G.safetensors
 //! ```
 //!
-//! With a discriminator the output is a run folder, from which `train --resume` goes on. The exported file is for PyTorch: `net.load_state_dict(safetensors.torch.load_file("net_G.safetensors"))`.
+//! With a discriminator the output is a run folder, from which `Trainer::resume` goes on. The exported file is for PyTorch: `net.load_state_dict(safetensors.torch.load_file("net_G.safetensors"))`.
 
 mod support;
 

@@ -191,6 +191,12 @@ fn a_generator_goes_to_pytorch_and_comes_back() {
     let shown =
         succeeds("import_pytorch", here, &["--input", "net_G.safetensors", "--output", "back.safetensors"]);
     assert!(shown.contains("Unet { depth: 5 }"), "{shown}");
+    let judge = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pixel.pth");
+    let arguments = ["--input", "net_G.safetensors", "--output", "more", "--discriminator"];
+    succeeds("import_pytorch", here, &[&arguments[..], &[judge.to_str().unwrap()]].concat());
+    let trainer = pix2pix::Trainer::resume(here.join("more"), &pix2pix::device::cpu()).unwrap();
+    assert_eq!(trainer.config().discriminator.layers, 0);
+
     let pair = here.join("run/data/val/0000.png");
     for (weights, output) in [("run", "a.png"), ("back.safetensors", "b.png")] {
         let arguments =
