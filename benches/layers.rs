@@ -6,7 +6,8 @@ mod support;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use pix2pix::{Device, Tensor, device, single};
+use pix2pix::single::{self, Slope};
+use pix2pix::{Device, Tensor, device};
 use support::devices;
 
 /// Name, channels of the large and of the small map, pixels of the large map, stride.
@@ -61,8 +62,8 @@ fn layers(criterion: &mut Criterion) {
                     conv_transpose2d(x, weight, None, options)
                 }
                 ("burn", false) => conv2d(x, weight, None, ConvOptions::new([stride; 2], [1, 1], [1, 1], 1)),
-                (_, true) => single::double_by(x, weight, None),
-                (_, false) => single::convolve(x, weight, None, [stride, 1]),
+                (_, true) => single::double_by(None, x, Slope::LINEAR, weight, None),
+                (_, false) => single::convolve(x, Slope::LINEAR, weight, None, [stride, 1]),
             };
             for way in ways {
                 device::set_exact(*way == "exact");

@@ -4,7 +4,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::assert_shape;
 
-use crate::layers::{Conv, Initializer, Mode, Norm, NormLayer, channels_at, leaky_relu, parameter_count};
+use crate::layers::{Conv, Initializer, Mode, Norm, NormLayer, Slope, channels_at, parameter_count};
 use crate::{Device, Error, Tensor};
 
 /// What a [`Discriminator`] is made of.
@@ -95,7 +95,7 @@ impl DiscriminatorConfig {
             PatchLayer {
                 conv,
                 norm: if has_norm { self.norm.init(to, init) } else { None },
-                activates: index != last,
+                activates: index != 0,
             }
         });
         let layers = layers.collect();
@@ -183,7 +183,7 @@ impl Discriminator {
     }
 }
 
-/// Convolution, normalisation, LeakyReLU.
+/// LeakyReLU of the layer before, convolution, normalisation.
 #[derive(Module, Debug)]
 struct PatchLayer {
     conv: Conv,
@@ -193,11 +193,11 @@ struct PatchLayer {
 
 impl PatchLayer {
     fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let x = self.conv.forward(x);
-        let x = match &self.norm {
+        let slope = if self.activates { Slope::LEAKY } else { Slope::LINEAR };
+        let x = self.conv.forward_rectified(x, slope);
+        match &self.norm {
             Some(norm) => norm.forward(x, mode),
             None => x,
-        };
-        if self.activates { leaky_relu(x) } else { x }
+        }
     }
 }

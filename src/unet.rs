@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Tensor;
 use crate::generator::GeneratorConfig;
-use crate::layers::{
-    Conv, Initializer, Mode, NormLayer, Upsample, channels_at, dropout, leaky_relu, relu, tanh,
-};
+use crate::layers::{Conv, Initializer, Mode, NormLayer, Slope, Upsample, channels_at, dropout, tanh};
 
 /// Which decoder blocks of a U-Net carry dropout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,10 +86,8 @@ impl UNet {
         }
         skips.pop(); // the bottleneck itself has no partner
         for (index, block) in self.decoder.iter().enumerate() {
-            x = block.forward(x, index, mode); // [N, C/2, H·2, W·2]
-            if let Some(skip) = skips.pop().filter(|_| self.has_skips) {
-                x = Tensor::cat(vec![skip, x], 1); // [N, C, H, W]
-            }
+            let skip = if index == 0 { None } else { skips.pop().filter(|_| self.has_skips) };
+            x = block.forward(skip, x, index, mode); // [N, C/2, H·2, W·2]
         }
         tanh(x)
     }
@@ -107,8 +103,8 @@ struct EncoderBlock {
 
 impl EncoderBlock {
     fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let x = if self.activates { leaky_relu(x) } else { x };
-        let x = self.conv.forward(x);
+        let slope = if self.activates { Slope::LEAKY } else { Slope::LINEAR };
+        let x = self.conv.forward_rectified(x, slope);
         match &self.norm {
             Some(norm) => norm.forward(x, mode),
             None => x,
@@ -116,7 +112,7 @@ impl EncoderBlock {
     }
 }
 
-/// Doubles the resolution: ReLU, transposed convolution, normalisation, dropout.
+/// Doubles the resolution: join with the skip connection, ReLU, transposed convolution, normalisation, dropout.
 #[derive(Module, Debug)]
 struct DecoderBlock {
     up: Upsample,
@@ -125,8 +121,8 @@ struct DecoderBlock {
 }
 
 impl DecoderBlock {
-    fn forward(&self, x: Tensor<4>, index: usize, mode: Mode) -> Tensor<4> {
-        let x = self.up.forward(relu(x));
+    fn forward(&self, skip: Option<Tensor<4>>, x: Tensor<4>, index: usize, mode: Mode) -> Tensor<4> {
+        let x = self.up.forward(skip, x);
         let x = match &self.norm {
             Some(norm) => norm.forward(x, mode),
             None => x,

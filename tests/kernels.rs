@@ -3,9 +3,11 @@
 
 use std::sync::Mutex;
 
+use burn::tensor::activation::{leaky_relu, relu};
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
-use pix2pix::{Device, Tensor, device, single};
+use pix2pix::single::{self, Slope};
+use pix2pix::{Device, Tensor, device};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -52,6 +54,39 @@ fn check(what: &str, tolerance: f64, found: [Vec<f32>; 3], expected: [Vec<f32>; 
     }
 }
 
+/// Slope 0.2, a skip connection of a third of the channels, and all gradients.
+fn compare_rectified(case: &Case, device: &Device) {
+    let Case { pictures, large, small, height, width, kernel, stride, padding } = *case;
+    let mut rng = StdRng::seed_from_u64(2);
+    let weight = random([small, large, kernel, kernel], &mut rng, device);
+    let x = random([pictures, large, height, width], &mut rng, device);
+    let options = || ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1);
+    check(
+        &format!("rectified {case:?}"),
+        WINOGRAD,
+        pass(&x, &weight, |x, weight| single::convolve(x, Slope::LEAKY, weight, None, [stride, padding])),
+        pass(&x, &weight, |x, weight| conv2d(leaky_relu(x, 0.2), weight, None, options())),
+    );
+    if stride == 2 && padding == 1 && kernel >= 3 && small >= 3 {
+        let x = random([pictures, small, height, width], &mut rng, device);
+        let options = || ConvTransposeOptions::new([2, 2], [1, 1], [4 - kernel; 2], [1, 1], 1);
+        let expected = pass(&x, &weight, |x, weight| conv_transpose2d(relu(x), weight, None, options()));
+        let single = |x, weight| single::double_by(None, x, Slope::RELU, weight, None);
+        check(
+            &format!("rectified, transposed {case:?}"),
+            WINOGRAD,
+            pass(&x, &weight, single),
+            expected.clone(),
+        );
+        let joined = |x: Tensor<4>, weight| {
+            let skip = x.clone().narrow(1, 0, small / 3);
+            let x = x.narrow(1, small / 3, small - small / 3);
+            single::double_by(Some(skip), x, Slope::RELU, weight, None)
+        };
+        check(&format!("joined {case:?}"), WINOGRAD, pass(&x, &weight, joined), expected);
+    }
+}
+
 fn compare(case: &Case, exact: bool, device: &Device) {
     let tolerance = if exact || case.stride == 2 { PRECISE } else { WINOGRAD };
     let Case { pictures, large, small, height, width, kernel, stride, padding } = *case;
@@ -62,7 +97,7 @@ fn compare(case: &Case, exact: bool, device: &Device) {
     check(
         &format!("{case:?}"),
         tolerance,
-        pass(&x, &weight, |x, weight| single::convolve(x, weight, None, [stride, padding])),
+        pass(&x, &weight, |x, weight| single::convolve(x, Slope::LINEAR, weight, None, [stride, padding])),
         pass(&x, &weight, |x, weight| conv2d(x, weight, None, options())),
     );
     if stride == 2 && padding == 1 && kernel >= 3 {
@@ -71,7 +106,7 @@ fn compare(case: &Case, exact: bool, device: &Device) {
         check(
             &format!("transposed {case:?}"),
             tolerance,
-            pass(&x, &weight, |x, weight| single::double_by(x, weight, None)),
+            pass(&x, &weight, |x, weight| single::double_by(None, x, Slope::LINEAR, weight, None)),
             pass(&x, &weight, |x, weight| conv_transpose2d(x, weight, None, options())),
         );
     }
@@ -151,6 +186,13 @@ fn chosen_shapes_give_what_burn_gives() {
     chosen_cases().iter().for_each(|case| compare(case, false, &device));
 }
 
+#[test]
+fn activations_and_skip_connections_are_read_as_they_should_be() {
+    let _held = SWITCH.lock();
+    let device = device::cpu().autodiff();
+    random_cases(30).chain(chosen_cases()).for_each(|case| compare_rectified(&case, &device));
+}
+
 /// A convolution is linear in `x` and in the weight, so that finite differences of any size are exact but for rounding:
 /// ⟨pull, layer(change)⟩ must be ⟨gradient, change⟩.
 #[test]
@@ -162,7 +204,7 @@ fn gradients_are_finite_differences() {
         let mut rng = StdRng::seed_from_u64(5);
         let x = random([case.pictures, case.large, case.height, case.width], &mut rng, &device);
         let weight = random([case.small, case.large, case.kernel, case.kernel], &mut rng, &device);
-        let layer = |x, weight| single::convolve(x, weight, None, [case.stride, case.padding]);
+        let layer = |x, weight| single::convolve(x, Slope::LINEAR, weight, None, [case.stride, case.padding]);
         let [output, x_gradient, weight_gradient] = pass(&x, &weight, layer);
         let shape = layer(x.clone(), weight.clone()).dims();
         let pull = values(random(shape, &mut StdRng::seed_from_u64(1), &device));
@@ -189,7 +231,8 @@ fn the_number_of_threads_changes_no_byte() {
                 let mut rng = StdRng::seed_from_u64(3);
                 let x = random([case.pictures, case.large, case.height, case.width], &mut rng, &device);
                 let weight = random([case.small, case.large, case.kernel, case.kernel], &mut rng, &device);
-                let layer = |x, weight| single::convolve(x, weight, None, [case.stride, case.padding]);
+                let layer =
+                    |x, weight| single::convolve(x, Slope::LINEAR, weight, None, [case.stride, case.padding]);
                 all.extend(pass(&x, &weight, layer).concat().into_iter().map(f32::to_bits));
             }
             all

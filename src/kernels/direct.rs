@@ -8,6 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
+use super::map::Map;
 use super::matmul::{Sizes, Strides, multiply, pitch};
 use super::workspace::{self, Workspace};
 
@@ -21,13 +22,14 @@ const FEW: usize = 64;
 const SMALL_PRODUCT: usize = 1 << 16;
 
 /// From the large map to the small one.
-pub(super) fn down(g: &Geometry, large: &[f32], weight: &[f32]) -> Vec<f32> {
+pub(super) fn down(g: &Geometry, large: Map, weight: &[f32]) -> Vec<f32> {
+    let large = large.settle(g.large_plane());
     let mut small = workspace::take(g.small_len());
     for chunk in chunks(g) {
         let positions = chunk.positions(g);
         let pitch = pitch(positions);
         let mut columns = Workspace::new(g.patch() * pitch);
-        gather(g, &chunk, large, &mut columns);
+        gather(g, &chunk, &large, &mut columns);
         let sizes = Sizes { count: 1, rows: g.small[0], columns: positions, inner: g.patch() };
         let weight = (weight, Strides::rows(g.patch()));
         let columns = (&columns[..], Strides::rows(pitch));
@@ -43,7 +45,7 @@ pub(super) fn down(g: &Geometry, large: &[f32], weight: &[f32]) -> Vec<f32> {
 }
 
 /// From the small map to the large one; the adjoint of [`down`] in the map.
-pub(super) fn up(g: &Geometry, small: &[f32], weight: &[f32]) -> Vec<f32> {
+pub(super) fn up(g: &Geometry, small: Map, weight: &[f32]) -> Vec<f32> {
     let mut large = workspace::take_zeroed(g.large_len());
     for chunk in chunks(g) {
         let positions = chunk.positions(g);
@@ -64,7 +66,7 @@ pub(super) fn up(g: &Geometry, small: &[f32], weight: &[f32]) -> Vec<f32> {
 }
 
 /// [`up`] with one row for each patch.
-fn up_few(g: &Geometry, chunk: &Chunk, small: &[f32], weight: &[f32], large: &mut [f32]) {
+fn up_few(g: &Geometry, chunk: &Chunk, small: Map, weight: &[f32], large: &mut [f32]) {
     let (positions, patch) = (chunk.positions(g), g.patch());
     let mut patches = Workspace::new(positions * patch);
     let packed = Positions::new(g, chunk, small);
@@ -104,13 +106,14 @@ fn inside_of(len: usize, place: usize, padding: usize) -> Option<usize> {
 }
 
 /// The gradient of the weight; the adjoint of [`down`] in the weight.
-pub(super) fn weight(g: &Geometry, large: &[f32], small: &[f32]) -> Vec<f32> {
+pub(super) fn weight(g: &Geometry, large: Map, small: Map) -> Vec<f32> {
+    let large = large.settle(g.large_plane());
     let mut weight = workspace::take(g.weight_len());
     for (index, chunk) in chunks(g).into_iter().enumerate() {
         let positions = chunk.positions(g);
         let pitch = pitch(positions);
         let mut columns = Workspace::new(g.patch() * pitch);
-        gather(g, &chunk, large, &mut columns);
+        gather(g, &chunk, &large, &mut columns);
         let packed = Positions::new(g, &chunk, small);
         let (values, strides) = packed.matrix();
         // Where the weight is small and the map is large, each piece of the map gives a weight, summed in order.
@@ -193,19 +196,20 @@ enum Positions<'a> {
 }
 
 impl<'a> Positions<'a> {
-    fn new(g: &Geometry, chunk: &Chunk, small: &'a [f32]) -> Self {
-        if let Some(start) = chunk.start_within_one_picture(g)
+    fn new(g: &Geometry, chunk: &Chunk, small: Map<'a>) -> Self {
+        if let (Some(start), Some(values)) = (chunk.start_within_one_picture(g), small.in_place())
             && pitch(g.small_plane()) == g.small_plane()
         {
-            return Self::InPlace(&small[start..], Strides::rows(g.small_plane()));
+            return Self::InPlace(&values[start..], Strides::rows(g.small_plane()));
         }
         let (plane, piece) = (g.small_plane(), chunk.picture_positions(g));
         let pitch = pitch(chunk.positions(g));
         let mut copy = Workspace::new(g.small[0] * pitch);
         copy.par_chunks_mut(pitch).enumerate().for_each(|(channel, row)| {
             for (place, picture) in row.chunks_exact_mut(piece).zip(chunk.pictures.clone()) {
-                let start = (picture * g.small[0] + channel) * plane + chunk.rows.start * g.small[2];
-                place.copy_from_slice(&small[start..][..piece]);
+                let values = &small.plane(plane, picture, channel)[chunk.rows.start * g.small[2]..];
+                place.copy_from_slice(&values[..piece]);
+                small.rectify(place);
             }
         });
         Self::Copied(copy, Strides::rows(pitch))

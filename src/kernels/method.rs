@@ -2,6 +2,7 @@
 
 use super::direct;
 use super::geometry::Geometry;
+use super::map::Map;
 use super::winograd::Winograd;
 use crate::device;
 
@@ -49,21 +50,21 @@ impl Method {
         }
     }
 
-    pub(super) fn down(self, g: &Geometry, large: &[f32], weight: &[f32]) -> Vec<f32> {
+    pub(super) fn down(self, g: &Geometry, large: Map, weight: &[f32]) -> Vec<f32> {
         match self {
             Self::Direct => direct::down(g, large, weight),
             Self::Winograd(m, r) => winograd!(g, m, r, down(large, weight)),
         }
     }
 
-    pub(super) fn up(self, g: &Geometry, small: &[f32], weight: &[f32]) -> Vec<f32> {
+    pub(super) fn up(self, g: &Geometry, small: Map, weight: &[f32]) -> Vec<f32> {
         match self {
             Self::Direct => direct::up(g, small, weight),
             Self::Winograd(m, r) => winograd!(g, m, r, up(small, weight)),
         }
     }
 
-    pub(super) fn weight(self, g: &Geometry, large: &[f32], small: &[f32]) -> Vec<f32> {
+    pub(super) fn weight(self, g: &Geometry, large: Map, small: Map) -> Vec<f32> {
         match self {
             Self::Direct => direct::weight(g, large, small),
             Self::Winograd(m, r) => winograd!(g, m, r, weight(large, small)),

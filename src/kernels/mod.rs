@@ -9,6 +9,7 @@ mod adam;
 mod direct;
 mod geometry;
 mod host;
+mod map;
 mod matmul;
 mod method;
 mod ops;
@@ -33,30 +34,46 @@ pub(crate) fn supports(x: &Tensor<4>) -> bool {
     x.dtype() == DType::F32 && device::is_host(&x.device())
 }
 
-/// `x`, `[N, C, H, W]`, convolved with `weight`, `[O, C, kernel, kernel]`.
-pub(crate) fn convolve(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
+/// `x`, `[N, C, H, W]`, rectified, convolved with `weight`, `[O, C, kernel, kernel]`.
+///
+/// `slope` is what values of `x` below zero are multiplied by; 1 leaves it as it is.
+pub(crate) fn convolve(
+    x: Tensor<4>,
+    slope: f32,
+    weight: Tensor<4>,
+    [stride, padding]: [usize; 2],
+) -> Tensor<4> {
     let [pictures, channels, height, width] = x.dims();
     let [outputs, _, kernel, _] = weight.dims();
     let size = |size: usize| (size + 2 * padding - kernel) / stride + 1;
     let small = [outputs, size(height), size(width)];
     let large = [channels, height, width];
     let geometry = Geometry { pictures, large, small, kernel, stride, padding };
-    Tensor::from_dispatch(<Dispatch as Convolve>::down(x.into_dispatch(), weight.into_dispatch(), geometry))
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as Convolve>::down(x, weight, geometry, slope))
 }
 
-/// `x`, `[N, O, h, w]`, convolved by the transpose of `weight`, `[O, C, kernel, kernel]`, to `size` pixels.
+/// `x`, `[N, O, h, w]`, rectified, convolved by the transpose of `weight`, `[O, C, kernel, kernel]`, to `size` pixels.
+///
+/// With a `skip` its channels come before those of `x`, and both together are `O`.
 pub(crate) fn convolve_transposed(
+    skip: Option<Tensor<4>>,
     x: Tensor<4>,
+    slope: f32,
     weight: Tensor<4>,
     [stride, padding]: [usize; 2],
     [height, width]: [usize; 2],
 ) -> Tensor<4> {
-    let [pictures, inputs, small_height, small_width] = x.dims();
-    let [_, channels, kernel, _] = weight.dims();
+    let [pictures, _, small_height, small_width] = x.dims();
+    let [inputs, channels, kernel, _] = weight.dims();
     let small = [inputs, small_height, small_width];
     let large = [channels, height, width];
     let geometry = Geometry { pictures, large, small, kernel, stride, padding };
-    Tensor::from_dispatch(<Dispatch as Convolve>::up(x.into_dispatch(), weight.into_dispatch(), geometry))
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(match skip {
+        Some(skip) => <Dispatch as Convolve>::up_joined(skip.into_dispatch(), x, weight, geometry, slope),
+        None => <Dispatch as Convolve>::up(x, weight, geometry, slope),
+    })
 }
 
 /// Applies an activation to every value.

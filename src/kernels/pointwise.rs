@@ -62,6 +62,24 @@ pub(super) fn activate_backward(output: &[f32], gradient: &[f32], activation: Ac
     out
 }
 
+/// Turns the gradient of a rectified map into that of the map `x` itself, in place.
+pub(super) fn rectify_backward(gradient: &mut [f32], x: &[f32], slope: f32) {
+    if slope == 1.0 {
+        return;
+    }
+    let arch = Arch::new();
+    gradient.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(gradient, x)| {
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                for (gradient, x) in gradient.iter_mut().zip(x) {
+                    *gradient = if *x > 0.0 { *gradient } else { slope * *gradient };
+                }
+            },
+        )
+    });
+}
+
 /// Maps `[N, C, plane]`.
 #[derive(Clone, Copy)]
 pub(super) struct Planes {

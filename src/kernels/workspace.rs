@@ -54,6 +54,11 @@ impl Workspace {
     pub(super) fn new(len: usize) -> Self {
         Self(take(len))
     }
+
+    /// A buffer that was taken by [`take`].
+    pub(super) fn holding(values: Vec<f32>) -> Self {
+        Self(values)
+    }
 }
 
 impl Deref for Workspace {

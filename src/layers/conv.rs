@@ -5,7 +5,7 @@ use burn::tensor::module::{conv_transpose2d, conv2d, interpolate};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, InterpolateMode, InterpolateOptions, PadMode};
 use serde::{Deserialize, Serialize};
 
-use super::Initializer;
+use super::{Initializer, Slope, rectify};
 use crate::Tensor;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 use crate::kernels;
@@ -56,7 +56,13 @@ impl Conv {
 
     /// `[N, in, H, W]` to `[N, out, (H + 2·padding − kernel) / stride + 1, …]`.
     pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        convolve(x, self.weight.val(), self.bias.as_ref().map(Param::val), [self.stride, self.padding])
+        self.forward_rectified(x, Slope::LINEAR)
+    }
+
+    /// The same after an activation.
+    pub(crate) fn forward_rectified(&self, x: Tensor<4>, slope: Slope) -> Tensor<4> {
+        let bias = self.bias.as_ref().map(Param::val);
+        convolve(x, slope, self.weight.val(), bias, [self.stride, self.padding])
     }
 
     /// The same, with the picture mirrored at its border by `margin` pixels instead of padded with zeros.
@@ -84,39 +90,62 @@ impl ConvTranspose {
 
     /// `[N, in, H, W]` to `[N, out, 2·H, 2·W]`.
     pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        double_by(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+        self.forward_joined(None, x, Slope::LINEAR)
+    }
+
+    /// The same after an activation, with a skip connection's channels before those of `x`.
+    fn forward_joined(&self, skip: Option<Tensor<4>>, x: Tensor<4>, slope: Slope) -> Tensor<4> {
+        double_by(skip, x, slope, self.weight.val(), self.bias.as_ref().map(Param::val))
     }
 }
 
-/// A convolution by our own kernels where they are for this device, else by burn's.
+/// An activation and a convolution, by our own kernels where they are for this device, else by burn's.
 ///
 /// `x` is `[N, C, H, W]`, `weight` `[O, C, kernel, kernel]`, `bias` `[O]`.
 pub fn convolve(
     x: Tensor<4>,
+    slope: Slope,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     [stride, padding]: [usize; 2],
 ) -> Tensor<4> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if kernels::supports(&x) {
-        return shift(kernels::convolve(x, weight, stride, padding), bias);
+        return shift(kernels::convolve(x, slope.value(), weight, [stride, padding]), bias);
     }
-    conv2d(x, weight, bias, ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1))
+    conv2d(rectify(x, slope), weight, bias, ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1))
 }
 
-/// A transposed convolution that doubles the resolution, by our own kernels where they are for this device.
+/// An activation and a transposed convolution that doubles the resolution, by our own kernels where they are for this
+/// device.
 ///
-/// `x` is `[N, O, h, w]`, `weight` `[O, C, kernel, kernel]` with a kernel of 3 or 4, `bias` `[C]`.
-pub fn double_by(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+/// `skip` and `x`, `[N, .., h, w]`, have `O` channels together; `weight` is `[O, C, kernel, kernel]` with a kernel of 3
+/// or 4, `bias` `[C]`.
+pub fn double_by(
+    skip: Option<Tensor<4>>,
+    x: Tensor<4>,
+    slope: Slope,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<4> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if kernels::supports(&x) {
         let [_, _, height, width] = x.dims();
-        let doubled = kernels::convolve_transposed(x, weight, [2, 1], [2 * height, 2 * width]);
-        return shift(doubled, bias);
+        let size = [2 * height, 2 * width];
+        return shift(kernels::convolve_transposed(skip, x, slope.value(), weight, [2, 1], size), bias);
     }
     let padding_out = KERNEL - weight.dims()[2];
     let options = ConvTransposeOptions::new([2, 2], [1, 1], [padding_out; 2], [1, 1], 1);
-    conv_transpose2d(x, weight, bias, options)
+    conv_transpose2d(joined(skip, x, slope), weight, bias, options)
+}
+
+/// A skip connection's channels, then those of `x`, all after an activation.
+fn joined(skip: Option<Tensor<4>>, x: Tensor<4>, slope: Slope) -> Tensor<4> {
+    let x = match skip {
+        Some(skip) => Tensor::cat(vec![skip, x], 1),
+        None => x,
+    };
+    rectify(x, slope)
 }
 
 /// Adds a bias, `[C]`, to every pixel.
@@ -131,7 +160,7 @@ fn shift(x: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     }
 }
 
-/// A step that doubles the resolution: `[N, in, H, W]` to `[N, out, 2·H, 2·W]`.
+/// A step that doubles the resolution: ReLU, then `[N, in, H, W]` to `[N, out, 2·H, 2·W]`.
 #[derive(Module, Debug)]
 pub(crate) enum Upsample {
     Transpose(ConvTranspose),
@@ -148,11 +177,13 @@ impl Upsample {
         }
     }
 
-    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    /// A skip connection's channels come before those of `x`.
+    pub(crate) fn forward(&self, skip: Option<Tensor<4>>, x: Tensor<4>) -> Tensor<4> {
+        let resized = |x, mode| double(joined(skip.clone(), x, Slope::RELU), mode);
         match self {
-            Self::Transpose(conv) => conv.forward(x),
-            Self::Nearest(conv) => conv.forward_reflected(double(x, InterpolateMode::Nearest), 1),
-            Self::Bilinear(conv) => conv.forward_reflected(double(x, InterpolateMode::Bilinear), 1),
+            Self::Transpose(conv) => conv.forward_joined(skip, x, Slope::RELU),
+            Self::Nearest(conv) => conv.forward_reflected(resized(x, InterpolateMode::Nearest), 1),
+            Self::Bilinear(conv) => conv.forward_reflected(resized(x, InterpolateMode::Bilinear), 1),
         }
     }
 }

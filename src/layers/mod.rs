@@ -10,12 +10,14 @@ use burn::module::{Module, ModuleVisitor, Param};
 
 use crate::Tensor;
 
+#[doc(hidden)]
+pub use activation::Slope;
 pub use conv::UpsampleKind;
 #[doc(hidden)]
 pub use conv::{convolve, double_by};
 pub use norm::Norm;
 
-pub(crate) use activation::{leaky_relu, relu, tanh};
+pub(crate) use activation::{rectify, relu, tanh};
 pub(crate) use conv::{Conv, ConvTranspose, Upsample};
 pub(crate) use dropout::dropout;
 pub(crate) use init::Initializer;

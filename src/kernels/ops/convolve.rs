@@ -1,24 +1,48 @@
-//! Convolutions and transposed convolutions.
+//! Convolutions and transposed convolutions of maps that are rectified as they are read.
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, backend_extension};
+use burn::backend::{Autodiff, Backend, TensorMetadata, backend_extension};
 
 use super::on_host_backends;
 use crate::kernels::geometry::Geometry;
 use crate::kernels::host::Host;
+use crate::kernels::map::Map;
 use crate::kernels::method::Method;
+use crate::kernels::pointwise;
+use crate::kernels::workspace::Workspace;
 
 /// The two directions of a convolution between a large and a small feature map.
+///
+/// The map that is read is rectified with `slope` first.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
 pub(in crate::kernels) trait Convolve: Backend {
     /// A convolution: from the large map to the small one.
-    fn down(large: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
+    fn down(
+        large: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        geometry: Geometry,
+        slope: f32,
+    ) -> FloatTensor<Self>;
 
     /// A transposed convolution: from the small map to the large one.
-    fn up(small: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
+    fn up(
+        small: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        geometry: Geometry,
+        slope: f32,
+    ) -> FloatTensor<Self>;
+
+    /// The same, where the small map is the channels of `skip`, then those of `small`.
+    fn up_joined(
+        skip: FloatTensor<Self>,
+        small: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        geometry: Geometry,
+        slope: f32,
+    ) -> FloatTensor<Self>;
 }
 
 macro_rules! implement {
@@ -28,16 +52,31 @@ macro_rules! implement {
                 large: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 geometry: Geometry,
+                slope: f32,
             ) -> FloatTensor<Self> {
-                down::<Self>(&large, &weight, geometry)
+                let values = Self::read(&large);
+                down::<Self>(Map::rectified(&values, geometry.large[0], slope), &weight, geometry)
             }
 
             fn up(
                 small: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 geometry: Geometry,
+                slope: f32,
             ) -> FloatTensor<Self> {
-                up::<Self>(&small, &weight, geometry)
+                let values = Self::read(&small);
+                up::<Self>(Map::rectified(&values, geometry.small[0], slope), &weight, geometry)
+            }
+
+            fn up_joined(
+                skip: FloatTensor<Self>,
+                small: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                geometry: Geometry,
+                slope: f32,
+            ) -> FloatTensor<Self> {
+                let parts = [(Self::read(&skip), &skip), (Self::read(&small), &small)];
+                up::<Self>(joined::<Self>(&parts, slope), &weight, geometry)
             }
         }
     };
@@ -45,46 +84,81 @@ macro_rules! implement {
 
 on_host_backends!(implement);
 
-fn down<B: Host>(large: &FloatTensor<B>, weight: &FloatTensor<B>, g: Geometry) -> FloatTensor<B> {
-    let values = Method::of(&g).down(&g, &B::read(large), &B::read(weight));
+type Values<'a, B> = (std::borrow::Cow<'a, [f32]>, &'a FloatTensor<B>);
+
+fn joined<'a, B: Host>(parts: &'a [Values<'a, B>; 2], slope: f32) -> Map<'a> {
+    Map::joined([0, 1].map(|index| (&*parts[index].0, parts[index].1.shape()[1])), slope)
+}
+
+fn down<B: Host>(large: Map, weight: &FloatTensor<B>, g: Geometry) -> FloatTensor<B> {
+    let values = Method::of(&g).down(&g, large, &B::read(weight));
     B::wrap(values, [g.pictures, g.small[0], g.small[1], g.small[2]])
 }
 
-fn up<B: Host>(small: &FloatTensor<B>, weight: &FloatTensor<B>, g: Geometry) -> FloatTensor<B> {
-    let values = Method::of(&g).up(&g, &B::read(small), &B::read(weight));
+fn up<B: Host>(small: Map, weight: &FloatTensor<B>, g: Geometry) -> FloatTensor<B> {
+    let values = Method::of(&g).up(&g, small, &B::read(weight));
     B::wrap(values, [g.pictures, g.large[0], g.large[1], g.large[2]])
 }
 
-fn weight<B: Host>(large: &FloatTensor<B>, small: &FloatTensor<B>, g: Geometry) -> FloatTensor<B> {
-    let values = Method::of(&g).weight(&g, &B::read(large), &B::read(small));
+fn weight<B: Host>(large: Map, small: Map, g: Geometry) -> FloatTensor<B> {
+    let values = Method::of(&g).weight(&g, large, small);
     B::wrap(values, [g.small[0], g.large[0], g.kernel, g.kernel])
 }
 
 impl<B: Convolve + Host, C: CheckpointStrategy> Convolve for Autodiff<B, C> {
-    fn down(large: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self> {
-        let operation = DownBackward { geometry };
-        match operation.prepare::<C>([large.node(), weight.node()]).compute_bound().stateful() {
+    fn down(
+        large: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        geometry: Geometry,
+        slope: f32,
+    ) -> FloatTensor<Self> {
+        let operation = DownBackward { geometry, slope };
+        let prepared = operation.prepare::<C>([large.node(), weight.node()]);
+        let (large, weight) = (large.into_primitive(), weight.into_primitive());
+        match prepared.compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
-                let (large, weight) = (large.primitive().clone(), weight.primitive().clone());
-                let output = B::down(large.clone(), weight.clone(), geometry);
+                let output = B::down(large.clone(), weight.clone(), geometry, slope);
                 prepared.finish((large, weight), output)
             }
-            OpsKind::UnTracked(prepared) => {
-                prepared.finish(B::down(large.into_primitive(), weight.into_primitive(), geometry))
-            }
+            OpsKind::UnTracked(prepared) => prepared.finish(B::down(large, weight, geometry, slope)),
         }
     }
 
-    fn up(small: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self> {
-        let operation = UpBackward { geometry };
-        match operation.prepare::<C>([small.node(), weight.node()]).compute_bound().stateful() {
+    fn up(
+        small: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        geometry: Geometry,
+        slope: f32,
+    ) -> FloatTensor<Self> {
+        let operation = UpBackward { geometry, slope };
+        let prepared = operation.prepare::<C>([small.node(), weight.node()]);
+        let (small, weight) = (small.into_primitive(), weight.into_primitive());
+        match prepared.compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
-                let (small, weight) = (small.primitive().clone(), weight.primitive().clone());
-                let output = B::up(small.clone(), weight.clone(), geometry);
+                let output = B::up(small.clone(), weight.clone(), geometry, slope);
                 prepared.finish((small, weight), output)
             }
+            OpsKind::UnTracked(prepared) => prepared.finish(B::up(small, weight, geometry, slope)),
+        }
+    }
+
+    fn up_joined(
+        skip: FloatTensor<Self>,
+        small: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        geometry: Geometry,
+        slope: f32,
+    ) -> FloatTensor<Self> {
+        let operation = UpJoinedBackward { geometry, slope };
+        let prepared = operation.prepare::<C>([skip.node(), small.node(), weight.node()]);
+        let (skip, small, weight) = (skip.into_primitive(), small.into_primitive(), weight.into_primitive());
+        match prepared.compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let output = B::up_joined(skip.clone(), small.clone(), weight.clone(), geometry, slope);
+                prepared.finish((skip, small, weight), output)
+            }
             OpsKind::UnTracked(prepared) => {
-                prepared.finish(B::up(small.into_primitive(), weight.into_primitive(), geometry))
+                prepared.finish(B::up_joined(skip, small, weight, geometry, slope))
             }
         }
     }
@@ -93,6 +167,7 @@ impl<B: Convolve + Host, C: CheckpointStrategy> Convolve for Autodiff<B, C> {
 #[derive(Debug)]
 struct DownBackward {
     geometry: Geometry,
+    slope: f32,
 }
 
 impl<B: Convolve + Host> Backward<B, 2> for DownBackward {
@@ -100,13 +175,19 @@ impl<B: Convolve + Host> Backward<B, 2> for DownBackward {
     type State = (FloatTensor<B>, FloatTensor<B>);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let (g, slope) = (self.geometry, self.slope);
         let ([large_node, weight_node], (large, kernel)) = (ops.parents, ops.state);
         let gradient = grads.consume::<B>(&ops.node);
+        let (values, pull) = (B::read(&large), B::read(&gradient));
+        let pull = Map::plain(&pull, g.small[0]);
         if let Some(node) = weight_node {
-            grads.register::<B>(node.id, weight::<B>(&large, &gradient, self.geometry));
+            let large = Map::rectified(&values, g.large[0], slope);
+            grads.register::<B>(node.id, weight::<B>(large, pull, g));
         }
         if let Some(node) = large_node {
-            grads.register::<B>(node.id, up::<B>(&gradient, &kernel, self.geometry));
+            let mut pulled = Method::of(&g).up(&g, pull, &B::read(&kernel));
+            pointwise::rectify_backward(&mut pulled, &values, slope);
+            grads.register::<B>(node.id, B::wrap(pulled, large.shape()));
         }
     }
 }
@@ -114,6 +195,7 @@ impl<B: Convolve + Host> Backward<B, 2> for DownBackward {
 #[derive(Debug)]
 struct UpBackward {
     geometry: Geometry,
+    slope: f32,
 }
 
 impl<B: Convolve + Host> Backward<B, 2> for UpBackward {
@@ -121,13 +203,57 @@ impl<B: Convolve + Host> Backward<B, 2> for UpBackward {
     type State = (FloatTensor<B>, FloatTensor<B>);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let (g, slope) = (self.geometry, self.slope);
         let ([small_node, weight_node], (small, kernel)) = (ops.parents, ops.state);
         let gradient = grads.consume::<B>(&ops.node);
+        let (values, pull) = (B::read(&small), B::read(&gradient));
+        let pull = Map::plain(&pull, g.large[0]);
         if let Some(node) = weight_node {
-            grads.register::<B>(node.id, weight::<B>(&gradient, &small, self.geometry));
+            let small = Map::rectified(&values, g.small[0], slope);
+            grads.register::<B>(node.id, weight::<B>(pull, small, g));
         }
         if let Some(node) = small_node {
-            grads.register::<B>(node.id, down::<B>(&gradient, &kernel, self.geometry));
+            let mut pulled = Method::of(&g).down(&g, pull, &B::read(&kernel));
+            pointwise::rectify_backward(&mut pulled, &values, slope);
+            grads.register::<B>(node.id, B::wrap(pulled, small.shape()));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct UpJoinedBackward {
+    geometry: Geometry,
+    slope: f32,
+}
+
+impl<B: Convolve + Host> Backward<B, 3> for UpJoinedBackward {
+    /// The two parts of the small map and the weight.
+    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let (g, slope) = (self.geometry, self.slope);
+        let ([skip_node, small_node, weight_node], (skip, small, kernel)) = (ops.parents, ops.state);
+        let gradient = grads.consume::<B>(&ops.node);
+        let pull = B::read(&gradient);
+        let pull = Map::plain(&pull, g.large[0]);
+        let parts = [(B::read(&skip), &skip), (B::read(&small), &small)];
+        if let Some(node) = weight_node {
+            grads.register::<B>(node.id, weight::<B>(pull, joined::<B>(&parts, slope), g));
+        }
+        if skip_node.is_none() && small_node.is_none() {
+            return;
+        }
+        let pulled = Workspace::holding(Method::of(&g).down(&g, pull, &B::read(&kernel)));
+        let pulled = Map::plain(&pulled, g.small[0]);
+        let mut before = 0;
+        for (node, (values, part)) in [skip_node, small_node].into_iter().zip(parts) {
+            let channels = part.shape()[1];
+            if let Some(node) = node {
+                let mut own = pulled.channels(g.small_plane(), g.pictures, before..before + channels);
+                pointwise::rectify_backward(&mut own, &values, slope);
+                grads.register::<B>(node.id, B::wrap(own, part.shape()));
+            }
+            before += channels;
         }
     }
 }

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::lanes::{accumulate, apply, each, load, store};
 use super::rows::{put_every, take_every};
 use super::transform::Transform;
-use super::{Winograd, Workspace, workspace};
+use super::{Map, Winograd, Workspace, workspace};
 
 /// Rows of one line of tiles, before and after the first of the two passes.
 struct Scratch {
@@ -20,27 +20,27 @@ struct Scratch {
 /// One channel's share of a transform.
 struct Share<'a, const M: usize, const R: usize, const T: usize> {
     winograd: &'a Winograd<'a, M, R, T>,
-    direction: Direction,
+    direction: Direction<'a>,
     /// Of the channel, or of picture and channel.
     index: usize,
-    from: &'a [f32],
     to: &'a mut [f32],
     scratch: &'a mut Scratch,
 }
 
+/// What is computed, and from what.
 #[derive(Clone, Copy)]
-enum Direction {
-    Inputs,
-    InputsAdjoint,
-    Outputs,
-    OutputsAdjoint,
+enum Direction<'a> {
+    Inputs(Map<'a>),
+    InputsAdjoint(&'a [f32]),
+    Outputs(&'a [f32]),
+    OutputsAdjoint(Map<'a>),
 }
 
 impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
     /// Bᵀ·d·B of every tile of the large map, `[stride²·C, places, tiles]`.
-    pub(super) fn inputs(&self, large: &[f32]) -> Workspace {
+    pub(super) fn inputs(&self, large: Map) -> Workspace {
         let mut tiles = Workspace::new(self.channels() * self.stack());
-        self.transform(Direction::Inputs, large, &mut tiles, self.stack());
+        self.transform(Direction::Inputs(large), &mut tiles, self.stack());
         tiles
     }
 
@@ -48,34 +48,32 @@ impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
     pub(super) fn inputs_adjoint(&self, tiles: &[f32]) -> Vec<f32> {
         // Rows that no tile reaches stay zero.
         let mut large = workspace::take_zeroed(self.g.large_len());
-        self.transform(Direction::InputsAdjoint, tiles, &mut large, self.g.large_plane());
+        self.transform(Direction::InputsAdjoint(tiles), &mut large, self.g.large_plane());
         large
     }
 
     /// The small map from products `[O, places, tiles]`.
     pub(super) fn outputs(&self, products: &[f32]) -> Vec<f32> {
         let mut small = workspace::take(self.g.small_len());
-        self.transform(Direction::Outputs, products, &mut small, self.g.small_plane());
+        self.transform(Direction::Outputs(products), &mut small, self.g.small_plane());
         small
     }
 
     /// The transpose of [`outputs`](Self::outputs), `[O, places, tiles]`.
-    pub(super) fn outputs_adjoint(&self, small: &[f32]) -> Workspace {
+    pub(super) fn outputs_adjoint(&self, small: Map) -> Workspace {
         let mut tiles = Workspace::new(self.g.small[0] * self.stack());
-        self.transform(Direction::OutputsAdjoint, small, &mut tiles, self.stack());
+        self.transform(Direction::OutputsAdjoint(small), &mut tiles, self.stack());
         tiles
     }
 
     /// Fills `to` piece by piece, each of which is one channel's.
-    fn transform(&self, direction: Direction, from: &[f32], to: &mut [f32], piece: usize) {
+    fn transform(&self, direction: Direction, to: &mut [f32], piece: usize) {
         let arch = pulp::Arch::new();
         // A load or store near the end may reach further than the last row.
         let buffer = || vec![0.0; (T + 1) * self.row_len()];
         to.par_chunks_mut(piece).enumerate().for_each_init(
             || Scratch { rows: buffer(), halves: buffer() },
-            |scratch, (index, to)| {
-                arch.dispatch(Share { winograd: self, direction, index, from, to, scratch })
-            },
+            |scratch, (index, to)| arch.dispatch(Share { winograd: self, direction, index, to, scratch }),
         );
     }
 
@@ -117,23 +115,23 @@ impl<const M: usize, const R: usize, const T: usize> WithSimd for Share<'_, M, R
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match self.direction {
-            Direction::Inputs => self.inputs(simd),
-            Direction::InputsAdjoint => self.inputs_adjoint(simd),
-            Direction::Outputs => self.outputs(simd),
-            Direction::OutputsAdjoint => self.outputs_adjoint(simd),
+            Direction::Inputs(large) => self.inputs(simd, large),
+            Direction::InputsAdjoint(tiles) => self.inputs_adjoint(simd, tiles),
+            Direction::Outputs(products) => self.outputs(simd, products),
+            Direction::OutputsAdjoint(small) => self.outputs_adjoint(simd, small),
         }
     }
 }
 
 impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
     #[inline(always)]
-    fn inputs<S: Simd>(self, simd: S) {
+    fn inputs<S: Simd>(self, simd: S, large: Map) {
         let (w, g) = (self.winograd, self.winograd.g);
         let (phase, channel) = (self.index / g.large[0], self.index % g.large[0]);
         let (plane, len) = (w.plane_len(), w.row_len());
         let Scratch { rows, halves } = self.scratch;
         for picture in 0..g.pictures {
-            let map = &self.from[(picture * g.large[0] + channel) * g.large_plane()..][..g.large_plane()];
+            let map = large.plane(g.large_plane(), picture, channel);
             for down in 0..w.tiles[0] {
                 for (i, row) in rows.chunks_exact_mut(len).take(T).enumerate() {
                     match w.source_row(phase, down * M + i) {
@@ -142,6 +140,7 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
                             for (r, out) in row.chunks_exact_mut(plane).take(M).enumerate() {
                                 take_every(g.stride * M, w.source_start(phase, r), source, out);
                             }
+                            large.rectify(&mut row[..M * plane]);
                         }
                         None => row.fill(0.0),
                     }
@@ -165,13 +164,13 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
     }
 
     #[inline(always)]
-    fn inputs_adjoint<S: Simd>(self, simd: S) {
+    fn inputs_adjoint<S: Simd>(self, simd: S, tiles: &[f32]) {
         let (w, g) = (self.winograd, self.winograd.g);
         let (picture, channel) = (self.index / g.large[0], self.index % g.large[0]);
         let (plane, len) = (w.plane_len(), w.row_len());
         let Scratch { rows, halves } = self.scratch;
         for phase in 0..g.stride * g.stride {
-            let tiles = &self.from[(phase * g.large[0] + channel) * w.stack()..][..w.stack()];
+            let tiles = &tiles[(phase * g.large[0] + channel) * w.stack()..][..w.stack()];
             let mut put = |row: usize, values: &[f32]| {
                 if let Some(target) = w.source_row(phase, row) {
                     let target = &mut self.to[target * g.large[2]..][..g.large[2]];
@@ -212,10 +211,10 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
     }
 
     #[inline(always)]
-    fn outputs<S: Simd>(self, simd: S) {
+    fn outputs<S: Simd>(self, simd: S, products: &[f32]) {
         let (w, g) = (self.winograd, self.winograd.g);
         let (picture, channel) = (self.index / g.small[0], self.index % g.small[0]);
-        let products = &self.from[channel * w.stack()..][..w.stack()];
+        let products = &products[channel * w.stack()..][..w.stack()];
         let (across, len) = (w.tiles[1], w.row_len());
         let width = across.next_multiple_of(S::F32_LANES);
         let Scratch { rows, halves } = self.scratch;
@@ -240,19 +239,20 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
     }
 
     #[inline(always)]
-    fn outputs_adjoint<S: Simd>(self, simd: S) {
+    fn outputs_adjoint<S: Simd>(self, simd: S, small: Map) {
         let (w, g) = (self.winograd, self.winograd.g);
         let (across, len) = (w.tiles[1], w.row_len());
         let width = across.next_multiple_of(S::F32_LANES);
         let Scratch { rows, halves } = self.scratch;
         for picture in 0..g.pictures {
-            let map = &self.from[(picture * g.small[0] + self.index) * g.small_plane()..][..g.small_plane()];
+            let map = small.plane(g.small_plane(), picture, self.index);
             for down in 0..w.tiles[0] {
                 for (i, row) in rows.chunks_exact_mut(len).take(M).enumerate() {
                     match map.chunks_exact(g.small[2]).nth(down * M + i) {
                         Some(source) => {
                             let planes = row.chunks_exact_mut(width).take(M).enumerate();
                             planes.for_each(|(j, out)| take_every(M, j as isize, source, out));
+                            small.rectify(&mut row[..M * width]);
                         }
                         None => row.fill(0.0),
                     }

@@ -13,6 +13,7 @@ mod rows;
 mod transform;
 
 use super::geometry::Geometry;
+use super::map::Map;
 use super::matmul::{Sizes, Strides, multiply, pitch};
 use super::workspace::{self, Workspace};
 
@@ -31,7 +32,7 @@ impl<'a, const M: usize, const R: usize, const T: usize> Winograd<'a, M, R, T> {
     }
 
     /// From the large map to the small one.
-    pub(super) fn down(&self, large: &[f32], weight: &[f32]) -> Vec<f32> {
+    pub(super) fn down(&self, large: Map, weight: &[f32]) -> Vec<f32> {
         let filters = self.filters(weight);
         let inputs = self.inputs(large);
         let mut products = Workspace::new(self.g.small[0] * self.stack());
@@ -51,7 +52,7 @@ impl<'a, const M: usize, const R: usize, const T: usize> Winograd<'a, M, R, T> {
     }
 
     /// From the small map to the large one; the adjoint of [`down`](Self::down) in the map.
-    pub(super) fn up(&self, small: &[f32], weight: &[f32]) -> Vec<f32> {
+    pub(super) fn up(&self, small: Map, weight: &[f32]) -> Vec<f32> {
         let filters = self.filters(weight);
         let spread = self.outputs_adjoint(small);
         let mut products = Workspace::new(self.channels() * self.stack());
@@ -71,7 +72,7 @@ impl<'a, const M: usize, const R: usize, const T: usize> Winograd<'a, M, R, T> {
     }
 
     /// The gradient of the weight; the adjoint of [`down`](Self::down) in the weight.
-    pub(super) fn weight(&self, large: &[f32], small: &[f32]) -> Vec<f32> {
+    pub(super) fn weight(&self, large: Map, small: Map) -> Vec<f32> {
         let inputs = self.inputs(large);
         let spread = self.outputs_adjoint(small);
         let mut products = Workspace::new(self.g.small[0] * self.places() * self.channels());
