@@ -128,6 +128,13 @@ pub(crate) fn is_host(device: &Device) -> bool {
     false
 }
 
+/// Does work for this device on one of rayon's threads, where those do the work anyway.
+///
+/// From outside, each of the hundreds of parallel loops of a pass would wake a thread and wait for it.
+pub(crate) fn among_workers<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
+    if is_host(device) { rayon::scope(|_| work()) } else { work() }
+}
+
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)] // burn deprecates its own backend; the name must stand somewhere
 fn ndarray() -> Device {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::layers::{Initializer, Mode, Norm, UpsampleKind, parameter_count};
 use crate::resnet::ResNet;
 use crate::unet::{DropoutLayout, UNet};
-use crate::{Device, Error, Tensor};
+use crate::{Device, Error, Tensor, device};
 
 /// The shape of a generator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,10 +199,10 @@ impl Generator {
                 "{name} (={size}) must be divisible by {multiple}; use `Translator` to pad, or another depth"
             );
         }
-        match &self.network {
+        device::among_workers(&input.device(), || match &self.network {
             Network::Unet(network) => network.forward(input, mode.settled()),
             Network::Resnet(network) => network.forward(input, mode.settled()),
-        }
+        })
     }
 
     /// The number of learned values: 54 413 955 for the paper's U-Net.

@@ -95,6 +95,15 @@ impl Planes {
         starts.map(move |start| &map[start..start + self.plane])
     }
 
+    /// The planes of every channel, so that a channel is worked on while it is in the cache.
+    fn channels_of(self, map: &mut [f32]) -> Vec<Vec<&mut [f32]>> {
+        let mut channels: Vec<_> = (0..self.channels).map(|_| Vec::with_capacity(self.pictures)).collect();
+        for (index, plane) in map.chunks_exact_mut(self.plane).enumerate() {
+            channels[index % self.channels].push(plane);
+        }
+        channels
+    }
+
     /// Values of one channel.
     fn count(self) -> f64 {
         (self.pictures * self.plane) as f64
@@ -110,7 +119,8 @@ pub(super) fn normalize(
     epsilon: f64,
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let arch = Arch::new();
-    let statistics = (0..planes.channels).into_par_iter().map(|channel| {
+    let mut out = workspace::take(x.len());
+    let channels = planes.channels_of(&mut out).into_par_iter().enumerate().map(|(channel, out)| {
         arch.dispatch(
             #[inline(always)]
             || {
@@ -118,23 +128,17 @@ pub(super) fn normalize(
                 let mean = (total / planes.count()) as f32;
                 let square = |x: f32, _: f32| (x - mean) * (x - mean);
                 let squares: f64 = planes.of(x, channel).map(|plane| sum(plane, plane, square)).sum();
-                (mean, (squares / planes.count()) as f32)
+                let variance = (squares / planes.count()) as f32;
+                let factor = scale[channel] * inverse_deviation(variance, epsilon);
+                let shift = shift[channel];
+                for (out, x) in out.into_iter().zip(planes.of(x, channel)) {
+                    out.iter_mut().zip(x).for_each(|(out, x)| *out = (x - mean) * factor + shift);
+                }
+                (mean, variance)
             },
         )
     });
-    let (mean, variance): (Vec<f32>, Vec<f32>) = statistics.unzip();
-    let mut out = workspace::take(x.len());
-    out.par_chunks_mut(planes.plane).zip(x.par_chunks(planes.plane)).enumerate().for_each(
-        |(index, (out, x))| {
-            let channel = index % planes.channels;
-            let factor = scale[channel] * inverse_deviation(variance[channel], epsilon);
-            let (mean, shift) = (mean[channel], shift[channel]);
-            arch.dispatch(
-                #[inline(always)]
-                || out.iter_mut().zip(x).for_each(|(out, x)| *out = (x - mean) * factor + shift),
-            )
-        },
-    );
+    let (mean, variance) = channels.unzip();
     (out, mean, variance)
 }
 
@@ -148,40 +152,33 @@ pub(super) fn normalize_backward(
     gradient: &[f32],
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let arch = Arch::new();
-    let sums = (0..planes.channels).into_par_iter().map(|channel| {
-        arch.dispatch(
-            #[inline(always)]
-            || {
-                let both = planes.of(x, channel).zip(planes.of(gradient, channel));
-                let mean = mean[channel];
-                let along = |x: f32, gradient: f32| (x - mean) * gradient;
-                let along: f64 = both.map(|(x, gradient)| sum(x, gradient, along)).sum();
-                let all: f64 = planes.of(gradient, channel).map(|plane| sum(plane, plane, |g, _| g)).sum();
-                let along = along * f64::from(inverse_deviation(variance[channel], epsilon));
-                (along as f32, all as f32)
-            },
-        )
-    });
-    let (scale_gradient, shift_gradient): (Vec<f32>, Vec<f32>) = sums.unzip();
     let mut out = workspace::take(x.len());
-    let chunks = out.par_chunks_mut(planes.plane).zip(x.par_chunks(planes.plane));
-    chunks.zip(gradient.par_chunks(planes.plane)).enumerate().for_each(|(index, ((out, x), gradient))| {
-        let channel = index % planes.channels;
-        let deviation = inverse_deviation(variance[channel], epsilon);
-        let factor = scale[channel] * deviation;
-        let share = (1.0 / planes.count()) as f32;
-        let offset = shift_gradient[channel] * share;
-        let slope = scale_gradient[channel] * share * deviation;
-        let mean = mean[channel];
+    let channels = planes.channels_of(&mut out).into_par_iter().enumerate().map(|(channel, out)| {
         arch.dispatch(
             #[inline(always)]
             || {
-                for ((out, x), gradient) in out.iter_mut().zip(x).zip(gradient) {
-                    *out = factor * (gradient - offset - (x - mean) * slope);
+                let both = || planes.of(x, channel).zip(planes.of(gradient, channel));
+                let mean = mean[channel];
+                let deviation = inverse_deviation(variance[channel], epsilon);
+                let along = |x: f32, gradient: f32| (x - mean) * gradient;
+                let along: f64 = both().map(|(x, gradient)| sum(x, gradient, along)).sum();
+                let along = (along * f64::from(deviation)) as f32;
+                let all: f64 = planes.of(gradient, channel).map(|plane| sum(plane, plane, |g, _| g)).sum();
+                let all = all as f32;
+                let factor = scale[channel] * deviation;
+                let share = (1.0 / planes.count()) as f32;
+                let offset = all * share;
+                let slope = along * share * deviation;
+                for (out, (x, gradient)) in out.into_iter().zip(both()) {
+                    for ((out, x), gradient) in out.iter_mut().zip(x).zip(gradient) {
+                        *out = factor * (gradient - offset - (x - mean) * slope);
+                    }
                 }
+                (along, all)
             },
         )
     });
+    let (scale_gradient, shift_gradient) = channels.unzip();
     (out, scale_gradient, shift_gradient)
 }
 

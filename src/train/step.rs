@@ -6,7 +6,7 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use super::adam::Adam;
 use super::{Losses, Trainer};
 use crate::data::Batch;
-use crate::{Mode, Tensor};
+use crate::{Mode, Tensor, device};
 
 /// 2^64 divided by the golden ratio: spreads the seeds of successive steps.
 pub(super) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -25,6 +25,10 @@ impl Trainer {
     /// # Panics
     /// If the batch's channels or size do not suit the networks.
     pub fn step(&mut self, batch: Batch) -> Losses {
+        device::among_workers(&batch.input.device(), || self.update_both(batch))
+    }
+
+    fn update_both(&mut self, batch: Batch) -> Losses {
         let learning_rate = self.learning_rate();
         let mut losses = Losses::default();
         let mut parts = self.parts(batch);
