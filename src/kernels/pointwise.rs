@@ -95,13 +95,11 @@ impl Planes {
         starts.map(move |start| &map[start..start + self.plane])
     }
 
-    /// The planes of every channel, so that a channel is worked on while it is in the cache.
-    fn channels_of(self, map: &mut [f32]) -> Vec<Vec<&mut [f32]>> {
-        let mut channels: Vec<_> = (0..self.channels).map(|_| Vec::with_capacity(self.pictures)).collect();
-        for (index, plane) in map.chunks_exact_mut(self.plane).enumerate() {
-            channels[index % self.channels].push(plane);
-        }
-        channels
+    /// All planes, those of one channel after each other, so that it is worked on while it is in the cache.
+    fn by_channel(self, map: &mut [f32]) -> Vec<(usize, &mut [f32])> {
+        let mut planes: Vec<_> = map.chunks_exact_mut(self.plane).enumerate().collect();
+        planes.sort_by_key(|(index, _)| index % self.channels);
+        planes
     }
 
     /// Values of one channel.
@@ -120,7 +118,8 @@ pub(super) fn normalize(
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let arch = Arch::new();
     let mut out = workspace::take(x.len());
-    let channels = planes.channels_of(&mut out).into_par_iter().enumerate().map(|(channel, out)| {
+    let mut targets = planes.by_channel(&mut out);
+    let channels = targets.par_chunks_mut(planes.pictures.max(1)).enumerate().map(|(channel, out)| {
         arch.dispatch(
             #[inline(always)]
             || {
@@ -131,7 +130,7 @@ pub(super) fn normalize(
                 let variance = (squares / planes.count()) as f32;
                 let factor = scale[channel] * inverse_deviation(variance, epsilon);
                 let shift = shift[channel];
-                for (out, x) in out.into_iter().zip(planes.of(x, channel)) {
+                for ((_, out), x) in out.iter_mut().zip(planes.of(x, channel)) {
                     out.iter_mut().zip(x).for_each(|(out, x)| *out = (x - mean) * factor + shift);
                 }
                 (mean, variance)
@@ -153,7 +152,8 @@ pub(super) fn normalize_backward(
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let arch = Arch::new();
     let mut out = workspace::take(x.len());
-    let channels = planes.channels_of(&mut out).into_par_iter().enumerate().map(|(channel, out)| {
+    let mut targets = planes.by_channel(&mut out);
+    let channels = targets.par_chunks_mut(planes.pictures.max(1)).enumerate().map(|(channel, out)| {
         arch.dispatch(
             #[inline(always)]
             || {
@@ -169,7 +169,7 @@ pub(super) fn normalize_backward(
                 let share = (1.0 / planes.count()) as f32;
                 let offset = all * share;
                 let slope = along * share * deviation;
-                for (out, (x, gradient)) in out.into_iter().zip(both()) {
+                for ((_, out), (x, gradient)) in out.iter_mut().zip(both()) {
                     for ((out, x), gradient) in out.iter_mut().zip(x).zip(gradient) {
                         *out = factor * (gradient - offset - (x - mean) * slope);
                     }
