@@ -8,12 +8,15 @@ import os
 import pathlib
 import platform
 import statistics
+import subprocess
 import sys
+import tempfile
 
 HERE = pathlib.Path(__file__).parent
 
 parser = argparse.ArgumentParser()
 parser.add_argument("ours", help="the compiled example `compare`")
+parser.add_argument("--peer", help="the compiled package `peer`: rten, another runtime in Rust")
 parser.add_argument("--threads", type=int, default=os.cpu_count())
 parser.add_argument("--rounds", type=int, default=3, help="processes of each program, in turn")
 parser.add_argument("--quick", action="store_true", help="256 pixels, batch 1 alone")
@@ -33,6 +36,7 @@ def measure(command):
     """Seconds and peak memory in MB, or None where the program failed."""
     # Threads that wait must not burn the other program's time; each has its own switch.
     environment = os.environ | {"RAYON_NUM_THREADS": str(options.threads), "OMP_NUM_THREADS": str(options.threads)}
+    environment["RTEN_NUM_THREADS"] = str(options.threads)
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -47,7 +51,7 @@ def measure(command):
     return json.loads(lines[-1])["seconds"], usage.ru_maxrss / 1024
 
 
-def programs(what):
+def programs(what, onnx):
     theirs = [sys.executable, str(HERE / "theirs.py")]
     yield "ours", lambda case: [options.ours, *case]
     yield "ours, exact", lambda case: [options.ours, "--exact", *case]
@@ -56,6 +60,8 @@ def programs(what):
         yield "PyTorch, best", lambda case: [*theirs, "best", "--threads", str(options.threads), *case]
     if what == "forward":
         yield "ONNX Runtime", lambda case: [*theirs, "onnxruntime", "--threads", str(options.threads), *case]
+        if options.peer:
+            yield "rten", lambda case: [options.peer, onnx, *case[3::2][:2], case[-1]]
 
 
 def model_name():
@@ -65,19 +71,23 @@ def model_name():
 
 versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "onnxruntime"))
 print(f"{datetime.date.today()}, {model_name()}, {options.threads} threads, {versions}\n")
+folder = tempfile.TemporaryDirectory()
 for what in ("forward", "step"):
-    names = [name for name, _ in programs(what)]
+    onnx = os.path.join(folder.name, "generator.onnx")
+    names = [name for name, _ in programs(what, onnx)]
     print(f"### {what}: seconds (ratio to ours), peak MB\n")
     print("| pixels × batch, base channels | " + " | ".join(names) + " |")
     print("|" + "---|" * (len(names) + 1), flush=True)
     for size, batch, base in SIZES:
         rounds = max(3, int(20 * (256 / size) ** 2 / batch)) if what == "forward" else max(3, int(6 * 256 / size / batch))
         case = ["--what", what, "--size", str(size), "--batch", str(batch), "--base-channels", str(base)]
-        case += ["--rounds", str(min(rounds, 60))]
+        if "rten" in names:
+            export = ["export", "--onnx", onnx, "--threads", str(options.threads)]
+            subprocess.run([sys.executable, str(HERE / "theirs.py"), *export, *case, "--rounds", "0"], check=True)
         found = {name: [] for name in names}
         for _ in range(options.rounds):
-            for name, command in programs(what):
-                found[name].append(measure(command(case)))
+            for name, command in programs(what, onnx):
+                found[name].append(measure(command([*case, "--rounds", str(min(rounds, 60))])))
         cells = []
         for name in names:
             if None in found[name]:

@@ -10,6 +10,7 @@ import statistics
 import sys
 import tempfile
 import time
+import warnings
 
 import torch
 from torch import nn
@@ -18,13 +19,14 @@ sys.path.append(str(pathlib.Path(__file__).parents[2] / "tests/golden"))
 import networks  # noqa: E402
 
 parser = argparse.ArgumentParser()
-parser.add_argument("program", choices=["eager", "best", "onnxruntime"])
+parser.add_argument("program", choices=["eager", "best", "onnxruntime", "export"])
 parser.add_argument("--what", choices=["forward", "step"], required=True)
 parser.add_argument("--size", type=int, required=True)
 parser.add_argument("--batch", type=int, required=True)
 parser.add_argument("--base-channels", type=int, default=64)
 parser.add_argument("--rounds", type=int, required=True)
 parser.add_argument("--threads", type=int, required=True)
+parser.add_argument("--onnx", help="the file that `export` writes")
 options = parser.parse_args()
 
 torch.set_num_threads(options.threads)
@@ -62,13 +64,17 @@ def forward():
     return run
 
 
+def export(net, path):
+    torch.onnx.export(net, (images,), path, input_names=["x"], output_names=["y"], dynamo=False)
+
+
 def forward_onnx():
     import onnxruntime
 
     net = per_image(generator).eval()
     with tempfile.TemporaryDirectory() as folder:
         path = folder + "/generator.onnx"
-        torch.onnx.export(net, (images,), path, input_names=["x"], output_names=["y"], dynamo=False)
+        export(net, path)
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = options.threads
         session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
@@ -108,6 +114,10 @@ def step():
     return run
 
 
+if options.program == "export":
+    warnings.simplefilter("ignore")
+    export(per_image(generator).eval(), options.onnx)
+    sys.exit()
 run = step() if options.what == "step" else forward_onnx() if options.program == "onnxruntime" else forward()
 seconds = []
 for _ in range(options.rounds + 2):
