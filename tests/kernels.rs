@@ -146,7 +146,8 @@ fn random_cases(count: usize) -> impl Iterator<Item = Case> {
     })
 }
 
-/// Shapes that reach each way of computing: few and many positions, thin and thick maps, pieces of large maps.
+/// Shapes that reach each way of computing: few and many positions, thin and thick maps, pieces of large maps and of
+/// large batches.
 fn chosen_cases() -> Vec<Case> {
     let case = |pictures, large, small, height, width, [kernel, stride, padding]: [usize; 3]| Case {
         pictures,
@@ -165,6 +166,8 @@ fn chosen_cases() -> Vec<Case> {
         case(1, 256, 256, 8, 8, [4, 2, 1]),
         case(1, 128, 64, 31, 33, [4, 1, 1]),
         case(1, 48, 1, 31, 31, [4, 1, 1]),
+        case(3, 64, 32, 128, 126, [4, 2, 1]),
+        case(5, 128, 64, 40, 40, [4, 1, 1]),
         case(2, 64, 64, 34, 34, [3, 1, 0]),
         case(1, 3, 16, 262, 262, [7, 1, 0]),
         case(2, 3, 8, 512, 700, [4, 2, 1]),
@@ -200,7 +203,7 @@ fn gradients_are_finite_differences() {
     let _held = SWITCH.lock();
     let device = device::cpu().autodiff();
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-    for case in chosen_cases().into_iter().take(7) {
+    for case in chosen_cases().into_iter().take(9) {
         let mut rng = StdRng::seed_from_u64(5);
         let x = random([case.pictures, case.large, case.height, case.width], &mut rng, &device);
         let weight = random([case.small, case.large, case.kernel, case.kernel], &mut rng, &device);
@@ -227,7 +230,7 @@ fn the_number_of_threads_changes_no_byte() {
         pool.install(|| {
             let device = device::cpu().autodiff();
             let mut all = Vec::new();
-            for case in chosen_cases().into_iter().take(7) {
+            for case in chosen_cases().into_iter().take(9) {
                 let mut rng = StdRng::seed_from_u64(3);
                 let x = random([case.pictures, case.large, case.height, case.width], &mut rng, &device);
                 let weight = random([case.small, case.large, case.kernel, case.kernel], &mut rng, &device);
@@ -247,6 +250,6 @@ fn the_exact_way_is_more_precise() {
     let _held = SWITCH.lock();
     let device = device::cpu().autodiff();
     device::set_exact(true);
-    chosen_cases().iter().take(7).for_each(|case| compare(case, true, &device));
+    chosen_cases().iter().take(9).for_each(|case| compare(case, true, &device));
     device::set_exact(false);
 }

@@ -30,7 +30,7 @@ pub(super) fn down(g: &Geometry, large: Map, weight: &[f32]) -> Vec<f32> {
         let pitch = pitch(positions);
         let mut columns = Workspace::new(g.patch() * pitch);
         gather(g, &chunk, &large, &mut columns);
-        let sizes = Sizes { count: 1, rows: g.small[0], columns: positions, inner: g.patch() };
+        let sizes = Sizes { count: 1, rows: g.small[0], columns: positions, inner: g.patch(), adds: false };
         let weight = (weight, Strides::rows(g.patch()));
         let columns = (&columns[..], Strides::rows(pitch));
         if let Some(start) = chunk.start_within_one_picture(g) {
@@ -55,7 +55,7 @@ pub(super) fn up(g: &Geometry, small: Map, weight: &[f32]) -> Vec<f32> {
         }
         let pitch = pitch(positions);
         let mut columns = Workspace::new(g.patch() * pitch);
-        let sizes = Sizes { count: 1, rows: g.patch(), columns: positions, inner: g.small[0] };
+        let sizes = Sizes { count: 1, rows: g.patch(), columns: positions, inner: g.small[0], adds: false };
         let out = (&mut columns[..], Strides::rows(pitch));
         let weight = (weight, Strides::rows(g.patch()).transposed());
         let packed = Positions::new(g, &chunk, small);
@@ -72,7 +72,7 @@ fn up_few(g: &Geometry, chunk: &Chunk, small: Map, weight: &[f32], large: &mut [
     let packed = Positions::new(g, chunk, small);
     let (values, strides) = packed.matrix();
     multiply(
-        Sizes { count: 1, rows: positions, columns: patch, inner: g.small[0] },
+        Sizes { count: 1, rows: positions, columns: patch, inner: g.small[0], adds: false },
         (&mut patches, Strides::rows(patch)),
         (values, strides.transposed()),
         (weight, Strides::rows(patch)),
@@ -119,7 +119,7 @@ pub(super) fn weight(g: &Geometry, large: Map, small: Map) -> Vec<f32> {
         // Where the weight is small and the map is large, each piece of the map gives a weight, summed in order.
         let pieces = if g.weight_len() < SMALL_PRODUCT { divisor_up_to(positions, 16) } else { 1 };
         let inner = positions / pieces;
-        let sizes = Sizes { count: pieces, rows: g.small[0], columns: g.patch(), inner };
+        let sizes = Sizes { count: pieces, rows: g.small[0], columns: g.patch(), inner, adds: false };
         let stacked = |strides: Strides| Strides { stack: inner, ..strides };
         let a = (values, stacked(strides));
         let b = (&columns[..], stacked(Strides::rows(pitch).transposed()));

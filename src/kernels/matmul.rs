@@ -53,9 +53,11 @@ pub(super) struct Sizes {
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) inner: usize,
+    /// Whether products are added to what `out` holds.
+    pub(super) adds: bool,
 }
 
-/// `out[i] = a[i] · b[i]` for every matrix of the stack.
+/// `out[i] = a[i] · b[i]`, or `+=`, for every matrix of the stack.
 ///
 /// # Panics
 /// If a slice is shorter than its strides say, or if two elements of `out` could share a place.
@@ -65,7 +67,7 @@ pub(super) fn multiply(
     (a, a_strides): (&[f32], Strides),
     (b, b_strides): (&[f32], Strides),
 ) {
-    let Sizes { count, rows, columns, inner } = sizes;
+    let Sizes { count, rows, columns, inner, .. } = sizes;
     if count * rows * columns == 0 {
         return;
     }
@@ -149,14 +151,14 @@ unsafe fn single(
             out,
             out_strides.column as isize,
             out_strides.row as isize,
-            false,
+            sizes.adds,
             a,
             a_strides.column as isize,
             a_strides.row as isize,
             b,
             b_strides.column as isize,
             b_strides.row as isize,
-            0.0,
+            if sizes.adds { 1.0 } else { 0.0 },
             1.0,
             false,
             false,
@@ -172,7 +174,7 @@ mod tests {
 
     #[test]
     fn products_of_any_strides_are_right() {
-        let sizes = Sizes { count: 3, rows: 70, columns: 130, inner: 600 };
+        let sizes = Sizes { count: 3, rows: 70, columns: 130, inner: 600, adds: false };
         let a: Vec<f32> = (0..3 * 70 * 600).map(|i| (i as f32 * 0.37).sin()).collect();
         let b: Vec<f32> = (0..3 * 600 * 130).map(|i| (i as f32 * 0.71).cos()).collect();
         let a_strides = Strides { stack: 70 * 600, row: 600, column: 1 };
@@ -195,7 +197,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "overlap")]
     fn products_that_overlap_are_refused() {
-        let sizes = Sizes { count: 2, rows: 2, columns: 2, inner: 1 };
+        let sizes = Sizes { count: 2, rows: 2, columns: 2, inner: 1, adds: false };
         let strides = Strides { stack: 1, row: 2, column: 1 };
         multiply(sizes, (&mut [0.0; 8], strides), (&[0.0; 8], strides), (&[0.0; 8], strides));
     }

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::lanes::{accumulate, apply, each, load, store};
 use super::rows::{put_every, take_every};
 use super::transform::Transform;
-use super::{Map, Winograd, Workspace, workspace};
+use super::{Map, Winograd, Workspace};
 
 /// Rows of one line of tiles, before and after the first of the two passes.
 struct Scratch {
@@ -45,18 +45,17 @@ impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
     }
 
     /// The transpose of [`inputs`](Self::inputs): overlapping tiles are added up.
-    pub(super) fn inputs_adjoint(&self, tiles: &[f32]) -> Vec<f32> {
-        // Rows that no tile reaches stay zero.
-        let mut large = workspace::take_zeroed(self.g.large_len());
-        self.transform(Direction::InputsAdjoint(tiles), &mut large, self.g.large_plane());
-        large
+    pub(super) fn inputs_adjoint(&self, tiles: &[f32], large: &mut [f32]) {
+        let picture = self.g.large[0] * self.g.large_plane();
+        let large = &mut large[self.pictures.start * picture..self.pictures.end * picture];
+        self.transform(Direction::InputsAdjoint(tiles), large, self.g.large_plane());
     }
 
     /// The small map from products `[O, places, tiles]`.
-    pub(super) fn outputs(&self, products: &[f32]) -> Vec<f32> {
-        let mut small = workspace::take(self.g.small_len());
-        self.transform(Direction::Outputs(products), &mut small, self.g.small_plane());
-        small
+    pub(super) fn outputs(&self, products: &[f32], small: &mut [f32]) {
+        let picture = self.g.small[0] * self.g.small_plane();
+        let small = &mut small[self.pictures.start * picture..self.pictures.end * picture];
+        self.transform(Direction::Outputs(products), small, self.g.small_plane());
     }
 
     /// The transpose of [`outputs`](Self::outputs), `[O, places, tiles]`.
@@ -88,7 +87,7 @@ impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
         M * self.plane_len().next_multiple_of(WIDEST)
     }
 
-    /// Where place (`i`, `j`) of a line of tiles lies within one channel.
+    /// Where place (`i`, `j`) of a line of tiles lies within one channel; pictures count from the first worked on.
     #[inline(always)]
     fn line(&self, picture: usize, down: usize, i: usize, j: usize) -> std::ops::Range<usize> {
         let start = (i * T + j) * self.pitch() + (picture * self.tiles[0] + down) * self.tiles[1];
@@ -130,8 +129,8 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
         let (phase, channel) = (self.index / g.large[0], self.index % g.large[0]);
         let (plane, len) = (w.plane_len(), w.row_len());
         let Scratch { rows, halves } = self.scratch;
-        for picture in 0..g.pictures {
-            let map = large.plane(g.large_plane(), picture, channel);
+        for picture in 0..w.pictures.len() {
+            let map = large.plane(g.large_plane(), w.pictures.start + picture, channel);
             for down in 0..w.tiles[0] {
                 for (i, row) in rows.chunks_exact_mut(len).take(T).enumerate() {
                     match w.source_row(phase, down * M + i) {
@@ -244,8 +243,8 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
         let (across, len) = (w.tiles[1], w.row_len());
         let width = across.next_multiple_of(S::F32_LANES);
         let Scratch { rows, halves } = self.scratch;
-        for picture in 0..g.pictures {
-            let map = small.plane(g.small_plane(), picture, self.index);
+        for picture in 0..w.pictures.len() {
+            let map = small.plane(g.small_plane(), w.pictures.start + picture, self.index);
             for down in 0..w.tiles[0] {
                 for (i, row) in rows.chunks_exact_mut(len).take(M).enumerate() {
                     match map.chunks_exact(g.small[2]).nth(down * M + i) {

@@ -12,14 +12,22 @@ mod maps;
 mod rows;
 mod transform;
 
+use std::ops::Range;
+
 use super::geometry::Geometry;
 use super::map::Map;
 use super::matmul::{Sizes, Strides, multiply, pitch};
 use super::workspace::{self, Workspace};
 
+/// Values of transformed maps held at a time (16 MiB), so that they are still in the cache when they are used; a larger
+/// batch is done piece by piece.
+const HELD: usize = 1 << 22;
+
 /// A convolution cut into tiles of `M` by `M` values of the small map: F(`M`, `R`) with tiles of `T` = `M` + `R` − 1.
 pub(super) struct Winograd<'a, const M: usize, const R: usize, const T: usize> {
     g: &'a Geometry,
+    /// Those worked on.
+    pictures: Range<usize>,
     /// Tiles of one picture, down and across.
     tiles: [usize; 2],
 }
@@ -28,66 +36,90 @@ impl<'a, const M: usize, const R: usize, const T: usize> Winograd<'a, M, R, T> {
     /// The kernel must have `R` taps for each phase.
     pub(super) fn new(g: &'a Geometry) -> Self {
         assert!(g.kernel == R * g.stride && T == M + R - 1, "F({M}, {R}) does not suit {g:?}");
-        Self { g, tiles: [g.small[1].div_ceil(M), g.small[2].div_ceil(M)] }
+        let tiles = [g.small[1].div_ceil(M), g.small[2].div_ceil(M)];
+        Self { g, pictures: 0..g.pictures, tiles }
+    }
+
+    /// The pieces of the batch.
+    fn pieces(&self) -> impl Iterator<Item = Self> + use<'a, M, R, T> {
+        let (g, tiles) = (self.g, self.tiles);
+        let picture = (self.channels() + g.small[0]) * self.places() * tiles[0] * tiles[1];
+        let count = (HELD / picture).max(1);
+        (0..g.pictures).step_by(count).map(move |start| Self {
+            g,
+            pictures: start..(start + count).min(g.pictures),
+            tiles,
+        })
     }
 
     /// From the large map to the small one.
     pub(super) fn down(&self, large: Map, weight: &[f32]) -> Vec<f32> {
         let filters = self.filters(weight);
-        let inputs = self.inputs(large);
-        let mut products = Workspace::new(self.g.small[0] * self.stack());
-        multiply(
-            Sizes {
-                rows: self.g.small[0],
-                columns: self.all_tiles(),
-                inner: self.channels(),
-                ..self.sizes()
-            },
-            (&mut products, self.map_strides()),
-            (&filters, self.filter_strides()),
-            (&inputs, self.map_strides()),
-        );
-        drop((filters, inputs));
-        self.outputs(&products)
+        let mut small = workspace::take(self.g.small_len());
+        for piece in self.pieces() {
+            let inputs = piece.inputs(large);
+            let mut products = Workspace::new(piece.g.small[0] * piece.stack());
+            multiply(
+                Sizes {
+                    rows: piece.g.small[0],
+                    columns: piece.all_tiles(),
+                    inner: piece.channels(),
+                    ..piece.sizes()
+                },
+                (&mut products, piece.map_strides()),
+                (&filters, piece.filter_strides()),
+                (&inputs, piece.map_strides()),
+            );
+            drop(inputs);
+            piece.outputs(&products, &mut small);
+        }
+        small
     }
 
     /// From the small map to the large one; the adjoint of [`down`](Self::down) in the map.
     pub(super) fn up(&self, small: Map, weight: &[f32]) -> Vec<f32> {
         let filters = self.filters(weight);
-        let spread = self.outputs_adjoint(small);
-        let mut products = Workspace::new(self.channels() * self.stack());
-        multiply(
-            Sizes {
-                rows: self.channels(),
-                columns: self.all_tiles(),
-                inner: self.g.small[0],
-                ..self.sizes()
-            },
-            (&mut products, self.map_strides()),
-            (&filters, self.filter_strides().transposed()),
-            (&spread, self.map_strides()),
-        );
-        drop((filters, spread));
-        self.inputs_adjoint(&products)
+        // Rows that no tile reaches stay zero.
+        let mut large = workspace::take_zeroed(self.g.large_len());
+        for piece in self.pieces() {
+            let spread = piece.outputs_adjoint(small);
+            let mut products = Workspace::new(piece.channels() * piece.stack());
+            multiply(
+                Sizes {
+                    rows: piece.channels(),
+                    columns: piece.all_tiles(),
+                    inner: piece.g.small[0],
+                    ..piece.sizes()
+                },
+                (&mut products, piece.map_strides()),
+                (&filters, piece.filter_strides().transposed()),
+                (&spread, piece.map_strides()),
+            );
+            drop(spread);
+            piece.inputs_adjoint(&products, &mut large);
+        }
+        large
     }
 
     /// The gradient of the weight; the adjoint of [`down`](Self::down) in the weight.
     pub(super) fn weight(&self, large: Map, small: Map) -> Vec<f32> {
-        let inputs = self.inputs(large);
-        let spread = self.outputs_adjoint(small);
         let mut products = Workspace::new(self.g.small[0] * self.places() * self.channels());
-        multiply(
-            Sizes {
-                rows: self.g.small[0],
-                columns: self.channels(),
-                inner: self.all_tiles(),
-                ..self.sizes()
-            },
-            (&mut products, self.filter_strides()),
-            (&spread, self.map_strides()),
-            (&inputs, self.map_strides().transposed()),
-        );
-        drop((inputs, spread));
+        for (index, piece) in self.pieces().enumerate() {
+            let inputs = piece.inputs(large);
+            let spread = piece.outputs_adjoint(small);
+            multiply(
+                Sizes {
+                    rows: piece.g.small[0],
+                    columns: piece.channels(),
+                    inner: piece.all_tiles(),
+                    adds: index > 0,
+                    ..piece.sizes()
+                },
+                (&mut products, piece.filter_strides()),
+                (&spread, piece.map_strides()),
+                (&inputs, piece.map_strides().transposed()),
+            );
+        }
         let mut weight = workspace::take(self.g.weight_len());
         self.filters_adjoint(&products, &mut weight);
         weight
@@ -113,13 +145,13 @@ impl<'a, const M: usize, const R: usize, const T: usize> Winograd<'a, M, R, T> {
         self.places() * self.pitch()
     }
 
-    /// Tiles of all pictures.
+    /// Tiles of all pictures worked on.
     fn all_tiles(&self) -> usize {
-        self.g.pictures * self.tiles[0] * self.tiles[1]
+        self.pictures.len() * self.tiles[0] * self.tiles[1]
     }
 
     fn sizes(&self) -> Sizes {
-        Sizes { count: self.places(), rows: 0, columns: 0, inner: 0 }
+        Sizes { count: self.places(), rows: 0, columns: 0, inner: 0, adds: false }
     }
 
     /// Transformed maps are `[channels, places, tiles]`, so that the threads can fill them channel by channel.
