@@ -76,6 +76,7 @@ impl Trainer {
         let is_sound = || Sanity::default().check_weights(self, run).is_ok();
         if is_mendable && self.steps() > start && is_sound() {
             // Once the cause is mended the run can go on from here.
+            report.sync()?;
             checkpoint::save(self, run, &lock)?;
         }
         done
@@ -98,7 +99,8 @@ impl Trainer {
         while let Some(epoch) = self.next_epoch() {
             let batches = train.batches(epoch, &self.device);
             let total = epoch.first_batch + batches.len();
-            if total == epoch.first_batch {
+            let is_scored = val.is_none() || report.is_validated(epoch.number);
+            if total == epoch.first_batch && is_scored {
                 continue; // saved at the end of this epoch
             }
             self.is_resumed = true; // until the epoch is done, it is the one to go on with
@@ -187,12 +189,17 @@ impl Trainer {
         let mut facts = vec![
             ("pairs".to_owned(), train.len().to_string()),
             ("generator parameters".to_owned(), self.generator().parameter_count().to_string()),
-            ("device".to_owned(), format!("{:?}", self.device)),
+            ("device".to_owned(), self.devices()),
         ];
         if let Ok(serde_json::Value::Object(parts)) = serde_json::to_value(&self.config) {
             facts.extend(parts.into_iter().map(|(name, value)| (name, value.to_string())));
         }
         facts
+    }
+
+    fn devices(&self) -> String {
+        let names = std::iter::once(&self.device).chain(&self.others).map(|device| format!("{device:?}"));
+        names.collect::<Vec<_>>().join(", ")
     }
 }
 
