@@ -67,6 +67,20 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a folder whose disk has no room for `bytes` more; where the system does not tell, saving will.
+pub(crate) fn require_space(folder: &Path, bytes: u64) -> Result<()> {
+    #[cfg(any(unix, windows))]
+    if let Ok(free) = fs4::available_space(folder)
+        && free < bytes
+    {
+        let [free, bytes] = [free, bytes].map(|count| count.div_ceil(1 << 20));
+        let problem = format!("a checkpoint takes {bytes} MB, but only {free} MB are free");
+        return Err(Error::io(folder, io::Error::new(io::ErrorKind::StorageFull, problem)));
+    }
+    let _ = (folder, bytes);
+    Ok(())
+}
+
 /// Removes what processes that were killed while they wrote left in `folder`.
 pub(crate) fn sweep(folder: &Path) -> Result<()> {
     for entry in std::fs::read_dir(folder).map_err(|error| Error::io(folder, error))? {

@@ -55,12 +55,8 @@ fn two_devices_compute_what_one_does_in_two_parts() {
     (config.generator.norm, config.discriminator.norm) = (norm, norm);
     let mut parts = config.clone();
     parts.training.accumulate = 2;
-    let (shared, apart) = (trained(config.clone(), 2), trained(parts.clone(), 1));
+    let (shared, apart) = (trained(config.clone(), 2), trained(parts, 1));
     assert!(weights(&shared.0) == weights(&apart.0) && shared.1 == apart.1, "to the bit");
-    // Each device may work in parts, too.
-    let mut quarters = config.clone();
-    quarters.training.accumulate = 4;
-    assert!(weights(&trained(parts, 2).0) == weights(&trained(quarters, 1).0), "to the bit");
     assert!(weights(&trained(config, 1).0) != weights(&shared.0), "dropout has other noise");
 }
 

@@ -179,9 +179,17 @@ fn a_file_system_that_fills_leaves_the_last_checkpoint() {
     let [train, val] = ["train", "val"].map(|split| pairs(folder.path(), split));
     let go_on = |_: Event| ControlFlow::Continue(());
     let mut config = config();
-    (config.generator.base_channels, config.discriminator.base_channels) = (12, 12);
+    (config.generator.base_channels, config.discriminator.base_channels) = (8, 8);
     (config.training.epochs, config.training.keep) = (12, 99);
     let run = disk.0.path().join("run");
+
+    let mut large = config.clone();
+    (large.generator.base_channels, large.discriminator.base_channels) = (64, 64);
+    let mut trainer = Trainer::new(large, &device::cpu()).unwrap();
+    let message = trainer.fit(&train, Some(&val), &run, go_on).unwrap_err().to_string();
+    assert!(message.contains("MB are free; free some space"), "{message}");
+    assert_eq!(trainer.steps(), 0, "found out before training");
+
     let mut trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
     let error = trainer.fit(&train, Some(&val), &run, go_on).unwrap_err();
     let message = error.to_string();

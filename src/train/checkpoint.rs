@@ -139,7 +139,8 @@ fn steps(path: &Path) -> u64 {
 
 /// Takes the run's folder for `trainer` alone, for as long as the lock lives, and clears it of what cannot be used.
 ///
-/// A folder whose run is further is refused: its checkpoints would outlive, and win over, the new ones.
+/// A folder whose run is further is refused: its checkpoints would outlive, and win over, the new ones. So is a disk
+/// without room for a checkpoint: better now than after the first epochs.
 pub(super) fn claim(trainer: &Trainer, run: &Path) -> Result<Lock> {
     fs::create_dir_all(run).map_err(|error| Error::io(run, error))?;
     let lock = Lock::take(run)?;
@@ -161,8 +162,19 @@ pub(super) fn claim(trainer: &Trainer, run: &Path) -> Result<Lock> {
         Some(steps) if steps > trainer.progress.step => {
             Err(Error::Checkpoint { path: run.to_owned(), problem: CheckpointProblem::Further { steps } })
         }
-        _ => prune(trainer, run).map(|()| lock),
+        _ => {
+            prune(trainer, run)?;
+            files::require_space(run, bytes(trainer))?;
+            Ok(lock)
+        }
     }
+}
+
+/// About what a save writes before it removes anything: weights, both moments of each, and the exported generator.
+fn bytes(trainer: &Trainer) -> u64 {
+    let (generator, discriminator) = (trainer.generator().num_params(), trainer.discriminator().num_params());
+    let averages = usize::from(trainer.average.is_some());
+    4 * (3 * (generator + discriminator) + (1 + averages) * generator) as u64
 }
 
 fn remove(folder: &Path) -> Result<()> {

@@ -104,7 +104,6 @@ fn a_save_that_fails_at_any_call_leaves_the_checkpoint_before() {
             }
             call += 1;
         }
-        println!("{call} calls, {failed} failed saves, {survived} that succeeded all the same");
         assert!(call > 25 && failed > 2 * call && survived > call, "{call} {failed} {survived}");
     }
 }
@@ -137,7 +136,6 @@ fn a_run_that_fails_at_any_call_goes_on_and_ends_like_one_that_did_not() {
         assert!(outcome(&run) == expected, "call {call}, {fault:?}");
         std::fs::remove_dir_all(run).unwrap();
     }
-    println!("{calls} calls, {failed} failed runs");
     assert!(calls > 100 && failed > calls / 2, "{failed} of {calls}");
 }
 

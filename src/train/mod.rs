@@ -158,7 +158,7 @@ impl Trainer {
     /// The checkpoint appears whole or not at all; those before it are kept, as many as `training.keep` says.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder cannot be written; [`Error::Checkpoint`] if another process trains in it, or a run
+    /// [`Error::Io`] if the folder cannot be written or its disk has no room; [`Error::Checkpoint`] if another process trains in it, or a run
     /// that is further lies there; [`Error::Diverged`] if a weight is NaN or infinite.
     pub fn save(&self, run: impl AsRef<Path>) -> Result<()> {
         let run = run.as_ref();
