@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use pix2pix::data::{Direction, PairedFolder};
-use pix2pix::{Backbone, Error, Event, GanMode, Norm, Pix2PixConfig, Result, Schedule, Trainer};
+use pix2pix::{Backbone, Device, Error, Event, GanMode, Norm, Pix2PixConfig, Result, Schedule, Trainer};
 
 #[derive(Parser)]
 #[command(about = "Trains a pix2pix on pairs of pictures; without arguments, on pairs that it draws itself")]
@@ -96,9 +96,15 @@ struct Options {
     /// What to do when a loss is no number any more: stop, or go back to the last checkpoint and on by another path
     #[arg(long, value_enum, default_value = "stop")]
     on_nan: OnNan,
-    /// Shape of the decay
+    /// Shape of the learning rate: how it falls in --decay-epochs, or `step`
     #[arg(long, value_enum)]
     schedule: Option<Decay>,
+    /// Epochs from one fall to the next with `--schedule step`
+    #[arg(long, default_value_t = 50)]
+    step_every: usize,
+    /// What is left of the learning rate after a fall with `--schedule step`
+    #[arg(long, default_value_t = 0.1)]
+    step_factor: f64,
     /// Steps in which the learning rate rises to its full height
     #[arg(long)]
     warmup_steps: Option<u64>,
@@ -111,6 +117,9 @@ struct Options {
     /// Export a moving average of the generator, in which the past has this weight, for instance 0.999
     #[arg(long)]
     ema_decay: Option<f64>,
+    /// Share each batch among so many devices of --backend; a CPU counts as often as asked
+    #[arg(long, default_value_t = 1, requires = "backend")]
+    devices: usize,
     /// Write event files for TensorBoard
     #[arg(long)]
     tensorboard: bool,
@@ -134,6 +143,7 @@ enum OnNan {
 enum Decay {
     Linear,
     Cosine,
+    Step,
 }
 
 /// Paths that `--on-nan rollback` tries before it gives up.
@@ -186,7 +196,8 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let device = options.common.device()?;
+    let devices = devices(options)?;
+    let device = devices[0].clone();
     let config = configure(options);
     config.validate()?;
     let out = run_folder(options)?;
@@ -204,7 +215,8 @@ fn run(options: &Options) -> Result<()> {
         Trainer::resume_or_new(&out, config.clone(), &device)?
     } else {
         Trainer::new(config.clone(), &device)?
-    };
+    }
+    .also_on(&devices[1..]);
     for error in trainer.damaged() {
         eprintln!("warning: {error}; going on from step {}", trainer.steps());
     }
@@ -226,7 +238,7 @@ fn run(options: &Options) -> Result<()> {
                 return Err(error);
             }
             detours += 1;
-            trainer = Trainer::resume_or_new(&out, config.clone(), &device)?;
+            trainer = Trainer::resume_or_new(&out, config.clone(), &device)?.also_on(&devices[1..]);
             trainer.detour(detours);
             progress.go_to(trainer.steps());
             eprintln!("warning: {error}");
@@ -243,6 +255,15 @@ fn run(options: &Options) -> Result<()> {
         out.display()
     );
     Ok(())
+}
+
+/// The devices to train on, at least one.
+fn devices(options: &Options) -> Result<Vec<Device>> {
+    let found = match &options.common.backend {
+        Some(name) if options.devices > 1 => pix2pix::device::all(name)?,
+        _ => vec![options.common.device()?],
+    };
+    Ok(found.into_iter().cycle().take(options.devices.max(1)).collect())
 }
 
 fn configure(options: &Options) -> Pix2PixConfig {
@@ -310,8 +331,13 @@ fn configure(options: &Options) -> Pix2PixConfig {
     (config.training.ema_decay, config.training.export_ema) =
         (options.ema_decay, options.ema_decay.is_some());
     config.training.tensorboard = options.tensorboard;
-    if let Some(Decay::Cosine) = options.schedule {
-        config.training.schedule = Schedule::Cosine;
+    match options.schedule {
+        Some(Decay::Linear) | None => {}
+        Some(Decay::Cosine) => config.training.schedule = Schedule::Cosine,
+        Some(Decay::Step) => {
+            let (every, factor) = (options.step_every, options.step_factor);
+            config.training.schedule = Schedule::Step { every, factor };
+        }
     }
     config.training.seed = options.common.seed;
     config

@@ -81,6 +81,23 @@ pub fn named(name: &str) -> Result<Device> {
     }
 }
 
+/// All devices of a backend by its name, to share a step among ([`Trainer::also_on`](crate::Trainer::also_on)); the CPU
+/// backends have one.
+///
+/// # Errors
+/// As [`named`].
+pub fn all(name: &str) -> Result<Vec<Device>> {
+    let first = named(name)?;
+    let found = match name {
+        #[cfg(feature = "wgpu")]
+        "wgpu" => Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec(),
+        #[cfg(feature = "cuda")]
+        "cuda" => cudas(),
+        _ => vec![],
+    };
+    Ok(if found.is_empty() { vec![first] } else { found })
+}
+
 /// The names of the backends that this build contains, the fastest CPU backend first.
 pub fn compiled() -> Vec<&'static str> {
     let mut names = Vec::new();
@@ -143,13 +160,15 @@ fn ndarray() -> Device {
 
 #[cfg(feature = "cuda")]
 fn cuda() -> Result<Device> {
+    let absent = || absent("cuda", "no NVIDIA GPU or no driver found; use another backend".into());
+    cudas().into_iter().next().ok_or_else(absent)
+}
+
+#[cfg(feature = "cuda")]
+fn cudas() -> Vec<Device> {
     // Asking for a CUDA device without a driver panics inside the driver's loader.
-    let found =
-        std::panic::catch_unwind(|| Device::enumerate(burn::tensor::DeviceType::Cuda).into_iter().next());
-    match found {
-        Ok(Some(device)) => Ok(device),
-        _ => Err(absent("cuda", "no NVIDIA GPU or no driver found; use another backend".into())),
-    }
+    let found = std::panic::catch_unwind(|| Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec());
+    found.unwrap_or_default()
 }
 
 fn absent(name: &str, problem: String) -> Error {

@@ -1,5 +1,6 @@
 //! What can go wrong, one variant for each thing the caller can do about it.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// A `Result` with this crate's [`Error`].
@@ -14,7 +15,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// A file or folder could not be read or written: mend the path, the permissions or the disk.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), remedy(source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -57,7 +58,7 @@ pub enum Error {
     },
     /// A loss or a weight is NaN or infinite: go back to the checkpoint, and try a lower learning rate.
     #[error(
-        "step {step}: the losses are no numbers any more; the last that were: {last}. {}; \
+        "step {step}: losses or weights are no numbers any more; the last losses that were: {last}. {}; \
          try a lower learning rate or training.clip_norm",
         checkpoint.as_ref().map_or_else(
             || "There is no checkpoint to go back to".to_owned(),
@@ -154,6 +155,23 @@ impl Error {
 
     pub(crate) fn corrupt(path: &Path, problem: impl std::fmt::Display) -> Self {
         Self::Checkpoint { path: path.to_owned(), problem: CheckpointProblem::Corrupt(problem.to_string()) }
+    }
+}
+
+/// What to do about an error of the operating system, where that is not plain from its words.
+fn remedy(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "; free some space and go on: what was saved before is whole"
+        }
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+            "; mend the permissions, or use another folder"
+        }
+        // `EIO` has no kind of its own.
+        _ if cfg!(unix) && error.raw_os_error() == Some(5) => {
+            "; the disk may be failing: look into the system's log, or use another disk"
+        }
+        _ => "",
     }
 }
 

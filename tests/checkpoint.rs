@@ -132,31 +132,48 @@ fn refusal(run: &Path) -> String {
     error.to_string()
 }
 
+/// Lengths to cut a file of a checkpoint down to, and places to flip a bit at: a thousand of each over all files.
+const PLACES: usize = 160;
+
 #[test]
 fn damaged_files_are_named() {
     let (folder, checkpoint) = saved();
     let run = folder.path().join("run");
-    for file in FILES {
+    let whole = FILES.map(|file| std::fs::read(checkpoint.join(file)).unwrap());
+    let (mut truncated, mut flipped) = (0, 0);
+    for (file, bytes) in FILES.iter().zip(&whole) {
         let path = checkpoint.join(file);
-        let bytes = std::fs::read(&path).unwrap();
-        let lengths = (0..20).map(|part| bytes.len() * part / 20).chain([bytes.len() - 1]);
-        let truncated = lengths.map(|length| bytes[..length].to_vec());
-        let flipped = (0..40).map(|part| {
-            let mut flipped = bytes.clone();
-            flipped[bytes.len() * part / 40] ^= 1 << (part % 8);
-            flipped
-        });
-        let longer = [[&bytes[..], b"\n"].concat(), b"not what it was".to_vec()];
-        for damaged in truncated.chain(flipped).chain(longer) {
+        let refuse = |damaged: &[u8]| {
             std::fs::write(&path, damaged).unwrap();
             let message = refusal(&run);
             assert!(message.contains(file), "{file}: {message}");
+        };
+        let places = PLACES.min(bytes.len());
+        for place in (0..places).map(|part| bytes.len() * part / places) {
+            refuse(&bytes[..place]);
+            truncated += 1;
         }
+        refuse(&bytes[..bytes.len() - 1]);
+        for part in 0..PLACES {
+            let mut damaged = bytes.clone();
+            damaged[bytes.len() * part / PLACES] ^= 1 << (part % 8);
+            refuse(&damaged);
+            flipped += 1;
+        }
+        refuse(&[&bytes[..], b"\n"].concat());
+        refuse(b"not what it was");
+        // Each file in the place of each other.
+        whole.iter().filter(|other| *other != bytes).for_each(|other| refuse(other));
         std::fs::remove_file(&path).unwrap();
         let message = refusal(&run);
         assert!(message.contains(file), "{message}");
+        std::fs::create_dir(&path).unwrap();
+        let message = Trainer::resume(&run, &device::cpu()).unwrap_err().to_string();
+        assert!(message.contains(file), "{message}");
+        std::fs::remove_dir(&path).unwrap();
         std::fs::write(&path, bytes).unwrap();
     }
+    assert!(truncated >= 1000 && flipped >= 1000, "{truncated} {flipped}");
     assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().steps(), 1);
 }
 

@@ -5,6 +5,7 @@ mod support;
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::process::Command;
 
 use pix2pix::data::PairedFolder;
 use pix2pix::metrics::Metric;
@@ -146,4 +147,65 @@ fn accuracies_are_shares() {
     trainer.fit(&train, None, folder.path().join("run"), watch).unwrap();
     assert!(seen.iter().all(|share| (0.0..=1.0).contains(share)), "{seen:?}");
     assert!(seen.iter().any(|share| *share > 0.5) && seen.iter().any(|share| *share < 1.0), "{seen:?}");
+}
+
+/// A file system of 20 MB in a folder, for as long as this lives; none where that is not allowed.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=20m", "pix2pix"])
+            .arg(folder.path())
+            .output();
+        mount.is_ok_and(|output| output.status.success()).then(|| Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_file_system_that_fills_leaves_the_last_checkpoint() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("skipped: only root may mount a file system");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let [train, val] = ["train", "val"].map(|split| pairs(folder.path(), split));
+    let go_on = |_: Event| ControlFlow::Continue(());
+    let mut config = config();
+    (config.generator.base_channels, config.discriminator.base_channels) = (8, 8);
+    (config.training.epochs, config.training.keep) = (12, 99);
+    let run = disk.0.path().join("run");
+
+    let mut large = config.clone();
+    (large.generator.base_channels, large.discriminator.base_channels) = (64, 64);
+    let mut trainer = Trainer::new(large, &device::cpu()).unwrap();
+    let message = trainer.fit(&train, Some(&val), &run, go_on).unwrap_err().to_string();
+    assert!(message.contains("MB are free; free some space"), "{message}");
+    assert_eq!(trainer.steps(), 0, "found out before training");
+
+    let mut trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
+    let error = trainer.fit(&train, Some(&val), &run, go_on).unwrap_err();
+    let message = error.to_string();
+    assert!(matches!(&error, Error::Io { path, .. } if path.starts_with(&run)), "{message}");
+    assert!(message.contains("free some space and go on"), "{message}");
+    let saved = std::fs::read_dir(run.join("checkpoints")).unwrap().count() as u64;
+    assert!((2..12).contains(&saved), "{saved}");
+
+    // It goes on once there is room: here by keeping fewer.
+    config.training.keep = 1;
+    let mut trainer = Trainer::resume_or_new(&run, config.clone(), &device::cpu()).unwrap();
+    assert_eq!((trainer.steps(), trainer.damaged().count()), (7 * saved, 0));
+    trainer.fit(&train, Some(&val), &run, go_on).unwrap();
+    let whole = folder.path().join("whole");
+    Trainer::new(config, &device::cpu()).unwrap().fit(&train, Some(&val), &whole, go_on).unwrap();
+    for file in ["generator.safetensors", "metrics.jsonl"] {
+        assert!(std::fs::read(run.join(file)).unwrap() == std::fs::read(whole.join(file)).unwrap(), "{file}");
+    }
 }

@@ -162,20 +162,18 @@ impl Files {
         match self {
             Self::SideBySide(path) => {
                 let both = open(path)?;
-                let [height, width] = [both.height(), both.width()].map(|size| size as usize);
+                let (width, height) = (both.width(), both.height());
                 if !width.is_multiple_of(2) {
                     let problem =
                         format!("width {width} is odd; a side-by-side pair has two halves of equal width");
                     return Err(Error::image(path, problem));
                 }
                 let half = width / 2;
-                let left = Planes::from_picture(both.clone(), channels[0]);
-                let right = if channels[0] == channels[1] {
-                    left.window([0, half as isize], [height, half])
-                } else {
-                    Planes::from_picture(both, channels[1]).window([0, half as isize], [height, half])
+                let part = |side: usize| {
+                    let picture = both.crop_imm(side as u32 * half, 0, half, height);
+                    Planes::from_picture(picture, channels[side])
                 };
-                Ok([left.window([0, 0], [height, half]), right])
+                Ok([part(0), part(1)])
             }
             Self::Separate { a, b } => {
                 let pictures = [open(a)?, open(b)?];

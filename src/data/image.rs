@@ -100,11 +100,16 @@ impl Planes {
         let [channels, from_height, from_width] = self.shape;
         let rows: Vec<usize> = (0..height).map(|y| reflected(top + y as isize, from_height)).collect();
         let columns: Vec<usize> = (0..width).map(|x| reflected(left + x as isize, from_width)).collect();
+        let is_inside = left >= 0 && left as usize + width <= from_width;
         let mut values = Vec::with_capacity(channels * height * width);
         for plane in self.values.chunks_exact(from_height * from_width) {
             for row in &rows {
                 let row = &plane[row * from_width..(row + 1) * from_width];
-                values.extend(columns.iter().map(|column| row[*column]));
+                if is_inside {
+                    values.extend_from_slice(&row[left as usize..left as usize + width]);
+                } else {
+                    values.extend(columns.iter().map(|column| row[*column]));
+                }
             }
         }
         Self { shape: [channels, height, width], values }
@@ -158,9 +163,12 @@ fn from_16(value: u16) -> f32 {
 }
 
 /// Samples that lie pixel by pixel, channel by channel.
-fn planar<S: Copy>(samples: &[S], channels: usize, number: fn(S) -> f32) -> Vec<f32> {
-    let plane = |channel| samples.iter().skip(channel).step_by(channels).map(move |&sample| number(sample));
-    (0..channels).flat_map(plane).collect()
+fn planar<S: Copy>(samples: &[S], channels: usize, number: impl Fn(S) -> f32) -> Vec<f32> {
+    let mut values = Vec::with_capacity(samples.len());
+    for channel in 0..channels {
+        values.extend(samples.chunks_exact(channels).map(|pixel| number(pixel[channel])));
+    }
+    values
 }
 
 /// Grey by ITU-R 601, as the PyTorch original's loader does; `image` itself weighs by Rec. 709.

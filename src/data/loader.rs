@@ -34,7 +34,7 @@ pub struct Batches {
     next: usize,
     /// Worker w reads batches w, w + workers, w + 2·workers …, each into a queue of its own: the order is fixed and
     /// what is read ahead is bounded.
-    queues: Vec<Receiver<Result<Vec<Pair>>>>,
+    queues: Vec<Receiver<Result<Pair>>>,
     workers: Vec<JoinHandle<()>>,
     device: Device,
 }
@@ -51,14 +51,25 @@ impl Plan {
         self.indices.len().div_ceil(self.folder.config().batch_size)
     }
 
-    fn read(&self, batch: usize) -> Result<Vec<Pair>> {
+    /// The numbers of a batch, one pair after the other.
+    fn read(&self, batch: usize) -> Result<Pair> {
         let size = self.folder.config().batch_size;
         let indices = self.indices.iter().skip(batch * size).take(size);
         let pair = |&index| match self.order {
             Order::Shuffled(epoch) => self.folder.augmented(index, epoch),
             Order::ByName => self.folder.pair(index),
         };
-        indices.map(pair).collect()
+        let mut batch = Pair { input: vec![], target: vec![] };
+        for pair in indices.map(pair) {
+            let Pair { input, target } = pair?;
+            if batch.input.is_empty() {
+                batch = Pair { input, target }; // alone as a rule, and then never copied
+            } else {
+                batch.input.extend(input);
+                batch.target.extend(target);
+            }
+        }
+        Ok(batch)
     }
 }
 
@@ -85,20 +96,18 @@ impl Batches {
         Self { plan, next: first, queues, workers, device: device.clone().without_autodiff() }
     }
 
-    fn batch(&self, pairs: Vec<Pair>) -> Batch {
+    fn batch(&self, Pair { input, target }: Pair) -> Batch {
         let config = self.plan.folder.config();
-        let tensor = |channels: usize, images: Vec<&[f32]>| {
-            let shape = [images.len(), channels, config.crop_size, config.crop_size];
-            Tensor::from_data(TensorData::new(images.concat(), shape), &self.device)
+        let tensor = |channels: usize, values: Vec<f32>| {
+            let pairs = values.len() / (channels * config.crop_size.pow(2));
+            let shape = [pairs, channels, config.crop_size, config.crop_size];
+            Tensor::from_data(TensorData::new(values, shape), &self.device)
         };
-        Batch {
-            input: tensor(config.input_channels, pairs.iter().map(|pair| pair.input.as_slice()).collect()),
-            target: tensor(config.target_channels, pairs.iter().map(|pair| pair.target.as_slice()).collect()),
-        }
+        Batch { input: tensor(config.input_channels, input), target: tensor(config.target_channels, target) }
     }
 }
 
-fn start(plan: Arc<Plan>, first: usize, step: usize) -> (Receiver<Result<Vec<Pair>>>, JoinHandle<()>) {
+fn start(plan: Arc<Plan>, first: usize, step: usize) -> (Receiver<Result<Pair>>, JoinHandle<()>) {
     let (sender, receiver) = sync_channel(AHEAD);
     let worker = std::thread::spawn(move || {
         for batch in (first..plan.len()).step_by(step) {
@@ -129,7 +138,7 @@ impl Iterator for Batches {
             }
         };
         self.next += 1;
-        Some(read.map(|pairs| self.batch(pairs)))
+        Some(read.map(|numbers| self.batch(numbers)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -4,15 +4,17 @@ mod page;
 mod tensorboard;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Cursor, Write};
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, RgbImage};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::files::{scratch_in, sweep, write_atomically};
+use crate::files::{append, scratch_in, sweep, sync, write_atomically};
 use crate::{Error, Result};
 use tensorboard::Events;
+
+const METRICS: &str = "metrics.jsonl";
 
 /// One line of `metrics.jsonl`.
 ///
@@ -87,6 +89,8 @@ fn null_as_nan<'de, D: Deserializer<'de>, T: Deserialize<'de> + From<f32>>(
 pub struct Report {
     run: PathBuf,
     metrics: File,
+    // Whether a line could not be appended, or only in part.
+    is_torn: bool,
     records: Vec<Record>,
     events: Option<Events>,
     images_per_second: Option<f32>,
@@ -110,7 +114,7 @@ impl Report {
         sweep(run)?;
         sweep(&samples)?;
 
-        let path = run.join("metrics.jsonl");
+        let path = run.join(METRICS);
         let earlier = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read.map_err(|error| Error::io(&path, error))?,
@@ -127,8 +131,7 @@ impl Report {
             }
         }
         // Written even if nothing changes: this proves that files in `run` can be replaced, as the page will be.
-        write_atomically(&path, &lines)?;
-        let metrics = OpenOptions::new().append(true).open(&path).map_err(|error| Error::io(&path, error))?;
+        let metrics = written(&path, &lines)?;
 
         for (epoch, path) in page::samples(&samples)? {
             if Some(epoch) > last_epoch {
@@ -136,7 +139,8 @@ impl Report {
             }
         }
         let (run, title) = (run.to_owned(), title.to_owned());
-        Ok(Self { run, metrics, records, events: None, images_per_second: None, title, facts })
+        let (events, images_per_second) = (None, None);
+        Ok(Self { run, metrics, is_torn: false, records, events, images_per_second, title, facts })
     }
 
     /// Writes event files for TensorBoard, too, in `tensorboard/`; they begin with what is recorded already.
@@ -166,16 +170,18 @@ impl Report {
     /// Appends a line to `metrics.jsonl` and remembers it for the page.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be written.
+    /// [`Error::Io`] if it cannot be written; [`sync`](Self::sync) tries again.
     pub fn record(&mut self, record: Record) -> Result<()> {
-        let line = serde_json::to_string(&record).map_err(io::Error::from);
-        line.and_then(|line| self.metrics.write_all(format!("{line}\n").as_bytes()))
-            .map_err(|error| Error::io(&self.run.join("metrics.jsonl"), error))?;
-        if let Some(events) = &mut self.events {
-            events.record(&record)?;
-        }
-        self.records.push(record);
-        Ok(())
+        let line = line(&record);
+        self.records.push(record.clone());
+        append(&self.metrics, &self.run.join(METRICS), &line).inspect_err(|_| self.is_torn = true)?;
+        self.events.as_mut().map_or(Ok(()), |events| events.record(&record))
+    }
+
+    /// Whether the scores after `epoch` are recorded.
+    pub fn is_validated(&self, epoch: usize) -> bool {
+        let is_it = |record: &Record| matches!(record, Record::Validation { epoch: of, .. } if *of == epoch);
+        self.records.iter().rev().any(is_it)
     }
 
     /// Sets the training speed that the page shows. It is in no record: what a run records is a function of its seed.
@@ -187,8 +193,13 @@ impl Report {
     ///
     /// # Errors
     /// [`Error::Io`] if they cannot be written.
-    pub fn sync(&self) -> Result<()> {
-        self.metrics.sync_data().map_err(|error| Error::io(&self.run.join("metrics.jsonl"), error))
+    pub fn sync(&mut self) -> Result<()> {
+        if self.is_torn {
+            let lines: Vec<u8> = self.records.iter().flat_map(line).collect();
+            self.metrics = written(&self.run.join(METRICS), &lines)?;
+            self.is_torn = false;
+        }
+        sync(&self.metrics, &self.run.join(METRICS))
     }
 
     /// Saves a strip, rows of input, output and target, as `samples/epoch-0007.png`; the page picks it up there.
@@ -217,6 +228,19 @@ impl Report {
         let html = page::render(self, finished)?;
         write_atomically(&self.run.join("index.html"), html.as_bytes())
     }
+}
+
+/// A record as `metrics.jsonl` has it.
+fn line(record: &Record) -> Vec<u8> {
+    let mut line = serde_json::to_vec(record).expect("numbers and names are JSON");
+    line.push(b'\n');
+    line
+}
+
+/// The file with these lines, for more to be appended.
+fn written(path: &Path, lines: &[u8]) -> Result<File> {
+    write_atomically(path, lines)?;
+    OpenOptions::new().append(true).open(path).map_err(|error| Error::io(path, error))
 }
 
 #[cfg(test)]

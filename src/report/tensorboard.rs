@@ -3,11 +3,11 @@
 //! Our own, as the crates that write them are no longer kept or need a protobuf compiler to build.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Record, page};
+use crate::files::append;
 use crate::{Error, Result};
 
 /// One name for all of a run, so that a run that goes on replaces the file. TensorBoard looks for `tfevents`.
@@ -69,7 +69,7 @@ impl Events {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut event = Message::default().double(1, time.as_secs_f64()).number(2, step);
         event.0.extend(&rest.0);
-        self.file.write_all(&framed(&event.0)).map_err(|error: io::Error| Error::io(&self.path, error))
+        append(&self.file, &self.path, &framed(&event.0))
     }
 }
 

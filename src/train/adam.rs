@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Shape, TensorData};
+use burn::tensor::{Bytes, Shape, TensorData};
 use burn_pack::{Reader, Scalar, Writer};
 
 use super::gradients;
@@ -52,8 +52,8 @@ impl Adam {
         module.map(&mut Step { adam: self, grads, learning_rate, scale })
     }
 
-    /// Writes the moments in burn's own record format, parameters in the order of their ids.
-    pub(super) fn save(&self, path: &Path) -> Result<()> {
+    /// The moments in burn's own record format, parameters in the order of their ids.
+    pub(super) fn to_bytes(&self) -> std::result::Result<Bytes, burn_pack::Error> {
         let mut tensors = Vec::new();
         let mut scalars = Vec::new();
         for (id, moments) in &self.moments {
@@ -68,11 +68,10 @@ impl Adam {
         }
         let writer =
             scalars.iter().fold(Writer::new(tensors), |writer, (key, value)| writer.with_scalar(key, *value));
-        let io = |error: burn_pack::Error| Error::io(path, std::io::Error::other(error.to_string()));
-        writer.write_to_file(path).map_err(io)
+        writer.into_bytes()
     }
 
-    /// The optimiser with the moments of a file that [`save`](Self::save) wrote.
+    /// The optimiser with the moments of a file of what [`to_bytes`](Self::to_bytes) gave.
     pub(super) fn load(mut self, path: &Path, device: &Device) -> Result<Self> {
         let corrupt = |problem: &dyn std::fmt::Display| Error::corrupt(path, problem);
         let reader = Reader::from_file(path).map_err(|error| corrupt(&error))?;

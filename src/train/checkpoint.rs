@@ -1,21 +1,23 @@
 //! Checkpoints: a folder with everything a run needs to go on, which appears whole or not at all, and is believed only
 //! if its manifest agrees.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use burn::module::Module;
 use burn::store::ModuleRecord;
+use burn::tensor::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::Trainer;
 use super::average::Average;
 use super::lock::Lock;
-use super::{Trainer, manifest};
+use super::manifest::{self, Manifest};
 use crate::config::Pix2PixConfig;
 use crate::error::CheckpointProblem;
 use crate::metrics::Metric;
 use crate::weights::{self, BEST_FILE, GENERATOR_FILE};
-use crate::{Device, Error, Result};
+use crate::{Device, Error, Result, files};
 
 const CONFIG: &str = "config.json";
 const STATE: &str = "state.json";
@@ -137,7 +139,8 @@ fn steps(path: &Path) -> u64 {
 
 /// Takes the run's folder for `trainer` alone, for as long as the lock lives, and clears it of what cannot be used.
 ///
-/// A folder whose run is further is refused: its checkpoints would outlive, and win over, the new ones.
+/// A folder whose run is further is refused: its checkpoints would outlive, and win over, the new ones. So is a disk
+/// without room for a checkpoint: better now than after the first epochs.
 pub(super) fn claim(trainer: &Trainer, run: &Path) -> Result<Lock> {
     fs::create_dir_all(run).map_err(|error| Error::io(run, error))?;
     let lock = Lock::take(run)?;
@@ -152,15 +155,26 @@ pub(super) fn claim(trainer: &Trainer, run: &Path) -> Result<Lock> {
             if new.exists() {
                 remove(&new)?;
             }
-            fs::rename(old, &new).map_err(|error| Error::io(old, error))?;
+            files::rename(old, &new)?;
         }
     }
     match all(run)?.last().map(|newest| steps(newest)) {
         Some(steps) if steps > trainer.progress.step => {
             Err(Error::Checkpoint { path: run.to_owned(), problem: CheckpointProblem::Further { steps } })
         }
-        _ => prune(trainer, run).map(|()| lock),
+        _ => {
+            prune(trainer, run)?;
+            files::require_space(run, bytes(trainer))?;
+            Ok(lock)
+        }
     }
+}
+
+/// About what a save writes before it removes anything: weights, both moments of each, and the exported generator.
+fn bytes(trainer: &Trainer) -> u64 {
+    let (generator, discriminator) = (trainer.generator().num_params(), trainer.discriminator().num_params());
+    let averages = usize::from(trainer.average.is_some());
+    4 * (3 * (generator + discriminator) + (1 + averages) * generator) as u64
 }
 
 fn remove(folder: &Path) -> Result<()> {
@@ -173,12 +187,11 @@ pub(super) fn save(trainer: &Trainer, run: &Path, _: &Lock) -> Result<()> {
     fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
     let scratch = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&folder);
     let scratch = scratch.map_err(|error| Error::io(&folder, error))?;
-    let names = write(trainer, scratch.path())?;
-    manifest::write(scratch.path(), &names)?;
+    write(trainer, scratch.path())?;
 
     // These before the checkpoint: when a kill comes between, the run that goes on writes them anew.
     let config = trainer.config.to_json();
-    crate::files::write_atomically(&run.join(CONFIG), config.as_bytes())?;
+    files::write_atomically(&run.join(CONFIG), config.as_bytes())?;
     weights::save(trainer.exported(), &config, &run.join(GENERATOR_FILE))?;
     if trainer.best_step() == Some(trainer.steps()) {
         weights::save(trainer.exported(), &config, &run.join(BEST_FILE))?;
@@ -190,11 +203,11 @@ pub(super) fn save(trainer: &Trainer, run: &Path, _: &Lock) -> Result<()> {
         if replaced.exists() {
             remove(&replaced)?;
         }
-        fs::rename(&place, &replaced).map_err(|error| Error::io(&place, error))?;
+        files::rename(&place, &replaced)?;
     }
-    fs::rename(scratch.path(), &place).map_err(|error| Error::io(&place, error))?;
+    files::rename(scratch.path(), &place)?;
     let _ = scratch.keep(); // it has another name now
-    crate::files::sync_folder(&folder)?;
+    files::sync_folder(&folder)?;
     if replaced.exists() {
         remove(&replaced)?;
     }
@@ -209,27 +222,30 @@ fn prune(trainer: &Trainer, run: &Path) -> Result<()> {
     old.try_for_each(|old| if is_best(&old) { Ok(()) } else { remove(old) })
 }
 
-/// Writes all files and tells their names.
-fn write(trainer: &Trainer, folder: &Path) -> Result<Vec<&'static str>> {
-    let file = |name| folder.join(name);
-    trainer.config.save(file(CONFIG))?;
+/// Writes all files, and the manifest last.
+fn write(trainer: &Trainer, folder: &Path) -> Result<()> {
+    let mut manifest = Manifest::begin(folder);
+    manifest.add(CONFIG, trainer.config.to_json().as_bytes())?;
     let state = State { progress: trainer.progress, best: trainer.best };
-    let state = serde_json::to_vec_pretty(&state).map_err(|error| Error::corrupt(folder, error))?;
-    crate::files::write_atomically(&file(STATE), &state)?;
-    write_network(trainer.generator().clone(), &file(GENERATOR))?;
-    write_network(trainer.discriminator().clone(), &file(DISCRIMINATOR))?;
-    trainer.generator_optimizer.save(&file(GENERATOR_OPTIMIZER))?;
-    trainer.discriminator_optimizer.save(&file(DISCRIMINATOR_OPTIMIZER))?;
-    let mut names = FILES.to_vec();
-    if let Some(average) = &trainer.average {
-        write_network(average.generator().clone(), &file(AVERAGE))?;
-        names.push(AVERAGE);
+    let state = serde_json::to_vec_pretty(&state).map_err(|error| Error::io(folder, error.into()))?;
+    manifest.add(STATE, &state)?;
+    manifest.add(GENERATOR, &record(trainer.generator(), folder)?)?;
+    manifest.add(DISCRIMINATOR, &record(trainer.discriminator(), folder)?)?;
+    for (name, optimizer) in [
+        (GENERATOR_OPTIMIZER, &trainer.generator_optimizer),
+        (DISCRIMINATOR_OPTIMIZER, &trainer.discriminator_optimizer),
+    ] {
+        manifest
+            .add(name, &optimizer.to_bytes().map_err(|error| Error::io(folder, io::Error::other(error)))?)?;
     }
-    Ok(names)
+    if let Some(average) = &trainer.average {
+        manifest.add(AVERAGE, &record(average.generator(), folder)?)?;
+    }
+    manifest.seal()
 }
 
-fn write_network<M: Module>(network: M, path: &Path) -> Result<()> {
-    network.into_record().save(path).map_err(|error| Error::io(path, std::io::Error::other(error)))
+fn record<M: Module>(network: &M, folder: &Path) -> Result<Bytes> {
+    network.clone().into_record().into_bytes().map_err(|error| Error::io(folder, io::Error::other(error)))
 }
 
 /// The trainer that a checkpoint holds, with the settings of `config` if there are any.

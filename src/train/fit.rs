@@ -4,6 +4,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
+use serde_json::Value;
+
 use super::advice::{Advice, Adviser};
 use super::checkpoint::Best;
 use super::lock::Lock;
@@ -52,11 +54,11 @@ impl Trainer {
     /// `watch` sees every event and may stop the run with [`ControlFlow::Break`]; the run is saved then, too.
     ///
     /// # Errors
-    /// [`Error::Io`] if `run` cannot be written, or [`Error::Checkpoint`]
-    /// if another process trains in it or a run that is further lies there, found before training begins;
-    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read: the run is
-    /// saved then, and goes on once the file is mended. [`Error::Diverged`] if a loss or a weight is no number any
-    /// more; nothing is saved then, so that all checkpoints are sound.
+    /// [`Error::Io`] if `run` cannot be written or has no room for a checkpoint, or [`Error::Checkpoint`] if another
+    /// process trains in it or a run that is further lies there, found before training begins; [`Error::Io`] or
+    /// [`Error::Image`] if a pair cannot be read: the run is saved then, and goes on once the file is mended.
+    /// [`Error::Diverged`] if a loss or a weight is no number any more; nothing is saved then, so that all checkpoints
+    /// are sound.
     pub fn fit(
         &mut self,
         train: &PairedFolder,
@@ -76,6 +78,7 @@ impl Trainer {
         let is_sound = || Sanity::default().check_weights(self, run).is_ok();
         if is_mendable && self.steps() > start && is_sound() {
             // Once the cause is mended the run can go on from here.
+            report.sync()?;
             checkpoint::save(self, run, &lock)?;
         }
         done
@@ -98,7 +101,8 @@ impl Trainer {
         while let Some(epoch) = self.next_epoch() {
             let batches = train.batches(epoch, &self.device);
             let total = epoch.first_batch + batches.len();
-            if total == epoch.first_batch {
+            let is_scored = val.is_none() || report.is_validated(epoch.number);
+            if total == epoch.first_batch && is_scored {
                 continue; // saved at the end of this epoch
             }
             self.is_resumed = true; // until the epoch is done, it is the one to go on with
@@ -184,20 +188,42 @@ impl Trainer {
     }
 
     fn facts(&self, train: &PairedFolder) -> Vec<(String, String)> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let machine = format!("{} {}, {threads} threads", std::env::consts::OS, std::env::consts::ARCH);
         let mut facts = vec![
+            ("pix2pix".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("machine".to_owned(), machine),
+            ("device".to_owned(), self.devices()),
             ("pairs".to_owned(), train.len().to_string()),
             ("generator parameters".to_owned(), self.generator().parameter_count().to_string()),
-            ("device".to_owned(), format!("{:?}", self.device)),
         ];
-        if let Ok(serde_json::Value::Object(parts)) = serde_json::to_value(&self.config) {
-            facts.extend(parts.into_iter().map(|(name, value)| (name, value.to_string())));
+        if let Ok(Value::Object(parts)) = serde_json::to_value(&self.config) {
+            facts.extend(parts.into_iter().map(|(name, value)| (name, plain(&value))));
         }
         facts
+    }
+
+    fn devices(&self) -> String {
+        let names = std::iter::once(&self.device).chain(&self.others).map(|device| format!("{device:?}"));
+        names.collect::<Vec<_>>().join(", ")
     }
 }
 
 fn title(run: &Path) -> String {
     run.file_name().map_or_else(|| "pix2pix".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// A setting for people to read: `batch_size 1 · crop_size 64`.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| format!("{name} {}", plain(value)));
+            fields.collect::<Vec<_>>().join(" · ")
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Counts images against time.

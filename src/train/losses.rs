@@ -1,7 +1,7 @@
 //! The losses of one step, left on the device until somebody asks.
 
-use crate::Tensor;
 use crate::loss::{DiscriminatorLoss, GeneratorLoss};
+use crate::{Device, Tensor};
 
 /// The losses of one step; scalars on the device.
 #[derive(Clone, Debug, Default)]
@@ -53,9 +53,18 @@ impl Losses {
         self.add(5, fake, share);
     }
 
+    /// Adds the losses of another share, each already weighted by it.
+    pub(super) fn add_all(&mut self, other: Self, device: &Device) {
+        for (index, term) in other.scalars.into_iter().enumerate() {
+            if let Some(term) = term {
+                self.add(index, term.to_device(device), 1.0);
+            }
+        }
+    }
+
     /// Adds what a share of the batch contributes to the mean over the whole.
     fn add(&mut self, index: usize, term: Tensor<1>, share: f64) {
-        let term = term * share;
+        let term = if share == 1.0 { term } else { term * share };
         self.scalars[index] = Some(match self.scalars[index].take() {
             Some(sum) => sum + term,
             None => term,

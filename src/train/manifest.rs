@@ -15,7 +15,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::error::CheckpointProblem;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// The version of a checkpoint folder's contents. Format 1 had no manifest.
 const FORMAT: u64 = 2;
@@ -28,16 +28,32 @@ const FORMAT_1: &str = "state.json";
 /// Bytes that are read at a time.
 const CHUNK: usize = 1 << 20;
 
-/// Puts the files named `names` on the disk and vouches for them.
-pub(super) fn write(folder: &Path, names: &[&str]) -> Result<()> {
-    let mut text = format!("format {FORMAT}\n");
-    for name in names {
-        let path = folder.join(name);
-        let (bytes, checksum) = sum(&path, true).map_err(|error| Error::io(&path, error))?;
-        text += &format!("{name} {bytes} {checksum:08x}\n");
+/// A folder that is being filled, file by file.
+#[derive(Debug)]
+pub(super) struct Manifest<'a> {
+    folder: &'a Path,
+    text: String,
+}
+
+impl<'a> Manifest<'a> {
+    /// The manifest of an empty folder.
+    pub(super) fn begin(folder: &'a Path) -> Self {
+        Self { folder, text: format!("format {FORMAT}\n") }
     }
-    text += &format!("crc32c {:08x}\n", crc32c::crc32c(text.as_bytes()));
-    crate::files::write_atomically(&folder.join(MANIFEST), text.as_bytes())
+
+    /// Writes a file, and vouches for what it should hold, whatever the disk makes of it.
+    pub(super) fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        files::write(&self.folder.join(name), bytes)?;
+        self.text += &format!("{name} {} {:08x}\n", bytes.len(), crc32c::crc32c(bytes));
+        Ok(())
+    }
+
+    /// Writes the manifest itself.
+    pub(super) fn seal(mut self) -> Result<()> {
+        self.text += &format!("crc32c {:08x}\n", crc32c::crc32c(self.text.as_bytes()));
+        files::write(&self.folder.join(MANIFEST), self.text.as_bytes())?;
+        files::sync_folder(self.folder)
+    }
 }
 
 /// The names of all files in `folder`, each of which is what it was; those in `needed` must be among them.
@@ -75,7 +91,7 @@ pub(super) fn verify(folder: &Path, needed: &[&str]) -> Result<Vec<String>> {
 }
 
 fn verify_file(path: &Path, entry: &str) -> Result<()> {
-    let (bytes, checksum) = match sum(path, false) {
+    let (bytes, checksum) = match sum(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(Error::corrupt(path, "it is missing"));
         }
@@ -91,11 +107,8 @@ fn verify_file(path: &Path, entry: &str) -> Result<()> {
 }
 
 /// Length and checksum of a file.
-fn sum(path: &Path, sync: bool) -> std::io::Result<(u64, u32)> {
+fn sum(path: &Path) -> std::io::Result<(u64, u32)> {
     let mut file = File::open(path)?;
-    if sync {
-        file.sync_all()?;
-    }
     let mut chunk = vec![0; CHUNK];
     let (mut bytes, mut checksum) = (0, 0);
     loop {

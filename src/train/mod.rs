@@ -4,6 +4,9 @@ mod adam;
 mod advice;
 mod average;
 mod checkpoint;
+#[cfg(all(test, feature = "flex"))]
+#[allow(clippy::unwrap_used)]
+mod faults;
 mod fit;
 mod gradients;
 mod lock;
@@ -31,6 +34,7 @@ use crate::{
 use adam::Adam;
 use average::Average;
 use checkpoint::{Best, Damaged, Progress};
+use sanity::Sanity;
 
 /// Trains a generator against a discriminator, one batch at a time (Isola et al. 2017, section 3.3).
 ///
@@ -52,6 +56,8 @@ pub struct Trainer {
     is_resumed: bool,
     damaged: Vec<Damaged>,
     device: Device,
+    // That share each batch with `device`.
+    others: Vec<Device>,
 }
 
 impl Trainer {
@@ -78,6 +84,7 @@ impl Trainer {
             damaged: vec![],
             config,
             device,
+            others: vec![],
         })
     }
 
@@ -125,6 +132,20 @@ impl Trainer {
         checkpoint::newest(run, None, device)?.ok_or_else(|| checkpoint::missing(run))
     }
 
+    /// Trains on `others`, too, from now on: each batch is shared out evenly between the trainer's own device, which
+    /// keeps networks and optimisers, and these.
+    ///
+    /// Each step is that of the whole batch, to rounding: the gradients are added up on the trainer's device, and every
+    /// device computes with the same weights. But batch normalisation sees one share at a time, running statistics
+    /// are those of the first, and dropout has other noise. A run ends with the same bits however it was interrupted if
+    /// the number of devices stays. A device may be named twice, or be the trainer's own, which only helps to test.
+    ///
+    /// `data.batch_size` should be a multiple of the number of devices: a batch of one occupies one of them.
+    pub fn also_on(mut self, others: &[Device]) -> Self {
+        self.others = others.iter().map(|device| device.clone().without_autodiff()).collect();
+        self
+    }
+
     /// Why checkpoints newer than this trainer's could not be used, newest first; each error names the file.
     ///
     /// Empty unless [`resume`](Self::resume) had to go further back. The first save renames them to `damaged-…`.
@@ -137,11 +158,13 @@ impl Trainer {
     /// The checkpoint appears whole or not at all; those before it are kept, as many as `training.keep` says.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder cannot be written; [`Error::Checkpoint`] if another process trains in it, or a run
-    /// that is further lies there.
+    /// [`Error::Io`] if the folder cannot be written or its disk has no room; [`Error::Checkpoint`] if another process trains in it, or a run
+    /// that is further lies there; [`Error::Diverged`] if a weight is NaN or infinite.
     pub fn save(&self, run: impl AsRef<Path>) -> Result<()> {
-        let lock = checkpoint::claim(self, run.as_ref())?;
-        checkpoint::save(self, run.as_ref(), &lock)
+        let run = run.as_ref();
+        let lock = checkpoint::claim(self, run)?;
+        Sanity::default().check_weights(self, run)?;
+        checkpoint::save(self, run, &lock)
     }
 
     /// The next epoch to train, or the rest of the one that was interrupted; `None` once all are done.

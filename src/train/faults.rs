@@ -1,0 +1,155 @@
+//! Tests of runs on a disk that is full, fails, or does half of what it is told, at every single call.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use image::{Rgb, RgbImage};
+use tempfile::TempDir;
+
+use super::Trainer;
+use crate::data::PairedFolder;
+use crate::files::fault::{self, Fault};
+use crate::{Error, Pix2PixConfig, Result, device};
+
+/// The last one only a file that is written whole can notice.
+const FAULTS: [Fault; 4] = [Fault::Full, Fault::Broken, Fault::Short, Fault::Lost];
+
+fn config() -> Pix2PixConfig {
+    let mut config = Pix2PixConfig::paper().with_size(16);
+    (config.generator.base_channels, config.discriminator.base_channels) = (2, 2);
+    (config.discriminator.layers, config.data.workers) = (1, 0);
+    (config.training.epochs, config.training.save_every) = (2, 1);
+    config.training.tensorboard = true;
+    config
+}
+
+/// A folder in memory where there is one: the real disk is not on trial, and slow to sync.
+fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+fn pairs(folder: &Path) -> PairedFolder {
+    for index in 0..10u8 {
+        let pair = RgbImage::from_fn(32, 16, |x, y| Rgb([(x * 8) as u8, (y * 16) as u8, index * 25]));
+        pair.save(folder.join(format!("{index}.png"))).unwrap();
+    }
+    PairedFolder::open(folder, &config().data).unwrap()
+}
+
+fn fit(trainer: &mut Trainer, pairs: &PairedFolder, run: &Path) -> Result<()> {
+    let val = pairs.clone().take(1);
+    trainer.fit(pairs, Some(&val), run, |_| ControlFlow::Continue(()))
+}
+
+/// What must be the same in the end whatever happened on the way.
+fn outcome(run: &Path) -> [Vec<u8>; 3] {
+    ["generator.safetensors", "metrics.jsonl", "checkpoints/step-000000020/optimizer_d.bpk"]
+        .map(|file| std::fs::read(run.join(file)).unwrap())
+}
+
+/// The error names a file of the run and says what to do.
+fn assert_is_clear(error: &Error, run: &Path, fault: Fault) {
+    let Error::Io { path, .. } = error else { panic!("{error:?}") };
+    let message = error.to_string();
+    assert!(path.starts_with(run), "{message}");
+    let remedy = match fault {
+        Fault::Full => "free some space and go on",
+        Fault::Broken => "the disk may be failing",
+        _ => "the disk kept",
+    };
+    assert!(message.contains(remedy), "{fault:?}: {message}");
+}
+
+#[test]
+fn a_save_that_fails_at_any_call_leaves_the_checkpoint_before() {
+    let folder = folder();
+    let pairs = pairs(folder.path());
+    let run = folder.path().join("run");
+    let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    trainer.save(&run).unwrap();
+    let mut saved = trainer.steps();
+    let batch = pairs.in_order(&device::cpu()).next().unwrap().unwrap();
+    // A new checkpoint, and one that takes the place of another of the same step.
+    for is_new in [true, false] {
+        let (mut failed, mut survived, mut call) = (0, 0, 0);
+        loop {
+            let mut calls = 0;
+            for fault in FAULTS {
+                if is_new {
+                    trainer.step(batch.clone());
+                }
+                fault::plan(Some((call, fault)));
+                let result = trainer.save(&run);
+                calls = fault::calls();
+                fault::plan(None);
+                let context = format!("call {call} of {calls}, {fault:?}, new: {is_new}");
+                let found = Trainer::resume(&run, &device::cpu()).unwrap();
+                assert_eq!(found.damaged().count(), 0, "{context}");
+                if let Err(error) = result {
+                    failed += 1;
+                    assert_is_clear(&error, &run, fault);
+                    // The new one may have got its name before the fault, but it is never half of one.
+                    assert!([saved, trainer.steps()].contains(&found.steps()), "{context}");
+                    assert!(fault != Fault::Short, "half at a time is no fault; {context}");
+                } else {
+                    survived += 1;
+                    assert!(found.steps() == trainer.steps(), "{context}");
+                    // Only writes can be short or lost.
+                    assert!(call >= calls || matches!(fault, Fault::Short | Fault::Lost), "{context}");
+                }
+                saved = found.steps();
+            }
+            if call >= calls {
+                break;
+            }
+            call += 1;
+        }
+        assert!(call > 25 && failed > 2 * call && survived > call, "{call} {failed} {survived}");
+    }
+}
+
+#[test]
+fn a_run_that_fails_at_any_call_goes_on_and_ends_like_one_that_did_not() {
+    let folder = folder();
+    let pairs = pairs(folder.path());
+    let whole = folder.path().join("whole");
+    let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    fault::plan(None);
+    fit(&mut trainer, &pairs, &whole).unwrap();
+    let (calls, expected) = (fault::calls(), outcome(&whole));
+
+    let mut failed = 0;
+    for call in 0..calls {
+        // A line of the metrics that is lost without a word is noticed by nobody.
+        let fault = FAULTS[call % 3];
+        let run = folder.path().join(format!("run-{call}"));
+        let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
+        fault::plan(Some((call, fault)));
+        let result = fit(&mut trainer, &pairs, &run);
+        fault::plan(None);
+        if let Err(error) = result {
+            failed += 1;
+            assert_is_clear(&error, &run, fault);
+        }
+        let mut trainer = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap();
+        fit(&mut trainer, &pairs, &run).unwrap();
+        assert!(outcome(&run) == expected, "call {call}, {fault:?}");
+        std::fs::remove_dir_all(run).unwrap();
+    }
+    assert!(calls > 100 && failed > calls / 2, "{failed} of {calls}");
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_not_saved_by_hand_either() {
+    let folder = folder();
+    let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
+    let mut wild = config();
+    wild.training.learning_rate = 1e38;
+    let mut trainer = Trainer::new(wild, &device::cpu()).unwrap();
+    trainer.save(&run).unwrap();
+    pairs.in_order(&device::cpu()).take(3).for_each(|batch| drop(trainer.step(batch.unwrap())));
+    let error = trainer.save(&run).unwrap_err();
+    assert!(matches!(error, Error::Diverged { step: 3, .. }), "{error}");
+    assert!(error.to_string().contains("step-000000000"), "{error}");
+    assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().steps(), 0);
+}
