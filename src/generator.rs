@@ -1,5 +1,7 @@
 //! The network that translates: [`Generator`], over one of three backbones.
 
+mod split;
+
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::assert_shape;
@@ -9,6 +11,8 @@ use crate::layers::{Initializer, Mode, Norm, UpsampleKind, parameter_count};
 use crate::resnet::ResNet;
 use crate::unet::{DropoutLayout, UNet};
 use crate::{Device, Error, Tensor};
+
+pub(crate) use split::{Cut, Layer, Piece};
 
 /// The shape of a generator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

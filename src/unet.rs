@@ -1,13 +1,15 @@
 //! The U-Net: an encoder that halves the picture down to one pixel, a decoder that doubles it up again, and skip
 //! connections between layers of equal size (Isola et al. 2017, section 3.2.1 and appendix 6.1.1).
 
+mod split;
+
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 use crate::Tensor;
 use crate::generator::GeneratorConfig;
 use crate::layers::{
-    Conv, Initializer, Mode, NormLayer, Upsample, channels_at, dropout, leaky_relu, relu, tanh,
+    Conv, Initializer, Mode, NormLayer, Upsample, channels_at, dropout, leaky_relu, normalised, relu, tanh,
 };
 
 /// Which decoder blocks of a U-Net carry dropout.
@@ -107,12 +109,12 @@ struct EncoderBlock {
 
 impl EncoderBlock {
     fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let x = if self.activates { leaky_relu(x) } else { x };
-        let x = self.conv.forward(x);
-        match &self.norm {
-            Some(norm) => norm.forward(x, mode),
-            None => x,
-        }
+        normalised(&self.norm, self.raw(x), mode)
+    }
+
+    /// The output before normalisation.
+    fn raw(&self, x: Tensor<4>) -> Tensor<4> {
+        self.conv.forward(if self.activates { leaky_relu(x) } else { x })
     }
 }
 
@@ -126,12 +128,8 @@ struct DecoderBlock {
 
 impl DecoderBlock {
     fn forward(&self, x: Tensor<4>, index: usize, mode: Mode) -> Tensor<4> {
-        let x = self.up.forward(relu(x));
-        let x = match &self.norm {
-            Some(norm) => norm.forward(x, mode),
-            None => x,
-        };
-        dropout(x, self.dropout, index, mode)
+        let x = normalised(&self.norm, self.up.forward(relu(x)), mode);
+        dropout(x, self.dropout, index, mode, None)
     }
 }
 

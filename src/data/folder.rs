@@ -83,6 +83,14 @@ impl PairedFolder {
         &self.config
     }
 
+    /// The file that holds pair `index`; of two, A's.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub fn path(&self, index: usize) -> &Path {
+        self.pairs[index].path(0)
+    }
+
     /// The first `count` pairs only, as a small validation set.
     pub fn take(mut self, count: usize) -> Self {
         let kept = self.pairs.iter().take(count.max(1)).cloned().collect();
@@ -169,11 +177,11 @@ impl Files {
                     return Err(Error::image(path, problem));
                 }
                 let half = width / 2;
-                let left = Planes::from_picture(both.clone(), channels[0]);
+                let left = Planes::from_picture(&both, channels[0]);
                 let right = if channels[0] == channels[1] {
                     left.window([0, half as isize], [height, half])
                 } else {
-                    Planes::from_picture(both, channels[1]).window([0, half as isize], [height, half])
+                    Planes::from_picture(&both, channels[1]).window([0, half as isize], [height, half])
                 };
                 Ok([left.window([0, 0], [height, half]), right])
             }
@@ -187,7 +195,7 @@ impl Files {
                     );
                     return Err(Error::image(b, problem));
                 }
-                let [a, b] = pictures;
+                let [a, b] = &pictures;
                 Ok([Planes::from_picture(a, channels[0]), Planes::from_picture(b, channels[1])])
             }
         }

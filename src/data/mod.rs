@@ -4,6 +4,7 @@ mod augment;
 mod folder;
 mod image;
 mod loader;
+mod pixels;
 
 use burn::config::Config;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ pub use folder::PairedFolder;
 pub use loader::Batches;
 
 pub(crate) use image::{PICTURE_CHANNELS, Planes, open};
+pub(crate) use pixels::Pixels;
 
 use crate::{Error, Tensor};
 
