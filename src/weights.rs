@@ -75,7 +75,9 @@ pub(crate) fn load(path: &Path) -> Result<Named> {
             let mut values = vec![0.0; length / size_of::<f32>()];
             header.take(bytemuck::cast_slice_mut(&mut values))?;
             if cfg!(target_endian = "big") {
-                values.iter_mut().for_each(|value: &mut f32| *value = f32::from_bits(value.to_bits().swap_bytes()));
+                values
+                    .iter_mut()
+                    .for_each(|value: &mut f32| *value = f32::from_bits(value.to_bits().swap_bytes()));
             }
             named.insert(name, (shape, values));
             continue;
@@ -123,7 +125,8 @@ impl<'a> Header<'a> {
         // The lengths that the header claims are what memory is taken for, so they must be the file's.
         let claimed = metadata.data_len() as u64;
         if claimed != whole - 8 - length {
-            let problem = format!("its header claims {claimed} bytes of data, but there are {}", whole - 8 - length);
+            let problem =
+                format!("its header claims {claimed} bytes of data, but there are {}", whole - 8 - length);
             return Err(Error::corrupt(path, problem));
         }
         Ok(Self { path, file, metadata })

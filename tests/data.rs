@@ -5,7 +5,7 @@ mod support;
 
 use std::path::Path;
 
-use image::{GrayImage, ImageBuffer, Luma, RgbImage, imageops};
+use image::{DynamicImage, GrayImage, ImageBuffer, Luma, RgbImage};
 use pix2pix::data::{Batch, DataConfig, Direction, Epoch, PairedFolder, ResizeFilter, Sampling};
 use pix2pix::{Error, Pix2PixConfig, Tensor, Trainer, device};
 use support::{picture, small_config, write_pairs};

@@ -21,11 +21,14 @@ const MAX_SIDE: u32 = 16_384;
 /// The most bytes of a file.
 const LONGEST_FILE: u64 = 1 << 30;
 
-/// Reads a picture, turned upright as its camera recorded.
+/// Reads a picture, turned upright as its camera recorded; of an animation, the first one.
+///
+/// No side may have more than 16 384 pixels, and the picture must fit into 512 MiB.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read, [`Error::Image`] if it is no picture, damaged or too large.
-pub(crate) fn open(path: &Path) -> Result<DynamicImage> {
+pub fn open(path: impl AsRef<Path>) -> Result<DynamicImage> {
+    let path = path.as_ref();
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
     file.take(LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| Error::io(path, error))?;

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 pub use folder::PairedFolder;
 pub use loader::Batches;
 
-pub(crate) use image::{PICTURE_CHANNELS, Planes, open};
+pub use image::open;
+
+pub(crate) use image::{PICTURE_CHANNELS, Planes};
 pub(crate) use pixels::Pixels;
 
 use crate::{Error, Tensor};

@@ -54,9 +54,10 @@ impl Canvas {
     fn paint_channels(&mut self, first: usize, piece: &[f32], size: [usize; 2], [top, left]: [isize; 2]) {
         let [height, width] = size;
         let inside = |start: isize, len: usize, whole: usize| {
-            let begin = start.clamp(0, whole as isize);
-            let end = (start + len as isize).clamp(0, whole as isize);
-            ((begin - start) as usize..(end - start) as usize, begin as usize)
+            let (begin, end) = (start.max(0), (start + len as isize).min(whole as isize));
+            let count = (end - begin).max(0) as usize;
+            let skipped = (begin - start) as usize;
+            if count == 0 { (0..0, 0) } else { (skipped..skipped + count, begin as usize) }
         };
         let (rows, top) = inside(top, height, self.size[0]);
         let (columns, left) = inside(left, width, self.size[1]);
@@ -93,14 +94,30 @@ impl Canvas {
     pub(super) fn into_picture(self) -> DynamicImage {
         let [height, width] = self.size.map(|size| size as u32);
         let picture = match (self.samples, self.strides[1]) {
-            (Samples::Byte(samples), 1) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLuma8),
-            (Samples::Byte(samples), 2) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLumaA8),
-            (Samples::Byte(samples), 3) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgb8),
-            (Samples::Byte(samples), _) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba8),
-            (Samples::Word(samples), 1) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLuma16),
-            (Samples::Word(samples), 2) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLumaA16),
-            (Samples::Word(samples), 3) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgb16),
-            (Samples::Word(samples), _) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba16),
+            (Samples::Byte(samples), 1) => {
+                ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLuma8)
+            }
+            (Samples::Byte(samples), 2) => {
+                ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLumaA8)
+            }
+            (Samples::Byte(samples), 3) => {
+                ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgb8)
+            }
+            (Samples::Byte(samples), _) => {
+                ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba8)
+            }
+            (Samples::Word(samples), 1) => {
+                ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLuma16)
+            }
+            (Samples::Word(samples), 2) => {
+                ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLumaA16)
+            }
+            (Samples::Word(samples), 3) => {
+                ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgb16)
+            }
+            (Samples::Word(samples), _) => {
+                ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba16)
+            }
             (Samples::Network(_), _) => None,
         };
         picture.unwrap_or_default()

@@ -271,7 +271,9 @@ impl Translator {
 
     /// Whether a picture may go through together with others and come out the same.
     fn fits_with_others(&self, input: &Pixels) -> bool {
-        self.mode.dropout == Dropout::Off && !input.size.contains(&0) && self.is_small(self.padded(input.size))
+        self.mode.dropout == Dropout::Off
+            && !input.size.contains(&0)
+            && self.is_small(self.padded(input.size))
     }
 
     fn is_small(&self, [height, width]: [usize; 2]) -> bool {

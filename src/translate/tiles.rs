@@ -45,7 +45,9 @@ impl Tiled<'_> {
         }
         let maps = cut.body(self.last_of_head(&cut, &tiles, head));
         for index in 0..tail - 1 {
-            cut.settle(Layer::Tail(index), |cut| gather(&tiles, |tile| self.tail(cut, &maps, tile, index + 1)));
+            cut.settle(Layer::Tail(index), |cut| {
+                gather(&tiles, |tile| self.tail(cut, &maps, tile, index + 1))
+            });
         }
         for tile in &tiles {
             let output = tile.core_of(self.tail(&cut, &maps, tile, tail));
@@ -80,7 +82,8 @@ impl Tiled<'_> {
             true => cut.head(self.piece(tile), cut.head_layers() - 1),
             false => vec![],
         };
-        let [rows, columns] = tile.window.clone().map(|range| range.start / cut.unit()..range.end / cut.unit());
+        let [rows, columns] =
+            tile.window.clone().map(|range| range.start / cut.unit()..range.end / cut.unit());
         let place =
             Place { start: [rows.start, columns.start], whole: self.size.map(|size| size / cut.unit()) };
         let maps = maps.iter().map(|map| {
