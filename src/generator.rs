@@ -145,7 +145,10 @@ impl GeneratorConfig {
         ];
         for (field, value) in positive {
             if !(1..=MOST_CHANNELS).contains(&value) {
-                return Err(Error::config(field, format!("{value} is out of range; use 1 to {MOST_CHANNELS}")));
+                return Err(Error::config(
+                    field,
+                    format!("{value} is out of range; use 1 to {MOST_CHANNELS}"),
+                ));
             }
         }
         if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = self.backbone

@@ -141,8 +141,10 @@ fn every_size_comes_back() {
             assert_eq!((output.width(), output.height()), (width, height));
         }
     }
-    let error = small.translate(&DynamicImage::new_rgb8(0, 5)).unwrap_err();
-    assert!(error.to_string().contains("no pixels"), "{error}");
+    for nothing in [DynamicImage::new_rgb8(0, 5), DynamicImage::new_luma_a8(5, 0)] {
+        let error = small.translate(&nothing).unwrap_err();
+        assert!(error.to_string().contains("no pixels"), "{error}");
+    }
     assert_eq!(
         small.with_tiles(0).unwrap_err().to_string(),
         "tile: is 0; use the pixels of a side, for instance 1024"

@@ -40,6 +40,10 @@ pub fn open(path: impl AsRef<Path>) -> Result<DynamicImage> {
     // A decoder's bug must not take a long run down with it.
     let decoded = catch_unwind(AssertUnwindSafe(|| decode(Cursor::new(bytes))));
     match decoded {
+        // Some formats have room for pictures without pixels.
+        Ok(Ok(picture)) if picture.width() == 0 || picture.height() == 0 => {
+            Err(Error::image(path, "it has no pixels"))
+        }
         Ok(decoded) => decoded.map_err(|error| Error::image(path, error)),
         Err(_) => Err(Error::image(path, "the decoder failed on this file; convert it to PNG")),
     }

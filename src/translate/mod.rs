@@ -152,8 +152,9 @@ impl Translator {
                 Pixels::of(&converted, channels[0]).ok_or_else(|| unusable("of an unknown type"))?
             }
         };
+        has_pixels(&input)?;
         let mut canvas = Canvas::like(&input, channels[1]);
-        self.paint(&input, &mut canvas)?;
+        self.paint(&input, &mut canvas);
         Ok(canvas.into_picture())
     }
 
@@ -189,7 +190,7 @@ impl Translator {
             }
         }
         for (size, group) in groups {
-            let together = (self.tile * self.tile / (size[0] * size[1])).max(1);
+            let together = (self.tile.saturating_mul(self.tile) / (size[0] * size[1])).max(1);
             for group in group.chunks(together) {
                 let inputs: Vec<&Pixels> = group.iter().map(|(_, input)| input).collect();
                 let mut canvases: Vec<Canvas> =
@@ -218,8 +219,10 @@ impl Translator {
         if shape.iter().try_fold(1, |product: usize, size| product.checked_mul(*size)) != Some(values.len()) {
             return Err(Error::config("shape", format!("{shape:?} is not that of {} values", values.len())));
         }
+        let input = Pixels::array(values, shape);
+        has_pixels(&input)?;
         let mut canvas = Canvas::array([self.config.generator.output_channels, height, width]);
-        self.paint(&Pixels::array(values, shape), &mut canvas)?;
+        self.paint(&input, &mut canvas);
         Ok(canvas.into_values())
     }
 
@@ -237,20 +240,15 @@ impl Translator {
         Ok(channels)
     }
 
-    fn paint(&self, input: &Pixels, canvas: &mut Canvas) -> Result<()> {
-        if input.size.contains(&0) {
-            return Err(unusable("it has no pixels"));
-        }
+    fn paint(&self, input: &Pixels, canvas: &mut Canvas) {
         let size = self.padded(input.size);
         if self.is_small(size) {
-            self.whole(&[input], std::slice::from_mut(canvas));
-            return Ok(());
+            return self.whole(&[input], std::slice::from_mut(canvas));
         }
         let split = self.config.generator.split(size[0] * size[1], self.tile);
         let cut = Cut::new(self.generator.clone(), split, self.mode);
         let start = start(input.size, size);
         Tiled { input, start, size, tile: self.tile, device: &self.device }.translate(cut, canvas);
-        Ok(())
     }
 
     /// Whole pictures of one padded size at once, each with its own statistics.
@@ -302,6 +300,10 @@ fn tensor(input: &Pixels, start: [isize; 2], size: [usize; 2], device: &Device) 
 /// The values of a tensor, row by row.
 fn values(map: Tensor<4>) -> Vec<f32> {
     map.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default()
+}
+
+fn has_pixels(input: &Pixels) -> Result<()> {
+    if input.size.contains(&0) { Err(unusable("it has no pixels")) } else { Ok(()) }
 }
 
 fn unusable(problem: &str) -> Error {
