@@ -62,7 +62,8 @@ fn trained(config: &Pix2PixConfig) -> Generator {
 
 #[test]
 fn tiles_give_what_the_whole_picture_gives() {
-    let cases: [(&str, fn(&mut Pix2PixConfig)); 11] = [
+    type Change = fn(&mut Pix2PixConfig);
+    let cases: [(&str, Change); 11] = [
         ("the paper's", |_| {}),
         ("of depth 7", |config| config.generator.backbone = Backbone::Unet { depth: 7 }),
         ("shallow", |config| config.generator.backbone = Backbone::Unet { depth: 2 }),
