@@ -298,7 +298,7 @@ fn tensor(input: &Pixels, start: [isize; 2], size: [usize; 2], device: &Device) 
 }
 
 /// The values of a tensor, row by row.
-fn values(map: Tensor<4>) -> Vec<f32> {
+fn values<const D: usize>(map: Tensor<D>) -> Vec<f32> {
     map.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default()
 }
 

@@ -137,10 +137,7 @@ fn gather(tiles: &[Tile], output: impl Fn(&Tile) -> Tensor<4>) -> Moments {
         let core = tile.core_of(output(tile));
         device = Some(core.device());
         let [_, _, height, width] = core.dims();
-        let [mean, var] = moments(core).map(|values| {
-            let values = values.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default();
-            values.into_iter().map(f64::from).collect()
-        });
+        let [mean, var] = moments(core).map(|moment| values(moment).into_iter().map(f64::from).collect());
         let sums = Sums { count: (height * width) as f64, mean, var };
         total = Some(match total {
             Some(total) => total.and(&sums),
