@@ -1,5 +1,7 @@
 //! The network that translates: [`Generator`], over one of three backbones.
 
+mod split;
+
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::assert_shape;
@@ -9,6 +11,13 @@ use crate::layers::{Initializer, Mode, Norm, UpsampleKind, parameter_count};
 use crate::resnet::ResNet;
 use crate::unet::{DropoutLayout, UNet};
 use crate::{Device, Error, Tensor, device};
+
+pub(crate) use split::{Cut, Layer, Piece};
+
+/// More channels than any network has: a damaged file must not ask for all the memory there is.
+const MOST_CHANNELS: usize = 4096;
+/// More residual blocks than any network has.
+const MOST_BLOCKS: usize = 1000;
 
 /// The shape of a generator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,10 +44,10 @@ pub enum Backbone {
 ///
 /// | field | default | meaning | range | paper / PyTorch |
 /// |---|---|---|---|---|
-/// | `input_channels` | – | channels of the condition | 1– | 3 |
-/// | `output_channels` | – | channels of the generated image | 1– | 3 |
-/// | `backbone` | U-Net of depth 8 | shape of the network | depth 2–12, blocks 0– | U-Net 8 |
-/// | `base_channels` | 64 | channels of the first layer | 1– | 64 |
+/// | `input_channels` | – | channels of the condition | 1–4096 | 3 |
+/// | `output_channels` | – | channels of the generated image | 1–4096 | 3 |
+/// | `backbone` | U-Net of depth 8 | shape of the network | depth 2–12, blocks 0–1000 | U-Net 8 |
+/// | `base_channels` | 64 | channels of the first layer | 1–4096 | 64 |
 /// | `norm` | batch | normalisation | | batch |
 /// | `dropout` | 0.5 | probability of a zero | 0 ≤ p < 1 | 0.5 |
 /// | `dropout_layout` | paper | which decoder blocks have dropout | | differ |
@@ -135,8 +144,11 @@ impl GeneratorConfig {
             ("generator.base_channels", self.base_channels),
         ];
         for (field, value) in positive {
-            if value == 0 {
-                return Err(Error::config(field, "is 0; it must be at least 1"));
+            if !(1..=MOST_CHANNELS).contains(&value) {
+                return Err(Error::config(
+                    field,
+                    format!("{value} is out of range; use 1 to {MOST_CHANNELS}"),
+                ));
             }
         }
         if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = self.backbone
@@ -146,6 +158,12 @@ impl GeneratorConfig {
                 "generator.backbone",
                 format!("depth {depth} is out of range; use 2 to 12, for instance 8 for 256 pixels"),
             ));
+        }
+        if let Backbone::Resnet { blocks } = self.backbone
+            && blocks > MOST_BLOCKS
+        {
+            let problem = format!("{blocks} blocks are out of range; use up to {MOST_BLOCKS}");
+            return Err(Error::config("generator.backbone", problem));
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::config(

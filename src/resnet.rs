@@ -1,14 +1,18 @@
 //! The ResNet generator of the PyTorch original (Johnson et al. 2016): two half-resolution steps, residual blocks, two
 //! double-resolution steps.
 
+mod split;
+
 use burn::module::Module;
 
 use crate::Tensor;
 use crate::generator::GeneratorConfig;
-use crate::layers::{Conv, ConvTranspose, Initializer, Mode, NormLayer, channels_at, dropout, relu, tanh};
+use crate::layers::{
+    Conv, ConvTranspose, Initializer, Mode, NormLayer, channels_at, dropout, normalised, relu, tanh,
+};
 
 /// Half-resolution steps, and so double-resolution steps.
-const STEPS: usize = 2;
+pub(crate) const STEPS: usize = 2;
 
 /// A residual generator.
 #[derive(Module, Debug)]
@@ -78,7 +82,7 @@ struct ResidualBlock {
 impl ResidualBlock {
     fn forward(&self, x: Tensor<4>, index: usize, mode: Mode) -> Tensor<4> {
         let inner = relu(self.first.reflected(x.clone(), 1, mode));
-        let inner = dropout(inner, self.dropout, index, mode);
+        let inner = dropout(inner, self.dropout, index, mode, None);
         x + self.second.reflected(inner, 1, mode)
     }
 }
@@ -110,12 +114,5 @@ struct UpNorm {
 impl UpNorm {
     fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
         normalised(&self.norm, self.conv.forward(x), mode)
-    }
-}
-
-fn normalised(norm: &Option<NormLayer>, x: Tensor<4>, mode: Mode) -> Tensor<4> {
-    match norm {
-        Some(norm) => norm.forward(x, mode),
-        None => x,
     }
 }

@@ -1,12 +1,16 @@
 //! The U-Net: an encoder that halves the picture down to one pixel, a decoder that doubles it up again, and skip
 //! connections between layers of equal size (Isola et al. 2017, section 3.2.1 and appendix 6.1.1).
 
+mod split;
+
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 use crate::Tensor;
 use crate::generator::GeneratorConfig;
-use crate::layers::{Conv, Initializer, Mode, NormLayer, Slope, Upsample, channels_at, dropout, tanh};
+use crate::layers::{
+    Conv, Initializer, Mode, NormLayer, Slope, Upsample, channels_at, dropout, normalised, tanh,
+};
 
 /// Which decoder blocks of a U-Net carry dropout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,12 +107,13 @@ struct EncoderBlock {
 
 impl EncoderBlock {
     fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
+        normalised(&self.norm, self.raw(x), mode)
+    }
+
+    /// The output before normalisation.
+    fn raw(&self, x: Tensor<4>) -> Tensor<4> {
         let slope = if self.activates { Slope::LEAKY } else { Slope::LINEAR };
-        let x = self.conv.forward_rectified(x, slope);
-        match &self.norm {
-            Some(norm) => norm.forward(x, mode),
-            None => x,
-        }
+        self.conv.forward_rectified(x, slope)
     }
 }
 
@@ -122,12 +127,8 @@ struct DecoderBlock {
 
 impl DecoderBlock {
     fn forward(&self, skip: Option<Tensor<4>>, x: Tensor<4>, index: usize, mode: Mode) -> Tensor<4> {
-        let x = self.up.forward(skip, x);
-        let x = match &self.norm {
-            Some(norm) => norm.forward(x, mode),
-            None => x,
-        };
-        dropout(x, self.dropout, index, mode)
+        let x = normalised(&self.norm, self.up.forward(skip, x), mode);
+        dropout(x, self.dropout, index, mode, None)
     }
 }
 

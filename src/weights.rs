@@ -1,12 +1,14 @@
 //! Weights files: safetensors whose metadata carries the whole configuration, so that a file explains itself.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, TensorData};
-use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize};
+use safetensors::serialize;
+use safetensors::tensor::{Dtype, Metadata, TensorView};
 
 use crate::{Error, Result, Tensor};
 
@@ -14,6 +16,8 @@ use crate::{Error, Result, Tensor};
 pub(crate) const GENERATOR_FILE: &str = "generator.safetensors";
 /// The name of the weights file of the generator with the best score.
 pub(crate) const BEST_FILE: &str = "generator-best.safetensors";
+/// The most bytes of a header: a small file must not make the program take much memory.
+const LONGEST_HEADER: u64 = 1 << 24;
 /// The metadata entry that holds the configuration as JSON.
 const CONFIG: &str = "pix2pix.config";
 
@@ -43,35 +47,99 @@ pub(crate) fn write(named: &Named, counters: &[String], config: Option<&str>, pa
     crate::files::write_atomically(path, &file)
 }
 
-/// Reads a weights file: its parameters, and the configuration that it carries.
-pub(crate) fn load(path: &Path) -> Result<(Named, Option<String>)> {
-    let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| Error::corrupt(path, error))?;
-    let config = header.metadata().as_ref().and_then(|entries| entries.get(CONFIG).cloned());
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::corrupt(path, error))?;
+/// The configuration that a file carries; `None` if it is no weights file of this crate.
+pub(crate) fn config(path: &Path) -> Result<Option<String>> {
+    let mut start = [0; 9];
+    let mut file = File::open(path).map_err(|error| Error::io(path, error))?;
+    let length = file.read(&mut start).map_err(|error| Error::io(path, error))?;
+    // A safetensors file begins with the length of its header and the brace that opens it.
+    if length < start.len() || start[8] != b'{' {
+        return Ok(None);
+    }
+    Ok(Header::read(path)?.config())
+}
+
+/// Reads a weights file.
+///
+/// Every parameter goes straight from the file into its own memory: no second copy, as of a whole file that is read
+/// first, and no mapped memory, which dies with the program when somebody shortens the file.
+pub(crate) fn load(path: &Path) -> Result<Named> {
+    let mut header = Header::read(path)?;
     let mut named = Named::new();
-    for (name, view) in file.tensors() {
-        let kind = match view.dtype() {
-            Dtype::F32 => DType::F32,
+    // In the order of the file.
+    for name in header.metadata.offset_keys() {
+        let Some(info) = header.metadata.info(&name) else { continue };
+        let (kind, shape) = (info.dtype, info.shape.clone());
+        let length = info.data_offsets.1 - info.data_offsets.0;
+        if kind == Dtype::F32 {
+            let mut values = vec![0.0; length / size_of::<f32>()];
+            header.take(bytemuck::cast_slice_mut(&mut values))?;
+            if cfg!(target_endian = "big") {
+                values
+                    .iter_mut()
+                    .for_each(|value: &mut f32| *value = f32::from_bits(value.to_bits().swap_bytes()));
+            }
+            named.insert(name, (shape, values));
+            continue;
+        }
+        let mut bytes = vec![0; length];
+        header.take(&mut bytes)?;
+        let kind = match kind {
             Dtype::F64 => DType::F64,
             Dtype::F16 => DType::F16,
             Dtype::BF16 => DType::BF16,
             Dtype::I64 => continue, // PyTorch's counters, which nothing reads
             other => {
-                return Err(Error::corrupt(
-                    path,
-                    format!("`{name}` holds {other:?}, not floating-point numbers"),
-                ));
+                let problem = format!("`{name}` holds {other:?}, not floating-point numbers");
+                return Err(Error::corrupt(path, problem));
             }
         };
-        let data = TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), kind);
-        let values = data
-            .convert::<f32>()
-            .try_into_vec()
-            .map_err(|error| Error::corrupt(path, format!("{error:?}")))?;
-        named.insert(name, (view.shape().to_vec(), values));
+        let data = TensorData::from_bytes_vec(bytes, shape.clone(), kind).convert::<f32>();
+        let values = data.try_into_vec().map_err(|error| Error::corrupt(path, format!("{error:?}")))?;
+        named.insert(name, (shape, values));
     }
-    Ok((named, config))
+    Ok(named)
+}
+
+/// What stands at the beginning of a safetensors file, and the file behind it.
+struct Header<'a> {
+    path: &'a Path,
+    file: File,
+    metadata: Metadata,
+}
+
+impl<'a> Header<'a> {
+    fn read(path: &'a Path) -> Result<Self> {
+        let mut file = File::open(path).map_err(|error| Error::io(path, error))?;
+        let whole = file.metadata().map_err(|error| Error::io(path, error))?.len();
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(|error| Error::corrupt(path, error))?;
+        let length = u64::from_le_bytes(length);
+        if length > LONGEST_HEADER || length > whole {
+            return Err(Error::corrupt(path, format!("its header claims {length} bytes")));
+        }
+        let mut header = vec![0; length as usize];
+        file.read_exact(&mut header).map_err(|error| Error::corrupt(path, error))?;
+        let metadata: Metadata =
+            serde_json::from_slice(&header).map_err(|error| Error::corrupt(path, error))?;
+        // The lengths that the header claims are what memory is taken for, so they must be the file's.
+        let claimed = metadata.data_len() as u64;
+        if claimed != whole - 8 - length {
+            let problem =
+                format!("its header claims {claimed} bytes of data, but there are {}", whole - 8 - length);
+            return Err(Error::corrupt(path, problem));
+        }
+        Ok(Self { path, file, metadata })
+    }
+
+    fn config(&self) -> Option<String> {
+        self.metadata.metadata().as_ref()?.get(CONFIG).cloned()
+    }
+
+    /// The next bytes of the file.
+    fn take(&mut self, bytes: &mut [u8]) -> Result<()> {
+        self.file.read_exact(bytes).map_err(|error| Error::io(self.path, error))
+    }
 }
 
 /// The module with the given parameters, all of which must fit; `key` tells what a parameter is called among them.

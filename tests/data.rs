@@ -5,9 +5,9 @@ mod support;
 
 use std::path::Path;
 
-use image::{DynamicImage, GrayImage, ImageBuffer, Luma, RgbImage, imageops};
+use image::{DynamicImage, GrayImage, ImageBuffer, Luma, RgbImage};
 use pix2pix::data::{Batch, DataConfig, Direction, Epoch, PairedFolder, ResizeFilter, Sampling};
-use pix2pix::{Error, Pix2PixConfig, Tensor, Trainer, Translator, device};
+use pix2pix::{Error, Pix2PixConfig, Tensor, Trainer, device};
 use support::{picture, small_config, write_pairs};
 
 fn config() -> DataConfig {
@@ -312,41 +312,4 @@ fn a_bad_picture_ends_the_run_with_what_it_has_learned() {
     assert_eq!(trainer.steps(), steps);
     trainer.fit(&pairs, None, &run, |_| std::ops::ControlFlow::Continue(())).unwrap();
     assert_eq!(trainer.steps(), 6);
-}
-
-#[test]
-fn any_size_is_translated_and_bad_files_are_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut config = small_config();
-    config.generator.base_channels = 2;
-    let generator = config.generator.init_seeded(1, &device::cpu());
-    let translator = Translator::new(generator, &config, &device::cpu()).unwrap();
-    for (width, height) in [(1, 1), (37, 5), (32, 64), (100, 33)] {
-        let path = folder.path().join("picture.png");
-        picture(width, height, 1).save(&path).unwrap();
-        let output = translator.translate_file(&path).unwrap();
-        assert_eq!((output.width(), output.height()), (width, height));
-    }
-    let mut resnet = config.clone();
-    resnet.generator.backbone = pix2pix::Backbone::Resnet { blocks: 1 };
-    let generator = resnet.generator.init_seeded(1, &device::cpu());
-    let small = Translator::new(generator, &resnet, &device::cpu()).unwrap();
-    let output = small.translate(&DynamicImage::ImageRgb8(picture(3, 1, 1))).unwrap();
-    assert_eq!((output.width(), output.height()), (3, 1));
-
-    let error = translator.translate_file(folder.path().join("none.png")).unwrap_err();
-    assert!(error.to_string().contains("none.png"), "{error}");
-
-    let message = |tile, overlap| {
-        let generator = config.generator.init_seeded(1, &device::cpu());
-        let translator = Translator::new(generator, &config, &device::cpu()).unwrap();
-        translator.with_tiles(tile, overlap).unwrap_err().to_string()
-    };
-    assert_eq!(message(40, 8), "tile: 40 is not a multiple of 32");
-    assert_eq!(message(32, 16), "overlap: 16 is not below half the tile of 32");
-    let tiled = translator.with_tiles(32, 8).unwrap();
-    let wide =
-        DynamicImage::ImageRgb8(imageops::resize(&picture(8, 8, 1), 100, 45, imageops::FilterType::Nearest));
-    let output = tiled.translate(&wide).unwrap();
-    assert_eq!((output.width(), output.height()), (100, 45));
 }

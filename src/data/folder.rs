@@ -83,6 +83,14 @@ impl PairedFolder {
         &self.config
     }
 
+    /// The file that holds pair `index`; of two, A's.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub fn path(&self, index: usize) -> &Path {
+        self.pairs[index].path(0)
+    }
+
     /// The first `count` pairs only, as a small validation set.
     pub fn take(mut self, count: usize) -> Self {
         let kept = self.pairs.iter().take(count.max(1)).cloned().collect();
@@ -162,17 +170,14 @@ impl Files {
         match self {
             Self::SideBySide(path) => {
                 let both = open(path)?;
-                let (width, height) = (both.width(), both.height());
+                let width = both.width() as usize;
                 if !width.is_multiple_of(2) {
                     let problem =
                         format!("width {width} is odd; a side-by-side pair has two halves of equal width");
                     return Err(Error::image(path, problem));
                 }
                 let half = width / 2;
-                let part = |side: usize| {
-                    let picture = both.crop_imm(side as u32 * half, 0, half, height);
-                    Planes::from_picture(picture, channels[side])
-                };
+                let part = |side| Planes::from_columns(&both, channels[side], side * half, half);
                 Ok([part(0), part(1)])
             }
             Self::Separate { a, b } => {
@@ -185,7 +190,7 @@ impl Files {
                     );
                     return Err(Error::image(b, problem));
                 }
-                let [a, b] = pictures;
+                let [a, b] = &pictures;
                 Ok([Planes::from_picture(a, channels[0]), Planes::from_picture(b, channels[1])])
             }
         }

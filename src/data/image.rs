@@ -1,6 +1,7 @@
 //! Pictures in files and in memory to numbers in `[-1, 1]`, and back. Nothing else knows about bytes.
 
-use std::io::{BufRead, Cursor, Seek};
+use std::fs::File;
+use std::io::{BufRead, Cursor, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use fast_image_resize::pixels::F32;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, Limits, RgbImage, RgbaImage};
 
-use super::ResizeFilter;
+use super::{Pixels, ResizeFilter};
 use crate::{Error, Result};
 
 /// The numbers of channels that a picture file can hold: grey, colour, colour with alpha.
@@ -17,19 +18,32 @@ pub(crate) const PICTURE_CHANNELS: [usize; 3] = [1, 3, 4];
 
 /// No picture may be wider or higher than this: a file of a few bytes can claim to be enormous.
 const MAX_SIDE: u32 = 16_384;
+/// The most bytes of a file.
+const LONGEST_FILE: u64 = 1 << 30;
 
-/// Reads a picture, turned upright as its camera recorded.
+/// Reads a picture, turned upright as its camera recorded; of an animation, the first one.
+///
+/// No side may have more than 16 384 pixels, and the picture must fit into 512 MiB.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read, [`Error::Image`] if it is no picture, damaged or too large.
-pub(crate) fn open(path: &Path) -> Result<DynamicImage> {
-    let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
-    if bytes.is_empty() {
-        return Err(Error::image(path, "the file is empty"));
+pub fn open(path: impl AsRef<Path>) -> Result<DynamicImage> {
+    let path = path.as_ref();
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    file.take(LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| Error::io(path, error))?;
+    match bytes.len() as u64 {
+        0 => return Err(Error::image(path, "the file is empty")),
+        length if length > LONGEST_FILE => return Err(Error::image(path, "the file is longer than 1 GiB")),
+        _ => {}
     }
     // A decoder's bug must not take a long run down with it.
     let decoded = catch_unwind(AssertUnwindSafe(|| decode(Cursor::new(bytes))));
     match decoded {
+        // Some formats have room for pictures without pixels.
+        Ok(Ok(picture)) if picture.width() == 0 || picture.height() == 0 => {
+            Err(Error::image(path, "it has no pixels"))
+        }
         Ok(decoded) => decoded.map_err(|error| Error::image(path, error)),
         Err(_) => Err(Error::image(path, "the decoder failed on this file; convert it to PNG")),
     }
@@ -61,21 +75,20 @@ pub(crate) struct Planes {
 
 impl Planes {
     /// The numbers of a picture of 8 or 16 bits, as grey (1), colour (3), or colour with alpha (4 channels).
-    pub(crate) fn from_picture(picture: DynamicImage, channels: usize) -> Self {
-        let shape = [channels, picture.height() as usize, picture.width() as usize];
-        let is_deep = picture.color().bytes_per_pixel() > picture.color().channel_count();
-        let has_colour = picture.color().has_color();
-        let values = match (channels, is_deep) {
-            (1, false) if !has_colour => planar(&picture.into_luma8(), 1, from_8),
-            (1, true) if !has_colour => planar(&picture.into_luma16(), 1, from_16),
-            (1, false) => grey(&planar(&picture.into_rgb8(), 3, from_8)),
-            (1, true) => grey(&planar(&picture.into_rgb16(), 3, from_16)),
-            (4, false) => planar(&picture.into_rgba8(), 4, from_8),
-            (4, true) => planar(&picture.into_rgba16(), 4, from_16),
-            (_, false) => planar(&picture.into_rgb8(), 3, from_8),
-            (_, true) => planar(&picture.into_rgb16(), 3, from_16),
-        };
-        Self { shape, values }
+    pub(crate) fn from_picture(picture: &DynamicImage, channels: usize) -> Self {
+        Self::from_columns(picture, channels, 0, picture.width() as usize)
+    }
+
+    /// The numbers of `width` columns of a picture.
+    pub(super) fn from_columns(picture: &DynamicImage, channels: usize, left: usize, width: usize) -> Self {
+        let height = picture.height() as usize;
+        match Pixels::of(picture, channels) {
+            Some(pixels) => {
+                let values = pixels.window([0, left as isize], [height, width]);
+                Self { shape: [channels, height, width], values }
+            }
+            None => Self::from_columns(&DynamicImage::from(picture.to_rgba16()), channels, left, width),
+        }
     }
 
     /// The picture of 8 bits that these numbers are.
@@ -154,32 +167,8 @@ impl Planes {
     }
 }
 
-fn from_8(value: u8) -> f32 {
-    f32::from(value) / 127.5 - 1.0
-}
-
-fn from_16(value: u16) -> f32 {
-    f32::from(value) / 32_767.5 - 1.0
-}
-
-/// Samples that lie pixel by pixel, channel by channel.
-fn planar<S: Copy>(samples: &[S], channels: usize, number: impl Fn(S) -> f32) -> Vec<f32> {
-    let mut values = Vec::with_capacity(samples.len());
-    for channel in 0..channels {
-        values.extend(samples.chunks_exact(channels).map(|pixel| number(pixel[channel])));
-    }
-    values
-}
-
-/// Grey by ITU-R 601, as the PyTorch original's loader does; `image` itself weighs by Rec. 709.
-fn grey(colour: &[f32]) -> Vec<f32> {
-    let (red, rest) = colour.split_at(colour.len() / 3);
-    let (green, blue) = rest.split_at(rest.len() / 2);
-    red.iter().zip(green).zip(blue).map(|((r, g), b)| 0.299 * r + 0.587 * g + 0.114 * b).collect()
-}
-
 /// The index inside `0..length` that `index` shows when the border mirrors without repeating itself.
-fn reflected(index: isize, length: usize) -> usize {
+pub(super) fn reflected(index: isize, length: usize) -> usize {
     let last = length as isize - 1;
     if last == 0 {
         return 0;
@@ -205,7 +194,7 @@ mod tests {
     fn grey_is_weighted_as_in_the_original() {
         let colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 200, 90]];
         let picture = RgbImage::from_raw(4, 1, colours.concat()).unwrap();
-        let grey = Planes::from_picture(DynamicImage::ImageRgb8(picture), 1).to_picture().into_luma8();
+        let grey = Planes::from_picture(&DynamicImage::ImageRgb8(picture), 1).to_picture().into_luma8();
         // PIL: Image.new("RGB", (1, 1), colour).convert("L") for each colour
         assert_eq!(grey.into_raw(), [76, 150, 29, 131]);
     }
@@ -213,9 +202,9 @@ mod tests {
     #[test]
     fn pictures_survive_the_way_there_and_back() {
         for channels in PICTURE_CHANNELS {
-            let values: Vec<f32> = (0..channels * 6).map(|v| from_8((v * 9) as u8)).collect();
+            let values: Vec<f32> = (0..channels * 6).map(|v| (v * 9) as f32 / 127.5 - 1.0).collect();
             let planes = Planes { shape: [channels, 2, 3], values };
-            assert_eq!(Planes::from_picture(planes.to_picture(), channels), planes);
+            assert_eq!(Planes::from_picture(&planes.to_picture(), channels), planes);
             assert_eq!(planes.clone().mirrored().mirrored(), planes);
             assert_eq!(planes.window([0, 0], [2, 3]), planes);
         }
@@ -224,7 +213,7 @@ mod tests {
     #[test]
     fn sixteen_bits_are_kept() {
         let deep = ImageBuffer::<Luma<u16>, _>::from_raw(2, 1, vec![0, 257]).unwrap();
-        let planes = Planes::from_picture(DynamicImage::ImageLuma16(deep), 1);
+        let planes = Planes::from_picture(&DynamicImage::ImageLuma16(deep), 1);
         assert_eq!(planes.values, [-1.0, 257.0 / 32_767.5 - 1.0]);
     }
 
@@ -234,7 +223,7 @@ mod tests {
         // a.flatten().tolist(); [list(Image.fromarray(a).resize((n, n), Image.BICUBIC).getdata()) for n in (4, 8)]
         for (size, expected) in [(4, SMALLER.as_slice()), (8, LARGER.as_slice())] {
             let picture = GrayImage::from_raw(6, 6, ORIGINAL.to_vec()).unwrap();
-            let planes = Planes::from_picture(DynamicImage::ImageLuma8(picture), 1)
+            let planes = Planes::from_picture(&DynamicImage::ImageLuma8(picture), 1)
                 .resized(size, ResizeFilter::Bicubic)
                 .unwrap();
             let found = planes.to_picture().into_luma8().into_raw();

@@ -4,6 +4,7 @@ mod augment;
 mod folder;
 mod image;
 mod loader;
+mod pixels;
 
 use burn::config::Config;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,10 @@ use serde::{Deserialize, Serialize};
 pub use folder::PairedFolder;
 pub use loader::Batches;
 
-pub(crate) use image::{PICTURE_CHANNELS, Planes, open};
+pub use image::open;
+
+pub(crate) use image::{PICTURE_CHANNELS, Planes};
+pub(crate) use pixels::Pixels;
 
 use crate::{Error, Tensor};
 

@@ -54,6 +54,12 @@ impl Conv {
         Self::new(channels, [KERNEL, 2, 1], bias, init)
     }
 
+    /// The convolution whose output is this one's times `factor` plus `offset`, `[out]` each.
+    pub(crate) fn scaled(&self, affine: [Tensor<1>; 2]) -> Self {
+        let (weight, bias) = scaled(&self.weight, &self.bias, affine, 0);
+        Self { weight, bias, ..*self }
+    }
+
     /// `[N, in, H, W]` to `[N, out, (H + 2·padding − kernel) / stride + 1, …]`.
     pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         self.forward_rectified(x, Slope::LINEAR)
@@ -88,6 +94,12 @@ impl ConvTranspose {
         Self { weight, bias }
     }
 
+    /// The convolution whose output is this one's times `factor` plus `offset`, `[out]` each.
+    pub(crate) fn scaled(&self, affine: [Tensor<1>; 2]) -> Self {
+        let (weight, bias) = scaled(&self.weight, &self.bias, affine, 1);
+        Self { weight, bias }
+    }
+
     /// `[N, in, H, W]` to `[N, out, 2·H, 2·W]`.
     pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         self.forward_joined(None, x, Slope::LINEAR)
@@ -97,6 +109,23 @@ impl ConvTranspose {
     fn forward_joined(&self, skip: Option<Tensor<4>>, x: Tensor<4>, slope: Slope) -> Tensor<4> {
         double_by(skip, x, slope, self.weight.val(), self.bias.as_ref().map(Param::val))
     }
+}
+
+/// Weight and bias of a convolution whose output, along dimension `out` of its weight, is multiplied and shifted.
+fn scaled(
+    weight: &Param<Tensor<4>>,
+    bias: &Option<Param<Tensor<1>>>,
+    [factor, offset]: [Tensor<1>; 2],
+    out: usize,
+) -> (Param<Tensor<4>>, Option<Param<Tensor<1>>>) {
+    let mut shape = [1; 4];
+    shape[out] = factor.dims()[0];
+    let weight = weight.val() * factor.clone().reshape(shape);
+    let bias = match bias {
+        Some(bias) => bias.val() * factor + offset,
+        None => offset,
+    };
+    (Param::from_tensor(weight), Some(Param::from_tensor(bias)))
 }
 
 /// An activation and a convolution, by our own kernels where they are for this device, else by burn's.
@@ -174,6 +203,15 @@ impl Upsample {
             UpsampleKind::Transpose => Self::Transpose(ConvTranspose::doubling(channels, KERNEL, bias, init)),
             UpsampleKind::NearestConv => Self::Nearest(Conv::new(channels, [3, 1, 0], bias, init)),
             UpsampleKind::BilinearConv => Self::Bilinear(Conv::new(channels, [3, 1, 0], bias, init)),
+        }
+    }
+
+    /// The step whose output is this one's times `factor` plus `offset`, `[out]` each.
+    pub(crate) fn scaled(&self, affine: [Tensor<1>; 2]) -> Self {
+        match self {
+            Self::Transpose(conv) => Self::Transpose(conv.scaled(affine)),
+            Self::Nearest(conv) => Self::Nearest(conv.scaled(affine)),
+            Self::Bilinear(conv) => Self::Bilinear(conv.scaled(affine)),
         }
     }
 

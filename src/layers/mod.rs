@@ -19,9 +19,9 @@ pub use norm::Norm;
 
 pub(crate) use activation::{rectify, relu, tanh};
 pub(crate) use conv::{Conv, ConvTranspose, Upsample};
-pub(crate) use dropout::dropout;
+pub(crate) use dropout::{Place, dropout};
 pub(crate) use init::Initializer;
-pub(crate) use norm::NormLayer;
+pub(crate) use norm::{Moments, NormLayer, moments, normalised};
 
 /// The number of learned values of a network; running statistics are not learned.
 pub(crate) fn parameter_count(network: &impl Module) -> usize {

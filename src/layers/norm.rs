@@ -106,6 +106,50 @@ impl NormLayer {
     }
 }
 
+/// `x` normalised, if there is a layer for it.
+pub(crate) fn normalised(norm: &Option<NormLayer>, x: Tensor<4>, mode: Mode) -> Tensor<4> {
+    match norm {
+        Some(norm) => norm.forward(x, mode),
+        None => x,
+    }
+}
+
+/// Mean and biased variance of a map, per channel, `[C]` each.
+pub(crate) type Moments = [Tensor<1>; 2];
+
+impl NormLayer {
+    /// The statistics that `mode` has for this layer before it has seen any picture.
+    pub(crate) fn known(&self, mode: Mode) -> Option<Moments> {
+        match (&self.running_mean, &self.running_var, mode.statistics) {
+            (Some(mean), Some(var), Statistics::Running) => Some([mean.value(), var.value()]),
+            _ => None,
+        }
+    }
+
+    /// Normalisation by known statistics as a factor and an offset, `[C]` each: `x · factor + offset`.
+    pub(crate) fn affine(&self, [mean, var]: Moments) -> [Tensor<1>; 2] {
+        let deviation = (var + EPSILON).sqrt();
+        let factor = match &self.weight {
+            Some(weight) => weight.val() / deviation,
+            None => deviation.recip(),
+        };
+        let offset = match &self.bias {
+            Some(bias) => bias.val() - mean * factor.clone(),
+            None => -(mean * factor.clone()),
+        };
+        [factor, offset]
+    }
+}
+
+/// Mean and biased variance of each channel of `x`.
+pub(crate) fn moments(x: Tensor<4>) -> Moments {
+    let channels = x.dims()[1];
+    let device = x.device();
+    let (_, mean, var) =
+        by_own_statistics(x, Tensor::ones([channels], &device), Tensor::zeros([channels], &device));
+    [mean, var]
+}
+
 /// Moves running statistics towards those of the newest batch.
 fn advance(state: &RunningState<Tensor<1>>, newest: Tensor<1>) {
     let old = state.value_sync().to_device(&newest.device());

@@ -24,7 +24,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<StateDict> {
     let mut file = File::open(path).map_err(|error| Error::io(path, error))?;
     let length = file.read(&mut start).map_err(|error| Error::io(path, error))?;
     // A safetensors file begins with the length of its header and the brace that opens it.
-    let state = if length == 9 && start[8] == b'{' { weights::load(path)?.0 } else { pickled(path)? };
+    let state = if length == 9 && start[8] == b'{' { weights::load(path)? } else { pickled(path)? };
     let unwrapped = |mut key: &str| {
         while let Some(rest) = PREFIXES.iter().find_map(|prefix| key.strip_prefix(prefix)) {
             key = rest;

@@ -1,0 +1,21 @@
+//! Any bytes as a weights file, ours, safetensors or `.pth`: a network or an error, never a panic.
+#![no_main]
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use pix2pix::{Translator, device};
+use tempfile::TempDir;
+
+static FOLDER: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().expect("a place for scratch files");
+    let file = folder.path().join("weights");
+    (folder, file)
+});
+
+fuzz_target!(|bytes: &[u8]| {
+    let (_, file) = &*FOLDER;
+    std::fs::write(file, bytes).expect("room for scratch files");
+    let _ = Translator::load(file, &device::cpu());
+});

@@ -1,0 +1,176 @@
+//! A picture that is too large for the memory, in tiles that agree with each other.
+
+use std::ops::Range;
+
+use burn::tensor::TensorData;
+
+use super::canvas::Canvas;
+use super::{tensor, values};
+use crate::data::Pixels;
+use crate::generator::{Cut, Layer, Piece};
+use crate::layers::{Moments, Place, moments};
+use crate::{Device, Tensor};
+
+/// How far a tile looks beyond its border, in pixels of the head's last map. The head sees less than one of them, the
+/// tail one, or two with bilinear resizing.
+const MARGIN: usize = 2;
+
+/// A picture, padded by reflection, and how it is cut.
+#[derive(Debug)]
+pub(super) struct Tiled<'a> {
+    pub(super) input: &'a Pixels<'a>,
+    /// Where the padded picture begins: at or before the picture itself.
+    pub(super) start: [isize; 2],
+    /// Height and width of the padded picture.
+    pub(super) size: [usize; 2],
+    /// The most pixels of a tile's side, its margins included.
+    pub(super) tile: usize,
+    pub(super) device: &'a Device,
+}
+
+/// A tile: what it is there for, and what has to be looked at for it. Rows and columns of the padded picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tile {
+    core: [Range<usize>; 2],
+    window: [Range<usize>; 2],
+}
+
+impl Tiled<'_> {
+    /// Translates the picture onto `canvas`.
+    pub(super) fn translate(&self, mut cut: Cut, canvas: &mut Canvas) {
+        let tiles = tiles(self.size, self.tile, cut.unit());
+        let (head, tail) = (cut.head_layers(), cut.tail_layers());
+        for index in 0..head - 1 {
+            cut.settle(Layer::Head(index), |cut| gather(&tiles, |tile| self.head(cut, tile, index + 1)));
+        }
+        let maps = cut.body(self.last_of_head(&cut, &tiles, head));
+        for index in 0..tail - 1 {
+            cut.settle(Layer::Tail(index), |cut| {
+                gather(&tiles, |tile| self.tail(cut, &maps, tile, index + 1))
+            });
+        }
+        for tile in &tiles {
+            let output = tile.core_of(self.tail(&cut, &maps, tile, tail));
+            let [top, left] = [0, 1].map(|axis| self.start[axis] + tile.core[axis].start as isize);
+            canvas.paint(&values(output), tile.core.clone().map(|range| range.len()), [top, left]);
+        }
+    }
+
+    /// The output of a layer of the head.
+    fn head(&self, cut: &Cut, tile: &Tile, layers: usize) -> Tensor<4> {
+        cut.head(self.piece(tile), layers).pop().expect("the head has layers")
+    }
+
+    /// The last map of the head, of the whole picture.
+    fn last_of_head(&self, cut: &Cut, tiles: &[Tile], layers: usize) -> Tensor<4> {
+        let size = self.size.map(|size| size / cut.unit());
+        let mut map: Option<(usize, Canvas)> = None;
+        for tile in tiles {
+            let piece = tile.core_of(self.head(cut, tile, layers));
+            let [_, channels, height, width] = piece.dims();
+            let (_, map) = map.get_or_insert_with(|| (channels, Canvas::array([channels, size[0], size[1]])));
+            let start = tile.core.clone().map(|range| (range.start / cut.unit()) as isize);
+            map.paint(&values(piece), [height, width], start);
+        }
+        let (channels, map) = map.expect("a picture has tiles");
+        Tensor::from_data(TensorData::new(map.into_values(), [1, channels, size[0], size[1]]), self.device)
+    }
+
+    /// The output of a layer of the tail.
+    fn tail(&self, cut: &Cut, maps: &[Tensor<4>], tile: &Tile, layers: usize) -> Tensor<4> {
+        let skips = match cut.has_skips(layers) {
+            true => cut.head(self.piece(tile), cut.head_layers() - 1),
+            false => vec![],
+        };
+        let [rows, columns] =
+            tile.window.clone().map(|range| range.start / cut.unit()..range.end / cut.unit());
+        let place =
+            Place { start: [rows.start, columns.start], whole: self.size.map(|size| size / cut.unit()) };
+        let maps = maps.iter().map(|map| {
+            let channels = map.dims()[1];
+            map.clone().slice([0..1, 0..channels, rows.clone(), columns.clone()])
+        });
+        cut.tail(Piece { maps: maps.collect(), skips, place }, layers)
+    }
+
+    /// The pixels that a tile looks at, `[1, C, H, W]`.
+    fn piece(&self, tile: &Tile) -> Tensor<4> {
+        let start = [0, 1].map(|axis| self.start[axis] + tile.window[axis].start as isize);
+        tensor(self.input, start, tile.window.clone().map(|range| range.len()), self.device)
+    }
+}
+
+impl Tile {
+    /// The part of a map of the tile's window that belongs to its core.
+    fn core_of(&self, map: Tensor<4>) -> Tensor<4> {
+        let [_, channels, height, _] = map.dims();
+        let pixels = self.window[0].len() / height; // that one value of the map stands for
+        let [rows, columns] = [0, 1].map(|axis| {
+            let start = (self.core[axis].start - self.window[axis].start) / pixels;
+            start..start + self.core[axis].len() / pixels
+        });
+        map.slice([0..1, 0..channels, rows, columns])
+    }
+}
+
+/// Tiles that cover a padded picture without overlap, with windows of up to `tile` pixels; all are cut at multiples of
+/// `unit` pixels, which divides the picture's size.
+fn tiles(size: [usize; 2], tile: usize, unit: usize) -> Vec<Tile> {
+    let margin = MARGIN * unit;
+    let side = (tile.saturating_sub(2 * margin) / unit).max(1) * unit;
+    let ranges = |length: usize| {
+        (0..length).step_by(side).map(move |start| {
+            let core = start..(start + side).min(length);
+            (core.start.saturating_sub(margin)..(core.end + margin).min(length), core)
+        })
+    };
+    let [height, width] = size;
+    let pairs = ranges(height).flat_map(|rows| ranges(width).map(move |columns| (rows.clone(), columns)));
+    pairs.map(|(rows, columns)| Tile { core: [rows.1, columns.1], window: [rows.0, columns.0] }).collect()
+}
+
+/// Mean and biased variance of a layer's output over all tiles.
+fn gather(tiles: &[Tile], output: impl Fn(&Tile) -> Tensor<4>) -> Moments {
+    let mut total: Option<Sums> = None;
+    let mut device = None;
+    for tile in tiles {
+        let core = tile.core_of(output(tile));
+        device = Some(core.device());
+        let [_, _, height, width] = core.dims();
+        let [mean, var] = moments(core).map(|moment| values(moment).into_iter().map(f64::from).collect());
+        let sums = Sums { count: (height * width) as f64, mean, var };
+        total = Some(match total {
+            Some(total) => total.and(&sums),
+            None => sums,
+        });
+    }
+    let (total, device) = total.zip(device).expect("a picture has tiles");
+    [total.mean, total.var].map(|values| {
+        let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
+        Tensor::from_floats(values.as_slice(), &device)
+    })
+}
+
+/// Mean and biased variance of `count` values of each channel.
+#[derive(Debug)]
+struct Sums {
+    count: f64,
+    mean: Vec<f64>,
+    var: Vec<f64>,
+}
+
+impl Sums {
+    /// Those of both together (Chan, Golub and LeVeque 1979).
+    fn and(mut self, other: &Self) -> Self {
+        let count = self.count + other.count;
+        let (own, others) = (self.count / count, other.count / count);
+        let both = self.mean.iter_mut().zip(&mut self.var).zip(other.mean.iter().zip(&other.var));
+        for ((mean, var), (other_mean, other_var)) in both {
+            let apart = other_mean - *mean;
+            *mean += others * apart;
+            *var = own * *var + others * other_var + own * others * apart * apart;
+        }
+        self.count = count;
+        self
+    }
+}
