@@ -43,7 +43,7 @@ fn module_of(name: &str) -> &str {
         "Generator" | "GeneratorConfig" | "Backbone" => "generator",
         "Discriminator" | "DiscriminatorConfig" => "discriminator",
         "Mode" | "Dropout" | "Norm" | "Statistics" | "UpsampleKind" => "layers",
-        "Pix2PixLoss" | "Pix2PixLossConfig" | "GanMode" => "loss",
+        "Pix2PixLoss" | "Pix2PixLossConfig" | "GanMode" | "PixelLoss" => "loss",
         "DropoutLayout" => "unet",
         "Translator" => "translate",
         "Pix2PixConfig" | "TrainingConfig" | "Schedule" => "config",
