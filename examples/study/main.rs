@@ -17,6 +17,7 @@ mod support;
 mod facades;
 
 mod budget;
+mod likeness;
 mod page;
 mod results;
 mod score;
@@ -29,10 +30,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
+use likeness::Likeness;
 use pix2pix::data::{Direction, PairedFolder};
-use pix2pix::{Device, Error, Event, Pix2PixConfig, Result, Trainer};
+use pix2pix::{Device, Error, Event, Generator, Pix2PixConfig, Result, Trainer, Translator};
 use results::{Plan, Results, Run};
-use score::Reader;
+use score::{Reader, Scores};
 use table::{Job, Table};
 
 #[derive(Parser)]
@@ -51,6 +53,9 @@ struct Options {
     /// the outputs is scored then
     #[arg(long)]
     palette: Option<PathBuf>,
+    /// Inception's weights (safetensors), for FID and KID; runs that are done are scored again for them
+    #[arg(long)]
+    inception: Option<PathBuf>,
     /// Neither random cuts nor mirror images
     #[arg(long)]
     no_jitter: bool,
@@ -192,6 +197,7 @@ struct Study {
     val: PairedFolder,
     palette: Option<pix2pix::metrics::Palette>,
     reader: Option<Reader>,
+    likeness: Likeness,
     results: Results,
     device: Device,
 }
@@ -228,7 +234,18 @@ impl Study {
         let val = PairedFolder::open(data.join("val"), &base.data)?;
         let new = Results { plan, runs: vec![], photographs: None, tables: vec![] };
         let results = before.unwrap_or(new);
-        Ok(Self { out: options.out.clone(), base, train, val, palette, reader: None, results, device })
+        let likeness = Likeness::open(options.inception.as_deref(), &device)?;
+        Ok(Self {
+            out: options.out.clone(),
+            base,
+            train,
+            val,
+            palette,
+            reader: None,
+            likeness,
+            results,
+            device,
+        })
     }
 
     /// Trains a U-Net from photograph to labels, which reads labels back off generated photographs. It plays the part
@@ -243,23 +260,31 @@ impl Study {
         config.loss.gan_weight = 0.0;
         let Some(trainer) = self.fit(config, &self.out.join("runs").join(READER))? else { return Ok(()) };
         let reader = Reader { generator: score::still(trainer.exported()), palette };
-        self.results.photographs = Some(score::score(None, &self.val, Some(&reader), &self.device)?);
+        self.results.photographs =
+            Some(score::score(None, &self.val, Some(&reader), &mut Likeness::default(), &self.device)?);
         self.reader = Some(reader);
         Ok(())
     }
 
     /// Trains and scores one variant with one seed, unless that is done.
     fn train(&mut self, job: &Job, seed: u64) -> Result<()> {
-        if STOP.load(Ordering::Relaxed) || self.results.find(&job.slug, seed).is_some() {
+        if STOP.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let run = self.out.join("runs").join(format!("{}-seed{seed}", job.slug));
+        if let Some(done) = self.results.runs.iter().position(|run| run.job == job.slug && run.seed == seed) {
+            if self.likeness.is_known() && !self.results.runs[done].scores.contains_key("fid") {
+                let generator = Translator::load(&run, &self.device)?.generator().clone();
+                self.results.runs[done].scores = self.score(&generator)?;
+            }
             return Ok(());
         }
         let start = Instant::now();
         let mut config = job.config.clone();
         config.training.seed = seed;
-        let run = self.out.join("runs").join(format!("{}-seed{seed}", job.slug));
         let Some(trainer) = self.fit(config, &run)? else { return Ok(()) };
         let generator = score::still(trainer.exported());
-        let scores = score::score(Some(&generator), &self.val, self.reader.as_ref(), &self.device)?;
+        let scores = self.score(&generator)?;
         for (name, column) in ["input", "target", "output"].into_iter().zip(score::pictures(
             &generator,
             &self.val,
@@ -288,6 +313,11 @@ impl Study {
         // The weights stay; the optimisers' state is as large again twice over, and of no more use.
         let checkpoints = run.join("checkpoints");
         std::fs::remove_dir_all(&checkpoints).map_err(|error| io(&checkpoints, error))
+    }
+
+    fn score(&mut self, generator: &Generator) -> Result<Scores> {
+        let reader = self.reader.as_ref();
+        score::score(Some(generator), &self.val, reader, &mut self.likeness, &self.device)
     }
 
     /// Trains in a run folder from where it was saved last; none if it was stopped before the end.

@@ -106,13 +106,17 @@ impl Results {
 
     /// The results of a table whose variants are these jobs.
     pub(crate) fn summary(&self, table: &Table, jobs: &[(&str, Option<String>)]) -> Summary {
+        // A score that nobody has, such as FID without Inception, is no column.
+        let has = |column: &&String| {
+            jobs.iter().any(|(job, _)| self.of(job).any(|run| run.scores.contains_key(*column)))
+        };
+        let columns: Vec<String> = table.columns.iter().filter(has).cloned().collect();
         let rows = table.variants.iter().zip(jobs).map(|(variant, (job, note))| Row {
             name: variant.name.clone(),
             job: (*job).to_owned(),
             note: note.clone(),
             seeds: self.of(job).count(),
-            cells: table
-                .columns
+            cells: columns
                 .iter()
                 .map(|column| {
                     let values: Vec<f64> =
@@ -138,7 +142,7 @@ impl Results {
         Summary {
             title: table.title.clone(),
             about: table.about.clone(),
-            columns: table.columns.clone(),
+            columns: columns.clone(),
             rows: rows.collect(),
             claims: table.claims.iter().map(verdict).collect(),
         }

@@ -9,6 +9,8 @@ use pix2pix::data::{Batch, PairedFolder};
 use pix2pix::metrics::{self, Confusion, LabHistogram, Palette};
 use pix2pix::{CheckpointProblem, Device, Dropout, Error, Generator, Mode, Result, Statistics, Tensor};
 
+use super::likeness::Likeness;
+
 /// Scores by name.
 pub(crate) type Scores = BTreeMap<String, f64>;
 
@@ -21,6 +23,12 @@ pub(crate) fn column(name: &str) -> Option<(&'static str, usize, &'static str)> 
         "sharpness" => {
             ("Sharpness", 3, "Gradient energy over that of the targets; 1 is as sharp as they are.")
         }
+        "fid" => ("FID ↓", 1, "Fréchet Inception distance to the targets; high for so few pictures."),
+        "kid" => (
+            "KID ↓",
+            4,
+            "Kernel Inception distance to the targets, whose mean does not depend on their number.",
+        ),
         "lab_l" => ("L ↑", 3, "Overlap of the histograms of L with the targets'; 1 is equal."),
         "lab_a" => ("a ↑", 3, "Overlap of the histograms of a with the targets'; 1 is equal."),
         "lab_b" => ("b ↑", 3, "Overlap of the histograms of b with the targets'; 1 is equal."),
@@ -52,6 +60,7 @@ pub(crate) fn score(
     generator: Option<&Generator>,
     val: &PairedFolder,
     reader: Option<&Reader>,
+    likeness: &mut Likeness,
     device: &Device,
 ) -> Result<Scores> {
     let names = ["l1", "psnr", "ssim"];
@@ -72,6 +81,7 @@ pub(crate) fn score(
         energy += number(metrics::gradient_energy(output.clone()));
         target_energy += number(metrics::gradient_energy(target.clone()));
         if target.dims()[1] == 3 {
+            likeness.add(&output, &target, val.len());
             colours.add(output.clone());
             target_colours.add(target);
         }
@@ -92,6 +102,9 @@ pub(crate) fn score(
     for (name, overlap) in ["lab_l", "lab_a", "lab_b"].into_iter().zip(colours.intersection(&target_colours))
     {
         put(name, overlap);
+    }
+    for (name, value) in likeness.take() {
+        put(name, value);
     }
     if let Some(confusion) = confusion {
         put("pixel_accuracy", confusion.pixel_accuracy());
