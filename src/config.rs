@@ -143,13 +143,28 @@ impl Pix2PixConfig {
         Ok(config)
     }
 
+    /// This configuration with the fields that a JSON object names set to its values, for instance
+    /// `{"loss": {"l1_weight": 10.0}}`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it is no JSON, names an unknown field, or a value is out of range.
+    pub fn changed(&self, json: &str) -> crate::Result<Self> {
+        let config = self.overlaid(json).map_err(|problem| Error::config("configuration", problem))?;
+        config.validate()?;
+        Ok(config)
+    }
+
     pub(crate) fn to_json(&self) -> String {
         format!("{:#}\n", serde_json::to_value(self).unwrap_or(Value::Null))
     }
 
     pub(crate) fn from_json(text: &str) -> std::result::Result<Self, String> {
-        let given = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let mut tree = serde_json::to_value(Self::paper()).map_err(|error| error.to_string())?;
+        Self::paper().overlaid(text)
+    }
+
+    fn overlaid(&self, json: &str) -> std::result::Result<Self, String> {
+        let given = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        let mut tree = serde_json::to_value(self).map_err(|error| error.to_string())?;
         overlay(&mut tree, given, "")?;
         serde_json::from_value(tree).map_err(|error| error.to_string())
     }
@@ -182,6 +197,7 @@ fn overlay(defaults: &mut Value, given: Value, path: &str) -> Result<(), String>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PixelLoss;
 
     #[test]
     fn presets_are_valid_and_survive_json() {
@@ -202,6 +218,10 @@ mod tests {
         assert_eq!(config.data, Pix2PixConfig::paper().data);
         let problem = Pix2PixConfig::from_json(r#"{"loss": {"lambda": 10.0}}"#).unwrap_err();
         assert_eq!(problem, "unknown field `loss.lambda`");
+        let changed = config.changed(r#"{"loss": {"pixel": "l2"}}"#).unwrap();
+        assert_eq!((changed.loss.l1_weight, changed.loss.pixel), (10.0, PixelLoss::L2));
+        let problem = config.changed(r#"{"loss": {"l1_weight": -1.0}}"#).unwrap_err().to_string();
+        assert!(problem.contains("loss.l1_weight: -1"), "{problem}");
     }
 
     #[test]

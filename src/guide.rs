@@ -9,6 +9,12 @@ pub mod data {}
 #[doc = include_str!("../docs/training.md")]
 pub mod training {}
 
+#[doc = include_str!("../docs/tasks.md")]
+pub mod tasks {}
+
+#[doc = include_str!("../docs/study.md")]
+pub mod study {}
+
 #[doc = include_str!("../docs/inference.md")]
 pub mod inference {}
 

@@ -45,7 +45,7 @@ pub use crate::{
     error::{CheckpointProblem, Error, Result},
     generator::{Backbone, Generator, GeneratorConfig},
     layers::{Dropout, Mode, Norm, Statistics, UpsampleKind},
-    loss::{DiscriminatorLoss, GanMode, GeneratorLoss, Pix2PixLoss, Pix2PixLossConfig},
+    loss::{DiscriminatorLoss, GanMode, GeneratorLoss, Pix2PixLoss, Pix2PixLossConfig, PixelLoss},
     train::{Advice, Event, LossValues, Losses, Trainer},
     translate::Translator,
     unet::DropoutLayout,

@@ -19,13 +19,25 @@ pub enum GanMode {
     Hinge,
 }
 
+/// The distance between output and target that λ weighs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PixelLoss {
+    /// Mean absolute difference: the paper's choice, "as L1 encourages less blurring" (section 3.1).
+    #[default]
+    L1,
+    /// Mean square difference, for comparison.
+    L2,
+}
+
 /// The weights of the objective.
 ///
 /// | field | default | meaning | range | paper / PyTorch |
 /// |---|---|---|---|---|
 /// | `gan` | vanilla | adversarial objective | | vanilla |
 /// | `gan_weight` | 1 | weight of the adversarial term; 0 trains without a discriminator | 0– | 1 |
-/// | `l1_weight` | 100 | λ, weight of the L1 term | 0– | 100 |
+/// | `pixel` | L1 | distance between output and target | | L1 |
+/// | `l1_weight` | 100 | λ, weight of that distance | 0– | 100 |
 /// | `real_label` | 1 | target for real patches; below 1 is one-sided label smoothing | 0–1 | 1 |
 ///
 /// The paper's five objectives, with [`DiscriminatorConfig::conditional`](crate::DiscriminatorConfig::conditional):
@@ -45,7 +57,10 @@ pub struct Pix2PixLossConfig {
     /// Weight of the adversarial term.
     #[config(default = 1.0)]
     pub gan_weight: f64,
-    /// λ, weight of the L1 term.
+    /// Distance between output and target; losses keep the name of L1 whichever it is.
+    #[config(default = "PixelLoss::L1")]
+    pub pixel: PixelLoss,
+    /// λ, weight of that distance.
     #[config(default = 100.0)]
     pub l1_weight: f64,
     /// Target for real patches under [`GanMode::Vanilla`] and [`GanMode::LeastSquares`].
@@ -107,7 +122,7 @@ impl DiscriminatorLoss {
 pub struct GeneratorLoss {
     /// The adversarial term, `[1]`; absent when training without a discriminator.
     pub gan: Option<Tensor<1>>,
-    /// λ·L1, `[1]`.
+    /// λ·L1, or λ·L2, `[1]`.
     pub l1: Tensor<1>,
 }
 
@@ -169,7 +184,12 @@ impl Pix2PixLoss {
             };
             loss * self.config.gan_weight
         });
-        GeneratorLoss { gan, l1: (output - target).abs().mean() * self.config.l1_weight }
+        let difference = output - target;
+        let distance = match self.config.pixel {
+            PixelLoss::L1 => difference.abs().mean(),
+            PixelLoss::L2 => difference.square().mean(),
+        };
+        GeneratorLoss { gan, l1: distance * self.config.l1_weight }
     }
 }
 
@@ -222,6 +242,18 @@ mod tests {
             close(g.l1.clone(), 50.0);
             close(g.total(), expected + 50.0);
         }
+    }
+
+    #[test]
+    fn l2_is_the_mean_square_and_its_gradient_grows_with_the_distance() {
+        let loss = Pix2PixLossConfig::new().with_pixel(PixelLoss::L2).init();
+        let output = logits([0.5, -0.25]).autodiff().require_grad();
+        let g = loss.generator(None, output.clone(), logits([0.0, 0.5]).autodiff());
+        close(g.l1.clone().inner(), 100.0 * (0.25 + 0.5625) / 2.0);
+        let grads = g.total().backward();
+        let grad = output.grad(&grads).unwrap().into_data().try_to_vec::<f32>().unwrap();
+        // d/dx of 100/2 · Σ (x − t)² is 100·(x − t), here 50 and −75.
+        assert!((grad[0] - 50.0).abs() < 1e-4 && (grad[1] + 75.0).abs() < 1e-4, "{grad:?}");
     }
 
     #[test]

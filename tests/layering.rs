@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 
 /// The modules by height; a file may import from its own line and from those before it.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 8] = [
     &["error", "device", "random", "files"],
-    &["kernels"],
+    &["kernels", "weights"],
     &["layers"],
     &["unet", "resnet", "generator", "discriminator", "loss", "metrics", "data", "report"],
     &["config"],
-    &["weights"],
     &["train", "translate", "pytorch"],
     &["lib"],
     &[],
@@ -43,7 +42,7 @@ fn module_of(name: &str) -> &str {
         "Generator" | "GeneratorConfig" | "Backbone" => "generator",
         "Discriminator" | "DiscriminatorConfig" => "discriminator",
         "Mode" | "Dropout" | "Norm" | "Statistics" | "UpsampleKind" => "layers",
-        "Pix2PixLoss" | "Pix2PixLossConfig" | "GanMode" => "loss",
+        "Pix2PixLoss" | "Pix2PixLossConfig" | "GanMode" | "PixelLoss" => "loss",
         "DropoutLayout" => "unet",
         "Translator" => "translate",
         "Pix2PixConfig" | "TrainingConfig" | "Schedule" => "config",

@@ -50,7 +50,7 @@ def case(backbone, norm, layers, channels=(3, 3), base=1, base_d=1, upsample="tr
             **sides, backbone=backbone, base_channels=base, norm=norm, dropout=0.0, dropout_layout="paper",
             upsample=upsample),
         discriminator=dict(**sides, layers=layers, base_channels=base_d, norm=norm, conditional=conditional),
-        loss=dict(gan=gan, gan_weight=1.0, l1_weight=100.0, real_label=real_label),
+        loss=dict(gan=gan, gan_weight=1.0, pixel="l1", l1_weight=100.0, real_label=real_label),
     )
 
 

@@ -1,4 +1,4 @@
-//! How close an output is to its target: L1, PSNR and SSIM, per picture.
+//! How close an output is to its target, pixel by pixel: L1, PSNR and SSIM, per picture.
 
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
@@ -118,7 +118,7 @@ fn gaussian(side: usize) -> Vec<f32> {
     (0..side).map(|i| (weight(i) / total) as f32).collect()
 }
 
-fn per_picture(x: Tensor<4>) -> Tensor<1> {
+pub(super) fn per_picture(x: Tensor<4>) -> Tensor<1> {
     let n = x.dims()[0];
     x.reshape([n as isize, -1]).mean_dim(1).reshape([n])
 }

@@ -1,0 +1,57 @@
+//! How large a study fits into the time there is: a few steps are timed, then sizes and steps are chosen.
+
+use std::time::Instant;
+
+use pix2pix::data::Batch;
+use pix2pix::{Device, Pix2PixConfig, Result, Tensor, Trainer};
+
+/// Pixels and base channels to try, the largest first.
+const SHAPES: [(usize, usize); 6] = [(256, 64), (128, 64), (128, 32), (64, 32), (64, 16), (32, 8)];
+/// A run of fewer steps shows little; rather smaller pictures than that.
+const FEWEST: u64 = 2000;
+/// The share of the time that steps may take; scoring, saving and pages need the rest.
+const SHARE: f64 = 0.8;
+
+/// Pixels, base channels and steps of each of `runs` runs, for `seconds` in all.
+pub(crate) fn fit(
+    seconds: f64,
+    runs: usize,
+    [size, channels]: [Option<usize>; 2],
+    device: &Device,
+) -> Result<(usize, usize, u64)> {
+    let suits = |shape: &&(usize, usize)| {
+        size.is_none_or(|size| size == shape.0) && channels.is_none_or(|channels| channels == shape.1)
+    };
+    let mut shapes: Vec<(usize, usize)> = SHAPES.iter().filter(suits).copied().collect();
+    if shapes.is_empty() {
+        shapes.push((size.unwrap_or(64), channels.unwrap_or(32)));
+    }
+    let mut chosen = (0, 0, 0);
+    for (size, channels) in shapes {
+        let steps = seconds * SHARE / runs as f64 / step_time(size, channels, device)?;
+        chosen = (size, channels, (steps as u64).max(1));
+        if chosen.2 >= FEWEST {
+            break;
+        }
+    }
+    Ok(chosen)
+}
+
+/// Seconds that one step of L1+cGAN takes: the median of five, after two to warm up.
+fn step_time(size: usize, channels: usize, device: &Device) -> Result<f64> {
+    let mut config = Pix2PixConfig::paper().with_size(size);
+    (config.generator.base_channels, config.discriminator.base_channels) = (channels, channels);
+    let mut trainer = Trainer::new(config, device)?;
+    let picture =
+        Tensor::<4>::random([1, 3, size, size], burn::tensor::Distribution::Uniform(-1.0, 1.0), device);
+    let mut step = || {
+        let start = Instant::now();
+        trainer.step(Batch { input: picture.clone(), target: picture.clone() }).read();
+        start.elapsed().as_secs_f64()
+    };
+    step();
+    step();
+    let mut times = [(); 5].map(|()| step());
+    times.sort_by(f64::total_cmp);
+    Ok(times[2])
+}

@@ -1,0 +1,174 @@
+//! The page: tables, curves and pictures in one file that needs nothing else.
+
+use std::path::Path;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use image::{ImageFormat, RgbImage, imageops};
+use minijinja::{Environment, context, value::Serde};
+use pix2pix::report::Record;
+use pix2pix::{Error, Result};
+use serde::Serialize;
+
+use super::results::{Results, Summary};
+use super::score::column;
+
+/// Pixels of a picture in the grid, at most.
+const CELL: u32 = 128;
+/// Where a chart draws its curves, in the units of the template's `viewBox`.
+const LEFT: f64 = 42.0;
+const RIGHT: f64 = 348.0;
+const TOP: f64 = 8.0;
+const BOTTOM: f64 = 150.0;
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    table: &'a Summary,
+    headings: Vec<(&'static str, &'static str)>,
+    /// For each row its cells: mean, deviation and the paper's score, as text.
+    cells: Vec<Vec<[String; 3]>>,
+    photographs: Vec<String>,
+    chart: Option<Chart>,
+    grid: Option<Grid>,
+}
+
+/// Validation L1 over steps, a curve for each row.
+#[derive(Serialize)]
+struct Chart {
+    curves: Vec<(String, String)>,
+    rows: Vec<(f64, String)>,
+    steps: u64,
+}
+
+#[derive(Serialize)]
+struct Grid {
+    columns: Vec<String>,
+    width: u32,
+    data: String,
+}
+
+pub(crate) fn render(results: &Results, out: &Path, finished: bool) -> Result<String> {
+    let tables = results.tables.iter().map(|table| shown(results, table, out));
+    let tables = tables.collect::<Result<Vec<_>>>()?;
+    let (plan, runs) = (&results.plan, results.runs.len());
+    let seconds: f64 = results.runs.iter().map(|run| run.seconds).sum();
+    let data = match &plan.data {
+        Some(data) => data.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        None => "façades, drawn".to_owned(),
+    };
+    let context = context! {
+        finished, runs, data,
+        minutes => format!("{:.0}", seconds / 60.0),
+        plan => Serde(plan),
+        has_reader => results.photographs.is_some(),
+        tables => Serde(tables),
+    };
+    let mut environment = Environment::new();
+    environment
+        .add_template("page.html.j2", include_str!("page.html.j2"))
+        .and_then(|()| environment.get_template("page.html.j2"))
+        .and_then(|page| page.render(context))
+        .map_err(|error| super::io(&out.join("index.html"), std::io::Error::other(error)))
+}
+
+fn shown<'a>(results: &Results, table: &'a Summary, out: &Path) -> Result<Shown<'a>> {
+    let columns: Vec<_> = table.columns.iter().filter_map(|name| column(name)).collect();
+    let text = |value: Option<f64>, digits: usize| {
+        value.map_or_else(String::new, |value| format!("{value:.digits$}"))
+    };
+    let cells = table.rows.iter().map(|row| {
+        let cells = row.cells.iter().zip(&columns).map(|((mean, deviation, paper), (_, digits, _))| {
+            [text(*mean, *digits), text(*deviation, *digits), text(*paper, 2)]
+        });
+        cells.collect()
+    });
+    let photographs = results.photographs.as_ref().map(|scores| {
+        let shown = table
+            .columns
+            .iter()
+            .zip(&columns)
+            .map(|(name, (_, digits, _))| text(scores.get(name).copied(), *digits));
+        shown.collect()
+    });
+    Ok(Shown {
+        table,
+        headings: columns.iter().map(|(heading, _, meaning)| (*heading, *meaning)).collect(),
+        cells: cells.collect(),
+        photographs: photographs.unwrap_or_default(),
+        chart: chart(results, table, out),
+        grid: grid(results, table, out)?,
+    })
+}
+
+/// The first seed that a row has, as the name of its run folder.
+fn first_run(results: &Results, job: &str) -> Option<String> {
+    let run = results.runs.iter().find(|run| run.job == job)?;
+    Some(format!("{job}-seed{}", run.seed))
+}
+
+fn chart(results: &Results, table: &Summary, out: &Path) -> Option<Chart> {
+    let series = table.rows.iter().filter_map(|row| {
+        let path = out.join("runs").join(first_run(results, &row.job)?).join("metrics.jsonl");
+        let text = std::fs::read_to_string(path).ok()?;
+        let points = text.lines().filter_map(|line| match serde_json::from_str(line) {
+            Ok(Record::Validation { step, l1, .. }) if l1.is_finite() => Some((step, f64::from(l1))),
+            _ => None,
+        });
+        Some((row.name.clone(), points.collect::<Vec<_>>()))
+    });
+    let series: Vec<_> = series.filter(|(_, points)| points.len() > 1).collect();
+    let steps = series.iter().flat_map(|(_, points)| points.iter().map(|point| point.0)).max()?.max(1);
+    // The untrained generator's score would leave no room for the rest.
+    let values = || series.iter().flat_map(|(_, points)| points.iter().skip(1).map(|point| point.1));
+    let (low, high) = values().fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
+    let span = (high - low).max(1e-6);
+    let place = |value: f64| BOTTOM - (value - low) / span * (BOTTOM - TOP);
+    let curve = |(name, points): &(String, Vec<(u64, f64)>)| {
+        let points = points.iter().skip(1).map(|(step, value)| {
+            format!("{:.1},{:.1}", LEFT + *step as f64 / steps as f64 * (RIGHT - LEFT), place(*value))
+        });
+        (name.clone(), points.collect::<Vec<_>>().join(" "))
+    };
+    let ticks = (0..=4).map(|i| low + span * f64::from(i) / 4.0);
+    Some(Chart {
+        curves: series.iter().map(curve).collect(),
+        rows: ticks.map(|value| (place(value), format!("{value:.3}"))).collect(),
+        steps,
+    })
+}
+
+/// Input, target and each row's output, of the first validation pairs.
+fn grid(results: &Results, table: &Summary, out: &Path) -> Result<Option<Grid>> {
+    let mut columns: Vec<(String, RgbImage)> = Vec::new();
+    for row in &table.rows {
+        let Some(run) = first_run(results, &row.job) else { continue };
+        let folder = out.join("runs").join(run);
+        let open = |name: &str| {
+            let path = folder.join(format!("{name}.png"));
+            match image::open(&path) {
+                Ok(picture) => Ok(picture.to_rgb8()),
+                Err(error) => Err(Error::Image { path, source: error.into() }),
+            }
+        };
+        if columns.is_empty() {
+            columns.push(("input".to_owned(), open("input")?));
+            columns.push(("target".to_owned(), open("target")?));
+        }
+        columns.push((row.name.clone(), open("output")?));
+    }
+    let Some((_, first)) = columns.first() else { return Ok(None) };
+    let size = first.width().clamp(1, CELL);
+    let height = first.height() * size / first.width().max(1);
+    let mut all = RgbImage::new(size * columns.len() as u32, height);
+    for (at, (_, column)) in columns.iter().enumerate() {
+        let small = imageops::thumbnail(column, size, height);
+        imageops::replace(&mut all, &small, i64::from(size) * at as i64, 0);
+    }
+    let mut png = std::io::Cursor::new(Vec::new());
+    let path = out.join("index.html");
+    all.write_to(&mut png, ImageFormat::Png).map_err(|error| Error::Image { path, source: error.into() })?;
+    Ok(Some(Grid {
+        columns: columns.into_iter().map(|(name, _)| name).collect(),
+        width: all.width(),
+        data: format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png.into_inner())),
+    }))
+}

@@ -1,0 +1,187 @@
+//! The tables of a study: variants of one configuration, read from TOML.
+
+use std::path::Path;
+
+use pix2pix::{Backbone, CheckpointProblem, DiscriminatorConfig, Error, Pix2PixConfig, Result};
+use serde::{Deserialize, Serialize};
+
+/// The tables that the study has unless others are named.
+const OWN: [(&str, &str); 4] = [
+    ("objective.toml", include_str!("../../docs/study/objective.toml")),
+    ("generator.toml", include_str!("../../docs/study/generator.toml")),
+    ("patch.toml", include_str!("../../docs/study/patch.toml")),
+    ("colour.toml", include_str!("../../docs/study/colour.toml")),
+];
+
+/// One table: variants side by side, and what is claimed of them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Table {
+    pub(crate) title: String,
+    #[serde(default)]
+    pub(crate) about: String,
+    /// Names of scores.
+    pub(crate) columns: Vec<String>,
+    #[serde(rename = "variant")]
+    pub(crate) variants: Vec<Variant>,
+    #[serde(rename = "claim", default)]
+    pub(crate) claims: Vec<Claim>,
+}
+
+/// What a row of a table changes in the study's configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Variant {
+    pub(crate) name: String,
+    /// Changes, laid out as `config.json`.
+    #[serde(default)]
+    config: serde_json::Value,
+    /// Another shape of the generator, of the depth that suits the size.
+    #[serde(default)]
+    backbone: Option<Shape>,
+    /// The side of the discriminator's patches; the widest that fits, where pictures are too small for it.
+    #[serde(default)]
+    patch: Option<usize>,
+    /// The paper's scores, by name.
+    #[serde(default)]
+    pub(crate) paper: std::collections::BTreeMap<String, f64>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Shape {
+    Unet,
+    EncoderDecoder,
+}
+
+/// One variant's score is higher than another's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Claim {
+    pub(crate) says: String,
+    pub(crate) metric: String,
+    pub(crate) higher: String,
+    pub(crate) lower: String,
+}
+
+impl Table {
+    pub(crate) fn all(files: &[impl AsRef<Path>]) -> Result<Vec<Self>> {
+        if files.is_empty() {
+            return OWN.iter().map(|(name, text)| Self::parse(Path::new(name), text)).collect();
+        }
+        let read = |path: &Path| {
+            let text = std::fs::read_to_string(path).map_err(|error| super::io(path, error))?;
+            Self::parse(path, &text)
+        };
+        files.iter().map(|path| read(path.as_ref())).collect()
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self> {
+        let table: Self = toml::from_str(text).map_err(|error| corrupt(path, &error.to_string()))?;
+        for claim in &table.claims {
+            for name in [&claim.higher, &claim.lower] {
+                if !table.variants.iter().any(|variant| variant.name == *name) {
+                    return Err(corrupt(path, &format!("a claim names `{name}`, which is no variant of it")));
+                }
+            }
+        }
+        if let Some(name) = table.columns.iter().find(|name| super::score::column(name).is_none()) {
+            return Err(corrupt(path, &format!("`{name}` is no score")));
+        }
+        Ok(table)
+    }
+}
+
+fn corrupt(path: &Path, problem: &str) -> Error {
+    Error::Checkpoint { path: path.to_owned(), problem: CheckpointProblem::Corrupt(problem.to_owned()) }
+}
+
+impl Variant {
+    /// The study's configuration with this variant's changes.
+    pub(crate) fn configure(&self, base: &Pix2PixConfig) -> Result<Pix2PixConfig> {
+        let mut config = match &self.config {
+            serde_json::Value::Null => base.clone(),
+            changes => base.changed(&changes.to_string())?,
+        };
+        if let (Some(shape), Backbone::Unet { depth }) = (self.backbone, config.generator.backbone) {
+            config.generator.backbone = match shape {
+                Shape::Unet => Backbone::Unet { depth },
+                Shape::EncoderDecoder => Backbone::EncoderDecoder { depth },
+            };
+        }
+        if let Some(patch) = self.patch {
+            config.discriminator.layers = layers(patch, &config.discriminator)?;
+            let size = config.data.crop_size;
+            while config.discriminator.map_size([size; 2]).is_none() && config.discriminator.layers > 0 {
+                config.discriminator.layers -= 1;
+            }
+        }
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// What differs from what the variant asks for.
+    pub(crate) fn note(&self, config: &Pix2PixConfig) -> Option<String> {
+        let seen = config.discriminator.receptive_field();
+        let is_less = self.patch.is_some_and(|patch| patch > seen);
+        is_less.then(|| format!("at {} pixels the widest is {seen}×{seen}", config.data.crop_size))
+    }
+}
+
+fn layers(patch: usize, config: &DiscriminatorConfig) -> Result<usize> {
+    let sees = |layers: &usize| config.clone().with_layers(*layers).receptive_field() == patch;
+    (0..=DiscriminatorConfig::MAX_LAYERS).find(sees).ok_or_else(|| Error::Config {
+        field: "patch",
+        problem: format!("{patch} is not 1, 16, 34, 70, 142, 286 or 574"),
+    })
+}
+
+/// One thing to train: a configuration, and the variants that share it.
+pub(crate) struct Job {
+    /// Its folder's name, from the first variant's.
+    pub(crate) slug: String,
+    pub(crate) config: Pix2PixConfig,
+    pub(crate) note: Option<String>,
+}
+
+/// Every configuration of the tables once, and for each table the job of each of its variants.
+pub(crate) fn jobs(tables: &[Table], base: &Pix2PixConfig) -> Result<(Vec<Job>, Vec<Vec<usize>>)> {
+    let mut jobs: Vec<Job> = Vec::new();
+    let mut rows = Vec::new();
+    for table in tables {
+        let mut row = Vec::new();
+        for variant in &table.variants {
+            let config = variant.configure(base)?;
+            let known = jobs.iter().position(|job| job.config == config);
+            row.push(known.unwrap_or_else(|| {
+                let note = variant.note(&config);
+                jobs.push(Job { slug: slug(&config), config, note });
+                jobs.len() - 1
+            }));
+        }
+        rows.push(row);
+    }
+    Ok((jobs, rows))
+}
+
+/// A folder name that tells configurations of a study apart, whichever table they come from.
+fn slug(config: &Pix2PixConfig) -> String {
+    let (loss, judge) = (&config.loss, &config.discriminator);
+    let mut parts = vec![match config.generator.backbone {
+        Backbone::Unet { .. } => "unet".to_owned(),
+        Backbone::EncoderDecoder { .. } => "encoder-decoder".to_owned(),
+        Backbone::Resnet { blocks } => format!("resnet{blocks}"),
+    }];
+    if loss.l1_weight > 0.0 {
+        parts.push(format!("{:?}", loss.pixel).to_lowercase());
+    }
+    if loss.gan_weight > 0.0 {
+        parts.push(if judge.conditional { "cgan" } else { "gan" }.to_owned());
+        parts.push(format!("patch{}", judge.receptive_field()));
+    }
+    // What the words do not say, a checksum does.
+    let text = serde_json::to_string(config).unwrap_or_default();
+    let sum =
+        text.bytes().fold(0xcbf2_9ce4u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("{}-{sum:08x}", parts.join("-"))
+}

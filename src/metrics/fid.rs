@@ -1,0 +1,165 @@
+//! How alike two sets of pictures are, by the features that Inception sees in them: FID and KID.
+
+use nalgebra::DMatrix;
+use rand::seq::index;
+
+use crate::Tensor;
+
+/// Features of a set of pictures, one row for each.
+#[derive(Clone, Debug, Default)]
+pub struct Features {
+    rows: Vec<Vec<f64>>,
+}
+
+impl Features {
+    /// Those of no picture.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds features, `[N, F]`.
+    pub fn add(&mut self, features: Tensor<2>) {
+        let width = features.dims()[1];
+        let values = features.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default();
+        self.rows.extend(values.chunks_exact(width).map(|row| row.iter().map(|v| f64::from(*v)).collect()));
+    }
+
+    /// The number of pictures.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    fn width(&self) -> usize {
+        self.rows.first().map_or(0, Vec::len)
+    }
+
+    fn mean(&self) -> Vec<f64> {
+        let count = self.len() as f64;
+        (0..self.width()).map(|i| self.rows.iter().map(|row| row[i]).sum::<f64>() / count).collect()
+    }
+
+    /// A matrix R with RᵀR = the covariance, and no more rows than columns.
+    fn root(&self, mean: &[f64]) -> DMatrix<f64> {
+        let scale = 1.0 / (self.len() as f64 - 1.0).sqrt();
+        let value = |row: usize, column: usize| (self.rows[row][column] - mean[column]) * scale;
+        let centred = DMatrix::from_fn(self.len(), self.width(), value);
+        if self.len() > self.width() { centred.qr().r() } else { centred }
+    }
+}
+
+/// Fréchet Inception distance (Heusel et al. 2017): 0 for equal sets; depends on how many pictures there are.
+///
+/// |μ₁ − μ₂|² + tr(C₁ + C₂ − 2·(C₁C₂)^½), in double precision. With C = RᵀR the trace of the root is the sum of the
+/// singular values of R₁R₂ᵀ, which needs no root of a matrix and is exact for sets smaller than the features are many.
+///
+/// NaN if either set has fewer than two pictures, or their features differ in number.
+pub fn fid(one: &Features, other: &Features) -> f64 {
+    if one.len() < 2 || other.len() < 2 || one.width() != other.width() {
+        return f64::NAN;
+    }
+    let means = [one.mean(), other.mean()];
+    let between: f64 = means[0].iter().zip(&means[1]).map(|(a, b)| (a - b).powi(2)).sum();
+    let roots = [one.root(&means[0]), other.root(&means[1])];
+    let traces: f64 = roots.iter().map(DMatrix::norm_squared).sum();
+    let shared: f64 = (&roots[0] * roots[1].transpose()).singular_values().sum();
+    between + traces - 2.0 * shared
+}
+
+/// Kernel Inception distance (Bińkowski et al. 2018) and its standard deviation over `subsets` draws of `size` pictures
+/// from each set: the unbiased squared maximum mean discrepancy under the kernel (x·y/F + 1)³.
+///
+/// Draws are a function of `seed`. A `size` above the number of pictures is lowered to it; of sets as small as that,
+/// each draw is the whole. NaN if either set has fewer than two pictures, or their features differ in number.
+pub fn kid(one: &Features, other: &Features, subsets: usize, size: usize, seed: u64) -> (f64, f64) {
+    if one.len() < 2 || other.len() < 2 || one.width() != other.width() {
+        return (f64::NAN, f64::NAN);
+    }
+    let mut rng = crate::random::stream(seed, 0);
+    let draws = (0..subsets.max(1)).map(|_| {
+        let mut draw = |set: &Features| {
+            let count = size.clamp(2, set.len());
+            let chosen = index::sample(&mut rng, set.len(), count);
+            DMatrix::from_fn(count, set.width(), |row, column| set.rows[chosen.index(row)][column])
+        };
+        let (x, y) = (draw(one), draw(other));
+        discrepancy(&x, &y)
+    });
+    let draws: Vec<f64> = draws.collect();
+    let count = draws.len() as f64;
+    let mean = draws.iter().sum::<f64>() / count;
+    (mean, (draws.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>() / count).sqrt())
+}
+
+fn discrepancy(x: &DMatrix<f64>, y: &DMatrix<f64>) -> f64 {
+    let kernel = |a: &DMatrix<f64>, b: &DMatrix<f64>| {
+        (a * b.transpose() / a.ncols() as f64).map(|v| (v + 1.0).powi(3))
+    };
+    let within = |a: &DMatrix<f64>| {
+        let (k, n) = (kernel(a, a), a.nrows() as f64);
+        (k.sum() - k.trace()) / (n * (n - 1.0))
+    };
+    within(x) + within(y) - 2.0 * kernel(x, y).mean()
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::device;
+
+    /// Row i, column j: sin(a·i·width + a·j + b·i²).
+    fn features(count: usize, width: usize, [a, b]: [f64; 2]) -> Features {
+        let value = |i: usize, j: usize| (a * (i * width + j) as f64 + b * (i * i) as f64).sin();
+        let rows = (0..count).map(|i| (0..width).map(|j| value(i, j)).collect()).collect();
+        Features { rows }
+    }
+
+    #[test]
+    fn distances_agree_with_numpy_and_scipy() {
+        // numpy.cov, scipy.linalg.sqrtm; more and fewer pictures than features
+        for (count, other, width, expected_fid, expected_kid) in [
+            (9, 7, 3, 0.451_974_169_932_556_1, 0.067_764_742_816_630_81),
+            (4, 9, 5, 0.626_797_726_227_821_8, -0.476_940_296_147_961_9),
+            (3, 4, 6, 3.697_701_086_724_374_3, 0.198_918_522_953_790_64),
+        ] {
+            let (x, y) = (features(count, width, [0.7, 0.3]), features(other, width, [0.4, 0.9]));
+            // scipy's root of a singular product is itself good to about 1e-7 only.
+            assert!((fid(&x, &y) - expected_fid).abs() < 1e-6, "{} is not {expected_fid}", fid(&x, &y));
+            assert!((fid(&x, &y) - fid(&y, &x)).abs() < 1e-12 && fid(&x, &x).abs() < 1e-12);
+            let (mean, spread) = kid(&x, &y, 3, 100, 1);
+            assert!((mean - expected_kid).abs() < 1e-12 && spread < 1e-12, "{mean} is not {expected_kid}");
+        }
+    }
+
+    #[test]
+    fn draws_are_a_function_of_the_seed_and_scatter_around_the_whole() {
+        let (x, y) = (features(40, 4, [0.7, 0.3]), features(50, 4, [0.4, 0.9]));
+        let (mean, spread) = kid(&x, &y, 200, 10, 7);
+        assert_eq!((mean, spread), kid(&x, &y, 200, 10, 7));
+        assert_ne!(mean, kid(&x, &y, 200, 10, 8).0);
+        let (whole, _) = kid(&x, &y, 1, 50, 7);
+        assert!(
+            spread > 0.0 && (mean - whole).abs() < 4.0 * spread / 200f64.sqrt(),
+            "{mean} {spread} {whole}"
+        );
+    }
+
+    #[test]
+    fn too_few_pictures_have_no_distance() {
+        let (one, many) = (features(1, 3, [0.7, 0.3]), features(5, 3, [0.7, 0.3]));
+        assert!(fid(&one, &many).is_nan() && fid(&many, &Features::new()).is_nan());
+        assert!(kid(&many, &one, 1, 2, 0).0.is_nan() && fid(&many, &features(5, 4, [0.7, 0.3])).is_nan());
+    }
+
+    #[test]
+    fn rows_of_tensors_are_pictures() {
+        let mut set = Features::new();
+        set.add(Tensor::from_data([[1.0f32, 2.0], [3.0, 4.0]], &device::cpu()));
+        set.add(Tensor::from_data([[5.0f32, 6.0]], &device::cpu()));
+        assert_eq!((set.len(), set.rows), (3, vec![vec![1.0, 2.0], vec![3.0, 4.0], vec![5.0, 6.0]]));
+    }
+}

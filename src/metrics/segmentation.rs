@@ -1,0 +1,136 @@
+//! Scores of label maps: which class each pixel has, and how often that is right.
+
+use burn::tensor::assert_shape;
+
+use crate::Tensor;
+
+/// The colours of a label map, and the class that each of them stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Palette {
+    colours: Vec<([u8; 3], usize)>,
+    classes: usize,
+}
+
+impl Palette {
+    /// A palette of classes, each with one colour or more.
+    pub fn new(classes: impl IntoIterator<Item = Vec<[u8; 3]>>) -> Self {
+        let classes: Vec<Vec<[u8; 3]>> = classes.into_iter().collect();
+        let count = classes.len();
+        let numbered = classes.into_iter().enumerate();
+        let colours = numbered.flat_map(|(class, colours)| colours.into_iter().map(move |c| (c, class)));
+        Self { colours: colours.collect(), classes: count }
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The class of every pixel, picture by picture and row by row: that of the nearest colour in RGB.
+    ///
+    /// # Shapes
+    /// - `pictures`: `[N, 3, H, W]` in `[-1, 1]`
+    ///
+    /// # Panics
+    /// If there are not three channels, or the palette has no colour.
+    pub fn classify(&self, pictures: Tensor<4>) -> Vec<usize> {
+        assert_shape!(pictures, [_, 3, ..]);
+        let [count, _, height, width] = pictures.dims();
+        let area = height * width;
+        let values = pictures.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default();
+        let class = |at: usize| {
+            let first = at / area * 3 * area + at % area;
+            let distance = |colour: &[u8; 3]| {
+                let square =
+                    |c: usize| ((values[first + c * area] + 1.0) * 127.5 - f32::from(colour[c])).powi(2);
+                square(0) + square(1) + square(2)
+            };
+            let nearest = self.colours.iter().min_by(|(a, _), (b, _)| distance(a).total_cmp(&distance(b)));
+            nearest.expect("a palette has a colour").1
+        };
+        (0..count * area).map(class).collect()
+    }
+}
+
+/// How often each true class was taken for each class.
+#[derive(Clone, Debug)]
+pub struct Confusion {
+    /// By the true class, then by the found one.
+    counts: Vec<Vec<u64>>,
+}
+
+impl Confusion {
+    /// Nothing counted yet.
+    pub fn new(classes: usize) -> Self {
+        Self { counts: vec![vec![0; classes]; classes] }
+    }
+
+    /// Counts pixels by their true class and by the one found.
+    ///
+    /// # Panics
+    /// If the lengths differ or a class is out of range.
+    pub fn add(&mut self, truth: &[usize], found: &[usize]) {
+        assert_eq!(truth.len(), found.len(), "a class for every pixel");
+        for (truth, found) in truth.iter().zip(found) {
+            self.counts[*truth][*found] += 1;
+        }
+    }
+
+    /// The share of pixels whose class is right.
+    pub fn pixel_accuracy(&self) -> f64 {
+        let right: u64 = (0..self.counts.len()).map(|class| self.counts[class][class]).sum();
+        right as f64 / self.counts.iter().flatten().sum::<u64>() as f64
+    }
+
+    /// The share of each class's pixels that are right, averaged over the classes that occur.
+    pub fn class_accuracy(&self) -> f64 {
+        mean((0..self.counts.len()).filter_map(|class| {
+            let all: u64 = self.counts[class].iter().sum();
+            (all > 0).then(|| self.counts[class][class] as f64 / all as f64)
+        }))
+    }
+
+    /// Intersection over union of the true and the found pixels of a class, averaged over the classes that occur in
+    /// either.
+    pub fn mean_iou(&self) -> f64 {
+        mean((0..self.counts.len()).filter_map(|class| {
+            let truth: u64 = self.counts[class].iter().sum();
+            let found: u64 = self.counts.iter().map(|row| row[class]).sum();
+            let both = self.counts[class][class];
+            let either = truth + found - both;
+            (either > 0).then(|| both as f64 / either as f64)
+        }))
+    }
+}
+
+/// NaN of nothing.
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    sum / count
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::device;
+
+    #[test]
+    fn accuracies_by_hand() {
+        let mut confusion = Confusion::new(4);
+        // Class 0: 3 of 4 right; class 1: 1 of 2; class 2 is never true but found once; class 3 does not occur.
+        confusion.add(&[0, 0, 0, 0], &[0, 0, 0, 1]);
+        confusion.add(&[1, 1], &[1, 2]);
+        assert_eq!(confusion.pixel_accuracy(), 4.0 / 6.0);
+        assert_eq!(confusion.class_accuracy(), (0.75 + 0.5) / 2.0);
+        assert!((confusion.mean_iou() - (3.0 / 4.0 + 1.0 / 3.0 + 0.0) / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn pixels_have_the_class_of_the_nearest_colour() {
+        let palette = Palette::new([vec![[0, 0, 0], [250, 0, 0]], vec![[0, 250, 0]]]);
+        let red = [[[1.0f32, -1.0]], [[-0.9, -0.2]], [[-1.0, -1.0]]]; // (255, 13, 0) and (0, 102, 0)
+        let green = [[[-0.5f32, 0.1]], [[0.9, 0.2]], [[-1.0, -1.0]]]; // (64, 242, 0) and (140, 153, 0)
+        let pictures = Tensor::from_data([red, green], &device::cpu());
+        assert_eq!((palette.classes(), palette.classify(pictures)), (2, vec![0, 0, 1, 1]));
+    }
+}

@@ -1,0 +1,176 @@
+//! The study as a user runs it: killed, gone on with, and the same in the end.
+#![cfg(feature = "flex")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Two objectives that share a table, and a claim that cannot be right for both ways round.
+const TABLE: &str = r#"
+title = "Two <ways>"
+columns = ["l1", "sharpness", "lab_a", "mean_iou"]
+
+[[variant]]
+name = "L1"
+config.loss = { gan_weight = 0.0 }
+paper = { mean_iou = 0.11 }
+
+[[variant]]
+name = "L1+cGAN"
+patch = 286
+
+[[variant]]
+name = "L1 by another name"
+config = { loss.gan_weight = 0.0 }
+
+[[claim]]
+says = "one way"
+metric = "l1"
+higher = "L1"
+lower = "L1+cGAN"
+
+[[claim]]
+says = "the other way"
+metric = "l1"
+higher = "L1+cGAN"
+lower = "L1"
+"#;
+
+fn study(folder: &Path, arguments: &[&str]) -> Command {
+    let mut path: PathBuf = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    let mut command = Command::new(path.join("examples").join("study"));
+    let size = ["--table", "table.toml", "--size", "32", "--base-channels", "4", "--seeds", "2"];
+    command.current_dir(folder).args(size).args(arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn finish(mut command: Command) -> Output {
+    command.output().unwrap()
+}
+
+fn results(out: &Path) -> Option<Value> {
+    serde_json::from_str(&std::fs::read_to_string(out.join("results.json")).ok()?).ok()
+}
+
+/// The runs without the time they took.
+fn runs(out: &Path) -> Vec<Value> {
+    let mut runs = results(out).unwrap()["runs"].as_array().unwrap().clone();
+    runs.iter_mut().for_each(|run| drop(run.as_object_mut().unwrap().remove("seconds")));
+    runs
+}
+
+fn kill_once(mut child: Child, is_time: impl Fn() -> bool) {
+    while !is_time() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_study_that_is_killed_goes_on_and_ends_with_the_same_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("table.toml"), TABLE).unwrap();
+    let whole = finish(study(folder.path(), &["--steps", "880", "--out", "whole"]));
+    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
+
+    // Killed after one run is done, and again in the middle of another, after its first checkpoint.
+    let out = folder.path().join("torn");
+    let arguments = ["--steps", "880", "--out", "torn"];
+    let count = || results(&out).map_or(0, |all| all["runs"].as_array().unwrap().len());
+    kill_once(study(folder.path(), &arguments).spawn().unwrap(), || count() == 1);
+    let is_inside = || {
+        let folders = std::fs::read_dir(out.join("runs")).unwrap().flatten();
+        let mut names = folders.map(|entry| entry.path());
+        names.any(|run| {
+            run.join("checkpoints").join("step-000000800").exists() && !run.ends_with("reader") && count() < 3
+        })
+    };
+    kill_once(study(folder.path(), &arguments).spawn().unwrap(), is_inside);
+    assert!((1..4).contains(&count()), "killed on the way");
+    let torn = finish(study(folder.path(), &arguments));
+    assert!(torn.status.success(), "{}", String::from_utf8_lossy(&torn.stderr));
+    assert_eq!(runs(&out), runs(&folder.path().join("whole")));
+
+    check_results(&out);
+    check_page(&out);
+
+    // Nothing is trained twice, and nothing under other settings.
+    let before = std::fs::metadata(out.join("runs")).unwrap().modified().unwrap();
+    assert!(finish(study(folder.path(), &arguments)).status.success());
+    assert_eq!(std::fs::metadata(out.join("runs")).unwrap().modified().unwrap(), before);
+    let other = finish(study(folder.path(), &["--steps", "881", "--out", "torn"]));
+    let message = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(other.status.code() == Some(1) && message.contains("other settings"), "{message}");
+}
+
+fn check_results(out: &Path) {
+    let results = results(out).unwrap();
+    assert_eq!(runs(out).len(), 4, "two configurations, two seeds: equal variants are trained once");
+    for run in runs(out) {
+        assert_eq!(run["steps"], 880);
+        for score in
+            ["l1", "psnr", "ssim", "sharpness", "lab_l", "lab_a", "lab_b", "pixel_accuracy", "mean_iou"]
+        {
+            assert!(run["scores"][score].as_f64().unwrap() > 0.0, "{score}: {run}");
+        }
+    }
+    let (reader, outputs) = (&results["photographs"], &runs(out)[0]["scores"]);
+    assert_eq!((reader["l1"].as_f64(), reader["sharpness"].as_f64()), (Some(0.0), Some(1.0)));
+    assert!(reader["pixel_accuracy"].as_f64() > Some(0.3), "{reader}");
+    assert!(outputs["sharpness"].as_f64() < Some(1.0), "L1 blurs: {outputs}");
+
+    let table = &results["tables"][0];
+    let row = |index: usize| &table["rows"][index];
+    assert_eq!((&row(0)["seeds"], &row(0)["cells"][0][0]), (&Value::from(2), &row(2)["cells"][0][0]));
+    assert_eq!(row(1)["note"], "at 32 pixels the widest is 70×70");
+    let l1 = |seed: usize| {
+        runs(out).iter().filter(|run| run["job"] == row(0)["job"]).nth(seed).unwrap()["scores"]["l1"]
+            .as_f64()
+            .unwrap()
+    };
+    let (mean, deviation) = ((l1(0) + l1(1)) / 2.0, (l1(0) - l1(1)).abs() / 2f64.sqrt());
+    for (cell, expected) in [(0, mean), (1, deviation)] {
+        assert!((row(0)["cells"][0][cell].as_f64().unwrap() - expected).abs() < 1e-9);
+    }
+    let holds = |claim: usize| table["claims"][claim]["holds"].as_u64().unwrap();
+    assert_eq!((holds(0) + holds(1), table["claims"][0]["of"].as_u64()), (2, Some(2)));
+}
+
+fn check_page(out: &Path) {
+    let page = std::fs::read_to_string(out.join("index.html")).unwrap();
+    for expected in
+        ["Two &lt;ways&gt;", "Finished", "data:image/png;base64", "<polyline", "paper 0.11", "of 2</b>"]
+    {
+        assert!(page.contains(expected), "{expected}");
+    }
+    for foreign in ["http://", "https://", "src=\"runs", "<ways>", "<script"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+}
+
+#[test]
+fn mistakes_in_tables_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = |table: String| {
+        std::fs::write(folder.path().join("table.toml"), table).unwrap();
+        let output = finish(study(folder.path(), &["--steps", "1"]));
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for (right, wrong, expected) in [
+        ("gan_weight", "gan_wait", "unknown field `loss.gan_wait`"),
+        ("patch = 286", "patch = 71", "patch: 71 is not 1, 16, 34, 70"),
+        ("higher = \"L1\"", "higher = \"L3\"", "`L3`, which is no variant"),
+        ("\"lab_a\"", "\"lab_x\"", "`lab_x` is no score"),
+        ("[[claim]]", "[[claims]]", "table.toml"),
+    ] {
+        let message = message(TABLE.replace(right, wrong));
+        assert!(message.starts_with("error: ") && message.contains(expected), "{message}");
+    }
+}
