@@ -199,3 +199,17 @@ fn inception_scores_runs_that_are_done_or_is_asked_for() {
         assert!(after["scores"]["fid"].as_f64() > Some(0.0) && after["scores"]["kid"].is_number(), "{after}");
     }
 }
+
+#[test]
+fn a_budget_chooses_the_steps_and_leaves_out_seeds_that_do_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("table.toml"), TABLE).unwrap();
+    let output = finish(study(folder.path(), &["--budget", "0.01"]));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.contains("no time for seed 1 within 0.01 minutes"), "{shown}");
+    let out = folder.path().join("runs/study");
+    let steps = results(&out).unwrap()["plan"]["steps"].as_u64().unwrap();
+    assert!((1..200).contains(&steps), "{steps} steps in half a second");
+    assert!(runs(&out).len() == 2 && runs(&out).iter().all(|run| run["steps"] == steps && run["seed"] == 0));
+}
