@@ -174,3 +174,42 @@ fn mistakes_in_tables_are_named() {
         assert!(message.starts_with("error: ") && message.contains(expected), "{message}");
     }
 }
+
+#[test]
+fn inception_scores_runs_that_are_done_or_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("table.toml"), TABLE.replace("\"lab_a\"", "\"fid\", \"kid\"")).unwrap();
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/inception.safetensors");
+    let with = ["--steps", "3", "--inception", weights.to_str().unwrap()];
+    if cfg!(not(feature = "fid")) {
+        let output = finish(study(folder.path(), &with));
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && message.contains("--features fid"), "{message}");
+        return;
+    }
+    let columns = |out: &Path| results(out).unwrap()["tables"][0]["columns"].to_string();
+    let out = folder.path().join("runs/study");
+    assert!(finish(study(folder.path(), &["--steps", "3"])).status.success());
+    assert!(!columns(&out).contains("fid"), "a score that nobody has is no column");
+    let before = runs(&out);
+    assert!(finish(study(folder.path(), &with)).status.success());
+    assert!(columns(&out).contains("fid"));
+    for (before, after) in before.iter().zip(runs(&out)) {
+        assert_eq!(before["scores"]["l1"], after["scores"]["l1"], "the same generator");
+        assert!(after["scores"]["fid"].as_f64() > Some(0.0) && after["scores"]["kid"].is_number(), "{after}");
+    }
+}
+
+#[test]
+fn a_budget_chooses_the_steps_and_leaves_out_seeds_that_do_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("table.toml"), TABLE).unwrap();
+    let output = finish(study(folder.path(), &["--budget", "0.01"]));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.contains("no time for seed 1 within 0.01 minutes"), "{shown}");
+    let out = folder.path().join("runs/study");
+    let steps = results(&out).unwrap()["plan"]["steps"].as_u64().unwrap();
+    assert!((1..200).contains(&steps), "{steps} steps in half a second");
+    assert!(runs(&out).len() == 2 && runs(&out).iter().all(|run| run["steps"] == steps && run["seed"] == 0));
+}
