@@ -48,6 +48,9 @@ struct Options {
     /// Pixels to resize to before the random crop
     #[arg(long)]
     load_size: Option<usize>,
+    /// Never exchange left and right
+    #[arg(long)]
+    no_mirror: bool,
     /// Channels of the first layer of both networks
     #[arg(long)]
     base_channels: Option<usize>,
@@ -318,6 +321,7 @@ fn configure(options: &Options) -> Pix2PixConfig {
     set(&mut config.discriminator.base_channels, options.base_channels);
     set(&mut config.loss.l1_weight, options.l1_weight);
     set(&mut config.data.load_size, options.load_size);
+    config.data.mirror &= !options.no_mirror;
     set(&mut config.data.batch_size, options.batch_size);
     set(&mut config.data.workers, options.workers);
     set(&mut config.training.epochs, options.epochs);

@@ -52,7 +52,7 @@ impl Inception {
     /// [`Error::Weights`] if it lacks a layer.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
-        let (named, _) = weights::load(path)?;
+        let named = weights::load(path)?;
         let device = device.clone().without_autodiff();
         let (mut layers, mut missing) = (BTreeMap::new(), Vec::new());
         for name in layer_names() {
@@ -257,7 +257,7 @@ mod tests {
         let values: Vec<f32> = (0..count).map(|i| (i as f64 * 0.0137).sin() as f32).collect();
         let input = Tensor::<1>::from_floats(values.as_slice(), &device::cpu()).reshape([2, 3, SIZE, SIZE]);
         let found = inception.forward(input).into_data().try_into_vec::<f32>().unwrap();
-        let (shape, expected) = &weights::load(&fixture()).unwrap().0["expected"];
+        let (shape, expected) = &weights::load(&fixture()).unwrap()["expected"];
         assert_eq!((found.len(), shape.as_slice()), (expected.len(), &[2, 12][..]));
         let scale = expected.iter().fold(0f32, |most, value| most.max(value.abs()));
         assert!(
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn files_without_a_layer_are_refused_by_name() {
-        let (mut named, _) = weights::load(&fixture()).unwrap();
+        let mut named = weights::load(&fixture()).unwrap();
         named.remove("mixed_9.tower_1_conv.beta");
         let file = tempfile::NamedTempFile::new().unwrap();
         weights::write(&named, &[], None, file.path()).unwrap();
