@@ -9,6 +9,9 @@ use super::image::reflected;
 /// weighs by Rec. 709.
 const GREY: [f32; 3] = [0.299, 0.587, 0.114];
 
+/// Values below which a picture is read by one thread.
+const SMALL: usize = 1 << 20;
+
 #[derive(Clone, Copy, Debug)]
 enum Samples<'a> {
     /// 0 to 255.
@@ -105,7 +108,7 @@ impl<'a> Pixels<'a> {
         let [from_height, from_width] = self.size;
         let columns: Vec<usize> = (0..width).map(|x| reflected(left + x as isize, from_width)).collect();
         let mut values = vec![0.0; self.channels.len() * height * width];
-        values.par_chunks_mut(width.max(1)).enumerate().for_each(|(index, out)| {
+        let fill = |(index, out): (usize, &mut [f32])| {
             let row = reflected(top + (index % height) as isize, from_height) * from_width;
             let places = columns.iter().map(|column| (row + column) * self.strides[1]);
             match self.channels[index / height] {
@@ -117,7 +120,13 @@ impl<'a> Pixels<'a> {
                     }
                 }
             }
-        });
+        };
+        // The loader's threads read small pictures, and should not wait for the workers who train.
+        if values.len() < SMALL {
+            values.chunks_mut(width.max(1)).enumerate().for_each(fill);
+        } else {
+            values.par_chunks_mut(width.max(1)).enumerate().for_each(fill);
+        }
         values
     }
 
