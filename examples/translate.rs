@@ -56,9 +56,6 @@ struct Options {
     /// Pixels of a tile's side; larger pictures go through in tiles, which bounds the memory [default: 1024]
     #[arg(long)]
     tile: Option<usize>,
-    /// Without effect: tiles agree without overlap
-    #[arg(long, hide = true)]
-    overlap: Option<usize>,
     /// Outputs for each picture, each with other noise (mode paper)
     #[arg(long, default_value_t = 1)]
     samples: u64,
