@@ -59,7 +59,7 @@ fn kills_leave_no_trace() {
     finish(start(folder.path(), "whole"));
     let whole = files(&folder.path().join("whole"));
 
-    let (mut killed, mut round) = (0, 0);
+    let (mut killed, mut round, mut starts) = (0, 0, 0);
     while killed < kills {
         let out = format!("run-{round}");
         round += 1;
@@ -67,7 +67,8 @@ fn kills_leave_no_trace() {
         loop {
             let mut child = start(folder.path(), &out);
             // The golden ratio spreads moments evenly, however many there are.
-            let moment = 20.0 + 600.0 * (f64::from(killed) * 0.618_034).fract();
+            let moment = 20.0 + 600.0 * (f64::from(starts) * 0.618_034).fract();
+            starts += 1;
             std::thread::sleep(Duration::from_millis(moment as u64));
             attempts += 1;
             if killed >= kills || attempts > 20 || child.try_wait().unwrap().is_some() {
