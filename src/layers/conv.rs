@@ -1,8 +1,8 @@
 //! Convolutions, and the ways to halve and double a feature map.
 
 use burn::module::{Module, Param};
-use burn::tensor::module::{conv_transpose2d, conv2d, interpolate};
-use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, InterpolateMode, InterpolateOptions, PadMode};
+use burn::tensor::module::{conv_transpose2d, conv2d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PadMode};
 use serde::{Deserialize, Serialize};
 
 use super::{Initializer, Slope, rectify};
@@ -217,17 +217,33 @@ impl Upsample {
 
     /// A skip connection's channels come before those of `x`.
     pub(crate) fn forward(&self, skip: Option<Tensor<4>>, x: Tensor<4>) -> Tensor<4> {
-        let resized = |x, mode| double(joined(skip.clone(), x, Slope::RELU), mode);
         match self {
             Self::Transpose(conv) => conv.forward_joined(skip, x, Slope::RELU),
-            Self::Nearest(conv) => conv.forward_reflected(resized(x, InterpolateMode::Nearest), 1),
-            Self::Bilinear(conv) => conv.forward_reflected(resized(x, InterpolateMode::Bilinear), 1),
+            Self::Nearest(conv) => conv.forward_reflected(nearest(joined(skip, x, Slope::RELU)), 1),
+            Self::Bilinear(conv) => conv.forward_reflected(bilinear(joined(skip, x, Slope::RELU)), 1),
         }
     }
 }
 
-fn double(x: Tensor<4>, mode: InterpolateMode) -> Tensor<4> {
-    interpolate(x, InterpolateOptions::new(mode).with_align_corners(false).with_scale_factor([2.0, 2.0]))
+/// Doubles the resolution: every pixel becomes four.
+///
+/// This and [`bilinear`] are made of operations that have a gradient on every backend; burn's `interpolate` has not.
+fn nearest(x: Tensor<4>) -> Tensor<4> {
+    let [n, c, h, w] = x.dims();
+    x.reshape([n * c, h, 1, w, 1]).expand([n * c, h, 2, w, 2]).reshape([n, c, 2 * h, 2 * w])
+}
+
+/// Doubles the resolution: a pixel is three parts its nearest one and one part the next (corners not aligned).
+fn bilinear(x: Tensor<4>) -> Tensor<4> {
+    [2, 3].into_iter().fold(x, |x, dim| {
+        let size = x.dims()[dim];
+        let border = |at| x.clone().narrow(dim, at, 1);
+        let padded = Tensor::cat(vec![border(0), x.clone(), border(size - 1)], dim);
+        let mixed = |neighbour| x.clone() * 0.75 + padded.clone().narrow(dim, neighbour, size) * 0.25;
+        let mut shape = x.dims();
+        shape[dim] *= 2;
+        Tensor::stack::<5>(vec![mixed(0), mixed(2)], dim + 1).reshape(shape)
+    })
 }
 
 /// Mirrors the picture at its border, without repeating the border itself.
