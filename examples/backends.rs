@@ -46,8 +46,8 @@ fn run(options: &Options) -> Result<()> {
 
     println!("Relative differences from the first backend, after {} steps:", options.steps);
     println!(
-        "{:<10} {:>10} {:>10} {:>10} {:>10} {:>10}",
-        "backend", "ms a step", "forward", "gradients", "losses", "movement"
+        "{:<10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
+        "backend", "ms a step", "forward", "gradients", "losses", "movement", "statistics"
     );
     let mut reference: Option<Outcome> = None;
     for name in names {
@@ -60,8 +60,8 @@ fn run(options: &Options) -> Result<()> {
         };
         let d = outcome.difference(reference.as_ref().unwrap_or(&outcome));
         println!(
-            "{name:<10} {:>10.1} {:>10.1e} {:>10.1e} {:>10.1e} {:>10.1e}",
-            outcome.milliseconds, d.forward, d.gradients, d.losses, d.moved
+            "{name:<10} {:>10.1} {:>10.1e} {:>10.1e} {:>10.1e} {:>10.1e} {:>10.1e}",
+            outcome.milliseconds, d.forward, d.gradients, d.losses, d.moved, d.statistics
         );
         reference.get_or_insert(outcome);
     }

@@ -5,9 +5,11 @@
 //! cargo run --release --example translate -- --weights facades.safetensors --input labels.png --output photo.png
 //! cargo run --release --example import_pytorch -- --input latest_net_G.pth --discriminator latest_net_D.pth --output runs/more
 //! cargo run --release --example import_pytorch -- --export --input runs/demo --output net_G.safetensors
+//! cargo run --release --example import_pytorch -- --export --input runs/demo --output net_G.safetensors --discriminator net_D.safetensors
 //! ```
 //!
-//! With a discriminator the output is a run folder, from which `Trainer::resume` goes on. The exported file is for PyTorch: `net.load_state_dict(safetensors.torch.load_file("net_G.safetensors"))`.
+//! With a discriminator the import's output is a run folder, from which `Trainer::resume` goes on. Exported files are
+//! for PyTorch: `net.load_state_dict(safetensors.torch.load_file("net_G.safetensors"))`.
 
 mod support;
 
@@ -23,8 +25,8 @@ struct Options {
     /// A `.pth` or `.safetensors` of the PyTorch original; with --export, a run folder or weights file
     #[arg(long)]
     input: PathBuf,
-    /// The discriminator that belongs to the generator
-    #[arg(long, conflicts_with = "export")]
+    /// The discriminator that belongs to the generator; with --export, the file to write that of the run folder to
+    #[arg(long)]
     discriminator: Option<PathBuf>,
     /// The file, or with --discriminator the run folder, to write
     #[arg(long)]
@@ -47,6 +49,13 @@ fn run(options: &Options) -> Result<()> {
         let state = pytorch::generator_state(translator.generator(), &translator.config().generator);
         pytorch::save(&state, &options.output)?;
         println!("{} tensors: {}", state.len(), options.output.display());
+        if let Some(path) = &options.discriminator {
+            let trainer = Trainer::resume(&options.input, &device)?;
+            let state =
+                pytorch::discriminator_state(trainer.discriminator(), &trainer.config().discriminator);
+            pytorch::save(&state, path)?;
+            println!("{} tensors: {}", state.len(), path.display());
+        }
         return Ok(());
     }
     let (generator, network) = pytorch::load_generator(&options.input, &device)?;
@@ -59,7 +68,7 @@ fn run(options: &Options) -> Result<()> {
     println!("{:?}, {} parameters", config.generator.backbone, network.parameter_count());
     match &options.discriminator {
         Some(path) => {
-            let (discriminator, judge) = pytorch::load_discriminator(path, &device)?;
+            let (discriminator, judge) = pytorch::load_discriminator_of(path, &config.generator, &device)?;
             println!("{discriminator:?}, {} parameters", judge.parameter_count());
             config.discriminator = discriminator;
             Trainer::with_networks(config, network, judge, &device)?.save(&options.output)?;

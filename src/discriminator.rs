@@ -4,17 +4,19 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::assert_shape;
 
-use crate::layers::{Conv, Initializer, Mode, Norm, NormLayer, Slope, channels_at, parameter_count};
+use crate::layers::{
+    Conv, Initializer, MOST_CHANNELS, Mode, Norm, NormLayer, Slope, channels_at, parameter_count,
+};
 use crate::{Device, Error, Tensor};
 
 /// What a [`Discriminator`] is made of.
 ///
 /// | field | default | meaning | range | paper / PyTorch |
 /// |---|---|---|---|---|
-/// | `input_channels` | – | channels of the condition | 1– | 3 |
-/// | `output_channels` | – | channels of the judged image | 1– | 3 |
+/// | `input_channels` | – | channels of the condition | 1–4096 | 3 |
+/// | `output_channels` | – | channels of the judged image | 1–4096 | 3 |
 /// | `layers` | 3 | half-resolution layers; 0 is the PixelGAN | 0–6 | 3 |
-/// | `base_channels` | 64 | channels of the first layer | 1– | 64 |
+/// | `base_channels` | 64 | channels of the first layer | 1–4096 | 64 |
 /// | `norm` | batch | normalisation | | batch |
 /// | `conditional` | true | whether it sees the condition (cGAN) or not (GAN) | | true |
 ///
@@ -129,8 +131,9 @@ impl DiscriminatorConfig {
             ("discriminator.base_channels", self.base_channels),
         ];
         for (field, value) in positive {
-            if value == 0 {
-                return Err(Error::config(field, "is 0; it must be at least 1"));
+            if !(1..=MOST_CHANNELS).contains(&value) {
+                let problem = format!("{value} is out of range; use 1 to {MOST_CHANNELS}");
+                return Err(Error::config(field, problem));
             }
         }
         if self.layers > Self::MAX_LAYERS {

@@ -7,15 +7,13 @@ use burn::module::Module;
 use burn::tensor::assert_shape;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Initializer, Mode, Norm, UpsampleKind, parameter_count};
+use crate::layers::{Initializer, MOST_CHANNELS, Mode, Norm, UpsampleKind, parameter_count};
 use crate::resnet::ResNet;
 use crate::unet::{DropoutLayout, UNet};
 use crate::{Device, Error, Tensor, device};
 
 pub(crate) use split::{Cut, Layer, Piece};
 
-/// More channels than any network has: a damaged file must not ask for all the memory there is.
-const MOST_CHANNELS: usize = 4096;
 /// More residual blocks than any network has.
 const MOST_BLOCKS: usize = 1000;
 

@@ -173,6 +173,13 @@ pub(crate) fn collect<M: Module>(module: &M) -> Named {
     collector.named
 }
 
+/// The shapes of a module's parameters by name, none of which is drawn for it.
+pub(crate) fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
+    let mut collector = Shapes::default();
+    module.visit(&mut collector);
+    collector.shapes
+}
+
 /// The path to the current parameter. The variants of an enum are left out: a network has one of them.
 #[derive(Default)]
 struct Names(Vec<Option<String>>);
@@ -211,6 +218,26 @@ impl ModuleVisitor for Collect {
         let shape = value.dims().to_vec();
         let values = value.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default();
         self.named.insert(self.names.path(), (shape, values));
+    }
+}
+
+#[derive(Default)]
+struct Shapes {
+    names: Names,
+    shapes: BTreeMap<String, Vec<usize>>,
+}
+
+impl ModuleVisitor for Shapes {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.names.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.names.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.shapes.insert(self.names.path(), param.lazy_shape().as_slice().to_vec());
     }
 }
 

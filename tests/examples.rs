@@ -299,6 +299,18 @@ fn a_generator_goes_to_pytorch_and_comes_back() {
     let trainer = pix2pix::Trainer::resume(here.join("more"), &pix2pix::device::cpu()).unwrap();
     assert_eq!(trainer.config().discriminator.layers, 0);
 
+    // The run's own discriminator there and back.
+    let judge =
+        ["--export", "--input", "run", "--output", "G.safetensors", "--discriminator", "D.safetensors"];
+    succeeds("import_pytorch", here, &judge);
+    let both = ["--input", "G.safetensors", "--output", "again", "--discriminator", "D.safetensors"];
+    succeeds("import_pytorch", here, &both);
+    let state = |run: &str| {
+        let trainer = pix2pix::Trainer::resume(here.join(run), &pix2pix::device::cpu()).unwrap();
+        pix2pix::pytorch::discriminator_state(trainer.discriminator(), &trainer.config().discriminator)
+    };
+    assert!(state("run") == state("again"));
+
     let pair = here.join("run/data/val/0000.png");
     for (weights, output) in [("run", "a.png"), ("back.safetensors", "b.png")] {
         let arguments =

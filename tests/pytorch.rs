@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use pix2pix::pytorch::{self, StateDict};
 use pix2pix::{
-    Backbone, DiscriminatorConfig, DropoutLayout, Error, GeneratorConfig, Mode, Norm, Tensor, UpsampleKind,
-    device,
+    Backbone, DiscriminatorConfig, Dropout, DropoutLayout, Error, GeneratorConfig, Mode, Norm, Statistics,
+    Tensor, UpsampleKind, device,
 };
 
 fn golden(name: &str) -> PathBuf {
@@ -32,6 +32,9 @@ fn every_generator_is_found_from_its_names_and_shapes() {
     let mut cases = Vec::new();
     for norm in NORMS {
         for backbone in [
+            Backbone::Unet { depth: 2 },
+            Backbone::Unet { depth: 3 },
+            Backbone::EncoderDecoder { depth: 2 },
             Backbone::Unet { depth: 5 },
             Backbone::Unet { depth: 8 },
             Backbone::EncoderDecoder { depth: 6 },
@@ -150,12 +153,155 @@ fn what_does_not_fit_is_listed() {
     {
         assert!(message.contains(part), "{message}");
     }
-    // A discriminator is no generator.
+}
+
+/// What a changed state dict is found to lack, to have too many, and to have in another shape.
+fn listed(
+    state: &StateDict,
+    load: impl Fn(&Path) -> pix2pix::Result<()>,
+    change: impl Fn(&mut StateDict),
+) -> [Vec<String>; 3] {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("changed.safetensors");
+    let mut state = state.clone();
+    change(&mut state);
+    pytorch::save(&state, &file).unwrap();
+    match load(&file).unwrap_err() {
+        Error::Weights { missing, unexpected, mismatched, .. } => [missing, unexpected, mismatched],
+        other => panic!("{other}"),
+    }
+}
+
+/// Every parameter in turn renamed, left out or of another shape: that parameter alone is named.
+fn one_change_is_named(state: &StateDict, load: impl Fn(&Path) -> pix2pix::Result<()>) {
+    for key in state.keys() {
+        let found = listed(state, &load, |state| {
+            let value = state.remove(key).unwrap();
+            state.insert(format!("{key}_renamed"), value);
+        });
+        assert_eq!(found, [vec![key.clone()], vec![format!("{key}_renamed")], vec![]]);
+        let found = listed(state, &load, |state| drop(state.remove(key)));
+        assert_eq!(found, [vec![key.clone()], vec![], vec![]]);
+        let [missing, unexpected, mismatched] = listed(state, &load, |state| {
+            state.insert(key.clone(), (vec![1, 11], vec![0.0; 11]));
+        });
+        assert!(missing.is_empty() && unexpected.is_empty(), "{key}: {missing:?} {unexpected:?}");
+        assert!(mismatched.len() == 1 && mismatched[0].starts_with(key.as_str()), "{mismatched:?}");
+    }
+}
+
+#[test]
+fn one_wrong_parameter_of_a_generator_is_named() {
+    for norm in NORMS {
+        let resnet = original([2, 1]).with_backbone(Backbone::Resnet { blocks: 2 }).with_norm(norm);
+        for config in [
+            original([3, 2]).with_backbone(Backbone::Unet { depth: 4 }).with_norm(norm),
+            original([3, 2]).with_backbone(Backbone::EncoderDecoder { depth: 3 }).with_norm(norm),
+            resnet.clone(),
+            resnet.with_dropout(0.0),
+        ] {
+            let state = pytorch::generator_state(&config.init(&device::cpu()), &config);
+            one_change_is_named(&state, |file| {
+                pytorch::load_generator(file, &device::cpu()).map(|(found, _)| panic!("{found}"))
+            });
+        }
+    }
+}
+
+#[test]
+fn one_wrong_parameter_of_a_discriminator_is_named() {
+    for norm in NORMS {
+        // A single norm's two parameters are too few to tell that one of them is wrong.
+        let affine = norm == Norm::Instance { affine: true };
+        for layers in if affine { vec![2, 3] } else { vec![0, 2, 3] } {
+            let config = DiscriminatorConfig::new(3, 3).with_layers(layers).with_norm(norm);
+            let config = config.with_base_channels(2);
+            let state = pytorch::discriminator_state(&config.init(&device::cpu()), &config);
+            one_change_is_named(&state, |file| {
+                pytorch::load_discriminator(file, &device::cpu()).map(|(found, _)| panic!("{found}"))
+            });
+        }
+    }
+}
+
+#[test]
+fn another_network_altogether_is_compared_with_the_default() {
+    // A discriminator is no generator, and a classifier is neither.
     let error = pytorch::load_generator(golden("pixel.pth"), &device::cpu()).unwrap_err();
-    assert!(
-        error.to_string().contains("pixel.pth") && error.to_string().contains("no known network"),
-        "{error}"
+    let Error::Weights { missing, unexpected, .. } = &error else { panic!("{error}") };
+    assert!(missing.contains(&"model.model.0.weight".to_owned()), "{missing:?}");
+    assert!(unexpected.contains(&"net.0.weight".to_owned()), "{unexpected:?}");
+    let classifier = StateDict::from([("fc.weight".to_owned(), (vec![2, 2], vec![0.0; 4]))]);
+    let [missing, unexpected, _] = listed(
+        &classifier,
+        |file| pytorch::load_discriminator(file, &device::cpu()).map(drop),
+        |state| assert_eq!(state.len(), 1),
     );
+    assert!(missing.contains(&"model.0.weight".to_owned()), "{missing:?}");
+    assert_eq!(unexpected, ["fc.weight"]);
+}
+
+#[test]
+fn channels_of_a_discriminator_are_those_of_its_generator() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("net_D.safetensors");
+    for [input, output] in [[1, 2], [3, 1], [1, 3], [3, 3]] {
+        for conditional in [true, false] {
+            let config = DiscriminatorConfig::new(input, output).with_base_channels(2);
+            let config = config.with_conditional(conditional);
+            let state = pytorch::discriminator_state(&config.init(&device::cpu()), &config);
+            pytorch::save(&state, &file).unwrap();
+            let generator = original([input, output]);
+            let (found, _) = pytorch::load_discriminator_of(&file, &generator, &device::cpu()).unwrap();
+            assert_eq!(found, config);
+            let other = original([input + 5, output]);
+            let error = pytorch::load_discriminator_of(&file, &other, &device::cpu()).map(drop);
+            match error {
+                Err(Error::Weights { mismatched, .. }) => assert!(mismatched[0].contains("model.0.weight")),
+                // Without a condition, its channels do not matter.
+                other => assert!(other.is_ok() && !conditional, "{other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_have_the_names_of_descendants_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("G_A2B.safetensors");
+    let device = device::cpu();
+    for norm in NORMS {
+        for dropout in [0.0, 0.5] {
+            let config = original([3, 3]).with_dropout_layout(DropoutLayout::Paper).with_norm(norm);
+            let config = config.with_backbone(Backbone::Resnet { blocks: 3 }).with_dropout(dropout);
+            let state = pytorch::generator_state(&config.init(&device), &config);
+            let renamed =
+                state.iter().map(|(key, value)| (key.replace("conv_block", "block"), value.clone()));
+            let renamed: StateDict = renamed.collect();
+            assert!(renamed.contains_key("model.12.block.1.weight"), "{:?}", renamed.keys());
+            for file_state in [&state, &renamed] {
+                pytorch::save(file_state, &file).unwrap();
+                let (found, loaded) = pytorch::load_generator(&file, &device).unwrap();
+                assert_eq!(found, config);
+                assert!(pytorch::generator_state(&loaded, &config) == state);
+                // A configuration with or without dropout takes a file with or without its layers.
+                for told in [0.0, 0.3] {
+                    let told = config.clone().with_dropout(told);
+                    let loaded = pytorch::load_generator_as(&file, &told, &device).unwrap();
+                    assert!(pytorch::generator_state(&loaded, &config) == state);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_configuration_out_of_range_is_an_error() {
+    let error = pytorch::load_generator_as("none.pth", &original([0, 3]), &device::cpu()).unwrap_err();
+    assert!(error.to_string().starts_with("generator.input_channels: 0"), "{error}");
+    let config = DiscriminatorConfig::new(3, 3).with_base_channels(1 << 40);
+    let error = pytorch::load_discriminator_as("none.pth", &config, &device::cpu()).unwrap_err();
+    assert!(error.to_string().starts_with("discriminator.base_channels: 1099511627776"), "{error}");
 }
 
 #[test]
@@ -201,4 +347,45 @@ fn damaged_and_hostile_files_are_refused() {
     refused(b"\x80\x02X\xff\xff\xff\x7f");
     refused(&[&u64::MAX.to_le_bytes()[..], b"{}"].concat());
     refused(b"PK\x03\x04 and nothing else");
+}
+
+/// Compares this crate's outputs with those that `tests/golden/roundtrip.py` has PyTorch make, in eval and in train
+/// mode: its command runs this test.
+#[test]
+#[ignore = "needs PyTorch: python tests/golden/roundtrip.py"]
+fn networks_saved_by_pytorch_compute_the_same_as_pytorch() {
+    let root =
+        std::env::var_os("PIX2PIX_ROUNDTRIP").expect("PIX2PIX_ROUNDTRIP: the folder that roundtrip.py made");
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    assert!(folders.len() >= 12, "{folders:?}");
+    let device = device::cpu();
+    for folder in folders {
+        let expected = pytorch::read(folder.join("expected.safetensors")).unwrap();
+        let picture = |name: &str| {
+            let (shape, values) = &expected[name];
+            let shape: [usize; 4] = shape.as_slice().try_into().unwrap();
+            Tensor::<1>::from_floats(values.as_slice(), &device).reshape(shape)
+        };
+        let (config, generator) = pytorch::load_generator(folder.join("latest_net_G.pth"), &device).unwrap();
+        let (_, discriminator) =
+            pytorch::load_discriminator_of(folder.join("latest_net_D.pth"), &config, &device).unwrap();
+        let train = Mode { statistics: Statistics::Batch, dropout: Dropout::Off };
+        let mut report = Vec::new();
+        for (name, mode) in [("eval", Mode::RUNNING), ("train", train)] {
+            let output = generator.forward_with(picture("input"), mode);
+            let logits = discriminator.forward_with(picture("input"), picture("image"), mode);
+            for (kind, found) in [("generator", output), ("discriminator", logits)] {
+                let key = format!("{kind}_{name}");
+                assert_eq!(found.dims().as_slice(), expected[&key].0.as_slice());
+                let found: Vec<f32> = found.into_data().try_into_vec().unwrap();
+                let pairs = found.iter().zip(&expected[&key].1);
+                let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(worst <= 1e-4 && found[0].is_finite(), "{}: {key} {worst:e}", folder.display());
+                report.push(format!("{kind} {name} {worst:.1e}"));
+            }
+        }
+        println!("{}: {}", folder.file_name().unwrap().display(), report.join(", "));
+    }
 }

@@ -1,34 +1,48 @@
 //! The same computation on any device, and how far two devices are apart.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use pix2pix::data::Batch;
-use pix2pix::{Backbone, Device, Dropout, Mode, Pix2PixConfig, Result, Statistics, Tensor, Trainer};
+use pix2pix::{
+    Backbone, Device, Dropout, GanMode, Mode, Norm, Pix2PixConfig, PixelLoss, Result, Statistics, Tensor,
+    Trainer, UpsampleKind,
+};
 
-/// What one device computed; every vector is one tensor.
+/// Tensors by name.
+type Named = BTreeMap<String, Vec<f32>>;
+
+/// A gradient this much shorter than the longest one is nothing but rounding errors: that of a bias in front of an
+/// instance norm, which takes it out again. Adam makes its steps as long as any other.
+const SILENT: f64 = 1e-5;
+
+/// What one device computed.
 pub(crate) struct Outcome {
     /// The generator's output before any training.
-    pub(crate) forward: Vec<f32>,
-    /// The gradient of every parameter: of the discriminator under its loss, then of the generator under its own.
-    pub(crate) gradients: Vec<Vec<f32>>,
+    forward: Vec<f32>,
+    /// The gradient of every parameter: of the discriminator under its loss, of the generator under its own.
+    gradients: Named,
     /// The losses of every step.
     pub(crate) losses: Vec<f32>,
-    /// How far all steps together moved the parameters, as one vector.
-    pub(crate) moved: Vec<f32>,
+    /// How far all steps together moved every parameter and the running statistics.
+    moved: Named,
     /// Of one step, the first one left out.
     #[allow(dead_code, reason = "the test compares numbers alone")]
     pub(crate) milliseconds: f64,
 }
 
-/// The relative difference between two devices: |a − b| / |b| over a tensor, as Euclidean lengths; the greatest one
-/// where there are several tensors.
+/// The relative difference between two devices: |a − b| / |b|, as Euclidean lengths.
 pub(crate) struct Difference {
     pub(crate) forward: f64,
+    /// The greatest one of any parameter.
     pub(crate) gradients: f64,
     pub(crate) losses: f64,
+    /// Of all learned parameters together.
     pub(crate) moved: f64,
+    /// Of all running statistics together.
+    pub(crate) statistics: f64,
 }
 
 /// The paper's recipe, but two levels less deep.
@@ -44,6 +58,55 @@ pub(crate) fn config(size: usize, base_channels: usize, seed: u64) -> Pix2PixCon
     config.discriminator.base_channels = base_channels;
     config.training.seed = seed;
     config
+}
+
+/// Small networks that have, together, every layer and objective that [`config`] has not.
+#[allow(dead_code, reason = "the example compares the usual network alone")]
+pub(crate) fn variants() -> Vec<(&'static str, Pix2PixConfig)> {
+    let config = |change: fn(&mut Pix2PixConfig)| {
+        let mut config = config(32, 8, 0);
+        change(&mut config);
+        config
+    };
+    vec![
+        (
+            "ResNet, instance norm, least squares",
+            config(|config| {
+                config.generator.backbone = Backbone::Resnet { blocks: 2 };
+                config.generator.norm = Norm::Instance { affine: false };
+                config.discriminator.norm = Norm::Instance { affine: false };
+                config.loss.gan = GanMode::LeastSquares;
+            }),
+        ),
+        (
+            "bilinear resizing, hinge",
+            config(|config| {
+                config.generator.upsample = UpsampleKind::BilinearConv;
+                config.discriminator.layers = 2;
+                config.loss.gan = GanMode::Hinge;
+            }),
+        ),
+        (
+            "nearest resizing, affine instance norm, single pixels",
+            config(|config| {
+                config.generator.upsample = UpsampleKind::NearestConv;
+                config.generator.norm = Norm::Instance { affine: true };
+                config.discriminator.layers = 0;
+            }),
+        ),
+        (
+            "encoder-decoder, no norm, no condition, L2, smoothed labels",
+            config(|config| {
+                config.generator.backbone = Backbone::EncoderDecoder { depth: 3 };
+                config.generator.norm = Norm::None;
+                config.discriminator.norm = Norm::None;
+                config.discriminator.layers = 1;
+                config.discriminator.conditional = false;
+                config.loss.pixel = PixelLoss::L2;
+                config.loss.real_label = 0.9;
+            }),
+        ),
+    ]
 }
 
 impl Outcome {
@@ -65,32 +128,52 @@ impl Outcome {
             losses.extend([values.g_gan, values.d_real, values.d_fake].into_iter().flatten());
         }
         let milliseconds = clock.elapsed().as_secs_f64() * 1000.0 / steps.saturating_sub(1).max(1) as f64;
-        let moved = parameters(&trainer).iter().zip(&start).map(|(now, then)| now - then).collect();
+        let moved = parameters(&trainer).into_iter().map(|(name, now)| {
+            let values = now.iter().zip(&start[&name]).map(|(now, then)| now - then).collect();
+            (name, values)
+        });
+        let moved = moved.collect();
         Ok(Self { forward, gradients, losses, moved, milliseconds })
     }
 
     /// How far this is from a reference.
     pub(crate) fn difference(&self, reference: &Self) -> Difference {
-        let worst = |found: &[Vec<f32>], expected: &[Vec<f32>]| {
-            let all = found.iter().zip(expected).map(|(found, expected)| distance(found, expected));
-            // A NaN must not hide behind a maximum.
-            all.fold(0.0, |worst: f64, d| if d.is_nan() { f64::INFINITY } else { worst.max(d) })
+        let longest = reference.gradients.values().map(|gradient| length(gradient)).fold(0.0, f64::max);
+        let silent = |name: &String| {
+            reference.gradients.get(name).is_some_and(|gradient| length(gradient) < SILENT * longest)
         };
+        let gradients = reference.gradients.iter().map(|(name, expected)| {
+            let found = &self.gradients[name];
+            // What is silent here must be so there.
+            if silent(name) { length(found) / longest } else { distance(found, expected) }
+        });
+        let moved = |outcome: &Self, is_statistic: bool| {
+            let chosen = |name: &String| name.contains("running_") == is_statistic && !silent(name);
+            let parts = outcome.moved.iter().filter(|(name, _)| chosen(name));
+            parts.flat_map(|(_, values)| values.clone()).collect::<Vec<f32>>()
+        };
+        let moved = |is_statistic| distance(&moved(self, is_statistic), &moved(reference, is_statistic));
         Difference {
             forward: distance(&self.forward, &reference.forward),
-            gradients: worst(&self.gradients, &reference.gradients),
+            // A NaN must not hide behind a maximum.
+            gradients: gradients
+                .fold(0.0, |worst: f64, d| if d.is_nan() { f64::INFINITY } else { worst.max(d) }),
             losses: distance(&self.losses, &reference.losses),
-            moved: distance(&self.moved, &reference.moved),
+            moved: moved(false),
+            statistics: moved(true),
         }
     }
 }
 
 fn distance(found: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(found.len(), expected.len(), "tensors of one shape");
-    let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
-    let apart = squares(&mut found.iter().zip(expected).map(|(a, b)| f64::from(a - b)));
-    let size = squares(&mut expected.iter().map(|v| f64::from(*v)));
-    if apart == 0.0 { 0.0 } else { apart / size }
+    let apart: Vec<f32> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
+    let apart = length(&apart);
+    if apart == 0.0 { 0.0 } else { apart / length(expected) }
+}
+
+fn length(values: &[f32]) -> f64 {
+    values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
 }
 
 /// Two pictures of noise: unlike smooth ones they leave no channel nearly constant, whose normalisation would make
@@ -112,7 +195,7 @@ fn batch(config: &Pix2PixConfig, device: &Device) -> Batch {
 }
 
 /// The generator's output, and all gradients of one step of each network, with the same dropout noise everywhere.
-fn backward(config: &Pix2PixConfig, batch: &Batch, device: &Device) -> (Vec<f32>, Vec<Vec<f32>>) {
+fn backward(config: &Pix2PixConfig, batch: &Batch, device: &Device) -> (Vec<f32>, Named) {
     let training = device.clone().autodiff();
     let generator = config.generator.init_seeded(1, &training);
     let discriminator = config.discriminator.init_seeded(2, &training);
@@ -123,35 +206,50 @@ fn backward(config: &Pix2PixConfig, batch: &Batch, device: &Device) -> (Vec<f32>
     let output = generator.forward_with(input.clone(), mode);
     let real = discriminator.forward(input.clone(), target.clone());
     let fake = discriminator.forward(input.clone(), output.clone().detach());
-    let mut gradients = collect(&discriminator, loss.discriminator(real, fake).total());
+    let grads =
+        GradientsParams::from_grads(loss.discriminator(real, fake).total().backward(), &discriminator);
+    let mut gradients = named("discriminator", &discriminator, Some(grads));
     let verdict = discriminator.clone().no_grad().forward(input, output.clone());
-    gradients.extend(collect(&generator, loss.generator(Some(verdict), output.clone(), target).total()));
+    let total = loss.generator(Some(verdict), output.clone(), target).total();
+    let grads = GradientsParams::from_grads(total.backward(), &generator);
+    gradients.extend(named("generator", &generator, Some(grads)));
     (values(output), gradients)
 }
 
-fn collect(network: &impl Module, loss: Tensor<1>) -> Vec<Vec<f32>> {
-    struct Collect(GradientsParams, Vec<Vec<f32>>);
-    impl ModuleVisitor for Collect {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.1.extend(self.0.remove::<D>(param.id).map(values));
-        }
-    }
-    let mut collect = Collect(GradientsParams::from_grads(loss.backward(), network), Vec::new());
-    network.visit(&mut collect);
-    collect.1
+/// The parameters of both networks, running statistics included.
+fn parameters(trainer: &Trainer) -> Named {
+    let mut parameters = named("generator", trainer.generator(), None);
+    parameters.extend(named("discriminator", trainer.discriminator(), None));
+    parameters
 }
 
-fn parameters(trainer: &Trainer) -> Vec<f32> {
-    struct Collect(Vec<f32>);
+/// A network's parameters by name, or their gradients if there are some.
+fn named(network: &str, module: &impl Module, gradients: Option<GradientsParams>) -> Named {
+    struct Collect {
+        path: Vec<String>,
+        gradients: Option<GradientsParams>,
+        named: Named,
+    }
     impl ModuleVisitor for Collect {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0.extend(values(param.val()));
+            let value = match &mut self.gradients {
+                Some(gradients) => gradients.remove::<D>(param.id),
+                None => Some(param.val()),
+            };
+            self.named.extend(value.map(|value| (self.path.join("."), values(value))));
         }
     }
-    let mut collect = Collect(Vec::new());
-    trainer.generator().visit(&mut collect);
-    trainer.discriminator().visit(&mut collect);
-    collect.0
+    let mut collect = Collect { path: vec![network.to_owned()], gradients, named: Named::new() };
+    module.visit(&mut collect);
+    collect.named
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {

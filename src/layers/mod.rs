@@ -23,6 +23,9 @@ pub(crate) use dropout::{Place, dropout};
 pub(crate) use init::Initializer;
 pub(crate) use norm::{Moments, NormLayer, moments, normalised};
 
+/// More channels than any network has: a damaged file must not ask for all the memory there is.
+pub(crate) const MOST_CHANNELS: usize = 4096;
+
 /// The number of learned values of a network; running statistics are not learned.
 pub(crate) fn parameter_count(network: &impl Module) -> usize {
     #[derive(Default)]

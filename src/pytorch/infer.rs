@@ -1,105 +1,222 @@
 //! The architecture of a network, found from the names and shapes of its parameters.
+//!
+//! What names and shapes tell at once narrows the choice to a few candidates; the one that differs least from the file
+//! is taken. So a file with a parameter too many or too few is still recognised, and the difference can be named.
 
 use super::StateDict;
-use super::names::{Naming, unet_prefix};
+use super::names::{self, Naming, unet_prefix};
 use crate::discriminator::DiscriminatorConfig;
 use crate::generator::{Backbone, GeneratorConfig};
 use crate::layers::{Norm, UpsampleKind};
 use crate::unet::DropoutLayout;
+use crate::{Device, weights};
 
-/// What a file that is neither network gets to hear.
-const UNKNOWN: &str = "no known network: expected the names of a U-Net (`model.model.0.weight` …), a ResNet \
-                       (`model.1.weight`, `model.10.conv_block.1.weight` …) or a PatchGAN (`model.0.weight` …)";
+const NORMS: [Norm; 4] =
+    [Norm::Batch, Norm::Instance { affine: false }, Norm::Instance { affine: true }, Norm::None];
 
 /// How a generator is built, and how its blocks are called.
-pub(super) fn generator(state: &StateDict) -> Result<(GeneratorConfig, Naming), String> {
-    if state.contains_key("model.model.0.weight") { unet(state) } else { resnet(state) }
-}
-
-fn unet(state: &StateDict) -> Result<(GeneratorConfig, Naming), String> {
-    let [base, input, ..] = shape(state, "model.model.0.weight")?;
-    let depth =
-        (2..).take_while(|level| state.contains_key(&format!("{}.model.1.weight", unet_prefix(*level))));
-    let depth = 1 + depth.count();
-    // A transposed convolution is [in, out, 4, 4], one behind a resizing [out, in, 3, 3].
-    let (upsample, from, output) = match shape(state, "model.model.3.weight")? {
-        [out, from, 3, 3] => (UpsampleKind::NearestConv, from, out),
-        [from, out, ..] => (UpsampleKind::Transpose, from, out),
-    };
-    let backbone = if from == base { Backbone::EncoderDecoder { depth } } else { Backbone::Unet { depth } };
-    let norm = norm(state, "model.model.0.bias", "model.model.1.model.2.weight");
-    let config = GeneratorConfig::new(input, output)
-        .with_backbone(backbone)
-        .with_base_channels(base)
-        .with_norm(norm)
-        .with_dropout_layout(DropoutLayout::Pytorch)
-        .with_upsample(upsample);
-    config.validate().map_err(|error| error.to_string())?;
-    let naming = Naming::of(&config);
-    Ok((config, naming))
-}
-
-fn resnet(state: &StateDict) -> Result<(GeneratorConfig, Naming), String> {
-    let [base, input, ..] = shape(state, "model.1.weight")?;
-    let has = |block: usize, name: &str, place: usize| {
-        state.contains_key(&format!("model.{}.{name}.{place}.weight", 10 + block))
-    };
-    let block = Naming::BLOCKS.into_iter().find(|name| has(0, name, 1)).unwrap_or(Naming::BLOCKS[0]);
-    let blocks = (0..).take_while(|index| has(*index, block, 1)).count();
-    let [output, ..] = shape(state, &format!("model.{}.weight", 17 + blocks))?;
-    // The second convolution stands one place further behind a layer of dropout. Place 6 alone tells nothing: without
-    // dropout it is a norm, which has one dimension.
-    let shifted = state.get(&format!("model.10.{block}.6.weight")).is_some_and(|(shape, _)| shape.len() == 4);
-    let norm = norm(state, "model.1.bias", "model.2.weight");
-    let config = GeneratorConfig::new(input, output)
-        .with_backbone(Backbone::Resnet { blocks })
-        .with_base_channels(base)
-        .with_norm(norm)
-        .with_dropout(if shifted { 0.5 } else { 0.0 });
-    config.validate().map_err(|error| error.to_string())?;
-    Ok((config, Naming { block, second: if shifted { 6 } else { 5 } }))
-}
-
-/// How a discriminator is built.
-pub(super) fn discriminator(state: &StateDict) -> Result<DiscriminatorConfig, String> {
-    let is_pixel = state.contains_key("net.0.weight");
-    let (first, norm) = if is_pixel {
-        ("net.0.weight", norm(state, "net.2.bias", "net.3.weight"))
+///
+/// A file that is no generator at all is compared with the original's default, the U-Net.
+pub(super) fn generator(state: &StateDict, device: &Device) -> Result<(GeneratorConfig, Naming), String> {
+    let places = state.keys().filter_map(|key| block_place(key));
+    let blocks = places.max().map(|last| last - 9);
+    let candidates = if state.keys().any(|key| key.starts_with("model.model.")) {
+        unets(state)
+    } else if blocks.is_some() || shape(state, "model.1.weight").is_some() {
+        resnets(state, blocks.unwrap_or(0))
     } else {
-        ("model.0.weight", norm(state, "model.2.bias", "model.3.weight"))
+        vec![(GeneratorConfig::new(3, 3).with_dropout_layout(DropoutLayout::Pytorch), Naming::default())]
     };
-    let [base, seen, ..] = shape(state, first)?;
-    let convolution = |index: usize| {
-        let place = if index == 0 { 0 } else { 3 * index - 1 };
-        state.get(&format!("model.{place}.weight")).is_some_and(|(shape, _)| shape.len() == 4)
+    for (config, _) in &candidates {
+        config.validate().map_err(|error| error.to_string())?;
+    }
+    closest(candidates, |(config, naming)| generator_differences(state, config, *naming, device))
+}
+
+/// How the blocks are called in a file for a generator that is known.
+pub(super) fn naming(state: &StateDict, config: &GeneratorConfig, device: &Device) -> Result<Naming, String> {
+    let namings = match config.backbone {
+        Backbone::Resnet { .. } => Naming::all(),
+        _ => vec![Naming::default()],
     };
-    // The last two convolutions have stride 1 and halve nothing.
-    let layers =
-        if is_pixel { 0 } else { (0..).take_while(|index| convolution(*index)).count().saturating_sub(2) };
-    let conditional = seen.is_multiple_of(2);
-    let channels = if conditional { seen / 2 } else { seen };
-    let config = DiscriminatorConfig::new(channels, channels)
-        .with_layers(layers)
-        .with_base_channels(base)
-        .with_norm(norm)
-        .with_conditional(conditional);
-    config.validate().map_err(|error| error.to_string())?;
-    Ok(config)
+    closest(namings, |naming| generator_differences(state, config, *naming, device))
+}
+
+/// How a discriminator is built; `sides` are the channels of condition and image, where they are known.
+pub(super) fn discriminator(
+    state: &StateDict,
+    sides: Option<[usize; 2]>,
+    device: &Device,
+) -> Result<DiscriminatorConfig, String> {
+    let is_pixel = state.keys().any(|key| key.starts_with("net."));
+    let [first, second] =
+        if is_pixel { ["net.0.weight", "net.2.weight"] } else { ["model.0.weight", "model.2.weight"] };
+    let layers = if is_pixel { vec![0] } else { patch_layers(state) };
+    let seen = shape(state, first).map_or(6, |[_, seen, ..]| seen);
+    let sides = match sides {
+        Some([input, output]) => vec![(input, output, true), (input, output, false)],
+        None if seen.is_multiple_of(2) => vec![(seen / 2, seen / 2, true)],
+        None => vec![(seen, seen, false)],
+    };
+    let mut candidates = Vec::new();
+    for layers in layers {
+        for base in bases(state, first, second) {
+            for (input, output, conditional) in &sides {
+                candidates.extend(NORMS.map(|norm| {
+                    DiscriminatorConfig::new(*input, *output)
+                        .with_layers(layers)
+                        .with_base_channels(base)
+                        .with_norm(norm)
+                        .with_conditional(*conditional)
+                }));
+            }
+        }
+    }
+    for config in &candidates {
+        config.validate().map_err(|error| error.to_string())?;
+    }
+    closest(candidates, |config| {
+        let expected = weights::shapes(&config.init(device));
+        let expected = expected.into_iter().map(|(name, shape)| (names::discriminator(config, &name), shape));
+        differences(state, expected, config.norm)
+    })
+}
+
+/// All U-Nets and encoder-decoders with the file's depth, width and channels.
+fn unets(state: &StateDict) -> Vec<(GeneratorConfig, Naming)> {
+    let [first, last] = ["model.model.0.weight", "model.model.3.weight"];
+    let input = shape(state, first).map_or(3, |[_, input, ..]| input);
+    // A transposed convolution is [in, out, 4, 4], one behind a resizing [out, in, 3, 3].
+    let output = match shape(state, last) {
+        Some([output, _, 3, 3] | [_, output, ..]) => output,
+        None => length(state, "model.model.3.bias").unwrap_or(3),
+    };
+    let depth = state.keys().filter_map(|key| unet_level(key)).max().unwrap_or(2);
+    let mut candidates = Vec::new();
+    for base in bases(state, first, &format!("{}.model.1.weight", unet_prefix(2))) {
+        for backbone in [Backbone::Unet { depth }, Backbone::EncoderDecoder { depth }] {
+            for upsample in [UpsampleKind::Transpose, UpsampleKind::NearestConv] {
+                candidates.extend(NORMS.map(|norm| {
+                    let config = GeneratorConfig::new(input, output)
+                        .with_backbone(backbone)
+                        .with_base_channels(base)
+                        .with_norm(norm)
+                        .with_dropout_layout(DropoutLayout::Pytorch)
+                        .with_upsample(upsample);
+                    (config, Naming::default())
+                }));
+            }
+        }
+    }
+    candidates
+}
+
+/// All ResNets with the file's width and channels and that many blocks.
+fn resnets(state: &StateDict, blocks: usize) -> Vec<(GeneratorConfig, Naming)> {
+    let input = shape(state, "model.1.weight").map_or(3, |[_, input, ..]| input);
+    let last = format!("model.{}", 17 + blocks);
+    let output = match shape(state, &format!("{last}.weight")) {
+        Some([output, ..]) => output,
+        None => length(state, &format!("{last}.bias")).unwrap_or(3),
+    };
+    let mut candidates = Vec::new();
+    for base in bases(state, "model.1.weight", "model.4.weight") {
+        for naming in Naming::all() {
+            candidates.extend(NORMS.map(|norm| {
+                let config = GeneratorConfig::new(input, output)
+                    .with_backbone(Backbone::Resnet { blocks })
+                    .with_base_channels(base)
+                    .with_norm(norm)
+                    .with_dropout(if naming.has_dropout() { 0.5 } else { 0.0 });
+                (config, naming)
+            }));
+        }
+    }
+    candidates
+}
+
+/// The candidate with the fewest differences, the first of equals.
+fn closest<C>(candidates: Vec<C>, differences: impl Fn(&C) -> usize) -> Result<C, String> {
+    let mut best = None;
+    for candidate in candidates {
+        let found = differences(&candidate);
+        if found == 0 {
+            return Ok(candidate);
+        }
+        if best.as_ref().is_none_or(|(_, fewest)| found < *fewest) {
+            best = Some((candidate, found));
+        }
+    }
+    best.map(|(candidate, _)| candidate).ok_or_else(|| "no network to compare with".to_owned())
+}
+
+fn generator_differences(
+    state: &StateDict,
+    config: &GeneratorConfig,
+    naming: Naming,
+    device: &Device,
+) -> usize {
+    let expected = weights::shapes(&config.init(device));
+    let expected = expected.into_iter().map(|(name, shape)| (names::generator(config, naming, &name), shape));
+    differences(state, expected, config.norm)
+}
+
+/// The number of parameters that the file lacks, has too many, or has in another shape.
+fn differences(state: &StateDict, expected: impl Iterator<Item = (String, Vec<usize>)>, norm: Norm) -> usize {
+    let (mut named, mut fit, mut total) = (0, 0, 0);
+    for (key, shape) in expected {
+        total += 1;
+        if let Some((found, _)) = state.get(&key) {
+            named += 1;
+            fit += usize::from(*found == shape);
+        }
+    }
+    let counts = |key: &&String| norm == Norm::Batch || !super::is_statistic(key);
+    let present = state.keys().filter(counts).count();
+    (total - fit) + present.saturating_sub(named)
+}
+
+/// The widths that the first two convolutions tell; they agree unless one of them is wrong.
+fn bases(state: &StateDict, first: &str, second: &str) -> Vec<usize> {
+    let told = [shape(state, first).map(|[base, ..]| base), shape(state, second).map(|[_, base, ..]| base)];
+    let mut bases: Vec<usize> = told.into_iter().flatten().collect();
+    bases.dedup();
+    if bases.is_empty() { vec![64] } else { bases }
+}
+
+/// The level of a U-Net that a key belongs to, 1 for the outermost.
+fn unet_level(key: &str) -> Option<usize> {
+    let mut rest = key.strip_prefix("model.model.1.")?;
+    let mut level = 2;
+    while let Some(inner) = rest.strip_prefix("model.3.").filter(|inner| inner.starts_with("model.")) {
+        rest = inner;
+        level += 1;
+    }
+    Some(level)
+}
+
+/// The place of a ResNet's block that a key belongs to, 10 for the first.
+fn block_place(key: &str) -> Option<usize> {
+    let (place, rest) = key.strip_prefix("model.")?.split_once('.')?;
+    let (name, _) = rest.split_once('.')?;
+    let place = place.parse().ok().filter(|place| *place >= 10)?;
+    Naming::BLOCKS.contains(&name).then_some(place)
+}
+
+/// How many half-resolution layers a PatchGAN may have: its last convolution stands at `2 + 3·layers`, or is missing.
+fn patch_layers(state: &StateDict) -> Vec<usize> {
+    let place = |key: &String| key.strip_prefix("model.")?.split_once('.')?.0.parse::<usize>().ok();
+    let last = state.keys().filter_map(place).filter(|place| place % 3 == 2).max();
+    let layers = last.map_or(3, |last| (last / 3).max(1));
+    if layers < DiscriminatorConfig::MAX_LAYERS { vec![layers, layers + 1] } else { vec![layers] }
 }
 
 /// The shape of a convolution's weight.
-fn shape(state: &StateDict, key: &str) -> Result<[usize; 4], String> {
-    let (shape, _) = state.get(key).ok_or(UNKNOWN)?;
-    shape.as_slice().try_into().map_err(|_| format!("`{key}` has shape {shape:?}, not that of a convolution"))
+fn shape(state: &StateDict, key: &str) -> Option<[usize; 4]> {
+    state.get(key)?.0.as_slice().try_into().ok()
 }
 
-/// Which normalisation a network has: a bias in a convolution before a norm means instance norm.
-fn norm(state: &StateDict, bias: &str, scale: &str) -> Norm {
-    // Where there is no norm at all, the same place may hold the next convolution's weight.
-    let affine = state.get(scale).is_some_and(|(shape, _)| shape.len() == 1);
-    match (state.contains_key(bias), affine) {
-        (true, affine) => Norm::Instance { affine },
-        (false, true) => Norm::Batch,
-        (false, false) => Norm::None,
-    }
+/// The number of values of a bias.
+fn length(state: &StateDict, key: &str) -> Option<usize> {
+    state.get(key)?.0.first().copied()
 }

@@ -2,6 +2,8 @@
 //!
 //! No code in a file is ever run. The architecture is found from names and shapes, so none needs to be told.
 
+#[cfg(feature = "pytorch")]
+mod container;
 mod infer;
 mod names;
 mod read;
@@ -22,35 +24,41 @@ pub type StateDict = Named;
 ///
 /// # Errors
 /// - [`Error::Io`] if the file cannot be read
-/// - [`Error::Checkpoint`] if it is damaged, or no generator that is known
-/// - [`Error::Weights`] if parameters are missing, unexpected or of another shape
+/// - [`Error::Checkpoint`] if it is damaged, or larger than any network of this kind
+/// - [`Error::Weights`] if parameters are missing, unexpected or of another shape: compared with the generator that is
+///   nearest, or with the original's U-Net if none is near
 pub fn load_generator(path: impl AsRef<Path>, device: &Device) -> Result<(GeneratorConfig, Generator)> {
     let path = path.as_ref();
     let state = read(path)?;
-    let (config, naming) = infer::generator(&state).map_err(|problem| Error::corrupt(path, problem))?;
+    let (config, naming) =
+        infer::generator(&state, device).map_err(|problem| Error::corrupt(path, problem))?;
     let key = |name: &str| names::generator(&config, naming, name);
     let generator = weights::apply(config.init(device), used(state, config.norm), path, key)?;
     Ok((config, generator))
 }
 
-/// Reads a generator that is built as `config` says.
+/// Reads a generator that is built as `config` says, whichever of the known names its blocks have.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Checkpoint`] or [`Error::Weights`], as [`load_generator`].
+/// [`Error::Config`] if `config` is out of range; [`Error::Io`], [`Error::Checkpoint`] or [`Error::Weights`], as
+/// [`load_generator`].
 pub fn load_generator_as(
     path: impl AsRef<Path>,
     config: &GeneratorConfig,
     device: &Device,
 ) -> Result<Generator> {
     let path = path.as_ref();
-    let key = |name: &str| names::generator(config, names::Naming::of(config), name);
-    weights::apply(config.init(device), used(read(path)?, config.norm), path, key)
+    config.validate()?;
+    let state = read(path)?;
+    let naming = infer::naming(&state, config, device).map_err(|problem| Error::corrupt(path, problem))?;
+    let key = |name: &str| names::generator(config, naming, name);
+    weights::apply(config.init(device), used(state, config.norm), path, key)
 }
 
 /// Reads a discriminator and finds out how it is built.
 ///
 /// An even number of channels is taken for a condition and an image of half of them each, an odd one for an image
-/// without condition; [`load_discriminator_as`] is for all others.
+/// without condition; [`load_discriminator_of`] knows better.
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Checkpoint`] or [`Error::Weights`], as [`load_generator`].
@@ -58,9 +66,31 @@ pub fn load_discriminator(
     path: impl AsRef<Path>,
     device: &Device,
 ) -> Result<(DiscriminatorConfig, Discriminator)> {
-    let path = path.as_ref();
+    found_discriminator(path.as_ref(), None, device)
+}
+
+/// Reads the discriminator that belongs to a generator, and finds out how it is built: its condition and its image have
+/// the channels of the generator's input and output.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Checkpoint`] or [`Error::Weights`], as [`load_generator`].
+pub fn load_discriminator_of(
+    path: impl AsRef<Path>,
+    generator: &GeneratorConfig,
+    device: &Device,
+) -> Result<(DiscriminatorConfig, Discriminator)> {
+    let sides = [generator.input_channels, generator.output_channels];
+    found_discriminator(path.as_ref(), Some(sides), device)
+}
+
+fn found_discriminator(
+    path: &Path,
+    sides: Option<[usize; 2]>,
+    device: &Device,
+) -> Result<(DiscriminatorConfig, Discriminator)> {
     let state = read(path)?;
-    let config = infer::discriminator(&state).map_err(|problem| Error::corrupt(path, problem))?;
+    let config =
+        infer::discriminator(&state, sides, device).map_err(|problem| Error::corrupt(path, problem))?;
     let key = |name: &str| names::discriminator(&config, name);
     let discriminator = weights::apply(config.init(device), used(state, config.norm), path, key)?;
     Ok((config, discriminator))
@@ -69,13 +99,15 @@ pub fn load_discriminator(
 /// Reads a discriminator that is built as `config` says.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Checkpoint`] or [`Error::Weights`], as [`load_generator`].
+/// [`Error::Config`] if `config` is out of range; [`Error::Io`], [`Error::Checkpoint`] or [`Error::Weights`], as
+/// [`load_generator`].
 pub fn load_discriminator_as(
     path: impl AsRef<Path>,
     config: &DiscriminatorConfig,
     device: &Device,
 ) -> Result<Discriminator> {
     let path = path.as_ref();
+    config.validate()?;
     let key = |name: &str| names::discriminator(config, name);
     weights::apply(config.init(device), used(read(path)?, config.norm), path, key)
 }
@@ -109,7 +141,12 @@ fn renamed(named: Named, key: impl Fn(&str) -> String) -> StateDict {
 /// The state without running statistics of instance norms: files of 2018 and before hold some, but never used them.
 fn used(mut state: StateDict, norm: Norm) -> StateDict {
     if norm != Norm::Batch {
-        state.retain(|key, _| !key.ends_with(".running_mean") && !key.ends_with(".running_var"));
+        state.retain(|key, _| !is_statistic(key));
     }
     state
+}
+
+/// Whether a key is that of running statistics.
+fn is_statistic(key: &str) -> bool {
+    key.ends_with(".running_mean") || key.ends_with(".running_var")
 }

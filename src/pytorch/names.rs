@@ -9,18 +9,38 @@ use super::StateDict;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Naming {
     /// The name of a block's list of layers.
-    pub(super) block: &'static str,
-    /// The place of the second convolution in it: 6 if a dropout layer stands before it, else 5.
-    pub(super) second: usize,
+    block: &'static str,
+    /// The place of the second convolution in it: one further where a dropout layer stands before it.
+    second: usize,
+}
+
+impl Default for Naming {
+    /// The original's names without dropout; a U-Net has no others.
+    fn default() -> Self {
+        Self { block: Self::BLOCKS[0], second: Self::SECOND[0] }
+    }
 }
 
 impl Naming {
     /// The lists of layers by all names that are known: the original's own, and that of its descendants.
     pub(super) const BLOCKS: [&str; 2] = ["conv_block", "block"];
+    /// The places of the second convolution, without dropout and with it.
+    const SECOND: [usize; 2] = [5, 6];
 
     /// The original's own names.
     pub(super) fn of(config: &GeneratorConfig) -> Self {
-        Self { block: Self::BLOCKS[0], second: if config.dropout > 0.0 { 6 } else { 5 } }
+        Self { second: Self::SECOND[usize::from(config.dropout > 0.0)], ..Self::default() }
+    }
+
+    /// Every naming that is known.
+    pub(super) fn all() -> Vec<Self> {
+        let namings = Self::BLOCKS.map(|block| Self::SECOND.map(|second| Self { block, second }));
+        namings.concat()
+    }
+
+    /// Whether blocks have a layer of dropout.
+    pub(super) fn has_dropout(self) -> bool {
+        self.second == Self::SECOND[1]
     }
 }
 

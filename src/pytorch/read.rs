@@ -14,10 +14,12 @@ const PREFIXES: [&str; 2] = ["module.", "_orig_mod."];
 /// Reads a state dict: zip or legacy pickle (feature `pytorch`), or safetensors.
 ///
 /// Prefixes of wrappers (`module.`, `_orig_mod.`) and `num_batches_tracked` are dropped; half and double precision
-/// become single precision.
+/// become single precision. Memory is at most a small multiple of the file's length: a file that would unpack to more
+/// than that is refused, and so are the tar containers of 2016.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is damaged or of another kind.
+/// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is damaged, of another kind or without any
+/// tensor.
 pub fn read(path: impl AsRef<Path>) -> Result<StateDict> {
     let path = path.as_ref();
     let mut start = [0; 9];
@@ -32,7 +34,8 @@ pub fn read(path: impl AsRef<Path>) -> Result<StateDict> {
         key.to_owned()
     };
     let state = state.into_iter().map(|(key, value)| (unwrapped(&key), value));
-    Ok(state.filter(|(key, _)| !key.ends_with("num_batches_tracked")).collect())
+    let state: StateDict = state.filter(|(key, _)| !key.ends_with("num_batches_tracked")).collect();
+    if state.is_empty() { Err(Error::corrupt(path, "it holds no tensor")) } else { Ok(state) }
 }
 
 #[cfg(feature = "pytorch")]
@@ -40,9 +43,17 @@ fn pickled(path: &Path) -> Result<StateDict> {
     use burn::tensor::{DType, TensorData};
     use pytorch_reader::{DType as Kind, PytorchReader};
 
+    let length = super::container::check(path)?;
     let reader = PytorchReader::new(path).map_err(|error| Error::corrupt(path, error))?;
+    let tensors = reader.into_tensors();
+    // Tensors may repeat parts of the file, one number a billion times for instance.
+    let claimed = tensors.values().map(|tensor| tensor.byte_len() as u64).fold(0, u64::saturating_add);
+    if claimed > length {
+        let problem = format!("its tensors claim {claimed} bytes, but it has {length}");
+        return Err(Error::corrupt(path, problem));
+    }
     let mut state = StateDict::new();
-    for (key, tensor) in reader.into_tensors() {
+    for (key, tensor) in tensors {
         let kind = match tensor.dtype() {
             Kind::F64 => DType::F64,
             Kind::F32 => DType::F32,

@@ -59,6 +59,11 @@ class UNet(nn.Module):
                 return nn.ConvTranspose2d(channels_in, channels_out, 4, 2, 1, bias=bias)
             return ResizeConv(channels_in, channels_out, config["upsample"], bias)
 
+        def dropout(index):
+            """Behind decoder block `index`, counted from the bottleneck; it adds no key."""
+            layout = dict(paper=range(min(3, depth - 1)), pytorch=range(1, depth - 4))[config["dropout_layout"]]
+            return [nn.Dropout(config["dropout"])] if config["dropout"] > 0 and index in layout else []
+
         inner = None
         for level in reversed(range(1, depth)):
             outside, inside = channels(level - 1), channels(level)
@@ -67,6 +72,7 @@ class UNet(nn.Module):
             inner = Level([
                 nn.LeakyReLU(0.2), nn.Conv2d(outside, inside, 4, 2, 1, bias=bias), *below,
                 nn.ReLU(), up(inside * doubled, outside, bias), norm_layer(kind, outside),
+                *dropout(depth - 1 - level),
             ], skips)
         width = channels(0)
         self.model = Level([
@@ -79,14 +85,15 @@ class UNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    def __init__(self, channels, kind):
+    def __init__(self, channels, kind, dropout):
         super().__init__()
 
         def half():
             conv = nn.Conv2d(channels, channels, 3, bias=needs_bias(kind))
             return [nn.ReflectionPad2d(1), conv, norm_layer(kind, channels)]
 
-        self.conv_block = nn.Sequential(*half(), nn.ReLU(), *half())
+        noise = [nn.Dropout(dropout)] if dropout > 0 else []  # shifts the keys behind it
+        self.conv_block = nn.Sequential(*half(), nn.ReLU(), *noise, *half())
 
     def forward(self, x):
         return x + self.conv_block(x)
@@ -109,7 +116,7 @@ class ResNet(nn.Module):
         self.model = nn.Sequential(
             nn.ReflectionPad2d(3), *layer(nn.Conv2d(config["input_channels"], base, 7, bias=bias), base),
             *down(base), *down(2 * base),
-            *[ResidualBlock(4 * base, kind) for _ in range(blocks)],
+            *[ResidualBlock(4 * base, kind, config["dropout"]) for _ in range(blocks)],
             *up(2 * base), *up(base),
             nn.ReflectionPad2d(3), nn.Conv2d(base, config["output_channels"], 7), nn.Tanh(),
         )

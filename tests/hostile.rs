@@ -1,0 +1,184 @@
+//! Files made to take all memory or to run a command: an error, and hardly any memory.
+//!
+//! Alone in its file, since the peak of memory is the whole process's.
+#![cfg(all(feature = "flex", feature = "pytorch"))]
+
+use std::path::Path;
+
+use pix2pix::{Error, device, pytorch};
+
+/// The most memory that all files together may take, beyond what the process had before.
+const ALLOWED: u64 = 150 << 20;
+/// Numbers of a tensor that no small file can hold: 1 GiB.
+const MANY: u32 = 1 << 28;
+
+/// An entry of a zip: its name, the bytes stored, and the length that they unpack to, if they are compressed.
+struct Entry<'a>(&'a str, &'a [u8], Option<usize>);
+
+fn zip(entries: &[Entry]) -> Vec<u8> {
+    let (mut file, mut directory) = (Vec::new(), Vec::new());
+    for Entry(name, stored, unpacked) in entries {
+        let start = file.len() as u32;
+        // Version, flags, method, time and date; a checksum of 0 is that of files saved without.
+        let mut common = vec![20, 0, 0, 0, if unpacked.is_some() { 8 } else { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        common.extend((stored.len() as u32).to_le_bytes());
+        common.extend((unpacked.unwrap_or(stored.len()) as u32).to_le_bytes());
+        common.extend((name.len() as u16).to_le_bytes());
+        common.extend([0, 0]);
+        file.extend(b"PK\x03\x04");
+        file.extend(&common);
+        file.extend(name.as_bytes());
+        file.extend(*stored);
+        directory.extend(b"PK\x01\x02\x14\0");
+        directory.extend(&common);
+        directory.extend([0; 10]); // comment, disk, attributes
+        directory.extend(start.to_le_bytes());
+        directory.extend(name.as_bytes());
+    }
+    let place = [directory.len() as u32, file.len() as u32].map(u32::to_le_bytes).concat();
+    let count = (entries.len() as u16).to_le_bytes();
+    [file, directory, b"PK\x05\x06\0\0\0\0".to_vec(), [count, count].concat(), place, vec![0, 0]].concat()
+}
+
+/// Some number of equal bytes above `least`, deflated to one part in 158 by hand: one literal, then copies of 258.
+fn deflated(byte: u8, least: usize) -> (Vec<u8>, usize) {
+    let copies = least / 258;
+    let mut bits = vec![true, true, false]; // the last block, with fixed codes
+    let code = |bits: &mut Vec<bool>, code: u8, width: u32| {
+        bits.extend((0..width).rev().map(|i| code >> i & 1 == 1))
+    };
+    code(&mut bits, 0x30 + byte, 8);
+    for _ in 0..copies {
+        code(&mut bits, 0xc5, 8); // 258 bytes
+        code(&mut bits, 0, 5); // from one byte before
+    }
+    code(&mut bits, 0, 7);
+    let bytes = bits.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit)));
+    (bytes.collect(), 1 + 258 * copies)
+}
+
+/// A pickled dictionary with one tensor of [`MANY`] numbers in a storage of `numbers`, `stride` apart.
+fn pickle(numbers: u32, stride: u8, is_legacy: bool) -> Vec<u8> {
+    let text = |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
+    let int = |number: u32| [b"J", &number.to_le_bytes()[..]].concat();
+    [
+        b"\x80\x02}".to_vec(),
+        text("model.0.weight"),
+        b"ctorch._utils\n_rebuild_tensor_v2\n((".to_vec(),
+        text("storage"),
+        b"ctorch\nFloatStorage\n".to_vec(),
+        text("0"),
+        text("cpu"),
+        int(numbers),
+        if is_legacy { b"N".to_vec() } else { vec![] },
+        b"tQK\0(".to_vec(),
+        int(MANY),
+        b"t(K".to_vec(),
+        vec![stride],
+        b"t\x89ccollections\nOrderedDict\n)RtRs.".to_vec(),
+    ]
+    .concat()
+}
+
+/// The legacy container with this dictionary and one storage.
+fn legacy(dictionary: &[u8], numbers: u32) -> Vec<u8> {
+    let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.";
+    let system = b"\x80\x02}X\x0d\0\0\0little_endian\x88s.";
+    let keys = b"\x80\x02]X\x01\0\0\x000a.";
+    let count = u64::from(numbers).to_le_bytes();
+    [&magic[..], system, dictionary, keys, &count, &vec![0; 4 * numbers as usize]].concat()
+}
+
+/// A tar with one sparse entry of 1 GiB, none of which is stored.
+fn sparse_tar() -> Vec<u8> {
+    let mut header = vec![0; 512];
+    let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    put(0, "storages");
+    put(100, "0000644");
+    put(124, "00000000000");
+    put(136, "00000000000");
+    put(148, "        S");
+    put(257, "ustar  ");
+    put(386, "10000000000"); // where the only piece stands: at the end
+    put(398, "00000000000"); // its length
+    put(483, "10000000000"); // the whole length
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    header.extend([0; 1024]);
+    header
+}
+
+/// Safetensors with one tensor of no values.
+fn empty_safetensors(key: &str, shape: &str) -> Vec<u8> {
+    let header = format!(r#"{{"{key}":{{"dtype":"F32","shape":{shape},"data_offsets":[0,0]}}}}"#);
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat()
+}
+
+/// The most memory that the process has had, in bytes, where Linux tells it.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
+}
+
+#[test]
+fn hostile_files_take_little_memory_and_run_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let witness = folder.path().join("witness");
+    let command = format!("touch {}", witness.display());
+    let run = [
+        b"\x80\x02}X\x01\0\0\0acposix\nsystem\nX",
+        &(command.len() as u32).to_le_bytes()[..],
+        command.as_bytes(),
+        b"\x85Rs.",
+    ]
+    .concat();
+    let (names, names_length) = deflated(b'N', 90 << 20);
+    let (zeros, zeros_length) = deflated(0, 4 * MANY as usize);
+    let one = [0; 4];
+    let plain = |pickle: &[u8]| zip(&[Entry("a/data.pkl", pickle, None), Entry("a/data/0", &one, None)]);
+    let files = [
+        ("nothing at all", vec![]),
+        ("a number repeated", plain(&pickle(1, 0, false))),
+        ("a number repeated, legacy", legacy(&pickle(1, 0, true), 1)),
+        (
+            "compressed numbers",
+            zip(&[
+                Entry("a/data.pkl", &pickle(MANY, 1, false), None),
+                Entry("a/data/0", &zeros, Some(zeros_length)),
+            ]),
+        ),
+        ("compressed names", zip(&[Entry("a/data.pkl", &names, Some(names_length))])),
+        ("long names", plain(&vec![b'N'; 20 << 20])),
+        ("long names, legacy", legacy(&vec![b'N'; 20 << 20], 1)),
+        ("a sparse tar", sparse_tar()),
+        ("no values of a large shape", empty_safetensors("model.0.weight", "[1099511627776,6,0,4]")),
+        ("no values of a large pixel shape", empty_safetensors("net.0.weight", "[4096,8192,1,0]")),
+        ("no values of a large U-Net", empty_safetensors("model.model.0.weight", "[4096,4096,0,4]")),
+        ("no values of a ResNet", empty_safetensors("model.1.weight", "[1099511627776,3,0,7]")),
+        ("a very deep U-Net", empty_safetensors(&format!("model.model.1.{}", "model.3.".repeat(99)), "[0]")),
+        ("a command", plain(&run)),
+        ("a command, legacy", legacy(&run, 1)),
+    ];
+    let start = peak_memory();
+    for (what, bytes) in &files {
+        let file = folder.path().join("net.pth");
+        std::fs::write(&file, bytes).unwrap();
+        refused(what, &file);
+        let taken = peak_memory().zip(start).map_or(0, |(now, start)| now - start);
+        println!("{what}: {} MB", taken >> 20);
+        assert!(taken < ALLOWED, "{what}: {} MB", taken >> 20);
+        assert!(!witness.exists(), "{what}");
+    }
+}
+
+fn refused(what: &str, file: &Path) {
+    let device = device::cpu();
+    let generator = pytorch::load_generator(file, &device).map(drop);
+    for result in [generator, pytorch::load_discriminator(file, &device).map(drop)] {
+        let error = result.expect_err(what);
+        let is_expected = matches!(error, Error::Checkpoint { .. } | Error::Weights { .. });
+        assert!(is_expected && error.to_string().contains("net.pth"), "{what}: {error}");
+        println!("{what}: {}", error.to_string().chars().take(160).collect::<String>());
+    }
+}
