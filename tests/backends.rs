@@ -1,6 +1,7 @@
 //! Every compiled backend computes what the first one does: forward pass, gradients, losses, ten steps of training.
 //!
-//! With a single backend this only shows that the numbers are finite; `--features ndarray,wgpu` compares three.
+//! With a single backend this compares its fast convolutions with its exact ones; `--features ndarray,wgpu` compares
+//! three backends.
 //! `PIX2PIX_EXPECT_BACKENDS="flex wgpu"` makes it fail where one of these is not compiled in or has no device.
 
 #[path = "../examples/support/parity.rs"]
@@ -16,9 +17,10 @@ const FORWARD: f64 = 1e-5;
 /// Sums over all pixels and layers.
 const GRADIENTS: f64 = 1e-4;
 const LOSSES: f64 = 1e-3;
-/// Adam divides small gradients by their own size, so their rounding counts as much as that of large ones: `flex` with
-/// and without Winograd's algorithm is 3e-3 apart.
-const MOVED: f64 = 1e-2;
+/// Of the learned parameters alone: running statistics move a thousand times as far and would hide them. Adam divides
+/// small gradients by their own size, so their rounding counts as much as that of large ones: `flex` with and without
+/// Winograd's algorithm is 2.4e-2 apart.
+const MOVED: f64 = 5e-2;
 const STATISTICS: f64 = 1e-3;
 
 #[test]
@@ -29,7 +31,10 @@ fn every_compiled_backend_computes_the_same() {
     cases.extend(parity::variants().into_iter().map(|(name, config)| (name, config, 3)));
     let mut references: BTreeMap<&str, Outcome> = BTreeMap::new();
     let mut ran = Vec::new();
-    for name in device::compiled() {
+    // The first one twice: by other algorithms, its rounding differs as another backend's does.
+    let exactly = device::compiled().first().map(|name| (*name, true));
+    for (name, is_exact) in device::compiled().into_iter().map(|name| (name, false)).chain(exactly) {
+        device::set_exact(is_exact);
         let device = match device::named(name) {
             Ok(device) => device,
             Err(error) => {
@@ -48,7 +53,7 @@ fn every_compiled_backend_computes_the_same() {
                 ("movement of parameters", d.moved, MOVED),
                 ("movement of running statistics", d.statistics, STATISTICS),
             ] {
-                println!("{name}, {case}: {what} {found:.1e}");
+                println!("{name}{}, {case}: {what} {found:.1e}", if is_exact { ", exact" } else { "" });
                 assert!(found <= limit, "{name}, {case}: {what} differ by {found:e}");
             }
             references.entry(case).or_insert(outcome);

@@ -1,78 +1,181 @@
-//! Every layer and loss against finite differences: a short move along the gradient must change the loss by the
-//! gradient's length times the move.
+//! Every layer, loss and custom kernel against finite differences.
+//!
+//! Each parameter and each input is moved alone, in a random direction, there and back: the difference of the losses,
+//! added up in double precision on the host, must be what the gradient says. A gradient that is missing, of one
+//! parameter or of a part of it, so shows, which a move along the gradient itself would not tell.
 #![cfg(feature = "flex")]
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
+use pix2pix::single::{self, Slope};
 use pix2pix::{
-    Backbone, DiscriminatorConfig, Dropout, GanMode, GeneratorConfig, Mode, Norm, Pix2PixLossConfig,
-    Statistics, Tensor, UpsampleKind, device,
+    Backbone, Discriminator, DiscriminatorConfig, Dropout, GanMode, Generator, GeneratorConfig, Mode, Norm,
+    Pix2PixLossConfig, PixelLoss, Statistics, Tensor, UpsampleKind, device,
 };
 
-/// Length of the move in all parameters together, and the relative error that this and f32 allow.
-const MOVE: f32 = 2e-3;
+/// How far each value moves. A ReLU that changes sides on the way spoils one of these moves, rounding another; a wrong
+/// gradient spoils all.
+const MOVES: [f32; 6] = [1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6];
+/// The error that this and f32 allow, of the gradient's length.
 const TOLERANCE: f64 = 0.02;
+/// A gradient this much shorter than the longest may be nothing but rounding, as that of a bias before an instance norm
+/// is; its error is measured by this part of the longest.
+const SHORT: f64 = 0.05;
 
-/// The network moved along its gradients.
-fn moved<M: Module>(network: &M, grads: &GradientsParams, by: f32) -> M {
-    struct Move<'a>(&'a GradientsParams, f32);
-    impl ModuleMapper for Move<'_> {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let (id, value, mapper) = param.consume();
-            let value = value.inner();
-            let there = match self.0.get::<D>(id) {
-                Some(grad) => value + grad * self.1,
-                None => value,
-            };
-            Param::from_mapped_value(id, there.autodiff().require_grad(), mapper)
-        }
-    }
-    // A copy of its own: a clone would share its running statistics.
-    network.valid().map(&mut Move(grads, by)).train()
+/// A random direction of `count` values of +1 and −1.
+fn signs(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut sign = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        if state >> 40 & 1 == 0 { 1.0 } else { -1.0 }
+    };
+    (0..count).map(|_| sign()).collect()
 }
 
-/// A network with weights ten times the initial ones, for slopes that f32 can measure.
-fn enlarged<M: Module>(network: M) -> M {
-    struct Enlarge;
-    impl ModuleMapper for Enlarge {
+fn direction<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
+    let signs = signs(shape.iter().product(), seed);
+    Tensor::<1>::from_floats(signs.as_slice(), &device::cpu()).reshape(shape)
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    tensor.into_data().convert::<f64>().try_into_vec().unwrap()
+}
+
+/// The network with its parameter `index` moved.
+fn moved<M: Module>(network: &M, index: usize, by: f32) -> M {
+    struct Move {
+        index: usize,
+        next: usize,
+        by: f32,
+    }
+    impl ModuleMapper for Move {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let (id, mut value, mapper) = param.consume();
+            if self.next == self.index {
+                value = value.clone() + direction(value.dims(), self.index as u64) * self.by;
+            }
+            self.next += 1;
+            Param::from_mapped_value(id, value, mapper)
+        }
+    }
+    // A copy of its own, without gradients: a clone would share its running statistics.
+    network.valid().map(&mut Move { index, next: 0, by })
+}
+
+/// A network with weights ten times the initial ones, for slopes that f32 can measure, and biases that are not zero, on
+/// which a ReLU has no slope.
+fn enlarged<M: Module>(network: M) -> M {
+    struct Enlarge {
+        name: String,
+        seed: u64,
+    }
+    impl ModuleMapper for Enlarge {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.name = name.to_owned();
+        }
+
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            if self.name.starts_with("running_") {
+                return param;
+            }
+            self.seed += 1;
             let (id, value, mapper) = param.consume();
-            let value = if D == 4 { value.inner() * 10.0 } else { value.inner() };
+            let value = value.inner();
+            let value = match D {
+                4 => value * 10.0,
+                _ => value.clone() + direction(value.dims(), self.seed) * 0.1,
+            };
             Param::from_mapped_value(id, value.autodiff().require_grad(), mapper)
         }
     }
-    network.map(&mut Enlarge)
+    network.map(&mut Enlarge { name: String::new(), seed: 0 })
 }
 
-/// Checks the gradients of a loss for all parameters of a network.
-fn check<M: Module>(what: &str, network: &M, loss: impl Fn(&M) -> Tensor<1>) {
-    struct Squares<'a>(&'a GradientsParams, f64);
-    impl ModuleVisitor for Squares<'_> {
+/// What a gradient says of a move in a random direction, and its length; zeros if there is none.
+struct Side {
+    name: String,
+    along: f64,
+    length: f64,
+}
+
+/// The slope of every learned parameter, in the order of the network, running statistics skipped.
+fn slopes<M: Module>(network: &M, grads: &GradientsParams) -> Vec<(usize, Side)> {
+    struct Visit<'a> {
+        grads: &'a GradientsParams,
+        path: Vec<String>,
+        next: usize,
+        found: Vec<(usize, Side)>,
+    }
+    impl ModuleVisitor for Visit<'_> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(grad) = self.0.get::<D>(param.id) {
-                self.1 += f64::from(grad.square().sum().into_scalar::<f32>());
+            let name = self.path.join(".");
+            if !name.contains("running_") {
+                let grad = self.grads.get::<D>(param.id).map_or_else(Vec::new, values);
+                self.found.push((self.next, slope(name, &grad, self.next as u64)));
             }
+            self.next += 1;
         }
     }
-    let grads = GradientsParams::from_grads(loss(network).backward(), network);
-    let mut squares = Squares(&grads, 0.0);
-    network.visit(&mut squares);
-    let length = squares.1.sqrt();
-    agree(what, length, |by| loss(&moved(network, &grads, by / length as f32)));
+    let mut visit = Visit { grads, path: vec![], next: 0, found: vec![] };
+    network.visit(&mut visit);
+    visit.found
 }
 
-/// Checks a slope against the difference that a move makes.
-fn agree(what: &str, found: f64, loss: impl Fn(f32) -> Tensor<1>) {
-    let value = |by| f64::from(loss(by).into_scalar::<f32>());
-    let expected = (value(MOVE) - value(-MOVE)) / f64::from(2.0 * MOVE);
-    let error = (found - expected).abs() / expected.abs();
-    assert!(found > 1e-3 && error < TOLERANCE, "{what}: gradient {found}, finite difference {expected}");
+fn slope(name: String, grad: &[f64], seed: u64) -> Side {
+    let along = grad.iter().zip(signs(grad.len(), seed)).map(|(grad, sign)| grad * f64::from(sign)).sum();
+    Side { name, along, length: grad.iter().map(|grad| grad * grad).sum::<f64>().sqrt() }
+}
+
+/// Checks the gradients of a loss for every parameter of a network; `value` is the same loss in double precision.
+fn check<M: Module>(what: &str, network: &M, loss: impl Fn(&M) -> Tensor<1>, value: impl Fn(&M) -> f64) {
+    let grads = GradientsParams::from_grads(loss(network).backward(), network);
+    let slopes = slopes(network, &grads);
+    let longest = slopes.iter().map(|(_, slope)| slope.length).fold(0.0, f64::max);
+    assert!(longest > 1e-3, "{what}: all gradients vanish");
+    for (index, slope) in slopes {
+        agree(what, &slope, longest, |by| value(&moved(network, index, by)));
+    }
+}
+
+/// Checks a slope against the differences that moves make.
+fn agree(what: &str, side: &Side, longest: f64, value: impl Fn(f32) -> f64) {
+    let differences = MOVES.map(|by| (value(by) - value(-by)) / f64::from(2.0 * by));
+    let scale = side.length.max(SHORT * longest);
+    let errors = differences.map(|difference| (side.along - difference).abs() / scale);
+    assert!(
+        errors.iter().any(|error| *error < TOLERANCE),
+        "{what} {}: gradient {:e} of length {:e}, finite differences {differences:?}",
+        side.name,
+        side.along,
+        side.length
+    );
 }
 
 fn image(channels: usize, size: usize, phase: f32) -> Tensor<4> {
     let values: Vec<f32> = (0..2 * channels * size * size).map(|i| (i as f32 * 0.37 + phase).sin()).collect();
-    let device = device::cpu().autodiff();
-    Tensor::<1>::from_floats(values.as_slice(), &device).reshape([2, channels, size, size])
+    Tensor::<1>::from_floats(values.as_slice(), &device::cpu()).reshape([2, channels, size, size])
+}
+
+/// The sum of a tensor's values, each times a fixed number, on the device and on the host.
+fn weighed(output: Tensor<4>) -> Tensor<1> {
+    let [_, channels, size, _] = output.dims();
+    (output * image(channels, size, 1.0).autodiff()).sum()
+}
+
+fn weighed_on_host(output: Tensor<4>) -> f64 {
+    let [_, channels, size, _] = output.dims();
+    let weights = values(image(channels, size, 1.0));
+    values(output).iter().zip(weights).map(|(value, weight)| value * weight).sum()
 }
 
 #[test]
@@ -82,6 +185,7 @@ fn generators() {
     let cases = [
         base.clone(),
         base.clone().with_norm(Norm::Instance { affine: true }),
+        base.clone().with_norm(Norm::Instance { affine: false }),
         base.clone().with_norm(Norm::None),
         base.clone().with_upsample(UpsampleKind::NearestConv),
         base.clone().with_upsample(UpsampleKind::BilinearConv),
@@ -92,39 +196,183 @@ fn generators() {
         for statistics in [Statistics::Batch, Statistics::Image, Statistics::Running] {
             let generator = enlarged(config.init_seeded(1, &device));
             let mode = Mode { statistics, dropout: Dropout::Seeded(3) };
-            let weigh = |output: Tensor<4>| (output * image(2, 16, 1.0)).sum();
-            let loss = |network: &pix2pix::Generator| weigh(network.forward_with(image(2, 16, 0.0), mode));
-            let what = format!("{config} {statistics:?}");
-            check(&what, &generator, loss);
+            let what =
+                format!("{:?} {:?} {:?} {statistics:?}", config.backbone, config.norm, config.upsample);
+            let input = || image(2, 16, 0.0);
+            let loss = |network: &Generator| weighed(network.forward_with(input().autodiff(), mode));
+            let value = |network: &Generator| weighed_on_host(network.forward_with(input(), mode));
+            check(&what, &generator, loss, value);
 
-            let input = image(2, 16, 0.0).require_grad();
-            let grads = weigh(generator.forward_with(input.clone(), mode)).backward();
-            let along = input.grad(&grads).unwrap();
-            let length = f64::from(along.clone().square().sum().into_scalar::<f32>()).sqrt();
-            agree(&format!("{what} input"), length, |by| {
-                let input = input.clone().inner() + along.clone() * (by / length as f32);
-                weigh(generator.forward_with(input.autodiff(), mode))
+            let leaf = input().autodiff().require_grad();
+            let grads = weighed(generator.forward_with(leaf.clone(), mode)).backward();
+            let slope = slope("input".into(), &values(leaf.grad(&grads).unwrap()), 0);
+            let still = generator.valid();
+            agree(&what, &slope, 0.0, |by| {
+                let input = input();
+                let there = input.clone() + direction(input.dims(), 0) * by;
+                weighed_on_host(still.forward_with(there, mode))
             });
         }
     }
 }
+
+/// The objective in double precision, from its definition: D's loss on real and fake logits.
+fn judged(gan: GanMode, label: f64, real: &[f64], fake: &[f64]) -> f64 {
+    let mean = |logits: &[f64], loss: &dyn Fn(f64) -> f64| {
+        logits.iter().map(|logit| loss(*logit)).sum::<f64>() / logits.len() as f64
+    };
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let entropy = |x: f64, label: f64| -label * sigmoid(x).ln() - (1.0 - label) * (1.0 - sigmoid(x)).ln();
+    let [real, fake] = match gan {
+        GanMode::Vanilla => [mean(real, &|x| entropy(x, label)), mean(fake, &|x| entropy(x, 0.0))],
+        GanMode::LeastSquares => [mean(real, &|x| (x - label).powi(2)), mean(fake, &|x| x * x)],
+        GanMode::Hinge => [mean(real, &|x| (1.0 - x).max(0.0)), mean(fake, &|x| (1.0 + x).max(0.0))],
+    };
+    0.5 * (real + fake)
+}
+
+/// The same of the generator's loss.
+fn fooled(config: &Pix2PixLossConfig, fake: &[f64], output: &[f64], target: &[f64]) -> f64 {
+    let mean = |values: &mut dyn Iterator<Item = f64>, count: usize| values.sum::<f64>() / count as f64;
+    let gan = mean(
+        &mut fake.iter().map(|x| match config.gan {
+            GanMode::Vanilla => (1.0 + (-x).exp()).ln(),
+            GanMode::LeastSquares => (x - 1.0).powi(2),
+            GanMode::Hinge => -x,
+        }),
+        fake.len(),
+    );
+    let distance = output.iter().zip(target).map(|(a, b)| match config.pixel {
+        PixelLoss::L1 => (a - b).abs(),
+        PixelLoss::L2 => (a - b).powi(2),
+    });
+    config.gan_weight * gan + config.l1_weight * mean(&mut { distance }, output.len())
+}
+
+const OBJECTIVES: [GanMode; 3] = [GanMode::Vanilla, GanMode::LeastSquares, GanMode::Hinge];
 
 #[test]
 fn discriminators_under_every_objective() {
     let device = device::cpu().autodiff();
     for layers in [0, 2] {
         for norm in [Norm::Batch, Norm::Instance { affine: false }, Norm::None] {
-            for gan in [GanMode::Vanilla, GanMode::LeastSquares, GanMode::Hinge] {
+            for gan in OBJECTIVES {
                 let config = DiscriminatorConfig::new(2, 2).with_base_channels(3).with_layers(layers);
-                let judge = enlarged(config.with_norm(norm).init_seeded(1, &device));
+                let judge = enlarged(config.with_norm(norm).init_seeded(2, &device));
                 let objective = Pix2PixLossConfig::new().with_gan(gan).with_real_label(0.9).init();
-                let loss = |judge: &pix2pix::Discriminator| {
-                    let verdict = |phase| judge.forward(image(2, 16, 0.0), image(2, 16, phase));
+                let loss = |judge: &Discriminator| {
+                    let verdict =
+                        |phase| judge.forward(image(2, 16, 0.0).autodiff(), image(2, 16, phase).autodiff());
                     objective.discriminator(verdict(1.0), verdict(2.0)).total()
                 };
-                let what = format!("{layers} layers, {norm:?}, {gan:?}");
-                check(&what, &judge, loss);
+                let value = |judge: &Discriminator| {
+                    let verdict = |phase| values(judge.forward(image(2, 16, 0.0), image(2, 16, phase)));
+                    judged(gan, 0.9, &verdict(1.0), &verdict(2.0))
+                };
+                check(&format!("{layers} layers, {norm:?}, {gan:?}"), &judge, loss, value);
             }
+        }
+    }
+}
+
+/// Checks a gradient value by value against the difference of a function in double precision.
+fn each(what: &str, at: &[f64], grad: &[f64], value: impl Fn(&[f64]) -> f64) {
+    let scale = grad.iter().map(|grad| grad.abs()).fold(0.0, f64::max);
+    assert!(scale > 0.0, "{what}");
+    for (index, grad) in grad.iter().enumerate() {
+        let there = |by: f64| {
+            let mut at = at.to_vec();
+            at[index] += by;
+            value(&at)
+        };
+        let difference = (there(1e-5) - there(-1e-5)) / 2e-5;
+        assert!((grad - difference).abs() < 1e-5 * scale, "{what} {index}: {grad:e} is not {difference:e}");
+    }
+}
+
+#[test]
+fn losses_of_both_networks() {
+    let leaf = |size, phase| (image(1, size, phase) * 1.7).autodiff().require_grad();
+    for gan in OBJECTIVES {
+        let [real, fake] = [leaf(5, 0.2), leaf(5, 2.0)];
+        let objective = Pix2PixLossConfig::new().with_gan(gan).with_real_label(0.8);
+        let total = objective.init().discriminator(real.clone(), fake.clone()).total();
+        let grads = total.backward();
+        let [r, f] = [&real, &fake].map(|logits| values(logits.clone().inner()));
+        let grad = |leaf: &Tensor<4>| values(leaf.grad(&grads).unwrap());
+        each(&format!("D real {gan:?}"), &r, &grad(&real), |r| judged(gan, 0.8, r, &f));
+        each(&format!("D fake {gan:?}"), &f, &grad(&fake), |f| judged(gan, 0.8, &r, f));
+
+        for pixel in [PixelLoss::L1, PixelLoss::L2] {
+            let objective = objective.clone().with_pixel(pixel).with_gan_weight(0.7).with_l1_weight(10.0);
+            let [fake, output] = [leaf(5, 1.0), leaf(8, 0.5)];
+            let target = image(1, 8, 3.0);
+            let loss = objective.init();
+            let total = loss.generator(Some(fake.clone()), output.clone(), target.clone().autodiff());
+            let grads = total.total().backward();
+            let [f, o] = [&fake, &output].map(|leaf| values(leaf.clone().inner()));
+            let t = values(target);
+            let grad = |leaf: &Tensor<4>| values(leaf.grad(&grads).unwrap());
+            let what = format!("{gan:?} {pixel:?}");
+            each(&format!("G logits {what}"), &f, &grad(&fake), |f| fooled(&objective, f, &o, &t));
+            each(&format!("G output {what}"), &o, &grad(&output), |o| fooled(&objective, &f, o, &t));
+        }
+    }
+}
+
+/// Checks a layer's gradients for each of its inputs, any number of which may be of four dimensions.
+fn check_layer(what: &str, inputs: &[Tensor<4>], layer: impl Fn(&[Tensor<4>]) -> Tensor<4>) {
+    let leaves: Vec<Tensor<4>> = inputs.iter().map(|input| input.clone().autodiff().require_grad()).collect();
+    let grads = weighed(layer(&leaves)).backward();
+    for (index, leaf) in leaves.iter().enumerate() {
+        let grad = values(leaf.grad(&grads).expect(what));
+        let slope = slope(format!("input {index}"), &grad, index as u64);
+        agree(what, &slope, 0.0, |by| {
+            let mut inputs = inputs.to_vec();
+            inputs[index] = inputs[index].clone() + direction(inputs[index].dims(), index as u64) * by;
+            weighed_on_host(layer(&inputs))
+        });
+    }
+}
+
+/// A tensor of noise-like values, none of them so near to zero that a move changes its sign.
+fn wave<const D: usize>(shape: [usize; D], scale: f32) -> Tensor<D> {
+    let count: usize = shape.iter().product();
+    let wave = |i: usize| (i as f32 * scale).sin();
+    let values: Vec<f32> = (0..count).map(|i| wave(i) + 0.1 * wave(i).signum()).collect();
+    Tensor::<1>::from_floats(values.as_slice(), &device::cpu()).reshape(shape)
+}
+
+#[test]
+fn custom_kernels() {
+    let bias = |tensor: &Tensor<4>| {
+        let count = tensor.dims().iter().product::<usize>();
+        Some(tensor.clone().reshape([count]))
+    };
+    for slope in [Slope::RELU, Slope::LEAKY, Slope::LINEAR] {
+        for [kernel, stride, padding] in [[4, 2, 1], [4, 1, 1], [3, 1, 1], [3, 2, 1], [7, 1, 0], [1, 1, 0]] {
+            let inputs =
+                [wave([2, 3, 16, 16], 0.7), wave([5, 3, kernel, kernel], 1.3), wave([5, 1, 1, 1], 2.1)];
+            check_layer(&format!("convolution {kernel} {stride} {padding} {slope:?}"), &inputs, |inputs| {
+                let [x, weight, shift] = [0, 1, 2].map(|index| inputs[index].clone());
+                single::convolve(x, slope, weight, bias(&shift), [stride, padding])
+            });
+        }
+        for kernel in [3, 4] {
+            let inputs = [
+                wave([2, 3, 8, 8], 0.7),
+                wave([5, 4, kernel, kernel], 1.3),
+                wave([4, 1, 1, 1], 2.1),
+                wave([2, 2, 8, 8], 0.9),
+            ];
+            check_layer(&format!("transposed convolution {kernel} {slope:?}"), &inputs, |inputs| {
+                let [x, weight, shift, skip] = [0, 1, 2, 3].map(|index| inputs[index].clone());
+                single::double_by(Some(skip), x, slope, weight, bias(&shift))
+            });
+            let alone = [inputs[0].clone(), wave([3, 4, kernel, kernel], 1.3)];
+            check_layer(&format!("the same without a skip {kernel} {slope:?}"), &alone, |inputs| {
+                single::double_by(None, inputs[0].clone(), slope, inputs[1].clone(), None)
+            });
         }
     }
 }

@@ -83,16 +83,22 @@ def outputs(net, *inputs):
 def write(folder, g_config, d_config, size):
     g, d = started(networks.generator(g_config)), started(networks.Discriminator(d_config))
     picture = lambda: torch.rand(2, 3, size, size) * 2 - 1
+    norms = [module for net in (g, d) for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     with torch.no_grad():
-        for _ in range(3):  # running statistics that are not the initial ones
+        for norm in norms:
+            norm.momentum = None  # the mean over all passes: running statistics as after a long training
+        for _ in range(3):
             condition = picture()
             d.train()(condition, g.train()(condition))
+        for norm in norms:
+            norm.momentum = 0.1
     for net, file in ((g, "latest_net_G.pth"), (d, "latest_net_D.pth")):
         torch.save(net.cpu().state_dict(), folder / file)
     condition, image = picture(), picture()
     tensors = dict(input=condition, image=image)
     tensors |= {f"generator_{mode}": value for mode, value in outputs(g, condition).items()}
     tensors |= {f"discriminator_{mode}": value for mode, value in outputs(d, condition, image).items()}
+    assert all(value.abs().mean() > 0.01 for value in tensors.values()), "outputs vanish and prove nothing"
     save_file({key: value.contiguous() for key, value in tensors.items()}, folder / "expected.safetensors")
 
 
