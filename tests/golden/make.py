@@ -42,20 +42,21 @@ def generator_losses(fake, output, target, config):
 
 
 def case(backbone, norm, layers, channels=(3, 3), base=1, base_d=1, upsample="transpose", conditional=True,
-         gan="vanilla", real_label=1.0):
+         gan="vanilla", real_label=1.0, gan_weight=1.0):
     """The configuration of a case, with the names that the crate's own configuration has."""
     sides = dict(input_channels=channels[0], output_channels=channels[1])
     return dict(
-        generator=None if backbone is None else dict(
+        generator=dict(
             **sides, backbone=backbone, base_channels=base, norm=norm, dropout=0.0, dropout_layout="paper",
             upsample=upsample),
         discriminator=dict(**sides, layers=layers, base_channels=base_d, norm=norm, conditional=conditional),
-        loss=dict(gan=gan, gan_weight=1.0, pixel="l1", l1_weight=100.0, real_label=real_label),
+        loss=dict(gan=gan, gan_weight=gan_weight, pixel="l1", l1_weight=100.0, real_label=real_label),
     )
 
 
 UNET, RESNET = dict(unet=dict(depth=5)), dict(resnet=dict(blocks=2))
 SHALLOW = dict(unet=dict(depth=4))  # to save room where the original has nothing to compare with
+FLAT = dict(unet=dict(depth=2))  # to save room where the discriminator is what matters
 PLAIN, AFFINE = dict(instance=dict(affine=False)), dict(instance=dict(affine=True))
 CASES = {
     "unet_batch": case(UNET, "batch", 3),
@@ -67,10 +68,11 @@ CASES = {
     "encoder_decoder": case(dict(encoder_decoder=dict(depth=5)), "batch", 0, channels=(1, 2), base_d=4),
     "resnet_batch": case(RESNET, "batch", 1, base_d=2, conditional=False, gan="least_squares"),
     "resnet_instance": case(RESNET, PLAIN, 0, channels=(4, 1), base_d=4),
-    "patch_4": case(None, "batch", 4),
-    "patch_5": case(None, "batch", 5),
+    "unet_l1": case(FLAT, "batch", 0, gan_weight=0.0),
+    "patch_4": case(FLAT, "batch", 4, channels=(1, 1)),
+    "patch_5": case(FLAT, "batch", 5, channels=(1, 1)),
 }
-TILES = {4: 2, 5: 3}  # how often a picture is repeated along each side for the discriminators alone
+TILES = dict(patch_4=2, patch_5=3)  # how often a picture is repeated along each side for large patches
 
 
 def pictures():
@@ -80,11 +82,11 @@ def pictures():
     return dict(input=draw(4), target=draw(3))
 
 
-def batch(config):
-    """Input and target of a case: the first channels of the pictures, in [-1, 1]."""
-    sides = config["discriminator"]
+def batch(name, config):
+    """Input and target of a case: the first channels of the pictures, in [-1, 1], repeated for large patches."""
+    sides, tiles = config["discriminator"], (1, 1) + (TILES.get(name, 1),) * 2
     count = dict(input=sides["input_channels"], target=sides["output_channels"])
-    return [(x[:, :count[name]].double() / 127.5 - 1) for name, x in pictures().items()]
+    return [(x[:, :count[side]].double() / 127.5 - 1).repeat(tiles) for side, x in pictures().items()]
 
 
 def draw_weights(net, source):
@@ -135,53 +137,50 @@ def run(name, config):
     """Trains a case for some steps on one batch and notes what there is to compare."""
     source = torch.Generator().manual_seed(SEED ^ zlib.crc32(name.encode()))
     d, loss = draw_weights(Discriminator(config["discriminator"]).double(), source), config["loss"]
-    input, target = batch(config)
+    input, target = batch(name, config)
     start_d, result = state(d), {}
-    result |= {f"state_d.{key}": value for key, value in start_d.items()}
-    if config["generator"] is None:
-        tiles = (1, 1) + (TILES[config["discriminator"]["layers"]],) * 2
-        input, target = input.repeat(tiles), target.repeat(tiles)
-        fake, real = d(input, input), d(input, target)
-        d_real, d_fake = discriminator_losses(real, fake, loss)
-        (0.5 * (d_fake + d_real)).backward()
-        losses = {"loss.d_real": d_real, "loss.d_fake": d_fake}
-        losses = {key: value.detach().reshape(1) for key, value in losses.items()}
-        return result | losses | dict(logits_real=real, logits_fake=fake, grad_d=digest(gradients(d)))
-
+    adversarial = loss["gan_weight"] > 0
+    if adversarial:
+        result |= {f"state_d.{key}": value for key, value in start_d.items()}
     g = draw_weights(generator(config["generator"]).double(), source)
     start_g, optimizer_g, optimizer_d = state(g), adam(g), adam(d)
     result |= {f"state.{key}": value for key, value in start_g.items()}
     losses = []
     for step in range(1, STEPS + 1):
         output = g(input)
-        optimizer_d.zero_grad()
-        fake, real = d(input, output.detach()), d(input, target)
-        d_real, d_fake = discriminator_losses(real, fake, loss)
-        (0.5 * (d_fake + d_real)).backward()
         first = step == 1
-        if first:
-            result |= dict(output=sampled(output), logits_real=sampled(real), logits_fake=sampled(fake))
-            result |= dict(grad_d=digest(gradients(d)))
-        optimizer_d.step()
+        if first and name not in TILES:
+            result |= dict(output=sampled(output))
+        judged = []
+        if adversarial:
+            optimizer_d.zero_grad()
+            fake, real = d(input, output.detach()), d(input, target)
+            judged = discriminator_losses(real, fake, loss)
+            (0.5 * (judged[1] + judged[0])).backward()
+            if first:
+                result |= dict(logits_real=sampled(real), logits_fake=sampled(fake), grad_d=digest(gradients(d)))
+            optimizer_d.step()
 
         optimizer_g.zero_grad()
         d.requires_grad_(False)
-        g_gan, g_l1 = generator_losses(d(input, output), output, target, loss)
+        g_gan, g_l1 = generator_losses(d(input, output) if adversarial else torch.zeros(1), output, target, loss)
         d.requires_grad_(True)
         (g_gan + g_l1).backward()
         if first:
             result |= dict(grad=digest(gradients(g)))
         optimizer_g.step()
-        losses.append([x.item() for x in (g_gan, g_l1, d_real, d_fake)])
+        losses.append([x.item() for x in ((g_l1, g_gan, *judged) if adversarial else (g_l1,))])
         if step in (1, STEPS):
             result[f"moved{step}"] = digest(moved(g, start_g))
-            result[f"moved{step}_d"] = digest(moved(d, start_d))
-        if first and config["generator"]["norm"] == "batch":
+            if adversarial:
+                result[f"moved{step}_d"] = digest(moved(d, start_d))
+        if first and name not in TILES and config["generator"]["norm"] != "none":
+            # With running statistics where there are some; they have moved once.
             with torch.no_grad():
                 result |= dict(output_running=sampled(g.eval()(input)))
             g.train()
     columns = torch.tensor(losses, dtype=torch.float64).T
-    names = ("g_gan", "g_l1", "d_real", "d_fake")
+    names = ("g_l1", "g_gan", "d_real", "d_fake")
     return result | {f"loss.{key}": column for key, column in zip(names, columns)}
 
 
@@ -189,7 +188,9 @@ def check(name, config, result):
     """Stops where a fixture would prove nothing, and tells its ranges."""
     for key, value in result.items():
         assert value.isfinite().all(), f"{name}: {key} is not finite"
-    report = [f"{name:21} logits {result['logits_real'].std():.2f}"]
+    report = [f"{name:21} L1 {result['loss.g_l1'][0]:.1f}"]
+    if "logits_real" in result:
+        report.append(f"logits {result['logits_real'].std():.2f}")
     for suffix, net in (("", "generator"), ("_d", "discriminator")):
         keys = sorted(key for key in result if key.startswith(f"state{suffix}."))
         if keys:
@@ -227,14 +228,19 @@ def full_size():
         value.data = hashed(number, tuple(value.shape)) * 0.06
         if value.dim() == 1 and name.endswith("weight"):
             value.data += 1
+    input = hashed(1000, (1, 3, 256, 256)).double()
     with torch.no_grad():
-        output = net.double()(hashed(1000, (1, 3, 256, 256)).double())[0]
+        output = net.double()(input)[0]
+        # The first pass has moved the running statistics once.
+        running = net.eval()(input)[0].flatten()
     flat = output.flatten()
     grid = output.reshape(3, 16, 16, 16, 16).mean((2, 4))
-    pixels = flat[[i * (len(flat) - 1) // 63 for i in range(64)]]
+    places = [i * (len(flat) - 1) // 63 for i in range(64)]
+    pixels, running = flat[places], running[places]
     assert flat.isfinite().all() and 0.05 < flat.abs().mean() < 0.8, flat.abs().mean()
     print(f"unet256: |output| {flat.abs().mean():.2f}, at most {flat.abs().max():.3f}; grid {grid.std():.3f}")
-    return dict(generator=config), dict(grid=grid, pixels=pixels)
+    assert 0.05 < running.abs().mean() < 0.8, running.abs().mean()
+    return dict(generator=config), dict(grid=grid, pixels=pixels, pixels_running=running)
 
 
 def write(path, config, tensors):
@@ -251,6 +257,17 @@ def write_pickled(folder, result):
     wrapped = OrderedDict((f"module._orig_mod.{key}", value) for key, value in state.items())
     wrapped["module._orig_mod.net.3.num_batches_tracked"] = torch.tensor(7)
     torch.save(wrapped, folder / "pixel_2018.pth", _use_new_zipfile_serialization=False)
+
+
+def write_noisy(folder):
+    """A ResNet whose dropout shifts its keys, as torch.save writes a module's own state dict, and what it computes."""
+    config = case(dict(resnet=dict(blocks=1)), PLAIN, 0, channels=(1, 1))["generator"] | dict(dropout=0.5)
+    net = draw_weights(generator(config), torch.Generator().manual_seed(SEED))
+    torch.save(net.state_dict(), folder / "resnet_dropout.pth")
+    input = pictures()["input"][:, :1].double() / 127.5 - 1
+    with torch.no_grad():
+        output = net.double().eval()(input)
+    write(folder / "resnet_dropout.safetensors", dict(generator=config), dict(output=sampled(output)))
 
 
 def main():
@@ -270,6 +287,7 @@ def main():
         write(options.folder / f"{name}.safetensors", config, result)
         if name == "encoder_decoder":
             write_pickled(options.folder, result)
+    write_noisy(options.folder)
 
 
 if __name__ == "__main__":

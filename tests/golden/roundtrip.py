@@ -56,12 +56,12 @@ def pair(backbone, layers, norm, dropout, base):
 
 
 def started(net):
-    """The original's initial values, but biases that are not zero."""
+    """Weights with which neither outputs vanish nor any value stands at a neutral one, whatever the width."""
     for name, value in net.named_parameters():
-        if value.dim() == 4 or name.endswith("bias"):
-            nn.init.normal_(value, 0.0, 0.02)
+        if value.dim() == 4:
+            nn.init.normal_(value, 0.0, value[0].numel() ** -0.5)
         else:
-            nn.init.normal_(value, 1.0, 0.02)
+            nn.init.normal_(value, 0.0 if name.endswith("bias") else 1.0, 0.1)
     return net
 
 
