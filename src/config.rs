@@ -20,6 +20,10 @@ use crate::{Backbone, DiscriminatorConfig, DropoutLayout, Error, GeneratorConfig
 /// | `training.epochs` | 200 | 100 |
 /// | `training.decay_epochs` | 0 | 100 |
 /// | `training.decay_to_zero` | false | true |
+///
+/// Where the paper says nothing, `paper` follows its authors' Lua code, but for two things: pairs are shuffled, since
+/// drawing them with replacement (`data.sampling`) leaves out a third of them in every epoch, and colours keep their
+/// order. [`pytorch`](crate::guide::pytorch) lists what else differs, and why that is no knob.
 #[derive(Config, Debug, PartialEq)]
 pub struct Pix2PixConfig {
     /// The network that translates.

@@ -36,6 +36,7 @@ pub enum PixelLoss {
 /// |---|---|---|---|---|
 /// | `gan` | vanilla | adversarial objective | | vanilla |
 /// | `gan_weight` | 1 | weight of the adversarial term; 0 trains without a discriminator | 0– | 1 |
+/// | `discriminator_weight` | 0.5 | weight of the discriminator's loss | > 0 | 0.5 (Lua: 1) |
 /// | `pixel` | L1 | distance between output and target | | L1 |
 /// | `l1_weight` | 100 | λ, weight of that distance | 0– | 100 |
 /// | `real_label` | 1 | target for real patches; below 1 is one-sided label smoothing | 0–1 | 1 |
@@ -57,6 +58,11 @@ pub struct Pix2PixLossConfig {
     /// Weight of the adversarial term.
     #[config(default = 1.0)]
     pub gan_weight: f64,
+    /// Weight of both terms of the discriminator's loss. Halving it "slows down the rate at which D learns" (section 3.3)
+    /// under plain gradient descent; Adam takes it out again but for its ε, so that `training.discriminator_rate` is
+    /// the knob for that.
+    #[config(default = 0.5)]
+    pub discriminator_weight: f64,
     /// Distance between output and target; losses keep the name of L1 whichever it is.
     #[config(default = "PixelLoss::L1")]
     pub pixel: PixelLoss,
@@ -84,6 +90,10 @@ impl Pix2PixLossConfig {
                 return Err(Error::config(field, format!("{weight} must be 0 or more")));
             }
         }
+        if !(self.discriminator_weight.is_finite() && self.discriminator_weight > 0.0) {
+            let problem = format!("{} must be above 0", self.discriminator_weight);
+            return Err(Error::config("loss.discriminator_weight", problem));
+        }
         if self.gan_weight == 0.0 && self.l1_weight == 0.0 {
             return Err(Error::config("loss.l1_weight", "is 0 as is loss.gan_weight; one must be above 0"));
         }
@@ -108,12 +118,14 @@ pub struct DiscriminatorLoss {
     pub real: Tensor<1>,
     /// On generated pairs, `[1]`.
     pub fake: Tensor<1>,
+    weight: f64,
 }
 
 impl DiscriminatorLoss {
-    /// Half the sum, "which slows down the rate at which D learns relative to G" (section 3.3). `[1]`
+    /// The weighted sum: half of it, "which slows down the rate at which D learns relative to G" (section 3.3), unless
+    /// [`discriminator_weight`](Pix2PixLossConfig::discriminator_weight) says otherwise. `[1]`
     pub fn total(&self) -> Tensor<1> {
-        (self.real.clone() + self.fake.clone()) * 0.5
+        (self.real.clone() + self.fake.clone()) * self.weight
     }
 }
 
@@ -145,18 +157,12 @@ impl Pix2PixLoss {
     /// The discriminator's loss from its logits on real and on generated pairs, `[N, 1, H, W]` each.
     pub fn discriminator(&self, real: Tensor<4>, fake: Tensor<4>) -> DiscriminatorLoss {
         let label = self.config.real_label;
-        match self.config.gan {
-            GanMode::Vanilla => DiscriminatorLoss {
-                real: binary_cross_entropy(real, label),
-                fake: binary_cross_entropy(fake, 0.0),
-            },
-            GanMode::LeastSquares => {
-                DiscriminatorLoss { real: (real - label).square().mean(), fake: fake.square().mean() }
-            }
-            GanMode::Hinge => {
-                DiscriminatorLoss { real: relu(-real + 1.0).mean(), fake: relu(fake + 1.0).mean() }
-            }
-        }
+        let [real, fake] = match self.config.gan {
+            GanMode::Vanilla => [binary_cross_entropy(real, label), binary_cross_entropy(fake, 0.0)],
+            GanMode::LeastSquares => [(real - label).square().mean(), fake.square().mean()],
+            GanMode::Hinge => [relu(-real + 1.0).mean(), relu(fake + 1.0).mean()],
+        };
+        DiscriminatorLoss { real, fake, weight: self.config.discriminator_weight }
     }
 
     /// The share of patches that the discriminator takes for what they are, on real and on generated pairs, `[1]`
@@ -254,6 +260,17 @@ mod tests {
         let grad = output.grad(&grads).unwrap().into_data().try_to_vec::<f32>().unwrap();
         // d/dx of 100/2 · Σ (x − t)² is 100·(x − t), here 50 and −75.
         assert!((grad[0] - 50.0).abs() < 1e-4 && (grad[1] + 75.0).abs() < 1e-4, "{grad:?}");
+    }
+
+    #[test]
+    fn the_discriminators_loss_is_halved_unless_told_otherwise() {
+        let total = |config: Pix2PixLossConfig| {
+            config.init().discriminator(logits([1.0, 3.0]), logits([2.0, 0.0])).total().into_scalar::<f32>()
+        };
+        let config = Pix2PixLossConfig::new();
+        assert_eq!(total(config.clone().with_discriminator_weight(1.0)), 2.0 * total(config.clone()));
+        let error = config.with_discriminator_weight(0.0).validate().unwrap_err().to_string();
+        assert!(error.contains("loss.discriminator_weight: 0 must be above 0"), "{error}");
     }
 
     #[test]

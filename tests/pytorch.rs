@@ -9,6 +9,8 @@ use pix2pix::{
     Backbone, DiscriminatorConfig, Dropout, DropoutLayout, Error, GeneratorConfig, Mode, Norm, Statistics,
     Tensor, UpsampleKind, device,
 };
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -347,6 +349,53 @@ fn damaged_and_hostile_files_are_refused() {
     refused(b"\x80\x02X\xff\xff\xff\x7f");
     refused(&[&u64::MAX.to_le_bytes()[..], b"{}"].concat());
     refused(b"PK\x03\x04 and nothing else");
+}
+
+/// Changes a file as bad disks, cut downloads and malice do.
+fn mutated(seed: &[u8], rng: &mut StdRng) -> Vec<u8> {
+    let mut bytes = seed.to_vec();
+    for _ in 0..rng.random_range(1..=4) {
+        let place = rng.random_range(0..bytes.len().max(1));
+        let run = rng.random_range(1..16).min(bytes.len() - place.min(bytes.len()));
+        match rng.random_range(0..5) {
+            _ if bytes.is_empty() => break,
+            0 => bytes[place] ^= 1 << rng.random_range(0..8),
+            1 => bytes[place] = [0, 0x7f, 0x80, 0xff][rng.random_range(0..4)],
+            2 => bytes.truncate(bytes.len() - run),
+            3 => drop(bytes.drain(place..place + run)),
+            // Something of the file's own, which a parser is likely to take.
+            _ => drop(bytes.splice(place..place, seed[seed.len() / 2..][..run].to_vec())),
+        }
+    }
+    bytes
+}
+
+/// `PIX2PIX_MUTATIONS=10000` for a long test.
+#[test]
+fn mutated_pickles_give_an_error_or_a_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("net.pth");
+    let seeds = ["pixel.pth", "pixel_2018.pth", "resnet_dropout.pth"];
+    let seeds = seeds.map(|name| std::fs::read(golden(name)).unwrap());
+    let count = std::env::var("PIX2PIX_MUTATIONS").map_or(400, |count| count.parse().expect("a number"));
+    let (mut networks, mut errors) = (0, 0);
+    for number in 0..count {
+        let mut rng = StdRng::seed_from_u64(number);
+        std::fs::write(&file, mutated(&seeds[number as usize % seeds.len()], &mut rng)).unwrap();
+        let device = device::cpu();
+        let generator = pytorch::load_generator(&file, &device).map(drop);
+        for result in [generator, pytorch::load_discriminator(&file, &device).map(drop)] {
+            match result {
+                Ok(()) => networks += 1,
+                Err(error @ (Error::Checkpoint { .. } | Error::Weights { .. })) => {
+                    assert!(error.to_string().len() < 4000, "mutation {number}: {error}");
+                    errors += 1;
+                }
+                Err(other) => panic!("mutation {number}: {other}"),
+            }
+        }
+    }
+    assert!(networks > 0 && errors > 0, "{networks} networks and {errors} errors try nothing");
 }
 
 /// Compares this crate's outputs with those that `tests/golden/roundtrip.py` has PyTorch make, in eval and in train

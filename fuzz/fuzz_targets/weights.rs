@@ -1,11 +1,11 @@
-//! Any bytes as a weights file, ours, safetensors or `.pth`: a network or an error, never a panic.
+//! Any bytes as a weights file, ours, safetensors or `.pth`, of either network: a network or an error, never a panic.
 #![no_main]
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use pix2pix::{Translator, device};
+use pix2pix::{GeneratorConfig, Translator, device, pytorch};
 use tempfile::TempDir;
 
 static FOLDER: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
@@ -18,4 +18,6 @@ fuzz_target!(|bytes: &[u8]| {
     let (_, file) = &*FOLDER;
     std::fs::write(file, bytes).expect("room for scratch files");
     let _ = Translator::load(file, &device::cpu());
+    let _ = pytorch::load_discriminator(file, &device::cpu());
+    let _ = pytorch::load_discriminator_of(file, &GeneratorConfig::new(1, 2), &device::cpu());
 });

@@ -63,7 +63,7 @@ pub enum Sampling {
 /// | `filter` | bicubic | how they are resized | | bilinear / bicubic |
 /// | `crop_size` | 256 | pixels of the square cut out at random | 1– | 256 |
 /// | `mirror` | true | whether half of the pairs are mirrored | | true |
-/// | `sampling` | shuffled | which pairs an epoch takes | | not said (Lua: with replacement) / shuffled |
+/// | `sampling` | shuffled | which pairs an epoch takes | | not said (Lua: with replacement); shuffled / shuffled |
 /// | `batch_size` | 1 | pairs in a batch | 1– | 1 |
 /// | `workers` | 2 | threads that read ahead; 0 reads when asked | 0– | 4 |
 #[derive(Config, Debug, PartialEq)]
