@@ -17,7 +17,7 @@ const FORWARD: f64 = 1e-5;
 /// Sums over all pixels and layers.
 const GRADIENTS: f64 = 1e-4;
 const LOSSES: f64 = 1e-3;
-/// Of the learned parameters alone: running statistics move a thousand times as far and would hide them. Adam divides
+/// Of the learned parameters alone: running statistics move hundreds of times as far and would hide them. Adam divides
 /// small gradients by their own size, so their rounding counts as much as that of large ones: `flex` with and without
 /// Winograd's algorithm is 2.4e-2 apart.
 const MOVED: f64 = 5e-2;
