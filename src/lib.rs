@@ -57,5 +57,5 @@ pub use burn::tensor::{Device, Tensor};
 pub mod single {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     pub use crate::kernels::AdamRule;
-    pub use crate::layers::{Slope, convolve, double_by};
+    pub use crate::layers::{Slope, convolve, double_by, tanh};
 }

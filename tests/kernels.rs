@@ -3,11 +3,12 @@
 
 use std::sync::Mutex;
 
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::activation::{leaky_relu, relu};
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use pix2pix::single::{self, Slope};
-use pix2pix::{Device, Tensor, device};
+use pix2pix::{Backbone, Device, Generator, GeneratorConfig, Mode, Tensor, device};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -252,4 +253,52 @@ fn the_exact_way_is_more_precise() {
     device::set_exact(true);
     chosen_cases().iter().take(9).for_each(|case| compare(case, true, &device));
     device::set_exact(false);
+}
+
+/// Filters kept from pass to pass belong to the weights they were made of, whatever happens to those.
+#[test]
+fn kept_filters_follow_their_weights() {
+    struct Halve;
+    impl ModuleMapper for Halve {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|values| values * 0.5)
+        }
+    }
+    let _held = SWITCH.lock();
+    let device = device::cpu();
+    let mut rng = StdRng::seed_from_u64(4);
+    let mut config = GeneratorConfig::new(3, 3);
+    (config.backbone, config.base_channels) = (Backbone::Unet { depth: 4 }, 48);
+    let x = values(random([1, 3, 96, 80], &mut rng, &device.clone().autodiff()));
+    let x = Tensor::<1>::from_floats(x.as_slice(), &device).reshape([1, 3, 96, 80]);
+    let pass = |generator: &Generator| values(generator.forward_with(x.clone(), Mode::IMAGE));
+
+    let plain = config.init_seeded(0, &device);
+    let kept = plain.clone().for_inference();
+    let first = pass(&kept);
+    assert_eq!(first, pass(&kept), "what is kept is what was computed");
+    let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+    assert!(close(&first, &pass(&plain)));
+
+    let halved = kept.map(&mut Halve);
+    let expected = pass(&plain.map(&mut Halve));
+    assert!(close(&pass(&halved), &expected) && !close(&first, &expected));
+}
+
+#[test]
+fn tanh_is_that_of_the_standard_library() {
+    let device = device::cpu().autodiff();
+    let all: Vec<f32> =
+        (-60_000..60_000).map(|i| i as f32 * 2e-4).chain([1e-30, -3e-8, 1e30, -1e30]).collect();
+    let x = Tensor::<1>::from_floats(all.as_slice(), &device).reshape([1, 1, 1, all.len()]).require_grad();
+    let output = single::tanh(x.clone());
+    let slope = values(x.grad(&output.clone().sum().backward()).unwrap());
+    for ((x, found), slope) in all.iter().zip(values(output)).zip(slope) {
+        let expected = f64::from(*x).tanh();
+        let error = (f64::from(found) - expected).abs();
+        assert!(error <= 2e-7 * expected.abs() && found.abs() <= 1.0, "tanh({x}) is {expected}, not {found}");
+        assert!((f64::from(slope) - (1.0 - expected * expected)).abs() < 5e-7, "slope at {x}");
+    }
+    let odd = values(single::tanh(Tensor::<1>::from_floats([f32::NAN, 0.0], &device).reshape([1, 1, 1, 2])));
+    assert!(odd[0].is_nan() && odd[1] == 0.0);
 }

@@ -46,6 +46,7 @@ fn main() -> Result<()> {
     let mut run: Box<dyn FnMut()> = match options.what {
         What::Forward => {
             let generator = config.generator.init_seeded(0, &device);
+            let generator = generator.for_inference();
             Box::new(move || drop(generator.forward_with(images.clone(), Mode::IMAGE)))
         }
         What::Step => {

@@ -10,13 +10,17 @@ use rayon::prelude::*;
 use super::geometry::Geometry;
 use super::map::Map;
 use super::matmul::{Sizes, Strides, multiply, pitch};
+use super::streamed;
 use super::workspace::{self, Workspace};
 
 /// Values of gathered patches held at a time (32 MiB); larger maps are done piece by piece.
 const COLUMNS: usize = 1 << 23;
 
-/// Positions up to which patches are rows, not columns: rows of a few positions would leave vectors empty.
+/// Positions up to which patches are rows, not columns, on the way up: reading the weights is most of the work.
 const FEW: usize = 64;
+
+/// The same on the way down, where a sum along each patch is then quicker than sums side by side.
+const HANDFUL: usize = 4;
 
 /// Matrices below this size are too few tasks for the threads: their sums are cut into pieces.
 const SMALL_PRODUCT: usize = 1 << 16;
@@ -27,6 +31,19 @@ pub(super) fn down(g: &Geometry, large: Map, weight: &[f32]) -> Vec<f32> {
     let mut small = workspace::take(g.small_len());
     for chunk in chunks(g) {
         let positions = chunk.positions(g);
+        if positions <= HANDFUL && g.pictures == 1 {
+            let patches = gather_rows(g, &chunk, &large);
+            let sizes =
+                Sizes { count: 1, rows: g.small[0], columns: positions, inner: g.patch(), adds: false };
+            let patches = (&patches[..], Strides::rows(g.patch()).transposed());
+            multiply(
+                sizes,
+                (&mut small, Strides::rows(positions)),
+                (weight, Strides::rows(g.patch())),
+                patches,
+            );
+            continue;
+        }
         let pitch = pitch(positions);
         let mut columns = Workspace::new(g.patch() * pitch);
         gather(g, &chunk, &large, &mut columns);
@@ -46,7 +63,7 @@ pub(super) fn down(g: &Geometry, large: Map, weight: &[f32]) -> Vec<f32> {
 
 /// From the small map to the large one; the adjoint of [`down`] in the map.
 pub(super) fn up(g: &Geometry, small: Map, weight: &[f32]) -> Vec<f32> {
-    let mut large = workspace::take_zeroed(g.large_len());
+    let mut large = workspace::take(g.large_len());
     for chunk in chunks(g) {
         let positions = chunk.positions(g);
         if positions <= FEW {
@@ -68,20 +85,15 @@ pub(super) fn up(g: &Geometry, small: Map, weight: &[f32]) -> Vec<f32> {
 /// [`up`] with one row for each patch.
 fn up_few(g: &Geometry, chunk: &Chunk, small: Map, weight: &[f32], large: &mut [f32]) {
     let (positions, patch) = (chunk.positions(g), g.patch());
-    let mut patches = Workspace::new(positions * patch);
     let packed = Positions::new(g, chunk, small);
     let (values, strides) = packed.matrix();
-    multiply(
-        Sizes { count: 1, rows: positions, columns: patch, inner: g.small[0], adds: false },
-        (&mut patches, Strides::rows(patch)),
-        (values, strides.transposed()),
-        (weight, Strides::rows(patch)),
-    );
+    let patches = streamed::multiply((values, strides), positions, (weight, patch));
     let taps = g.kernel * g.kernel;
     let [_, height, width] = g.large;
     let planes = chunk.pictures.start * g.large[0] * g.large_plane();
     let count = chunk.pictures.len() * g.large[0] * g.large_plane();
     large[planes..planes + count].par_chunks_mut(g.large_plane()).enumerate().for_each(|(index, plane)| {
+        chunk.clear_once(plane);
         let (picture, channel) = (index / g.large[0], index % g.large[0]);
         let first = picture * chunk.picture_positions(g);
         for position in 0..chunk.picture_positions(g) {
@@ -159,6 +171,13 @@ impl Chunk {
 
     fn picture_positions(&self, g: &Geometry) -> usize {
         self.rows.len() * g.small[2]
+    }
+
+    /// Zeros a plane of the large map before its first chunk is added to it.
+    fn clear_once(&self, plane: &mut [f32]) {
+        if self.rows.start == 0 {
+            plane.fill(0.0);
+        }
     }
 
     /// Where the chunk begins in the small map, if a matrix can lie there as it is.
@@ -277,12 +296,39 @@ fn gather(g: &Geometry, chunk: &Chunk, large: &[f32], columns: &mut [f32]) {
     });
 }
 
+/// The patches as rows, `[positions, C·kernel·kernel]`.
+fn gather_rows(g: &Geometry, chunk: &Chunk, large: &[f32]) -> Workspace {
+    let mut patches = Workspace::new(chunk.positions(g) * g.patch());
+    let [_, height, width] = g.large;
+    patches.par_chunks_mut(g.patch()).enumerate().for_each(|(position, patch)| {
+        let (picture, position) =
+            (position / chunk.picture_positions(g), position % chunk.picture_positions(g));
+        let picture = chunk.pictures.start + picture;
+        let (row, column) = (chunk.rows.start + position / g.small[2], position % g.small[2]);
+        for (channel, taps) in patch.chunks_exact_mut(g.kernel * g.kernel).enumerate() {
+            let plane = &large[(picture * g.large[0] + channel) * g.large_plane()..][..g.large_plane()];
+            for (ky, taps) in taps.chunks_exact_mut(g.kernel).enumerate() {
+                let source = inside_of(height, row * g.stride + ky, g.padding);
+                for (kx, tap) in taps.iter_mut().enumerate() {
+                    let place = inside_of(width, column * g.stride + kx, g.padding);
+                    *tap = match (source, place) {
+                        (Some(source), Some(place)) => plane[source * width + place],
+                        _ => 0.0,
+                    };
+                }
+            }
+        }
+    });
+    patches
+}
+
 /// Adds `columns`, `[C·kernel·kernel, positions]`, to the places they were gathered from.
 fn scatter(g: &Geometry, chunk: &Chunk, columns: &[f32], large: &mut [f32]) {
     let (taps, positions, width) = (g.kernel * g.kernel, chunk.positions(g), g.small[2]);
     let planes = chunk.pictures.start * g.large[0]..chunk.pictures.end * g.large[0];
     let (start, end) = (planes.start * g.large_plane(), planes.end * g.large_plane());
     large[start..end].par_chunks_mut(g.large_plane()).enumerate().for_each(|(index, plane)| {
+        chunk.clear_once(plane);
         let (picture, channel) = (index / g.large[0], index % g.large[0]);
         for tap in 0..taps {
             let (ky, kx) = (tap / g.kernel, tap % g.kernel);

@@ -8,10 +8,17 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::DType;
 use burn::tensor::{Shape, TensorData};
 
+use super::filters::Weight;
+
 /// A backend whose f32 tensors lie in ordinary memory.
 pub(super) trait Host: Backend {
     /// The values, row after row; copied only if they lie otherwise.
     fn read(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]>;
+
+    /// The values of a weight.
+    fn weight(tensor: &FloatTensor<Self>) -> Weight<'_> {
+        Weight { values: Self::read(tensor), holder: Box::new(|| Box::new(tensor.clone())) }
+    }
 
     /// A tensor that takes the values over.
     fn wrap(values: Vec<f32>, shape: impl Into<Shape>) -> FloatTensor<Self>;

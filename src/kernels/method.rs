@@ -1,6 +1,7 @@
 //! Which algorithm computes a convolution.
 
 use super::direct;
+use super::filters::{Filters, Weight};
 use super::geometry::Geometry;
 use super::map::Map;
 use super::winograd::Winograd;
@@ -41,6 +42,7 @@ impl Method {
         let positions = g.pictures * g.small_plane();
         let filters_per_position = g.large[0] * g.small[0] / positions;
         match g.kernel / g.stride {
+            2 if Filters::are_kept() && positions >= 256 => Self::Winograd(2, 2),
             2 if filters_per_position < 100 || (filters_per_position < 400 && positions >= 1024) => {
                 Self::Winograd(2, 2)
             }
@@ -50,17 +52,23 @@ impl Method {
         }
     }
 
-    pub(super) fn down(self, g: &Geometry, large: Map, weight: &[f32]) -> Vec<f32> {
+    pub(super) fn down(self, g: &Geometry, large: Map, weight: &Weight) -> Vec<f32> {
         match self {
-            Self::Direct => direct::down(g, large, weight),
-            Self::Winograd(m, r) => winograd!(g, m, r, down(large, weight)),
+            Self::Direct => direct::down(g, large, &weight.values),
+            Self::Winograd(m, r) => {
+                let filters = weight.filters(self, || winograd!(g, m, r, filters(&weight.values)));
+                winograd!(g, m, r, down(large, &filters))
+            }
         }
     }
 
-    pub(super) fn up(self, g: &Geometry, small: Map, weight: &[f32]) -> Vec<f32> {
+    pub(super) fn up(self, g: &Geometry, small: Map, weight: &Weight) -> Vec<f32> {
         match self {
-            Self::Direct => direct::up(g, small, weight),
-            Self::Winograd(m, r) => winograd!(g, m, r, up(small, weight)),
+            Self::Direct => direct::up(g, small, &weight.values),
+            Self::Winograd(m, r) => {
+                let filters = weight.filters(self, || winograd!(g, m, r, filters(&weight.values)));
+                winograd!(g, m, r, up(small, &filters))
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod adam;
 mod direct;
+mod filters;
 mod geometry;
 mod host;
 mod map;
@@ -16,6 +17,7 @@ mod ops;
 mod pointwise;
 #[cfg(feature = "flex")]
 mod pooled;
+mod streamed;
 mod winograd;
 mod workspace;
 
@@ -27,6 +29,7 @@ use geometry::Geometry;
 use ops::{Convolve, Pointwise};
 
 pub use adam::AdamRule;
+pub(crate) use filters::Filters;
 pub(crate) use pointwise::Activation;
 
 /// Whether the kernels can take a tensor; its partners must have its type and device, as for burn's operations.

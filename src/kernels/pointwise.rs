@@ -31,10 +31,39 @@ pub(super) fn activate(x: &[f32], activation: Activation) -> Vec<f32> {
                 #[inline(always)]
                 || pairs.for_each(|(out, x)| *out = if *x > 0.0 { *x } else { slope * x }),
             ),
-            Activation::Tanh => pairs.for_each(|(out, x)| *out = x.tanh()),
+            Activation::Tanh => arch.dispatch(
+                #[inline(always)]
+                || pairs.for_each(|(out, x)| *out = tanh(*x)),
+            ),
         }
     });
     out
+}
+
+/// The hyperbolic tangent to within 2e-7 of its value: by its power series near zero, elsewhere by e^2x.
+///
+/// Without branches, so that it is computed in vectors; the standard library's takes ten times as long.
+#[inline(always)]
+fn tanh(x: f32) -> f32 {
+    /// Below this the other way would cancel digits.
+    const SMALL: f32 = 0.55;
+    let size = x.abs();
+    let square = size * size;
+    // Lambert's continued fraction.
+    let series = size * (10395.0 + square * (1260.0 + square * 21.0))
+        / (10395.0 + square * (4725.0 + square * (210.0 + square)));
+    // e^2x = 2^n · e^r, |r| < ln 2 / 2. From 10 on, tanh is 1 in f32.
+    let double = 2.0 * size.min(10.0);
+    let n = (double * std::f32::consts::LOG2_E + 0.5).floor();
+    let r = n.mul_add(-0.693_359_4, double);
+    let r = n.mul_add(2.121_944_4e-4, r);
+    let exponential = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0]
+        .into_iter()
+        .fold(1.0 / 5040.0f32, |sum, term| sum.mul_add(r, term));
+    let power = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    let large = 1.0 - 2.0 / (power * exponential + 1.0);
+    let result = if size < SMALL { series } else { large };
+    if x.is_nan() { x } else { result.copysign(x) }
 }
 
 /// The gradient of [`activate`], from its output and the gradient of that.

@@ -26,13 +26,6 @@ pub(super) fn take(len: usize) -> Vec<f32> {
     found.unwrap_or_else(|| vec![0.0; len])
 }
 
-/// The same, filled with zeros.
-pub(super) fn take_zeroed(len: usize) -> Vec<f32> {
-    let mut buffer = take(len);
-    buffer.fill(0.0);
-    buffer
-}
-
 /// Gives a buffer back.
 pub(super) fn give_back(buffer: Vec<f32>) {
     if buffer.len() < SHORTEST {

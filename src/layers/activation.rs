@@ -43,7 +43,7 @@ pub(crate) fn relu(x: Tensor<4>) -> Tensor<4> {
 }
 
 /// Into the range of pictures, `[-1, 1]`.
-pub(crate) fn tanh(x: Tensor<4>) -> Tensor<4> {
+pub fn tanh(x: Tensor<4>) -> Tensor<4> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if kernels::supports(&x) {
         return kernels::activate(x, Activation::Tanh);

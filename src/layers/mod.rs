@@ -4,6 +4,7 @@ mod activation;
 mod conv;
 mod dropout;
 mod init;
+mod kept;
 mod norm;
 
 use burn::module::{Module, ModuleVisitor, Param};
@@ -11,16 +12,17 @@ use burn::module::{Module, ModuleVisitor, Param};
 use crate::Tensor;
 
 #[doc(hidden)]
-pub use activation::Slope;
+pub use activation::{Slope, tanh};
 pub use conv::UpsampleKind;
 #[doc(hidden)]
 pub use conv::{convolve, double_by};
 pub use norm::Norm;
 
-pub(crate) use activation::{rectify, relu, tanh};
+pub(crate) use activation::{rectify, relu};
 pub(crate) use conv::{Conv, ConvTranspose, Upsample};
 pub(crate) use dropout::{Place, dropout};
 pub(crate) use init::Initializer;
+pub(crate) use kept::Kept;
 pub(crate) use norm::{Moments, NormLayer, moments, normalised};
 
 /// More channels than any network has: a damaged file must not ask for all the memory there is.

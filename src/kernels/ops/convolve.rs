@@ -91,12 +91,12 @@ fn joined<'a, B: Host>(parts: &'a [Values<'a, B>; 2], slope: f32) -> Map<'a> {
 }
 
 fn down<B: Host>(large: Map, weight: &FloatTensor<B>, g: Geometry) -> FloatTensor<B> {
-    let values = Method::of(&g).down(&g, large, &B::read(weight));
+    let values = Method::of(&g).down(&g, large, &B::weight(weight));
     B::wrap(values, [g.pictures, g.small[0], g.small[1], g.small[2]])
 }
 
 fn up<B: Host>(small: Map, weight: &FloatTensor<B>, g: Geometry) -> FloatTensor<B> {
-    let values = Method::of(&g).up(&g, small, &B::read(weight));
+    let values = Method::of(&g).up(&g, small, &B::weight(weight));
     B::wrap(values, [g.pictures, g.large[0], g.large[1], g.large[2]])
 }
 
@@ -185,7 +185,7 @@ impl<B: Convolve + Host> Backward<B, 2> for DownBackward {
             grads.register::<B>(node.id, weight::<B>(large, pull, g));
         }
         if let Some(node) = large_node {
-            let mut pulled = Method::of(&g).up(&g, pull, &B::read(&kernel));
+            let mut pulled = Method::of(&g).up(&g, pull, &B::weight(&kernel));
             pointwise::rectify_backward(&mut pulled, &values, slope);
             grads.register::<B>(node.id, B::wrap(pulled, large.shape()));
         }
@@ -213,7 +213,7 @@ impl<B: Convolve + Host> Backward<B, 2> for UpBackward {
             grads.register::<B>(node.id, weight::<B>(pull, small, g));
         }
         if let Some(node) = small_node {
-            let mut pulled = Method::of(&g).down(&g, pull, &B::read(&kernel));
+            let mut pulled = Method::of(&g).down(&g, pull, &B::weight(&kernel));
             pointwise::rectify_backward(&mut pulled, &values, slope);
             grads.register::<B>(node.id, B::wrap(pulled, small.shape()));
         }
@@ -243,7 +243,7 @@ impl<B: Convolve + Host> Backward<B, 3> for UpJoinedBackward {
         if skip_node.is_none() && small_node.is_none() {
             return;
         }
-        let pulled = Workspace::holding(Method::of(&g).down(&g, pull, &B::read(&kernel)));
+        let pulled = Workspace::holding(Method::of(&g).down(&g, pull, &B::weight(&kernel)));
         let pulled = Map::plain(&pulled, g.small[0]);
         let mut before = 0;
         for (node, (values, part)) in [skip_node, small_node].into_iter().zip(parts) {

@@ -19,7 +19,7 @@ struct Share<'a, const M: usize, const R: usize, const T: usize> {
 
 impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
     /// G·g·Gᵀ of every filter, `[O, places, stride²·C]`.
-    pub(super) fn filters(&self, weight: &[f32]) -> Workspace {
+    pub(in crate::kernels) fn filters(&self, weight: &[f32]) -> Workspace {
         let mut filters = Workspace::new(self.g.small[0] * self.places() * self.channels());
         self.transform_filters(
             false,

@@ -168,6 +168,8 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
         let (picture, channel) = (self.index / g.large[0], self.index % g.large[0]);
         let (plane, len) = (w.plane_len(), w.row_len());
         let Scratch { rows, halves } = self.scratch;
+        // Values that no tile reaches stay zero.
+        self.to.fill(0.0);
         for phase in 0..g.stride * g.stride {
             let tiles = &tiles[(phase * g.large[0] + channel) * w.stack()..][..w.stack()];
             let mut put = |row: usize, values: &[f32]| {

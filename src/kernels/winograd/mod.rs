@@ -52,9 +52,8 @@ impl<'a, const M: usize, const R: usize, const T: usize> Winograd<'a, M, R, T> {
         })
     }
 
-    /// From the large map to the small one.
-    pub(super) fn down(&self, large: Map, weight: &[f32]) -> Vec<f32> {
-        let filters = self.filters(weight);
+    /// From the large map to the small one, by [`filters`](Self::filters).
+    pub(super) fn down(&self, large: Map, filters: &[f32]) -> Vec<f32> {
         let mut small = workspace::take(self.g.small_len());
         for piece in self.pieces() {
             let inputs = piece.inputs(large);
@@ -67,7 +66,7 @@ impl<'a, const M: usize, const R: usize, const T: usize> Winograd<'a, M, R, T> {
                     ..piece.sizes()
                 },
                 (&mut products, piece.map_strides()),
-                (&filters, piece.filter_strides()),
+                (filters, piece.filter_strides()),
                 (&inputs, piece.map_strides()),
             );
             drop(inputs);
@@ -77,10 +76,8 @@ impl<'a, const M: usize, const R: usize, const T: usize> Winograd<'a, M, R, T> {
     }
 
     /// From the small map to the large one; the adjoint of [`down`](Self::down) in the map.
-    pub(super) fn up(&self, small: Map, weight: &[f32]) -> Vec<f32> {
-        let filters = self.filters(weight);
-        // Rows that no tile reaches stay zero.
-        let mut large = workspace::take_zeroed(self.g.large_len());
+    pub(super) fn up(&self, small: Map, filters: &[f32]) -> Vec<f32> {
+        let mut large = workspace::take(self.g.large_len());
         for piece in self.pieces() {
             let spread = piece.outputs_adjoint(small);
             let mut products = Workspace::new(piece.channels() * piece.stack());
@@ -92,7 +89,7 @@ impl<'a, const M: usize, const R: usize, const T: usize> Winograd<'a, M, R, T> {
                     ..piece.sizes()
                 },
                 (&mut products, piece.map_strides()),
-                (&filters, piece.filter_strides().transposed()),
+                (filters, piece.filter_strides().transposed()),
                 (&spread, piece.map_strides()),
             );
             drop(spread);
