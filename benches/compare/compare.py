@@ -21,6 +21,7 @@ parser.add_argument("--threads", type=int, default=os.cpu_count())
 parser.add_argument("--rounds", type=int, default=3, help="processes of each program, in turn")
 parser.add_argument("--quick", action="store_true", help="256 pixels, batch 1 alone")
 parser.add_argument("--only", help="cases such as 256x1,256x4")
+parser.add_argument("--ndarray", action="store_true", help="also this crate on ndarray; `run` builds it with FEATURES=ndarray")
 parser.add_argument("--best", action="store_true", help="also PyTorch with torch.compile, channels_last, fused Adam")
 options = parser.parse_args()
 
@@ -52,14 +53,19 @@ def measure(command):
 
 
 def programs(what, onnx):
+    threads = ["--threads", str(options.threads)]
     theirs = [sys.executable, str(HERE / "theirs.py")]
+    runtimes = [sys.executable, str(HERE / "runtimes.py")]
     yield "ours", lambda case: [options.ours, *case]
     yield "ours, exact", lambda case: [options.ours, "--exact", *case]
-    yield "PyTorch", lambda case: [*theirs, "eager", "--threads", str(options.threads), *case]
+    if options.ndarray:
+        yield "ours, ndarray", lambda case: [options.ours, "--backend", "ndarray", *case]
+    yield "PyTorch", lambda case: [*theirs, "eager", *threads, *case]
     if options.best:
-        yield "PyTorch, best", lambda case: [*theirs, "best", "--threads", str(options.threads), *case]
+        yield "PyTorch, best", lambda case: [*theirs, "best", *threads, *case]
     if what == "forward":
-        yield "ONNX Runtime", lambda case: [*theirs, "onnxruntime", "--threads", str(options.threads), *case]
+        for name, program in (("ONNX Runtime", "onnxruntime"), ("OpenVINO", "openvino")):
+            yield name, lambda case, program=program: [*runtimes, program, "--onnx", onnx, *threads, *case[-2:]]
         if options.peer:
             yield "rten", lambda case: [options.peer, onnx, *case[3::2][:2], case[-1]]
 
@@ -69,19 +75,19 @@ def model_name():
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "onnxruntime"))
+versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "onnxruntime", "openvino"))
 print(f"{datetime.date.today()}, {model_name()}, {options.threads} threads, {versions}\n")
 folder = tempfile.TemporaryDirectory()
 for what in ("forward", "step"):
     onnx = os.path.join(folder.name, "generator.onnx")
     names = [name for name, _ in programs(what, onnx)]
-    print(f"### {what}: seconds (ratio to ours), peak MB\n")
+    print(f"### {what}: milliseconds (ratio to ours), peak MB\n")
     print("| pixels × batch, base channels | " + " | ".join(names) + " |")
     print("|" + "---|" * (len(names) + 1), flush=True)
     for size, batch, base in SIZES:
         rounds = max(3, int(20 * (256 / size) ** 2 / batch)) if what == "forward" else max(3, int(6 * 256 / size / batch))
         case = ["--what", what, "--size", str(size), "--batch", str(batch), "--base-channels", str(base)]
-        if "rten" in names:
+        if what == "forward":
             export = ["export", "--onnx", onnx, "--threads", str(options.threads)]
             subprocess.run([sys.executable, str(HERE / "theirs.py"), *export, *case, "--rounds", "0"], check=True)
         found = {name: [] for name in names}
@@ -96,6 +102,6 @@ for what in ("forward", "step"):
             seconds = statistics.median(result[0] for result in found[name])
             ours = statistics.median(result[0] for result in found["ours"])
             memory = max(result[1] for result in found[name])
-            cells.append(f"{seconds:.3f} ({seconds / ours:.2f}), {memory:.0f}")
+            cells.append(f"{seconds * 1000:.3g} ({seconds / ours:.2f}), {memory:.0f}")
         print(f"| {size} × {batch}, {base} | " + " | ".join(cells) + " |", flush=True)
     print()

@@ -23,6 +23,7 @@ import networks  # noqa: E402
 weights, source, target = map(pathlib.Path, sys.argv[1:4])
 start = time.perf_counter()
 shared = {"input_channels": 3, "output_channels": 3, "base_channels": 64, "norm": "batch"}
+shared |= {"dropout": 0.5, "dropout_layout": "paper"}
 net = networks.generator(shared | {"backbone": {"unet": {"depth": 8}}, "upsample": "transpose"}).train()
 net.load_state_dict(load_file(weights))
 loaded = time.perf_counter()
