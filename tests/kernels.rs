@@ -269,8 +269,10 @@ fn kept_filters_follow_their_weights() {
     let mut rng = StdRng::seed_from_u64(4);
     let mut config = GeneratorConfig::new(3, 3);
     (config.backbone, config.base_channels) = (Backbone::Unet { depth: 4 }, 48);
-    let x = values(random([1, 3, 96, 80], &mut rng, &device.clone().autodiff()));
-    let x = Tensor::<1>::from_floats(x.as_slice(), &device).reshape([1, 3, 96, 80]);
+    // Wide enough for all three ways: direct, F(2, 2) and F(4, 2).
+    let shape = [1, 3, 304, 272];
+    let x = values(random(shape, &mut rng, &device.clone().autodiff()));
+    let x = Tensor::<1>::from_floats(x.as_slice(), &device).reshape(shape);
     let pass = |generator: &Generator| values(generator.forward_with(x.clone(), Mode::IMAGE));
 
     let plain = config.init_seeded(0, &device);

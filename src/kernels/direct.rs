@@ -15,6 +15,8 @@ use super::workspace::{self, Workspace};
 
 /// Values of gathered patches held at a time (32 MiB); larger maps are done piece by piece.
 const COLUMNS: usize = 1 << 23;
+/// The same where the weight is so small that reading it again costs nothing (1 MiB): they stay in the cache.
+const THIN_COLUMNS: usize = 1 << 18;
 
 /// Positions up to which patches are rows, not columns, on the way up: reading the weights is most of the work.
 const FEW: usize = 64;
@@ -187,10 +189,11 @@ impl Chunk {
     }
 }
 
-/// Cuts the small map so that the patches of each piece fit into [`COLUMNS`] values.
+/// Cuts the small map so that the patches of each piece fit into [`COLUMNS`] values, or [`THIN_COLUMNS`].
 fn chunks(g: &Geometry) -> Vec<Chunk> {
     let [_, rows, width] = g.small;
-    let fitting = (COLUMNS / (g.patch() * width)).max(1);
+    let held = if g.weight_len() < SMALL_PRODUCT { THIN_COLUMNS } else { COLUMNS };
+    let fitting = (held / (g.patch() * width)).max(1);
     if fitting >= rows {
         let pictures = fitting / rows;
         let starts = (0..g.pictures).step_by(pictures);

@@ -21,6 +21,7 @@ macro_rules! winograd {
     ($g:expr, $m:expr, $r:expr, $method:ident($($argument:expr),*)) => {
         match ($m, $r) {
             (2, 2) => Winograd::<2, 2, 3>::new($g).$method($($argument),*),
+            (4, 2) => Winograd::<4, 2, 5>::new($g).$method($($argument),*),
             (4, 3) => Winograd::<4, 3, 6>::new($g).$method($($argument),*),
             (3, 4) => Winograd::<3, 4, 6>::new($g).$method($($argument),*),
             _ => unreachable!("no Winograd algorithm F({}, {})", $m, $r),
@@ -31,8 +32,8 @@ macro_rules! winograd {
 impl Method {
     /// The fastest one that we measured for such a shape (`docs/benchmarks.md`).
     ///
-    /// Transforming the filters costs the more, the fewer positions there are to use them. Thin maps do not fill the
-    /// products. F(3, 2) and F(4, 2) multiply less than F(2, 2), but were no faster, and less precise.
+    /// Transforming the filters costs the more, the fewer positions there are to use them, unless they are kept. Thin
+    /// maps do not fill the products. F(4, 2) multiplies less than F(2, 2), but has more to transform.
     pub(super) fn of(g: &Geometry) -> Self {
         const THINNEST: usize = 32;
         let fits = g.kernel.is_multiple_of(g.stride) && g.padding <= g.stride;
@@ -41,13 +42,14 @@ impl Method {
         }
         let positions = g.pictures * g.small_plane();
         let filters_per_position = g.large[0] * g.small[0] / positions;
-        match g.kernel / g.stride {
-            2 if Filters::are_kept() && positions >= 256 => Self::Winograd(2, 2),
-            2 if filters_per_position < 100 || (filters_per_position < 400 && positions >= 1024) => {
+        match (g.stride, g.kernel / g.stride) {
+            (_, 2) if Filters::are_kept() && positions >= 4096 => Self::Winograd(4, 2),
+            (_, 2) if Filters::are_kept() && positions >= 256 => Self::Winograd(2, 2),
+            (_, 2) if filters_per_position < 100 || (filters_per_position < 400 && positions >= 1024) => {
                 Self::Winograd(2, 2)
             }
-            3 if filters_per_position < 200 => Self::Winograd(4, 3),
-            4 if filters_per_position < 400 => Self::Winograd(3, 4),
+            (1, 3) if filters_per_position < 200 => Self::Winograd(4, 3),
+            (1, 4) if filters_per_position < 400 => Self::Winograd(3, 4),
             _ => Self::Direct,
         }
     }

@@ -47,7 +47,13 @@ pub(crate) fn convolve(
     [stride, padding]: [usize; 2],
 ) -> Tensor<4> {
     let [pictures, channels, height, width] = x.dims();
-    let [outputs, _, kernel, _] = weight.dims();
+    let [outputs, inputs, kernel, _] = weight.dims();
+    assert_eq!(inputs, channels, "channels of the weight and of the map");
+    let least = kernel.saturating_sub(2 * padding).max(1);
+    assert!(
+        pictures > 0 && height.min(width) >= least,
+        "{height}×{width} pixels are less than a kernel of {kernel}"
+    );
     let size = |size: usize| (size + 2 * padding - kernel) / stride + 1;
     let small = [outputs, size(height), size(width)];
     let large = [channels, height, width];
@@ -67,8 +73,10 @@ pub(crate) fn convolve_transposed(
     [stride, padding]: [usize; 2],
     [height, width]: [usize; 2],
 ) -> Tensor<4> {
-    let [pictures, _, small_height, small_width] = x.dims();
+    let [pictures, own, small_height, small_width] = x.dims();
     let [inputs, channels, kernel, _] = weight.dims();
+    let joined = own + skip.as_ref().map_or(0, |skip| skip.dims()[1]);
+    assert!(pictures > 0 && inputs == joined, "{joined} channels of the map, {inputs} of the weight");
     let small = [inputs, small_height, small_width];
     let large = [channels, height, width];
     let geometry = Geometry { pictures, large, small, kernel, stride, padding };

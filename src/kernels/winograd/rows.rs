@@ -10,6 +10,7 @@ pub(super) fn take_every(step: usize, start: isize, row: &[f32], out: &mut [f32]
         2 => take::<2>(start, row, out),
         3 => take::<3>(start, row, out),
         4 => take::<4>(start, row, out),
+        8 => take::<8>(start, row, out),
         _ => unreachable!("no tile has step {step}"),
     }
 }
@@ -22,6 +23,7 @@ pub(super) fn put_every(step: usize, start: isize, row: &mut [f32], values: &[f3
         2 => put::<2>(start, row, values),
         3 => put::<3>(start, row, values),
         4 => put::<4>(start, row, values),
+        8 => put::<8>(start, row, values),
         _ => unreachable!("no tile has step {step}"),
     }
 }

@@ -128,6 +128,7 @@ mod tests {
     #[test]
     fn every_transform_correlates() {
         correlates::<2, 2, 3>();
+        correlates::<4, 2, 5>();
         correlates::<4, 3, 6>();
         correlates::<3, 4, 6>();
     }
