@@ -50,7 +50,8 @@ def case(backbone, norm, layers, channels=(3, 3), base=1, base_d=1, upsample="tr
             **sides, backbone=backbone, base_channels=base, norm=norm, dropout=0.0, dropout_layout="paper",
             upsample=upsample),
         discriminator=dict(**sides, layers=layers, base_channels=base_d, norm=norm, conditional=conditional),
-        loss=dict(gan=gan, gan_weight=gan_weight, pixel="l1", l1_weight=100.0, real_label=real_label),
+        loss=dict(gan=gan, gan_weight=gan_weight, discriminator_weight=0.5, pixel="l1", l1_weight=100.0,
+                  real_label=real_label),
     )
 
 
@@ -156,7 +157,7 @@ def run(name, config):
             optimizer_d.zero_grad()
             fake, real = d(input, output.detach()), d(input, target)
             judged = discriminator_losses(real, fake, loss)
-            (0.5 * (judged[1] + judged[0])).backward()
+            (loss["discriminator_weight"] * (judged[1] + judged[0])).backward()
             if first:
                 result |= dict(logits_real=sampled(real), logits_fake=sampled(fake), grad_d=digest(gradients(d)))
             optimizer_d.step()
