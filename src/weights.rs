@@ -56,11 +56,20 @@ fn checksum(name: &str, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(name.as_bytes()), bytes)
 }
 
-/// The configuration, a JSON object, with the checksum as one more field.
+/// The configuration, a JSON object over several lines, with the checksum as one more field.
 fn sealed(config: &str, sum: u32) -> String {
     match config.trim_end().strip_suffix('}') {
         Some(fields) => format!("{},\n  \"{CHECKSUM}\": \"{sum:08x}\"\n}}", fields.trim_end()),
         None => config.to_owned(),
+    }
+}
+
+/// What was sealed: the configuration, and the checksum if there is one.
+fn unsealed(text: &str) -> (String, Option<&str>) {
+    let sealed = text.rsplit_once(&format!(",\n  \"{CHECKSUM}\": \""));
+    match sealed.and_then(|(fields, end)| Some((fields, end.strip_suffix("\"\n}")?))) {
+        Some((fields, sum)) => (format!("{fields}\n}}"), Some(sum)),
+        None => (text.to_owned(), None),
     }
 }
 
@@ -73,7 +82,7 @@ pub(crate) fn config(path: &Path) -> Result<Option<String>> {
     if length < start.len() || start[8] != b'{' {
         return Ok(None);
     }
-    Ok(Header::read(path)?.config())
+    Ok(Header::read(path)?.config().map(|config| unsealed(&config).0))
 }
 
 /// Reads a weights file.
@@ -118,11 +127,12 @@ pub(crate) fn load(path: &Path) -> Result<Named> {
         let values = data.try_into_vec().map_err(|error| Error::corrupt(path, format!("{error:?}")))?;
         named.insert(name, (shape, values));
     }
-    match header.checksum() {
-        // Files of others have none.
-        None => Ok(named),
-        Some(expected) if expected == format!("{sum:08x}") => Ok(named),
-        Some(_) => Err(Error::corrupt(path, "the checksum of its weights differs")),
+    // Files of others have none.
+    match header.config().as_deref().and_then(|config| unsealed(config).1) {
+        Some(expected) if expected != format!("{sum:08x}") => {
+            Err(Error::corrupt(path, "the checksum of its weights differs"))
+        }
+        _ => Ok(named),
     }
 }
 
@@ -159,12 +169,6 @@ impl<'a> Header<'a> {
 
     fn config(&self) -> Option<String> {
         self.metadata.metadata().as_ref()?.get(CONFIG).cloned()
-    }
-
-    /// The checksum that the configuration was sealed with, if it was.
-    fn checksum(&self) -> Option<String> {
-        let config: serde_json::Value = serde_json::from_str(&self.config()?).ok()?;
-        config[CHECKSUM].as_str().map(str::to_owned)
     }
 
     /// The next bytes of the file.

@@ -330,9 +330,11 @@ fn exported_weights_with_a_flipped_bit_are_refused() {
     load(&bytes).unwrap();
     // A file without a checksum, as of others, is read as it is.
     let text = String::from_utf8_lossy(&bytes[8..start]).into_owned();
-    let others = text.replace(r#"\"crc32c\""#, r#"\"CRC32C\""#);
-    assert_ne!(text, others);
-    load(&[&bytes[..8], others.as_bytes(), &bytes[start..]].concat()).unwrap();
+    let at = text.find(r#",\n  \"crc32c\""#).unwrap();
+    let end = at + text[at..].find(r#"\n}"#).unwrap();
+    let others = format!("{}{}", &text[..at], &text[end..]);
+    let damaged = bytes[start..].iter().map(|byte| byte ^ 1).collect::<Vec<_>>();
+    load(&[&(others.len() as u64).to_le_bytes(), others.as_bytes(), &damaged].concat()).unwrap();
 }
 
 #[test]

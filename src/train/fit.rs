@@ -84,6 +84,8 @@ impl Trainer {
                 // Once the cause is mended the run can go on from here.
                 match self.keep(&mut run) {
                     Ok(()) | Err(Error::Diverged { .. }) => Err(cause),
+                    // Saving was what had failed.
+                    Err(rescue) if rescue.to_string() == cause.to_string() => Err(cause),
                     Err(rescue) => Err(Error::Unsaved { cause: cause.into(), rescue: rescue.into() }),
                 }
             }
