@@ -215,6 +215,36 @@ fn each_line_has_the_rate_of_its_step_and_each_epoch_the_means_of_all() {
 }
 
 #[test]
+fn damaged_metrics_are_told_and_samples_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let [train, val] = ["train", "val"].map(|split| pairs(folder.path(), split));
+    let run = folder.path().join("run");
+    let go_on = |_: Event| ControlFlow::Continue(());
+    Trainer::new(config(), &device::cpu()).unwrap().fit(&train, Some(&val), &run, go_on).unwrap();
+    let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
+    assert_eq!(trainer.damaged().count(), 0);
+    // A copy elsewhere has no metrics, and misses none.
+    let copy = folder.path().join("copy");
+    trainer.save(&copy).unwrap();
+    assert_eq!(Trainer::resume(&copy, &device::cpu()).unwrap().damaged().count(), 0);
+
+    // All but the first lines are lost.
+    let metrics = read(run.join("metrics.jsonl"));
+    std::fs::write(run.join("metrics.jsonl"), &metrics[..metrics.len() / 3]).unwrap();
+    let mut longer = config();
+    longer.training.epochs = 5;
+    let mut trainer = Trainer::resume_or_new(&run, longer.clone(), &device::cpu()).unwrap();
+    let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
+    assert!(trainer.steps() == 28 && told.len() == 1 && told[0].contains("metrics.jsonl"), "{told:?}");
+    trainer.fit(&train, Some(&val), &run, go_on).unwrap();
+    for epoch in 0..=5 {
+        assert!(run.join(format!("samples/epoch-{epoch:04}.png")).is_file(), "{epoch}");
+    }
+    assert_eq!(read(run.join("damaged-metrics.jsonl")), metrics[..metrics.len() / 3]);
+    assert_eq!(Trainer::resume_or_new(&run, longer, &device::cpu()).unwrap().damaged().count(), 0);
+}
+
+#[test]
 fn a_run_that_cannot_be_saved_says_why_it_stopped_and_why_it_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let (train, run) = (pairs(folder.path(), "train"), folder.path().join("run"));

@@ -16,7 +16,7 @@ use super::state::{Maker, State};
 use super::{Trainer, changes, folder};
 use crate::config::Pix2PixConfig;
 use crate::error::CheckpointProblem;
-use crate::report;
+use crate::report::{self, Extent};
 use crate::weights::{self, BEST_FILE, GENERATOR_FILE};
 use crate::{Device, Error, Result, files};
 
@@ -124,12 +124,14 @@ fn bytes(trainer: &Trainer) -> u64 {
 }
 
 /// Saves into a folder that `claim` has taken: all files first, then the manifest, and the name that counts last.
-pub(super) fn save(trainer: &Trainer, run: &Path, _: &Lock) -> Result<()> {
+///
+/// `recorded` is how much of the folder's metrics belongs to the checkpoint, where there are any.
+pub(super) fn save(trainer: &Trainer, run: &Path, _: &Lock, recorded: Option<Extent>) -> Result<()> {
     let folder = run.join(CHECKPOINTS);
     fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
     let scratch = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&folder);
     let scratch = scratch.map_err(|error| Error::io(&folder, error))?;
-    write(trainer, scratch.path())?;
+    write(trainer, scratch.path(), recorded)?;
 
     // These before the checkpoint: when a kill comes between, the run that goes on writes them anew.
     let config = trainer.config.to_json();
@@ -164,7 +166,7 @@ fn prune(trainer: &Trainer, run: &Path) -> Result<()> {
 }
 
 /// Writes all files, and the manifest last.
-fn write(trainer: &Trainer, folder: &Path) -> Result<()> {
+fn write(trainer: &Trainer, folder: &Path, recorded: Option<Extent>) -> Result<()> {
     let mut manifest = Manifest::begin(folder);
     manifest.add(CONFIG, trainer.config.to_json().as_bytes())?;
     let state = State {
@@ -172,7 +174,7 @@ fn write(trainer: &Trainer, folder: &Path) -> Result<()> {
         progress: trainer.progress,
         best: trainer.best,
         means: trainer.means.clone(),
-        metrics: trainer.recorded(),
+        metrics: recorded,
         maker: Maker::this(),
     };
     let state = serde_json::to_vec_pretty(&state).map_err(|error| Error::io(folder, error.into()))?;

@@ -184,7 +184,7 @@ impl Trainer {
         run.sanity.check_weights(self, run.folder)?;
         run.report.sync()?;
         self.recorded = Some((self.steps(), run.report.extent()));
-        checkpoint::save(self, run.folder, &run.lock)
+        checkpoint::save(self, run.folder, &run.lock, self.recorded())
     }
 
     /// Scores the generator after an epoch, and records all there is to say about it.

@@ -33,7 +33,7 @@ pub use losses::{LossValues, Losses};
 
 use crate::config::Pix2PixConfig;
 use crate::data::Epoch;
-use crate::report::Extent;
+use crate::report::{self, Extent};
 use crate::{Device, Discriminator, Error, Generator, Pix2PixLoss, Result};
 use adam::Adam;
 use average::Average;
@@ -189,7 +189,9 @@ impl Trainer {
         let run = run.as_ref();
         let lock = checkpoint::claim(self, run)?;
         Sanity::default().check_weights(self, run)?;
-        checkpoint::save(self, run, &lock)
+        // Another folder has other metrics, or none.
+        let recorded = self.recorded().filter(|extent| report::verify(run, *extent).is_ok());
+        checkpoint::save(self, run, &lock, recorded)
     }
 
     /// The next epoch to train, or the rest of the one that was interrupted; `None` once all are done.
