@@ -235,7 +235,9 @@ mod tests {
     #[test]
     fn means_of_many_values_do_not_depend_on_threads() {
         let [rows, columns] = [2100, 2000];
-        let values: Vec<f32> = (0..rows * columns).map(|i| ((i as f32 * 0.37).sin() * 9.0).exp()).collect();
+        // Large sums of both signs, which nearly cancel: every other order of adding shows.
+        let wave = |i: f32| ((i * 0.37).sin() * 9.0).exp() * (i * 1e-5).cos();
+        let values: Vec<f32> = (0..rows * columns).map(|i| wave(i as f32)).collect();
         let exact = values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64;
         let values = Tensor::<1>::from_floats(values.as_slice(), &device::cpu());
         let values = values.reshape([1, 1, rows, columns]);
@@ -246,7 +248,7 @@ mod tests {
             (0..9).map(|_| bits()).collect::<Vec<_>>()
         };
         let alone = on(1);
-        assert!((f64::from(f32::from_bits(alone[0])) / exact - 1.0).abs() < 1e-5);
+        assert!((f64::from(f32::from_bits(alone[0])) / exact - 1.0).abs() < 1e-4);
         assert!([2, 4].map(on).iter().all(|bits| *bits == alone));
     }
 
