@@ -93,6 +93,9 @@ struct Options {
     /// Epochs between two checkpoints
     #[arg(long)]
     save_every: Option<usize>,
+    /// Steps between two checkpoints within an epoch; 0 saves at the ends of epochs alone
+    #[arg(long)]
+    save_steps: Option<u64>,
     /// Newest checkpoints that stay, besides the best
     #[arg(long)]
     keep: Option<usize>,
@@ -149,10 +152,10 @@ enum Decay {
     Step,
 }
 
-/// Paths that `--on-nan rollback` tries before it gives up.
+/// Paths from one checkpoint that `--on-nan rollback` tries before it gives up.
 const DETOURS: u64 = 3;
 
-/// Set by Ctrl-C: the step is finished and the run saved.
+/// Set by Ctrl-C, or by a system that ends programs: the step is finished and the run saved.
 static STOP: AtomicBool = AtomicBool::new(false);
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -223,6 +226,12 @@ fn run(options: &Options) -> Result<()> {
     for error in trainer.damaged() {
         eprintln!("warning: {error}; going on from step {}", trainer.steps());
     }
+    for change in trainer.changes() {
+        eprintln!("warning: {change}");
+    }
+    if options.resume && trainer.steps() == 0 {
+        println!("nothing is saved in {} yet; starting anew", out.display());
+    }
 
     println!(
         "{} pairs to train on, {} to validate; generator of {} parameters on {device:?}",
@@ -234,14 +243,21 @@ fn run(options: &Options) -> Result<()> {
     let mut progress = Progress::new(&trainer, options.steps);
     if options.steps.is_none_or(|stop| start < stop) {
         listen_to_ctrl_c();
-        let mut detours = 0;
+        // Where the last detour began, and how many did.
+        let (mut origin, mut detours) = (None, 0);
         while let Err(error) = trainer.fit(&train, val.as_ref(), &out, |event| progress.show(&event)) {
             let goes_back = matches!(error, Error::Diverged { .. }) && options.on_nan == OnNan::Rollback;
-            if !goes_back || detours == DETOURS {
+            if !goes_back {
+                return Err(error);
+            }
+            trainer = Trainer::resume_or_new(&out, config.clone(), &device)?.also_on(&devices[1..]);
+            if origin != Some(trainer.steps()) {
+                (origin, detours) = (Some(trainer.steps()), 0); // the run came further since
+            }
+            if detours == DETOURS {
                 return Err(error);
             }
             detours += 1;
-            trainer = Trainer::resume_or_new(&out, config.clone(), &device)?.also_on(&devices[1..]);
             trainer.detour(detours);
             progress.go_to(trainer.steps());
             eprintln!("warning: {error}");
@@ -328,6 +344,7 @@ fn configure(options: &Options) -> Pix2PixConfig {
     set(&mut config.training.decay_epochs, options.decay_epochs);
     set(&mut config.training.learning_rate, options.lr);
     set(&mut config.training.save_every, options.save_every);
+    set(&mut config.training.save_steps, options.save_steps);
     set(&mut config.training.keep, options.keep);
     set(&mut config.training.warmup_steps, options.warmup_steps);
     set(&mut config.training.accumulate, options.accumulate);
@@ -353,7 +370,7 @@ fn set<T>(field: &mut T, given: Option<T>) {
     }
 }
 
-/// Lets Ctrl-C finish the step and save; a second one ends the program at once.
+/// Lets Ctrl-C, SIGTERM and SIGHUP finish the step and save; a second one ends the program at once.
 fn listen_to_ctrl_c() {
     let listening = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
@@ -368,7 +385,9 @@ fn listen_to_ctrl_c() {
 
 /// The folder of this run, which must not hold another run unless that is to be resumed.
 fn run_folder(options: &Options) -> Result<PathBuf> {
-    let is_taken = |folder: &Path| folder.join("checkpoints").is_dir();
+    // Without its checkpoints, too, a run has results that nobody wants to lose.
+    let results = ["checkpoints", "metrics.jsonl", "generator.safetensors"];
+    let is_taken = |folder: &Path| results.iter().any(|name| folder.join(name).exists());
     let out = match (&options.out, &options.data) {
         (Some(out), _) => out.clone(),
         (None, Some(_)) => PathBuf::from("runs/train"),
@@ -380,8 +399,16 @@ fn run_folder(options: &Options) -> Result<PathBuf> {
             .unwrap_or_default(),
     };
     if is_taken(&out) && !options.resume {
-        let problem =
-            format!("{} holds a run; add --resume to go on with it, or name another folder", out.display());
+        let out_has_checkpoints = out.join(results[0]).is_dir();
+        let out = out.display();
+        let problem = if out_has_checkpoints {
+            format!("{out} holds a run; add --resume to go on with it, or name another folder")
+        } else {
+            format!(
+                "{out} holds results without checkpoints to go on from; name another folder, or add --resume to \
+                 train anew over them"
+            )
+        };
         return Err(Error::Config { field: "--out", problem });
     }
     Ok(out)

@@ -73,6 +73,16 @@ pub enum Error {
         /// The newest checkpoint, in which all weights are finite.
         checkpoint: Option<PathBuf>,
     },
+    /// Training stopped for a reason, and the run could not be saved then, either: mend both, and go on from the last
+    /// checkpoint.
+    #[error("{cause}. The run could not be saved, either: {rescue}")]
+    Unsaved {
+        /// Why training stopped.
+        cause: Box<Error>,
+        /// Why it could not be saved.
+        #[source]
+        rescue: Box<Error>,
+    },
     /// A weights file does not fit the network it is meant for.
     #[error(
         "{}: the weights do not fit the network{}{}{}",
@@ -114,6 +124,9 @@ pub enum CheckpointProblem {
         /// Its steps.
         steps: u64,
     },
+    /// The folder holds another run.
+    #[error("another run lies here, begun with other settings; use another folder")]
+    Foreign,
     /// Another process trains in the folder.
     #[error("another run is training in this folder; wait for it, or use another folder")]
     InUse,

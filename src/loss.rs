@@ -159,8 +159,8 @@ impl Pix2PixLoss {
         let label = self.config.real_label;
         let [real, fake] = match self.config.gan {
             GanMode::Vanilla => [binary_cross_entropy(real, label), binary_cross_entropy(fake, 0.0)],
-            GanMode::LeastSquares => [(real - label).square().mean(), fake.square().mean()],
-            GanMode::Hinge => [relu(-real + 1.0).mean(), relu(fake + 1.0).mean()],
+            GanMode::LeastSquares => [mean((real - label).square()), mean(fake.square())],
+            GanMode::Hinge => [mean(relu(-real + 1.0)), mean(relu(fake + 1.0))],
         };
         DiscriminatorLoss { real, fake, weight: self.config.discriminator_weight }
     }
@@ -173,7 +173,7 @@ impl Pix2PixLoss {
             GanMode::LeastSquares => 0.5,
         };
         let right = [real.inner().greater_elem(undecided), fake.inner().lower_elem(undecided)];
-        right.map(|right| right.float().mean())
+        right.map(|right| mean(right.float()))
     }
 
     /// The generator's loss.
@@ -185,15 +185,15 @@ impl Pix2PixLoss {
         let gan = fake.map(|fake| {
             let loss = match self.config.gan {
                 GanMode::Vanilla => binary_cross_entropy(fake, 1.0),
-                GanMode::LeastSquares => (fake - 1.0).square().mean(),
-                GanMode::Hinge => -fake.mean(),
+                GanMode::LeastSquares => mean((fake - 1.0).square()),
+                GanMode::Hinge => -mean(fake),
             };
             loss * self.config.gan_weight
         });
         let difference = output - target;
         let distance = match self.config.pixel {
-            PixelLoss::L1 => difference.abs().mean(),
-            PixelLoss::L2 => difference.square().mean(),
+            PixelLoss::L1 => mean(difference.abs()),
+            PixelLoss::L2 => mean(difference.square()),
         };
         GeneratorLoss { gan, l1: distance * self.config.l1_weight }
     }
@@ -201,7 +201,16 @@ impl Pix2PixLoss {
 
 /// −t·log σ(x) − (1 − t)·log(1 − σ(x)), averaged; stable for any logit.
 fn binary_cross_entropy(logits: Tensor<4>, target: f64) -> Tensor<1> {
-    (logits.clone() * (1.0 - target) - log_sigmoid(logits)).mean()
+    mean(logits.clone() * (1.0 - target) - log_sigmoid(logits))
+}
+
+/// Values from which on a backend may share a sum among threads, in an order that depends on them.
+const MANY: usize = 1 << 22;
+
+/// The mean of all values, `[1]`, the same to the bit however many threads there are: many are averaged row
+/// by row and picture by picture.
+fn mean(values: Tensor<4>) -> Tensor<1> {
+    if values.shape().num_elements() < MANY { values.mean() } else { values.mean_dim(3).mean_dim(2).mean() }
 }
 
 #[cfg(all(test, feature = "flex"))]
@@ -227,6 +236,26 @@ mod tests {
         close(binary_cross_entropy(logits([2.0, -1.0]), 0.9), (0.326_928 + 1.213_261_7) / 2.0);
         close(binary_cross_entropy(logits([1000.0, -1000.0]), 0.0), 500.0);
         close(binary_cross_entropy(logits([1000.0, -1000.0]), 1.0), 500.0);
+    }
+
+    #[test]
+    fn means_of_many_values_do_not_depend_on_threads() {
+        let [rows, columns] = [2100, 2000];
+        // Large sums of both signs, which nearly cancel: every other order of adding shows.
+        let wave = |i: f32| ((i * 0.37).sin() * 9.0).exp() * (i * 1e-5).cos();
+        let values: Vec<f32> = (0..rows * columns).map(|i| wave(i as f32)).collect();
+        let exact = values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64;
+        let values = Tensor::<1>::from_floats(values.as_slice(), &device::cpu());
+        let values = values.reshape([1, 1, rows, columns]);
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            // Several times, as threads take their shares as they come.
+            let bits = || pool.install(|| mean(values.clone()).into_scalar::<f32>().to_bits());
+            (0..9).map(|_| bits()).collect::<Vec<_>>()
+        };
+        let alone = on(1);
+        assert!((f64::from(f32::from_bits(alone[0])) / exact - 1.0).abs() < 1e-4);
+        assert!([2, 4].map(on).iter().all(|bits| *bits == alone));
     }
 
     #[test]

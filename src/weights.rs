@@ -20,6 +20,9 @@ pub(crate) const BEST_FILE: &str = "generator-best.safetensors";
 const LONGEST_HEADER: u64 = 1 << 24;
 /// The metadata entry that holds the configuration as JSON.
 const CONFIG: &str = "pix2pix.config";
+/// The field of that JSON object that holds the checksum of all tensors, in eight hexadecimal digits: one entry of
+/// metadata keeps the file's bytes a function of its contents, as the order of several is not.
+const CHECKSUM: &str = "crc32c";
 
 /// Parameters by name, with their shapes.
 pub(crate) type Named = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
@@ -42,9 +45,32 @@ pub(crate) fn write(named: &Named, counters: &[String], config: Option<&str>, pa
     });
     let views =
         views.collect::<std::result::Result<Vec<_>, _>>().map_err(|error| Error::corrupt(path, error))?;
-    let metadata = config.map(|config| HashMap::from([(CONFIG.to_owned(), config.to_owned())]));
+    let sum = tensors.iter().map(|(name, _, _, bytes)| checksum(name, bytes)).fold(0, u32::wrapping_add);
+    let metadata = config.map(|config| HashMap::from([(CONFIG.to_owned(), sealed(config, sum))]));
     let file = serialize(views, metadata).map_err(|error| Error::corrupt(path, error))?;
     crate::files::write_atomically(path, &file)
+}
+
+/// One tensor's part of the checksum, in which the parts of all are added up: whatever their order in the file.
+fn checksum(name: &str, bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(name.as_bytes()), bytes)
+}
+
+/// The configuration, a JSON object over several lines, with the checksum as one more field.
+fn sealed(config: &str, sum: u32) -> String {
+    match config.trim_end().strip_suffix('}') {
+        Some(fields) => format!("{},\n  \"{CHECKSUM}\": \"{sum:08x}\"\n}}", fields.trim_end()),
+        None => config.to_owned(),
+    }
+}
+
+/// What was sealed: the configuration, and the checksum if there is one.
+fn unsealed(text: &str) -> (String, Option<&str>) {
+    let sealed = text.rsplit_once(&format!(",\n  \"{CHECKSUM}\": \""));
+    match sealed.and_then(|(fields, end)| Some((fields, end.strip_suffix("\"\n}")?))) {
+        Some((fields, sum)) => (format!("{fields}\n}}"), Some(sum)),
+        None => (text.to_owned(), None),
+    }
 }
 
 /// The configuration that a file carries; `None` if it is no weights file of this crate.
@@ -56,7 +82,7 @@ pub(crate) fn config(path: &Path) -> Result<Option<String>> {
     if length < start.len() || start[8] != b'{' {
         return Ok(None);
     }
-    Ok(Header::read(path)?.config())
+    Ok(Header::read(path)?.config().map(|config| unsealed(&config).0))
 }
 
 /// Reads a weights file.
@@ -66,6 +92,7 @@ pub(crate) fn config(path: &Path) -> Result<Option<String>> {
 pub(crate) fn load(path: &Path) -> Result<Named> {
     let mut header = Header::read(path)?;
     let mut named = Named::new();
+    let mut sum = 0u32;
     // In the order of the file.
     for name in header.metadata.offset_keys() {
         let Some(info) = header.metadata.info(&name) else { continue };
@@ -74,6 +101,7 @@ pub(crate) fn load(path: &Path) -> Result<Named> {
         if kind == Dtype::F32 {
             let mut values = vec![0.0; length / size_of::<f32>()];
             header.take(bytemuck::cast_slice_mut(&mut values))?;
+            sum = sum.wrapping_add(checksum(&name, bytemuck::cast_slice(&values)));
             if cfg!(target_endian = "big") {
                 values
                     .iter_mut()
@@ -84,6 +112,7 @@ pub(crate) fn load(path: &Path) -> Result<Named> {
         }
         let mut bytes = vec![0; length];
         header.take(&mut bytes)?;
+        sum = sum.wrapping_add(checksum(&name, &bytes));
         let kind = match kind {
             Dtype::F64 => DType::F64,
             Dtype::F16 => DType::F16,
@@ -98,7 +127,13 @@ pub(crate) fn load(path: &Path) -> Result<Named> {
         let values = data.try_into_vec().map_err(|error| Error::corrupt(path, format!("{error:?}")))?;
         named.insert(name, (shape, values));
     }
-    Ok(named)
+    // Files of others have none.
+    match header.config().as_deref().and_then(|config| unsealed(config).1) {
+        Some(expected) if expected != format!("{sum:08x}") => {
+            Err(Error::corrupt(path, "the checksum of its weights differs"))
+        }
+        _ => Ok(named),
+    }
 }
 
 /// What stands at the beginning of a safetensors file, and the file behind it.

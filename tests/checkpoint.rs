@@ -108,14 +108,17 @@ fn names(folder: &Path) -> Vec<String> {
 
 fn saved() -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    let mut config = config();
+    config.training.ema_decay = Some(0.9);
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
     let pairs = pairs(folder.path());
     let run = folder.path().join("run");
     train(&mut trainer, &pairs, &run, Some(1));
     (folder, run.join("checkpoints/step-000000001"))
 }
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
+    "average.bpk",
     "generator.bpk",
     "discriminator.bpk",
     "optimizer_g.bpk",
@@ -181,7 +184,9 @@ fn damaged_files_are_named() {
 fn the_checkpoint_before_a_damaged_one_is_used_and_the_caller_told() {
     let folder = tempfile::tempdir().unwrap();
     let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
-    let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    let mut config = config();
+    config.training.ema_decay = Some(0.9);
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
     train(&mut trainer, &pairs, &run, None);
     let weights = std::fs::read(run.join("generator.safetensors")).unwrap();
 
@@ -206,6 +211,156 @@ fn the_checkpoint_before_a_damaged_one_is_used_and_the_caller_told() {
     assert!(std::fs::read(run.join("generator.safetensors")).unwrap() == weights);
     assert_eq!(names(&checkpoints), ["damaged-step-000000012", "step-000000008", "step-000000012"]);
     assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().damaged().count(), 0);
+}
+
+/// Renames and copies in the folder of checkpoints, whole as each may be.
+#[test]
+fn whole_checkpoints_in_the_wrong_place_are_found_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
+    train(&mut Trainer::new(config(), &device::cpu()).unwrap(), &pairs, &run, None);
+    let at = |step: u64| run.join(format!("checkpoints/step-{step:09}"));
+    let resumed = || Trainer::resume(&run, &device::cpu());
+
+    // The name of another step.
+    std::fs::rename(at(12), at(16)).unwrap();
+    let trainer = resumed().unwrap();
+    let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
+    assert!(trainer.steps() == 8 && told.len() == 1, "{told:?}");
+    assert!(
+        told[0].contains("step-000000016/state.json") && told[0].contains("it is of step 12"),
+        "{told:?}"
+    );
+    // Two that have changed places.
+    std::fs::rename(at(8), at(12)).unwrap();
+    std::fs::rename(at(16), at(8)).unwrap();
+    assert!(refusal(&run).contains("step-000000012/state.json"));
+    std::fs::rename(at(8), at(16)).unwrap();
+    std::fs::rename(at(12), at(8)).unwrap();
+    std::fs::rename(at(16), at(12)).unwrap();
+    assert_eq!(resumed().unwrap().damaged().count(), 0);
+
+    // The checkpoint of another run, with another seed or other networks.
+    let changes: [fn(&mut Pix2PixConfig); 2] =
+        [|config| config.training.seed = 5, |config| config.generator.base_channels = 5];
+    std::fs::rename(at(12), folder.path().join("aside")).unwrap();
+    for change in changes {
+        let (mut other, home) = (config(), folder.path().join("other"));
+        change(&mut other);
+        train(&mut Trainer::new(other, &device::cpu()).unwrap(), &pairs, &home, Some(10));
+        std::fs::rename(home.join("checkpoints/step-000000010"), at(10)).unwrap();
+        for trainer in [resumed().unwrap(), Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap()] {
+            let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
+            assert!(trainer.steps() == 8 && told[0].contains("it belongs to another run"), "{told:?}");
+        }
+        std::fs::remove_dir_all(at(10)).unwrap();
+        std::fs::remove_dir_all(home).unwrap();
+    }
+    std::fs::rename(folder.path().join("aside"), at(12)).unwrap();
+
+    // Nor is another run saved among the checkpoints of this one.
+    let mut other = config();
+    other.training.seed = 5;
+    other.training.epochs = 4;
+    let elsewhere = folder.path().join("elsewhere");
+    let mut trainer = Trainer::new(other, &device::cpu()).unwrap();
+    train(&mut trainer, &pairs, &elsewhere, None);
+    let error = trainer.save(&run).unwrap_err();
+    assert!(matches!(error, Error::Checkpoint { problem: CheckpointProblem::Foreign, .. }), "{error}");
+}
+
+#[test]
+fn what_others_put_among_the_checkpoints_stays_and_disturbs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
+    let checkpoints = run.join("checkpoints");
+    train(&mut Trainer::new(config(), &device::cpu()).unwrap(), &pairs, &run, Some(4));
+    std::fs::rename(checkpoints.join("step-000000004"), checkpoints.join("step-000000004-backup")).unwrap();
+    for file in ["step-x", "step-000000099", "notes"] {
+        std::fs::write(checkpoints.join(file), "mine").unwrap();
+    }
+    assert!(Trainer::resume(&run, &device::cpu()).is_err(), "a backup is no checkpoint");
+    let mut trainer = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap();
+    train(&mut trainer, &pairs, &run, None);
+    assert_eq!(
+        names(&checkpoints),
+        ["notes", "step-000000004-backup", "step-000000008", "step-000000012", "step-000000099", "step-x"]
+    );
+}
+
+#[test]
+fn a_newest_checkpoint_that_cannot_be_read_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
+    train(&mut Trainer::new(config(), &device::cpu()).unwrap(), &pairs, &run, None);
+    for file in ["generator.bpk", "manifest.txt"] {
+        // Reading a folder as a file fails as a failing disk does: neither damaged, nor missing.
+        let path = run.join("checkpoints/step-000000012").join(file);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
+        let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
+        assert!(trainer.steps() == 8 && told[0].contains(file), "{told:?}");
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn exported_weights_with_a_flipped_bit_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    Trainer::new(config(), &device::cpu()).unwrap().save(folder.path()).unwrap();
+    let file = folder.path().join("generator.safetensors");
+    let bytes = std::fs::read(&file).unwrap();
+    let start = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let load = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        Translator::load(&file, &device::cpu()).map(drop)
+    };
+    for part in 0..200 {
+        let mut damaged = bytes.clone();
+        damaged[start + (bytes.len() - start) * part / 200] ^= 1 << (part % 8);
+        let message = load(&damaged).unwrap_err().to_string();
+        assert!(
+            message.contains("generator.safetensors: damaged") && message.contains("checksum"),
+            "{message}"
+        );
+    }
+    load(&bytes).unwrap();
+    // A file without a checksum, as of others, is read as it is.
+    let text = String::from_utf8_lossy(&bytes[8..start]).into_owned();
+    let at = text.find(r#",\n  \"crc32c\""#).unwrap();
+    let end = at + text[at..].find(r#"\n}"#).unwrap();
+    let others = format!("{}{}", &text[..at], &text[end..]);
+    let damaged = bytes[start..].iter().map(|byte| byte ^ 1).collect::<Vec<_>>();
+    load(&[&(others.len() as u64).to_le_bytes(), others.as_bytes(), &damaged].concat()).unwrap();
+}
+
+#[test]
+fn checkpoints_within_an_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
+    let mut config = config();
+    (config.training.save_steps, config.training.save_every, config.training.keep) = (3, 9, 9);
+    let mut trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
+    train(&mut trainer, &pairs, &run, None);
+    let checkpoints = run.join("checkpoints");
+    assert_eq!(names(&checkpoints), ["step-000000003", "step-000000006", "step-000000009", "step-000000012"]);
+    let files = |run: &Path| {
+        let files = ["generator.safetensors", "metrics.jsonl", "checkpoints/step-000000012/state.json"];
+        files.map(|file| std::fs::read(run.join(file)).unwrap())
+    };
+    let whole = files(&run);
+    for step in [9, 6, 3] {
+        for later in (step + 3..=12).step_by(3) {
+            std::fs::remove_dir_all(checkpoints.join(format!("step-{later:09}"))).unwrap();
+        }
+        let mut trainer = Trainer::resume_or_new(&run, config.clone(), &device::cpu()).unwrap();
+        assert_eq!(trainer.steps(), step);
+        train(&mut trainer, &pairs, &run, None);
+        assert!(files(&run) == whole, "from step {step}");
+    }
 }
 
 #[test]
@@ -272,14 +427,23 @@ fn a_folder_that_cannot_be_written_leaves_the_checkpoint_whole() {
 fn other_versions_and_other_networks_are_refused() {
     let (folder, checkpoint) = saved();
     let run = folder.path().join("run");
-    let mut other = config();
+    let mut averaged = config();
+    averaged.training.ema_decay = Some(0.9);
+    let mut other = averaged.clone();
     other.generator.base_channels = 5;
     let error = Trainer::resume_or_new(&run, other, &device::cpu()).unwrap_err();
     assert!(error.to_string().contains("generator differs"), "{error}");
 
-    let mut longer = config();
-    longer.training.epochs = 30;
-    assert_eq!(Trainer::resume_or_new(&run, longer, &device::cpu()).unwrap().epochs(), 30);
+    // An average of the whole past is not dropped by a setting that was forgotten.
+    let error = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap_err();
+    assert!(error.to_string().contains("training.ema_decay differs"), "{error}");
+
+    let mut longer = averaged.clone();
+    (longer.training.epochs, longer.training.clip_norm) = (30, Some(1.0));
+    let trainer = Trainer::resume_or_new(&run, longer, &device::cpu()).unwrap();
+    assert_eq!(trainer.epochs(), 30);
+    assert_eq!(trainer.changes(), ["training.clip_norm is 1.0, was none", "training.epochs is 30, was 3"]);
+    assert!(Trainer::resume_or_new(&run, averaged, &device::cpu()).unwrap().changes().is_empty());
 
     let manifest = checkpoint.join("manifest.txt");
     let version = || match Trainer::resume(&run, &device::cpu()).unwrap_err() {

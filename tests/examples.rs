@@ -65,6 +65,10 @@ fn train_then_translate_then_go_on() {
     assert!(shown.contains("2 steps"), "{shown}");
     let shown = succeeds("train", folder.path(), &[&small[..], &["--steps", "5", "--resume"]].concat());
     assert!(shown.contains("0 steps"), "{shown}");
+    // What has changed is told.
+    let changed = [&small[..], &["--steps", "6", "--resume", "--clip-norm", "2"]].concat();
+    let output = example("train", folder.path(), &changed);
+    assert!(output.status.success() && text(&output.stderr).contains("training.clip_norm is 2.0, was none"));
 
     let pair = run.join("data/val/0000.png");
     let arguments = ["--weights", "run", "--input", pair.to_str().unwrap(), "--output", "out.png"];
@@ -236,7 +240,14 @@ fn mistakes_get_one_line_and_a_status() {
 
 #[test]
 #[cfg(unix)]
-fn ctrl_c_finishes_the_step_and_saves() {
+fn ctrl_c_and_the_end_of_the_system_finish_the_step_and_save() {
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        a_signal_finishes_the_step_and_saves(signal);
+    }
+}
+
+#[cfg(unix)]
+fn a_signal_finishes_the_step_and_saves(signal: &str) {
     let folder = tempfile::tempdir().unwrap();
     let small = ["--size", "32", "--base-channels", "2", "--out", "run", "--epochs", "9999"];
     let program = std::env::current_exe().unwrap();
@@ -251,7 +262,7 @@ fn ctrl_c_finishes_the_step_and_saves() {
     while !folder.path().join("run/samples/epoch-0001.png").exists() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    let interrupt = Command::new("kill").args([signal, &child.id().to_string()]).status();
     assert!(interrupt.unwrap().success());
     let output = child.wait_with_output().unwrap();
     let shown = text(&output.stdout);
@@ -274,6 +285,24 @@ fn a_run_that_breaks_down_goes_back_and_gives_up() {
     let message = fails(1, "train", folder.path(), &[&small[..], &["--on-nan", "rollback"]].concat());
     assert!(message.contains("detour 3 of 3") && message.contains("error: step "), "{message}");
     assert!(!folder.path().join("run/generator.safetensors").exists(), "nothing unsound is saved");
+}
+
+#[test]
+fn results_without_checkpoints_are_not_trained_over_by_accident() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = ["--size", "32", "--base-channels", "2", "--out", "run", "--steps", "1"];
+    succeeds("train", folder.path(), &small);
+    let run = folder.path().join("run");
+    std::fs::remove_dir_all(run.join("checkpoints")).unwrap();
+    let weights = std::fs::read(run.join("generator.safetensors")).unwrap();
+    let message = fails(1, "train", folder.path(), &small);
+    assert!(
+        message.contains("results without checkpoints") && message.contains("another folder"),
+        "{message}"
+    );
+    assert!(std::fs::read(run.join("generator.safetensors")).unwrap() == weights);
+    let shown = succeeds("train", folder.path(), &[&small[..], &["--resume"]].concat());
+    assert!(shown.contains("nothing is saved in run yet; starting anew"), "{shown}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
     curves.py train --data DIR --out theirs-0 --seed 0
     curves.py table --theirs theirs-* --ours runs/ours-*
 
-Training writes the lines of the crate's own `metrics.jsonl`: losses of every tenth step, L1 on `val/` after each epoch.
+Training writes the lines of the crate's own `metrics.jsonl`: mean losses over all steps of an epoch, and L1 on `val/`.
 The networks are those of the golden tests, with the paper's dropout. Pairs are side by side, b-to-a.
 """
 
@@ -87,6 +87,7 @@ def train(options):
         for epoch in range(1, options.epochs + 1):
             order = list(range(len(train_pairs)))
             draw.shuffle(order)
+            distances = []
             for index in order:
                 image, target = augmented(train_pairs[index])
                 output = generator(image)
@@ -101,8 +102,8 @@ def train(options):
                 g_adam.step()
                 discriminator.requires_grad_(True)
                 step += 1
-                if step % 10 == 0:
-                    record(kind="step", step=step, epoch=epoch, g_l1=distance.item())
+                distances.append(distance.item())
+            record(kind="epoch", step=step, epoch=epoch, g_l1=statistics.mean(distances))
             # Batches of one: the statistics are each picture's own. Dropout stays on, as the paper has it.
             with torch.no_grad():
                 score = statistics.mean(l1(generator(image), target).item() for image, target in val_pairs)
@@ -112,11 +113,7 @@ def train(options):
 def table(options):
     def curves(run):
         lines = [json.loads(line) for line in open(run / "metrics.jsonl")]
-        epochs = sorted({line["epoch"] for line in lines} - {0})
-        trained = [
-            statistics.mean(line["g_l1"] for line in lines if line["kind"] == "step" and line["epoch"] == epoch)
-            for epoch in epochs
-        ]
+        trained = [line["g_l1"] for line in lines if line["kind"] == "epoch"]
         scored = [line["l1"] for line in lines if line["kind"] == "validation" and line["epoch"] > 0]
         return trained, scored
 

@@ -46,6 +46,7 @@ pub enum Schedule {
 /// | `best_by` | l1 | score on `val/` by which the best checkpoint is kept | | |
 /// | `tensorboard` | false | whether event files for TensorBoard are written | | |
 /// | `save_every` | 5 | epochs between two checkpoints of [`fit`](crate::Trainer::fit) | 1– | – / 5 |
+/// | `save_steps` | 0 | steps between two checkpoints within an epoch; 0 saves at the ends of epochs alone | 0– | – / 5000 |
 /// | `keep` | 2 | newest checkpoints that stay | 1– | |
 #[derive(Config, Debug, PartialEq)]
 pub struct TrainingConfig {
@@ -101,6 +102,9 @@ pub struct TrainingConfig {
     /// Epochs between two checkpoints.
     #[config(default = 5)]
     pub save_every: usize,
+    /// Steps between two checkpoints within an epoch, for long ones; 0 for none.
+    #[config(default = 0)]
+    pub save_steps: u64,
     /// Newest checkpoints that stay; with one alone, nothing is left to go back to when it is damaged.
     #[config(default = 2)]
     pub keep: usize,

@@ -1,96 +1,41 @@
 //! What a run leaves behind for people: `metrics.jsonl`, `samples/` and a page, `index.html`.
 
+mod metrics;
 mod page;
+mod record;
 mod tensorboard;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Cursor};
+use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, RgbImage};
-use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::files::{append, scratch_in, sweep, sync, write_atomically};
+pub use metrics::Extent;
+pub(crate) use metrics::verify;
+pub use record::Record;
+
+use crate::files::{scratch_in, sweep, write_atomically};
 use crate::{Error, Result};
+use metrics::Metrics;
 use tensorboard::Events;
 
-const METRICS: &str = "metrics.jsonl";
-
-/// One line of `metrics.jsonl`.
-///
-/// JSON has no NaN and no infinity: both are written as `null` and read back as NaN. A loss that does not exist,
-/// because the run has no discriminator, is left out instead.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Record {
-    /// The losses of one training step, or their means since the record before.
-    Step {
-        /// Training steps so far.
-        step: u64,
-        /// The epoch that the step belongs to.
-        epoch: usize,
-        /// G's adversarial loss.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
-        g_gan: Option<f32>,
-        /// G's L1 loss, times its weight λ.
-        #[serde(deserialize_with = "null_as_nan")]
-        g_l1: f32,
-        /// D's loss on real pairs.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
-        d_real: Option<f32>,
-        /// D's loss on generated pairs.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
-        d_fake: Option<f32>,
-        /// The optimisers' step size.
-        #[serde(deserialize_with = "null_as_nan")]
-        learning_rate: f64,
-        /// The share of patches of real pairs that D takes for real.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
-        d_real_accuracy: Option<f32>,
-        /// The share of patches of generated pairs that D takes for generated.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
-        d_fake_accuracy: Option<f32>,
-    },
-    /// Mean scores on the validation pairs.
-    Validation {
-        /// Training steps so far.
-        step: u64,
-        /// The epoch that has just ended.
-        epoch: usize,
-        /// Mean absolute difference.
-        #[serde(deserialize_with = "null_as_nan")]
-        l1: f32,
-        /// Peak signal-to-noise ratio in decibels.
-        #[serde(deserialize_with = "null_as_nan")]
-        psnr: f32,
-        /// Structural similarity.
-        #[serde(deserialize_with = "null_as_nan")]
-        ssim: f32,
-    },
-}
-
-impl Record {
-    /// Its step and its epoch.
-    fn position(&self) -> (u64, usize) {
-        match self {
-            Self::Step { step, epoch, .. } | Self::Validation { step, epoch, .. } => (*step, *epoch),
-        }
-    }
-}
-
-fn null_as_nan<'de, D: Deserializer<'de>, T: Deserialize<'de> + From<f32>>(
-    from: D,
-) -> std::result::Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_else(|| T::from(f32::NAN)))
+/// Where a run goes on; the default is its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Training steps so far.
+    pub step: u64,
+    /// The epoch that the last of them belongs to, counted from 1.
+    pub epoch: usize,
+    /// How much was recorded then, where that is known.
+    pub recorded: Option<Extent>,
 }
 
 /// The report of one run, kept up to date in the run's folder.
 #[derive(Debug)]
 pub struct Report {
     run: PathBuf,
-    metrics: File,
-    // Whether a line could not be appended, or only in part.
-    is_torn: bool,
+    metrics: Metrics,
     records: Vec<Record>,
     events: Option<Events>,
     images_per_second: Option<f32>,
@@ -99,65 +44,52 @@ pub struct Report {
 }
 
 impl Report {
-    /// Opens the report in the folder `run`, which is made where absent, for a run that goes on after `step`.
+    /// Opens the report in the folder `run`, which is made where absent, for a run that goes on at `place`.
     ///
-    /// Lines of an earlier `metrics.jsonl` up to and including `step` stay; later lines, and lines that cannot be
-    /// read, such as one torn by a crash, are dropped. Samples of epochs after the last line that stays are
-    /// removed. With step 0 nothing stays. The page shows `title` and `facts`, pairs of a name and a value.
+    /// What was recorded up to that place stays, later lines and samples go. Where a checkpoint's count of lines does
+    /// not fit the file, lines that can be read and are not later stay, and the damaged file is kept beside as
+    /// `damaged-metrics.jsonl`. At step 0 nothing stays. The page shows `title` and `facts`, pairs of a name and a
+    /// value.
     ///
     /// # Errors
     /// [`Error::Io`] if the folder cannot be read or written: a run should fail now, not after training.
-    pub fn open(run: &Path, step: u64, title: &str, facts: Vec<(String, String)>) -> Result<Self> {
+    pub fn open(run: &Path, place: Place, title: &str, facts: Vec<(String, String)>) -> Result<Self> {
         let samples = run.join("samples");
         fs::create_dir_all(&samples).map_err(|error| Error::io(&samples, error))?;
         scratch_in(&samples).map_err(|error| Error::io(&samples, error))?;
         sweep(run)?;
         sweep(&samples)?;
 
-        let path = run.join(METRICS);
-        let earlier = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            read => read.map_err(|error| Error::io(&path, error))?,
-        };
-        let (mut lines, mut records, mut last_epoch) = (Vec::new(), Vec::new(), None);
-        for line in earlier.split(|byte| *byte == b'\n') {
-            let Ok(record) = serde_json::from_slice::<Record>(line) else { continue };
-            let (at, epoch) = record.position();
-            if at <= step && step > 0 {
-                lines.extend_from_slice(line);
-                lines.push(b'\n');
-                records.push(record);
-                last_epoch = last_epoch.max(Some(epoch));
-            }
-        }
-        // Written even if nothing changes: this proves that files in `run` can be replaced, as the page will be.
-        let metrics = written(&path, &lines)?;
-
+        let (metrics, records, is_whole) = Metrics::open(run, place.step, place.recorded)?;
+        // Damaged lines say nothing about how far the run had come; the place does.
+        let closed = records.iter().filter_map(Record::closes).max().filter(|_| is_whole);
+        let last_epoch = closed.or((place.step > 0).then_some(place.epoch));
         for (epoch, path) in page::samples(&samples)? {
             if Some(epoch) > last_epoch {
                 fs::remove_file(&path).map_err(|error| Error::io(&path, error))?;
             }
         }
         let (run, title) = (run.to_owned(), title.to_owned());
-        let (events, images_per_second) = (None, None);
-        Ok(Self { run, metrics, is_torn: false, records, events, images_per_second, title, facts })
+        Ok(Self { run, metrics, records, events: None, images_per_second: None, title, facts })
     }
 
     /// Writes event files for TensorBoard, too, in `tensorboard/`; they begin with what is recorded already.
     ///
     /// # Errors
-    /// [`Error::Io`] if they cannot be written, [`Error::Image`] if a sample of the run is no PNG.
+    /// [`Error::Io`] if they cannot be written, or a sample cannot be read.
     pub fn with_tensorboard(mut self) -> Result<Self> {
-        let mut events = Events::create(&self.run.join("tensorboard"))?;
+        let mut events = Events::begin(&self.run.join("tensorboard"))?;
         for record in &self.records {
             events.record(record)?;
         }
         for (epoch, path) in page::samples(&self.run.join("samples"))? {
             let png = fs::read(&path).map_err(|error| Error::io(&path, error))?;
-            let size = image::image_dimensions(&path).map_err(|error| Error::image(&path, error))?;
-            events.picture(self.step_of(epoch), size.into(), &png)?;
+            // A sample that somebody spoilt is no reason to stop a run.
+            if let Ok(size) = image::image_dimensions(&path) {
+                events.picture(self.step_of(epoch), size.into(), &png)?;
+            }
         }
-        self.events = Some(events);
+        self.events = Some(events.published()?);
         Ok(self)
     }
 
@@ -172,16 +104,22 @@ impl Report {
     /// # Errors
     /// [`Error::Io`] if it cannot be written; [`sync`](Self::sync) tries again.
     pub fn record(&mut self, record: Record) -> Result<()> {
-        let line = line(&record);
-        self.records.push(record.clone());
-        append(&self.metrics, &self.run.join(METRICS), &line).inspect_err(|_| self.is_torn = true)?;
-        self.events.as_mut().map_or(Ok(()), |events| events.record(&record))
+        self.record_all(vec![record])
     }
 
-    /// Whether the scores after `epoch` are recorded.
-    pub fn is_validated(&self, epoch: usize) -> bool {
-        let is_it = |record: &Record| matches!(record, Record::Validation { epoch: of, .. } if *of == epoch);
-        self.records.iter().rev().any(is_it)
+    /// Appends lines that belong together: all are remembered even if they cannot be written yet.
+    pub(crate) fn record_all(&mut self, records: Vec<Record>) -> Result<()> {
+        let lines: Vec<u8> = records.iter().flat_map(Record::line).collect();
+        let first = self.records.len();
+        self.records.extend(records);
+        self.metrics.append(&lines)?;
+        let Some(events) = &mut self.events else { return Ok(()) };
+        self.records[first..].iter().try_for_each(|record| events.record(record))
+    }
+
+    /// Whether anything is recorded about the whole of `epoch`.
+    pub(crate) fn is_closed(&self, epoch: usize) -> bool {
+        self.records.iter().rev().any(|record| record.closes() == Some(epoch))
     }
 
     /// Sets the training speed that the page shows. It is in no record: what a run records is a function of its seed.
@@ -194,53 +132,36 @@ impl Report {
     /// # Errors
     /// [`Error::Io`] if they cannot be written.
     pub fn sync(&mut self) -> Result<()> {
-        if self.is_torn {
-            let lines: Vec<u8> = self.records.iter().flat_map(line).collect();
-            self.metrics = written(&self.run.join(METRICS), &lines)?;
-            self.is_torn = false;
-        }
-        sync(&self.metrics, &self.run.join(METRICS))
+        self.metrics.sync()
+    }
+
+    /// How much is recorded, for the [`Place`] of a run that goes on from here.
+    pub fn extent(&self) -> Extent {
+        self.metrics.extent()
     }
 
     /// Saves a strip, rows of input, output and target, as `samples/epoch-0007.png`; the page picks it up there.
     ///
     /// # Errors
     /// [`Error::Image`] if the strip is empty, [`Error::Io`] if it cannot be written.
-    pub fn sample(&mut self, epoch: usize, strip: &RgbImage) -> Result<()> {
+    pub fn sample(&mut self, step: u64, epoch: usize, strip: &RgbImage) -> Result<()> {
         let path = self.run.join("samples").join(format!("epoch-{epoch:04}.png"));
         let mut png = Cursor::new(Vec::new());
         strip.write_to(&mut png, ImageFormat::Png).map_err(|error| Error::image(&path, error))?;
         let png = png.into_inner();
-        if self.events.is_some() {
-            let step = self.step_of(epoch);
-            self.events
-                .iter_mut()
-                .try_for_each(|events| events.picture(step, strip.dimensions().into(), &png))?;
-        }
-        write_atomically(&path, &png)
+        write_atomically(&path, &png)?;
+        let picture = |events: &mut Events| events.picture(step, strip.dimensions().into(), &png);
+        self.events.as_mut().map_or(Ok(()), picture)
     }
 
     /// Writes `index.html`, whole at once. Until `finished` it asks the browser to reload it now and then.
     ///
     /// # Errors
-    /// [`Error::Image`] if a sample is no PNG, [`Error::Io`] if one cannot be read or the page cannot be written.
+    /// [`Error::Io`] if a sample cannot be read or the page cannot be written.
     pub fn write_page(&self, finished: bool) -> Result<()> {
         let html = page::render(self, finished)?;
         write_atomically(&self.run.join("index.html"), html.as_bytes())
     }
-}
-
-/// A record as `metrics.jsonl` has it.
-fn line(record: &Record) -> Vec<u8> {
-    let mut line = serde_json::to_vec(record).expect("numbers and names are JSON");
-    line.push(b'\n');
-    line
-}
-
-/// The file with these lines, for more to be appended.
-fn written(path: &Path, lines: &[u8]) -> Result<File> {
-    write_atomically(path, lines)?;
-    OpenOptions::new().append(true).open(path).map_err(|error| Error::io(path, error))
 }
 
 #[cfg(test)]
@@ -268,7 +189,8 @@ mod tests {
 
     fn open(run: &Path, step: u64) -> Report {
         let facts = vec![("a & b".to_owned(), "<i>".to_owned())];
-        Report::open(run, step, "</title> <u>", facts).unwrap()
+        let place = Place { step, epoch: step as usize / 10, recorded: None };
+        Report::open(run, place, "</title> <u>", facts).unwrap()
     }
 
     #[test]
@@ -289,7 +211,7 @@ mod tests {
         let mut report = open(run, 0);
         for at in [10, 20, 30] {
             report.record(step(at, 1.0)).unwrap();
-            report.sample(at as usize / 10, &RgbImage::new(6, 2)).unwrap();
+            report.sample(at, at as usize / 10, &RgbImage::new(6, 2)).unwrap();
         }
         let samples = || page::samples(&run.join("samples")).unwrap().into_keys().collect::<Vec<_>>();
         assert_eq!(samples(), [1, 2, 3]);
@@ -309,10 +231,80 @@ mod tests {
     }
 
     #[test]
+    fn damaged_lines_are_told_and_take_no_sample_with_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path();
+        let mut report = open(run, 0);
+        for at in [10, 20, 30] {
+            report.record(step(at, 1.0)).unwrap();
+            report.sample(at, at as usize / 10, &RgbImage::new(6, 2)).unwrap();
+        }
+        let place = Place { step: 30, epoch: 3, recorded: Some(report.extent()) };
+        report.record(step(30, 2.0)).unwrap(); // of the same step, yet after the checkpoint
+        let again = || Report::open(run, place, "again", vec![]).unwrap();
+        assert!(verify(run, report.extent()).is_ok() && verify(run, place.recorded.unwrap()).is_ok());
+        let metrics = run.join("metrics.jsonl");
+        assert_eq!((again().records.len(), again().extent()), (3, place.recorded.unwrap()));
+
+        let mut damaged = fs::read(&metrics).unwrap();
+        for (flip, left) in [(damaged.len() - 5, 2), (damaged.len() / 2, 2), (3, 2)] {
+            let flipped = damaged[flip];
+            damaged[flip] = b'}';
+            fs::write(&metrics, &damaged).unwrap();
+            let told = verify(run, place.recorded.unwrap()).unwrap_err().to_string();
+            assert!(
+                told.contains("metrics.jsonl: damaged") && told.contains("damaged-metrics.jsonl"),
+                "{told}"
+            );
+            assert_eq!(again().records.len(), left, "{flip}");
+            assert!(fs::read(run.join("damaged-metrics.jsonl")).unwrap() == damaged);
+            assert_eq!(page::samples(&run.join("samples")).unwrap().len(), 3, "{flip}");
+            damaged[flip] = flipped;
+        }
+        fs::remove_file(&metrics).unwrap();
+        assert!(verify(run, place.recorded.unwrap()).is_err());
+        assert_eq!((again().records.len(), page::samples(&run.join("samples")).unwrap().len()), (0, 3));
+    }
+
+    #[test]
+    fn a_line_that_could_not_be_appended_is_written_later_and_all_bytes_before_it_stay() {
+        use crate::files::fault::{self, Fault};
+        let folder = tempfile::tempdir().unwrap();
+        let mut report = open(folder.path(), 0);
+        report.record(step(10, 1.1)).unwrap();
+        fault::plan(Some((0, Fault::Broken)));
+        assert!(report.record(step(20, 1.2)).is_err());
+        fault::plan(None);
+        report.record_all(vec![step(30, 1.3), step(40, 1.4)]).unwrap();
+        report.sync().unwrap();
+        let whole: Vec<u8> =
+            [(10, 1.1), (20, 1.2), (30, 1.3), (40, 1.4)].map(|(at, loss)| step(at, loss).line()).concat();
+        assert!(fs::read(folder.path().join("metrics.jsonl")).unwrap() == whole);
+        assert!(
+            report.extent().bytes == whole.len() as u64 && verify(folder.path(), report.extent()).is_ok()
+        );
+    }
+
+    #[test]
+    fn a_sample_that_is_no_picture_stops_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut report = open(folder.path(), 0);
+        report.record(step(10, 1.0)).unwrap();
+        report.sample(10, 1, &RgbImage::new(6, 2)).unwrap();
+        let spoilt = folder.path().join("samples/epoch-0000.png");
+        fs::write(spoilt, vec![7; 1 << 20]).unwrap();
+        let report = open(folder.path(), 10).with_tensorboard().unwrap();
+        report.write_page(true).unwrap();
+        let page = fs::read_to_string(folder.path().join("index.html")).unwrap();
+        assert_eq!(page.matches("<img").count(), 1);
+        assert!(folder.path().join("tensorboard/events.out.tfevents.0.pix2pix").is_file());
+    }
+
+    #[test]
     fn a_folder_that_cannot_be_written_is_found_out_at_once() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let run = file.path().join("run");
-        let error = Report::open(&run, 0, "a run", vec![]).unwrap_err();
+        let error = Report::open(&run, Place::default(), "a run", vec![]).unwrap_err();
         assert!(matches!(&error, Error::Io { path, .. } if path.starts_with(&run)), "{error}");
     }
 
@@ -326,7 +318,7 @@ mod tests {
         let mut noise = RgbImage::new(768, 512); // compresses worst
         let bytes = (0u32..).map(|i| (i.wrapping_mul(2_654_435_761).wrapping_mul(i) >> 24) as u8);
         noise.iter_mut().zip(bytes).for_each(|(value, byte)| *value = byte);
-        report.sample(0, &noise).unwrap();
+        report.sample(0, 0, &noise).unwrap();
         let sample = folder.path().join("samples/epoch-0000.png");
         for epoch in 1..300 {
             fs::hard_link(&sample, sample.with_file_name(format!("epoch-{epoch:04}.png"))).unwrap();

@@ -46,6 +46,10 @@ pub(super) fn value(record: &Record, name: &str) -> Option<f64> {
         (Record::Step { learning_rate, .. }, "Learning rate") => Some(*learning_rate),
         (Record::Step { d_real_accuracy, .. }, "Accuracy on real") => d_real_accuracy.map(f64::from),
         (Record::Step { d_fake_accuracy, .. }, "Accuracy on fake") => d_fake_accuracy.map(f64::from),
+        (Record::Epoch { g_l1, .. }, "Mean G_L1") => Some(f64::from(*g_l1)),
+        (Record::Epoch { g_gan, .. }, "Mean G_GAN") => g_gan.map(f64::from),
+        (Record::Epoch { d_real, .. }, "Mean D_real") => d_real.map(f64::from),
+        (Record::Epoch { d_fake, .. }, "Mean D_fake") => d_fake.map(f64::from),
         (Record::Validation { l1, .. }, "Validation L1") => Some(f64::from(*l1)),
         (Record::Validation { psnr, .. }, "PSNR") => Some(f64::from(*psnr)),
         (Record::Validation { ssim, .. }, "SSIM") => Some(f64::from(*ssim)),
@@ -208,25 +212,25 @@ fn strips(folder: &Path) -> Result<Vec<Strip>> {
         let (epoch, path) = &samples[i * (samples.len() - 1) / (count - 1).max(1)];
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let data = data_uri(path, if i + 1 == count { NEWEST } else { EARLIER })?;
-        Ok(Strip { epoch: *epoch, file, data })
+        Ok(data.map(|data| Strip { epoch: *epoch, file, data }))
     };
-    (0..count).rev().map(strip).collect()
+    (0..count).rev().filter_map(|i| strip(i).transpose()).collect()
 }
 
-/// A PNG with no more bytes than `pixels` as it is, a larger one as a JPEG of so many pixels.
-fn data_uri(path: &Path, pixels: usize) -> Result<String> {
+/// A PNG with no more bytes than `pixels` as it is, a larger one as a JPEG of so many pixels; none if it is no picture.
+fn data_uri(path: &Path, pixels: usize) -> Result<Option<String>> {
     let png = fs::read(path).map_err(|error| Error::io(path, error))?;
     if png.len() <= pixels {
-        return Ok(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png)));
+        return Ok(Some(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png))));
     }
     let strip = image::load_from_memory_with_format(&png, ImageFormat::Png);
-    let strip = strip.map_err(|error| Error::image(path, error))?;
+    let Ok(strip) = strip else { return Ok(None) };
     let width = (pixels as f64 * f64::from(strip.width()) / f64::from(strip.height())).sqrt();
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, 85)
         .encode_image(&strip.thumbnail(width as u32, u32::MAX).to_rgb8())
         .map_err(|error| Error::image(path, error))?;
-    Ok(format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(jpeg)))
+    Ok(Some(format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(jpeg))))
 }
 
 #[cfg(test)]

@@ -6,19 +6,25 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tempfile::NamedTempFile;
+
 use super::{Record, page};
-use crate::files::append;
+use crate::files::{self, append};
 use crate::{Error, Result};
 
 /// One name for all of a run, so that a run that goes on replaces the file. TensorBoard looks for `tfevents`.
 const FILE: &str = "events.out.tfevents.0.pix2pix";
 
 /// What TensorBoard calls a record's values, and what the page does.
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 14] = [
     ("loss/G_L1", "G_L1"),
     ("loss/G_GAN", "G_GAN"),
     ("loss/D_real", "D_real"),
     ("loss/D_fake", "D_fake"),
+    ("epoch/G_L1", "Mean G_L1"),
+    ("epoch/G_GAN", "Mean G_GAN"),
+    ("epoch/D_real", "Mean D_real"),
+    ("epoch/D_fake", "Mean D_fake"),
     ("accuracy/D_real", "Accuracy on real"),
     ("accuracy/D_fake", "Accuracy on fake"),
     ("validation/L1", "Validation L1"),
@@ -30,19 +36,35 @@ const TAGS: [(&str, &str); 10] = [
 /// An event file that is being written.
 #[derive(Debug)]
 pub(super) struct Events {
+    folder: PathBuf,
     path: PathBuf,
     file: File,
+    /// The name that it has until it is published.
+    scratch: Option<NamedTempFile>,
 }
 
 impl Events {
-    /// Begins the event file in `folder`, which is made where absent, in place of an earlier one.
-    pub(super) fn create(folder: &Path) -> Result<Self> {
+    /// Begins an event file in `folder`, which is made where absent, beside any earlier one.
+    pub(super) fn begin(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+        files::sweep(folder)?;
         let path = folder.join(FILE);
-        let file = File::create(&path).map_err(|error| Error::io(&path, error))?;
-        let mut events = Self { path, file };
+        let begun =
+            files::scratch_in(folder).and_then(|scratch| Ok((scratch.as_file().try_clone()?, scratch)));
+        let (file, scratch) = begun.map_err(|error| Error::io(&path, error))?;
+        let mut events = Self { folder: folder.to_owned(), path, file, scratch: Some(scratch) };
         events.write(0, &Message::default().bytes(3, b"brain.Event:2"))?;
         Ok(events)
+    }
+
+    /// Takes the place of the earlier file, which was whole until now.
+    pub(super) fn published(mut self) -> Result<Self> {
+        if let Some(scratch) = self.scratch.take() {
+            files::rename(scratch.path(), &self.path)?;
+            let _ = scratch.keep(); // it has another name now
+            files::sync_folder(&self.folder)?;
+        }
+        Ok(self)
     }
 
     /// Adds the values of `record` as scalars.

@@ -7,15 +7,16 @@ use std::{fs, io};
 use burn::module::Module;
 use burn::store::ModuleRecord;
 use burn::tensor::Bytes;
-use serde::{Deserialize, Serialize};
 
-use super::Trainer;
 use super::average::Average;
+use super::folder::{CHECKPOINTS, DAMAGED, UNFINISHED, name, remove};
 use super::lock::Lock;
 use super::manifest::{self, Manifest};
+use super::state::{Maker, State};
+use super::{Trainer, changes, folder};
 use crate::config::Pix2PixConfig;
 use crate::error::CheckpointProblem;
-use crate::metrics::Metric;
+use crate::report::{self, Extent};
 use crate::weights::{self, BEST_FILE, GENERATOR_FILE};
 use crate::{Device, Error, Result, files};
 
@@ -30,62 +31,40 @@ const AVERAGE: &str = "average.bpk";
 const FILES: [&str; 6] =
     [CONFIG, STATE, GENERATOR, DISCRIMINATOR, GENERATOR_OPTIMIZER, DISCRIMINATOR_OPTIMIZER];
 
-/// How the names of checkpoints begin, of those that a save has not completed, and of those found damaged.
-const COMPLETE: &str = "step-";
-const UNFINISHED: &str = ".saving-";
-const DAMAGED: &str = "damaged-";
-/// How the name of one ends whose place another is about to take.
-const REPLACED: &str = "-replaced";
-
-const CHECKPOINTS: &str = "checkpoints";
-
-/// How far a run has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Progress {
-    /// The epoch in progress, counted from 1; 0 before the first.
-    pub(super) epoch: usize,
-    /// Batches of it that are done.
-    pub(super) batch: usize,
-    /// Batches of the whole run that are done.
-    pub(super) step: u64,
-    /// How often the run left its path; see [`Trainer::detour`].
-    #[serde(default)]
-    pub(super) detours: u64,
-}
-
-/// The checkpoint with the best score so far.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Best {
-    pub(super) step: u64,
-    pub(super) metric: Metric,
-    /// Higher for better pictures.
-    pub(super) merit: f64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct State {
-    #[serde(flatten)]
-    progress: Progress,
-    best: Option<Best>,
-}
-
 /// The trainer that the newest whole checkpoint of a run holds, with the settings of `config` if there are any; none
 /// if nothing was saved.
 ///
-/// Checkpoints that turn out damaged are passed over, and the trainer remembers the reasons.
+/// Checkpoints that cannot be used are passed over, and the trainer remembers the reasons.
 pub(super) fn newest(run: &Path, config: Option<&Pix2PixConfig>, device: &Device) -> Result<Option<Trainer>> {
+    let origin = folder::origin(run);
     let mut damaged = Vec::new();
-    for folder in all(run)?.into_iter().rev() {
-        match load(&folder, config, device) {
-            Ok(trainer) => return Ok(Some(Trainer { damaged, ..trainer })),
-            Err(error @ Error::Checkpoint { problem: CheckpointProblem::Corrupt(_), .. }) => {
-                damaged.push(Damaged { folder, error });
+    for folder in folder::all(run)?.into_iter().rev() {
+        match load(&folder, origin.as_deref(), config, device) {
+            Ok(trainer) => {
+                // The weights are sound even where the curves that led to them are not.
+                if let Some(extent) = trainer.recorded()
+                    && let Err(error) = report::verify(run, extent)
+                {
+                    damaged.push(Damaged { folder: run.to_owned(), error });
+                }
+                return Ok(Some(Trainer { damaged, ..trainer }));
             }
+            Err(error) if is_of_this_folder(&error) => damaged.push(Damaged { folder, error }),
             Err(error) => return Err(error),
         }
     }
     // With nothing to fall back on, the newest is the one to mend.
     damaged.into_iter().next().map_or(Ok(None), |newest| Err(newest.error))
+}
+
+/// Whether another checkpoint may be better: damage, also of the disk, but no lack of permission, which would be
+/// mended and then have lost the newest steps.
+fn is_of_this_folder(error: &Error) -> bool {
+    match error {
+        Error::Checkpoint { problem: CheckpointProblem::Corrupt(_), .. } => true,
+        Error::Io { source, .. } => source.kind() != io::ErrorKind::PermissionDenied,
+        _ => false,
+    }
 }
 
 /// A checkpoint that cannot be used.
@@ -95,46 +74,9 @@ pub(super) struct Damaged {
     pub(super) error: Error,
 }
 
-/// The checkpoint to go back to.
-pub(super) fn latest(run: &Path) -> Result<Option<PathBuf>> {
-    Ok(all(run)?.pop())
-}
-
 /// The error for a run without any checkpoint.
 pub(super) fn missing(run: &Path) -> Error {
     Error::Checkpoint { path: run.to_owned(), problem: CheckpointProblem::Missing }
-}
-
-/// All complete checkpoints of a run, oldest first.
-fn all(run: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = entries(&run.join(CHECKPOINTS), COMPLETE)?;
-    // Where a kill left both, the one that was to be replaced comes first.
-    found.sort_by_key(|path| (steps(path), !name(path).ends_with(REPLACED)));
-    Ok(found)
-}
-
-/// What lies in `folder`, if it is there, under names that begin with `prefix`.
-fn entries(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
-    if !folder.is_dir() {
-        return Ok(vec![]);
-    }
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(|error| Error::io(folder, error))? {
-        let path = entry.map_err(|error| Error::io(folder, error))?.path();
-        if name(&path).starts_with(prefix) {
-            found.push(path);
-        }
-    }
-    Ok(found)
-}
-
-fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// The step in a checkpoint's name; 0 in a name that we did not give.
-fn steps(path: &Path) -> u64 {
-    name(path).trim_start_matches(COMPLETE).trim_end_matches(REPLACED).parse().unwrap_or_default()
 }
 
 /// Takes the run's folder for `trainer` alone, for as long as the lock lives, and clears it of what cannot be used.
@@ -146,7 +88,7 @@ pub(super) fn claim(trainer: &Trainer, run: &Path) -> Result<Lock> {
     let lock = Lock::take(run)?;
     let folder = run.join(CHECKPOINTS);
     // A process that was killed while it saved could not clear up.
-    for unfinished in entries(&folder, UNFINISHED)? {
+    for unfinished in folder::entries(&folder, UNFINISHED)? {
         remove(&unfinished)?;
     }
     for Damaged { folder: old, .. } in &trainer.damaged {
@@ -158,16 +100,20 @@ pub(super) fn claim(trainer: &Trainer, run: &Path) -> Result<Lock> {
             files::rename(old, &new)?;
         }
     }
-    match all(run)?.last().map(|newest| steps(newest)) {
-        Some(steps) if steps > trainer.progress.step => {
-            Err(Error::Checkpoint { path: run.to_owned(), problem: CheckpointProblem::Further { steps } })
-        }
-        _ => {
-            prune(trainer, run)?;
-            files::require_space(run, bytes(trainer))?;
-            Ok(lock)
-        }
+    let refuse = |problem| Err(Error::Checkpoint { path: run.to_owned(), problem });
+    let newest = folder::latest(run)?.and_then(|newest| folder::step(&newest));
+    if let Some(steps) = newest.filter(|steps| *steps > trainer.progress.step) {
+        return refuse(CheckpointProblem::Further { steps });
     }
+    if folder::origin(run).as_ref() != Some(&trainer.origin) {
+        if newest.is_some() && folder::origin(run).is_some() {
+            return refuse(CheckpointProblem::Foreign);
+        }
+        folder::set_origin(run, &trainer.origin)?;
+    }
+    prune(trainer, run)?;
+    files::require_space(run, bytes(trainer))?;
+    Ok(lock)
 }
 
 /// About what a save writes before it removes anything: weights, both moments of each, and the exported generator.
@@ -177,17 +123,15 @@ fn bytes(trainer: &Trainer) -> u64 {
     4 * (3 * (generator + discriminator) + (1 + averages) * generator) as u64
 }
 
-fn remove(folder: &Path) -> Result<()> {
-    fs::remove_dir_all(folder).map_err(|error| Error::io(folder, error))
-}
-
 /// Saves into a folder that `claim` has taken: all files first, then the manifest, and the name that counts last.
-pub(super) fn save(trainer: &Trainer, run: &Path, _: &Lock) -> Result<()> {
+///
+/// `recorded` is how much of the folder's metrics belongs to the checkpoint, where there are any.
+pub(super) fn save(trainer: &Trainer, run: &Path, _: &Lock, recorded: Option<Extent>) -> Result<()> {
     let folder = run.join(CHECKPOINTS);
     fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
     let scratch = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&folder);
     let scratch = scratch.map_err(|error| Error::io(&folder, error))?;
-    write(trainer, scratch.path())?;
+    write(trainer, scratch.path(), recorded)?;
 
     // These before the checkpoint: when a kill comes between, the run that goes on writes them anew.
     let config = trainer.config.to_json();
@@ -197,8 +141,7 @@ pub(super) fn save(trainer: &Trainer, run: &Path, _: &Lock) -> Result<()> {
         weights::save(trainer.exported(), &config, &run.join(BEST_FILE))?;
     }
 
-    let place = folder.join(format!("{COMPLETE}{:09}", trainer.progress.step));
-    let replaced = folder.join(format!("{}{REPLACED}", name(&place)));
+    let [place, replaced] = folder::place(run, trainer.progress.step);
     if place.exists() {
         if replaced.exists() {
             remove(&replaced)?;
@@ -216,17 +159,24 @@ pub(super) fn save(trainer: &Trainer, run: &Path, _: &Lock) -> Result<()> {
 
 /// Removes all checkpoints but the newest and the best.
 fn prune(trainer: &Trainer, run: &Path) -> Result<()> {
-    let is_best = |path: &&PathBuf| trainer.best_step() == Some(steps(path));
-    let checkpoints = all(run)?;
+    let is_best = |path: &&PathBuf| folder::step(path) == trainer.best_step();
+    let checkpoints = folder::all(run)?;
     let mut old = checkpoints.iter().rev().skip(trainer.config.training.keep);
     old.try_for_each(|old| if is_best(&old) { Ok(()) } else { remove(old) })
 }
 
 /// Writes all files, and the manifest last.
-fn write(trainer: &Trainer, folder: &Path) -> Result<()> {
+fn write(trainer: &Trainer, folder: &Path, recorded: Option<Extent>) -> Result<()> {
     let mut manifest = Manifest::begin(folder);
     manifest.add(CONFIG, trainer.config.to_json().as_bytes())?;
-    let state = State { progress: trainer.progress, best: trainer.best };
+    let state = State {
+        run: trainer.origin.clone(),
+        progress: trainer.progress,
+        best: trainer.best,
+        means: trainer.means.clone(),
+        metrics: recorded,
+        maker: Maker::this(),
+    };
     let state = serde_json::to_vec_pretty(&state).map_err(|error| Error::io(folder, error.into()))?;
     manifest.add(STATE, &state)?;
     manifest.add(GENERATOR, &record(trainer.generator(), folder)?)?;
@@ -249,18 +199,32 @@ fn record<M: Module>(network: &M, folder: &Path) -> Result<Bytes> {
 }
 
 /// The trainer that a checkpoint holds, with the settings of `config` if there are any.
-fn load(folder: &Path, config: Option<&Pix2PixConfig>, device: &Device) -> Result<Trainer> {
+///
+/// Refuses the checkpoint of another run or another step, however whole it is: somebody moved it here.
+fn load(
+    folder: &Path,
+    origin: Option<&str>,
+    config: Option<&Pix2PixConfig>,
+    device: &Device,
+) -> Result<Trainer> {
     let names = manifest::verify(folder, &FILES)?;
     let file = |name| folder.join(name);
     let state = fs::read(file(STATE)).map_err(|error| Error::io(&file(STATE), error))?;
     let state: State = serde_json::from_slice(&state).map_err(|error| Error::corrupt(&file(STATE), error))?;
+    if folder::step(folder) != Some(state.progress.step) {
+        let problem = format!("it is of step {}, not of the step that its folder names", state.progress.step);
+        return Err(Error::corrupt(&file(STATE), problem));
+    }
+    if origin.is_some_and(|origin| origin != state.run) {
+        return Err(Error::corrupt(&file(STATE), "it belongs to another run, begun with other settings"));
+    }
 
     let saved = Pix2PixConfig::load(file(CONFIG))?;
-    let config = match config {
-        Some(config) => same_run(config.clone(), &saved, state.progress, folder)?,
-        None => saved,
-    };
-    let mut trainer = Trainer::new(config, device)?;
+    let config = config.unwrap_or(&saved);
+    changes::check(config, &saved, state.progress, folder)?;
+    let mut trainer = Trainer::new(config.clone(), device)?;
+    trainer.changes = changes::list(config, &saved);
+    trainer.changes.extend(state.maker.changes());
     trainer.generator = Some(read_network(trainer.generator().clone(), &file(GENERATOR))?);
     trainer.discriminator = Some(read_network(trainer.discriminator().clone(), &file(DISCRIMINATOR))?);
     let device = &trainer.device; // the plain one, whichever was given
@@ -277,34 +241,10 @@ fn load(folder: &Path, config: Option<&Pix2PixConfig>, device: &Device) -> Resul
         (None, _) => None,
     };
     trainer.best = state.best.filter(|best| best.metric == trainer.config.training.best_by);
-    trainer.progress = state.progress;
+    trainer.recorded = state.metrics.map(|extent| (state.progress.step, extent));
+    (trainer.progress, trainer.means, trainer.origin) = (state.progress, state.means, state.run);
     trainer.is_resumed = true;
     Ok(trainer)
-}
-
-fn same_run(
-    config: Pix2PixConfig,
-    saved: &Pix2PixConfig,
-    progress: Progress,
-    folder: &Path,
-) -> Result<Pix2PixConfig> {
-    let is_inside_epoch = progress.batch > 0;
-    let differing = [
-        ("generator", config.generator != saved.generator),
-        ("discriminator", config.discriminator != saved.discriminator),
-        ("loss", config.loss != saved.loss),
-        ("data.direction", config.data.direction != saved.data.direction),
-        ("training.seed", config.training.seed != saved.training.seed),
-        // What is left of an epoch is counted in batches.
-        ("data.batch_size", is_inside_epoch && config.data.batch_size != saved.data.batch_size),
-    ];
-    match differing.iter().find(|(_, differs)| *differs) {
-        Some((field, _)) => {
-            let problem = CheckpointProblem::Mismatch { field };
-            Err(Error::Checkpoint { path: folder.to_owned(), problem })
-        }
-        None => Ok(config),
-    }
 }
 
 fn read_network<M: Module>(network: M, path: &Path) -> Result<M> {

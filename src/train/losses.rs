@@ -73,22 +73,33 @@ impl Losses {
 
     /// Waits for the device and reads the losses back, in one transfer.
     pub fn read(&self) -> LossValues {
-        let scalars: Vec<Tensor<1>> = self.scalars.iter().flatten().cloned().collect();
-        if scalars.is_empty() {
-            return LossValues::default();
-        }
-        let read = Tensor::cat(scalars, 0).into_data().convert::<f32>().try_into_vec::<f32>();
-        let mut read = read.unwrap_or_default().into_iter();
-        let mut values = self.scalars.iter().map(|scalar| scalar.as_ref().and_then(|_| read.next()));
-        let mut next = || values.next().flatten();
-        LossValues {
-            g_l1: next().unwrap_or(f32::NAN),
-            g_gan: next(),
-            d_real: next(),
-            d_fake: next(),
-            d_real_accuracy: next(),
-            d_fake_accuracy: next(),
-        }
+        Self::read_all(std::slice::from_ref(self)).next().unwrap_or_default()
+    }
+
+    /// The losses of several steps, in one transfer.
+    pub(super) fn read_all(steps: &[Self]) -> impl Iterator<Item = LossValues> {
+        let scalars: Vec<Tensor<1>> =
+            steps.iter().flat_map(|step| &step.scalars).flatten().cloned().collect();
+        let read = match scalars.is_empty() {
+            true => vec![],
+            false => {
+                let read = Tensor::cat(scalars, 0).into_data().convert::<f32>().try_into_vec::<f32>();
+                read.unwrap_or_default()
+            }
+        };
+        let mut read = read.into_iter();
+        steps.iter().map(move |step| {
+            let mut values = step.scalars.iter().map(|scalar| scalar.as_ref().and_then(|_| read.next()));
+            let mut next = || values.next().flatten();
+            LossValues {
+                g_l1: next().unwrap_or(f32::NAN),
+                g_gan: next(),
+                d_real: next(),
+                d_fake: next(),
+                d_real_accuracy: next(),
+                d_fake_accuracy: next(),
+            }
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The list of a checkpoint's files with their lengths and checksums, written last: what it vouches for is whole.
 //!
 //! ```text
-//! format 2
+//! format 3
 //! config.json 1592 4f0d7a31
 //! generator.bpk 217714592 09ac11fe
 //! crc32c 5b1e02c7
@@ -17,8 +17,8 @@ use std::path::Path;
 use crate::error::CheckpointProblem;
 use crate::{Error, Result, files};
 
-/// The version of a checkpoint folder's contents. Format 1 had no manifest.
-const FORMAT: u64 = 2;
+/// The version of a checkpoint folder's contents. Format 1 had no manifest, format 2 did not say which run it was of.
+const FORMAT: u64 = 3;
 
 const MANIFEST: &str = "manifest.txt";
 

@@ -3,38 +3,44 @@
 mod adam;
 mod advice;
 mod average;
+mod changes;
 mod checkpoint;
+mod evaluate;
+mod exact;
+mod facts;
 #[cfg(all(test, feature = "flex"))]
 #[allow(clippy::unwrap_used)]
 mod faults;
 mod fit;
+mod folder;
 mod gradients;
 mod lock;
 mod losses;
 mod manifest;
+mod means;
 mod sanity;
 mod schedule;
+mod state;
 mod step;
 
 use std::path::Path;
 
 use burn::module::Module;
-use image::{DynamicImage, RgbImage, imageops};
 
 pub use advice::Advice;
 pub use fit::Event;
 pub use losses::{LossValues, Losses};
 
 use crate::config::Pix2PixConfig;
-use crate::data::{Batch, Epoch, PairedFolder, Planes};
-use crate::metrics::{self, Scores};
-use crate::{
-    Device, Discriminator, Dropout, Error, Generator, Mode, Pix2PixLoss, Result, Statistics, Tensor,
-};
+use crate::data::Epoch;
+use crate::report::{self, Extent};
+use crate::{Device, Discriminator, Error, Generator, Pix2PixLoss, Result};
 use adam::Adam;
 use average::Average;
-use checkpoint::{Best, Damaged, Progress};
+use checkpoint::Damaged;
+use means::Means;
 use sanity::Sanity;
+use state::{Best, Progress};
 
 /// Trains a generator against a discriminator, one batch at a time (Isola et al. 2017, section 3.3).
 ///
@@ -52,9 +58,15 @@ pub struct Trainer {
     discriminator_optimizer: Adam,
     average: Option<Average>,
     progress: Progress,
+    means: Means,
     best: Option<Best>,
+    // The step, and what was recorded then.
+    recorded: Option<(u64, Extent)>,
+    // Which run it is, by the settings that it began with.
+    origin: String,
     is_resumed: bool,
     damaged: Vec<Damaged>,
+    changes: Vec<String>,
     device: Device,
     // That share each batch with `device`.
     others: Vec<Device>,
@@ -79,9 +91,13 @@ impl Trainer {
             generator_optimizer: Adam::new(&config.training),
             discriminator_optimizer: Adam::new(&config.training),
             progress: Progress::default(),
+            means: Means::default(),
             best: None,
+            recorded: None,
+            origin: state::origin(&config),
             is_resumed: false,
             damaged: vec![],
+            changes: vec![],
             config,
             device,
             others: vec![],
@@ -108,12 +124,13 @@ impl Trainer {
 
     /// Goes on where the run in folder `run` was saved last, or starts afresh if nothing was.
     ///
-    /// The training and data settings are those of `config`, so that a run can be prolonged. A damaged checkpoint is
-    /// passed over for the one before it; [`damaged`](Self::damaged) tells.
+    /// The training and data settings are those of `config`, so that a run can be prolonged; [`changes`](Self::changes)
+    /// lists those that differ. A damaged checkpoint is passed over for the one before it; [`damaged`](Self::damaged)
+    /// tells.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if networks or loss differ from the saved ones, or no checkpoint is whole;
-    /// [`Error::Config`] if `config` is out of range.
+    /// [`Error::Checkpoint`] if networks, loss, direction or seed differ from the saved ones, an average is to be
+    /// dropped, or no checkpoint is whole; [`Error::Config`] if `config` is out of range.
     pub fn resume_or_new(run: impl AsRef<Path>, config: Pix2PixConfig, device: &Device) -> Result<Self> {
         match checkpoint::newest(run.as_ref(), Some(&config), device)? {
             Some(trainer) => Ok(trainer),
@@ -146,11 +163,18 @@ impl Trainer {
         self
     }
 
-    /// Why checkpoints newer than this trainer's could not be used, newest first; each error names the file.
+    /// Why checkpoints newer than this trainer's could not be used, newest first, and whether `metrics.jsonl` is not
+    /// what it was; each error names the file.
     ///
-    /// Empty unless [`resume`](Self::resume) had to go further back. The first save renames them to `damaged-…`.
+    /// Empty unless [`resume`](Self::resume) found damage. The first save renames the checkpoints to `damaged-…`.
     pub fn damaged(&self) -> impl Iterator<Item = &Error> {
         self.damaged.iter().map(|damaged| &damaged.error)
+    }
+
+    /// What differs from what the checkpoint was saved with, such as `training.clip_norm is none, was 1`: settings,
+    /// the crate's version, exact arithmetic. Empty in a new run.
+    pub fn changes(&self) -> &[String] {
+        &self.changes
     }
 
     /// Saves everything that [`resume`](Self::resume) needs, and the generator alone as `generator.safetensors`.
@@ -158,13 +182,16 @@ impl Trainer {
     /// The checkpoint appears whole or not at all; those before it are kept, as many as `training.keep` says.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder cannot be written or its disk has no room; [`Error::Checkpoint`] if another process trains in it, or a run
-    /// that is further lies there; [`Error::Diverged`] if a weight is NaN or infinite.
+    /// [`Error::Io`] if the folder cannot be written or its disk has no room; [`Error::Checkpoint`] if another process
+    /// trains in it, or another run lies there, or one that is further; [`Error::Diverged`] if a weight is NaN or
+    /// infinite.
     pub fn save(&self, run: impl AsRef<Path>) -> Result<()> {
         let run = run.as_ref();
         let lock = checkpoint::claim(self, run)?;
         Sanity::default().check_weights(self, run)?;
-        checkpoint::save(self, run, &lock)
+        // Another folder has other metrics, or none.
+        let recorded = self.recorded().filter(|extent| report::verify(run, *extent).is_ok());
+        checkpoint::save(self, run, &lock, recorded)
     }
 
     /// The next epoch to train, or the rest of the one that was interrupted; `None` once all are done.
@@ -176,48 +203,9 @@ impl Trainer {
             }
             self.progress.epoch += 1;
             self.progress.batch = 0;
+            self.means = Means::default();
         }
         Some(Epoch { number: self.progress.epoch, seed: self.seed(), first_batch: self.progress.batch })
-    }
-
-    /// Mean scores of the generator on `pairs`, with the paper's procedure at test time: statistics of each picture
-    /// alone and dropout on, with noise that is the same every time.
-    ///
-    /// # Errors
-    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read.
-    pub fn evaluate(&self, pairs: &PairedFolder) -> Result<Scores> {
-        let generator = self.exported().valid();
-        let mut sums = [0.0; 3];
-        for (index, batch) in pairs.in_order(&self.device).enumerate() {
-            let Batch { input, target } = batch?;
-            let output = generator.forward_with(input, test_mode(index));
-            let scores = [metrics::l1, metrics::psnr, metrics::ssim];
-            for (sum, score) in sums.iter_mut().zip(scores) {
-                *sum += f64::from(score(output.clone(), target.clone()).sum().into_scalar::<f32>());
-            }
-        }
-        let [l1, psnr, ssim] = sums.map(|sum| sum / pairs.len() as f64);
-        Ok(Scores { l1, psnr, ssim })
-    }
-
-    /// Rows of input | output | target for the first `count` of `pairs`.
-    ///
-    /// # Errors
-    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read.
-    pub fn strip(&self, pairs: &PairedFolder, count: usize) -> Result<RgbImage> {
-        let generator = self.exported().valid();
-        let single = pairs.clone().take(count).with_batch_size(1);
-        let size = pairs.config().crop_size;
-        let mut strip = RgbImage::new((3 * size) as u32, (single.len() * size) as u32);
-        for (row, batch) in single.in_order(&self.device).enumerate() {
-            let Batch { input, target } = batch?;
-            let output = generator.forward_with(input.clone(), test_mode(row));
-            for (column, tensor) in [input, output, target].into_iter().enumerate() {
-                let [x, y] = [column * size, row * size].map(|pixels| pixels as i64);
-                imageops::replace(&mut strip, &picture(tensor).to_rgb8(), x, y);
-            }
-        }
-        Ok(strip)
     }
 
     /// The learning rate of the next step.
@@ -270,6 +258,11 @@ impl Trainer {
         self.discriminator.as_ref().expect("present between updates")
     }
 
+    /// How much was recorded when this step was done.
+    fn recorded(&self) -> Option<Extent> {
+        self.recorded.filter(|(step, _)| *step == self.progress.step).map(|(_, extent)| extent)
+    }
+
     /// The seed of noise, order and augmentation.
     fn seed(&self) -> u64 {
         let detour = self.progress.detours.wrapping_mul(step::GOLDEN).rotate_left(32);
@@ -277,18 +270,7 @@ impl Trainer {
     }
 }
 
-fn test_mode(index: usize) -> Mode {
-    Mode { statistics: Statistics::Image, dropout: Dropout::Seeded(index as u64) }
-}
-
 /// The network with gradients enabled, on `device`.
 fn trainable<M: Module>(network: M, device: &Device) -> M {
     network.fork(&device.clone().autodiff()).train().set_require_grad(true)
-}
-
-/// The one picture of a tensor `[1, C, H, W]`.
-fn picture(tensor: Tensor<4>) -> DynamicImage {
-    let [_, channels, height, width] = tensor.dims();
-    let values = tensor.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default();
-    Planes { shape: [channels, height, width], values }.to_picture()
 }

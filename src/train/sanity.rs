@@ -2,23 +2,35 @@
 
 use std::path::Path;
 
-use super::{LossValues, Trainer, checkpoint, gradients};
+use super::{LossValues, Losses, Trainer, folder, gradients};
 use crate::{Error, Result};
 
-/// Remembers the last losses that were finite.
+/// Remembers the losses that nobody has looked at yet, and the last that were finite.
 #[derive(Debug, Default)]
 pub(super) struct Sanity {
+    pending: Vec<(u64, Losses)>,
     last: Option<LossValues>,
 }
 
 impl Sanity {
-    /// Refuses losses that are NaN or infinite.
-    pub(super) fn check(&mut self, trainer: &Trainer, run: &Path, losses: LossValues) -> Result<()> {
-        if !losses.is_finite() {
-            return Err(self.diverged(trainer, run)?);
+    /// Keeps the losses of the step that is just done, which stay on the device.
+    pub(super) fn note(&mut self, trainer: &Trainer, losses: Losses) {
+        self.pending.push((trainer.steps(), losses));
+    }
+
+    /// Reads all losses since the last time, in one transfer, counts them for the epoch's means, and tells the newest.
+    ///
+    /// Refuses losses that are NaN or infinite, and names the first step that had any.
+    pub(super) fn settle(&mut self, trainer: &mut Trainer, run: &Path) -> Result<Option<LossValues>> {
+        let (steps, losses): (Vec<u64>, Vec<Losses>) = self.pending.drain(..).unzip();
+        for (step, values) in steps.into_iter().zip(Losses::read_all(&losses)) {
+            if !values.is_finite() {
+                return Err(self.diverged(step, run)?);
+            }
+            trainer.means.add(&values);
+            self.last = Some(values);
         }
-        self.last = Some(losses);
-        Ok(())
+        Ok(self.last)
     }
 
     /// Refuses weights that are NaN or infinite: a step can ruin them with losses that were still finite.
@@ -26,11 +38,11 @@ impl Sanity {
         if gradients::is_finite(trainer.generator()) && gradients::is_finite(trainer.discriminator()) {
             return Ok(());
         }
-        Err(self.diverged(trainer, run)?)
+        Err(self.diverged(trainer.steps(), run)?)
     }
 
-    fn diverged(&self, trainer: &Trainer, run: &Path) -> Result<Error> {
+    fn diverged(&self, step: u64, run: &Path) -> Result<Error> {
         let last = self.last.map_or_else(|| "none".to_owned(), |losses| losses.to_string());
-        Ok(Error::Diverged { step: trainer.steps(), last, checkpoint: checkpoint::latest(run)? })
+        Ok(Error::Diverged { step, last, checkpoint: folder::latest(run)? })
     }
 }
