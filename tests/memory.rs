@@ -16,7 +16,7 @@ fn peak() -> u64 {
 #[test]
 fn large_pictures_take_bounded_memory() {
     let is_large = std::env::var_os("PIX2PIX_LARGE").is_some_and(|value| value == "1");
-    let (channels, side, tile, most) = if is_large { (64, 8192, 1024, 3_000) } else { (8, 2048, 512, 300) };
+    let (channels, side, tile, most) = if is_large { (64, 8192, 1024, 3_000) } else { (8, 2048, 512, 400) };
     let mut config = Pix2PixConfig::paper();
     config.generator.base_channels = channels;
     let generator = config.generator.init_seeded(1, &device::cpu());
