@@ -10,11 +10,13 @@
 
 mod support;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use image::{DynamicImage, Rgb32FImage, imageops::FilterType};
+use image::{DynamicImage, imageops::FilterType};
 use palette::{FromColor, IntoColor, Lab, Srgb};
 use pix2pix::data::{Batch, Epoch};
 use pix2pix::{Device, Error, Pix2PixConfig, Result, Tensor, Trainer, Translator, data};
@@ -31,7 +33,7 @@ const COLOUR: f32 = 110.0;
 #[command(about = "Learns to colour grey photographs, and colours them")]
 struct Options {
     /// Folder of colour photographs to learn from, with all folders in it
-    #[arg(long)]
+    #[arg(long, required_unless_present = "input")]
     data: Option<PathBuf>,
     /// Run folder; a run that is there goes on
     #[arg(long, default_value = "runs/colour")]
@@ -80,9 +82,12 @@ fn run(options: &Options) -> Result<()> {
 
 /// Colour photographs as pairs of lightness and colour.
 struct Photographs {
+    folder: PathBuf,
     paths: Vec<PathBuf>,
     size: usize,
     batch_size: usize,
+    /// Those that could not be read, by their place in `paths`.
+    broken: RefCell<BTreeSet<usize>>,
 }
 
 impl Photographs {
@@ -98,7 +103,8 @@ impl Photographs {
             let problem = "no photographs in this folder (png, jpg, tif, webp, bmp, gif)".into();
             return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched: vec![] });
         }
-        Ok(Self { paths, size: config.data.crop_size, batch_size: config.data.batch_size })
+        let (size, batch_size) = (config.data.crop_size, config.data.batch_size);
+        Ok(Self { folder: folder.to_owned(), paths, size, batch_size, broken: RefCell::default() })
     }
 
     /// The batches of an epoch in random order, a function of its seed and number, from its first batch on.
@@ -112,7 +118,7 @@ impl Photographs {
         chunks.into_iter().map(move |chunk| {
             let (mut lightness, mut colour) = (Vec::new(), Vec::new());
             for (index, seed) in &chunk {
-                let (l, ab) = to_lab(&self.square(&self.paths[*index], *seed)?);
+                let (l, ab) = to_lab(&self.square_or_another(*index, *seed)?);
                 lightness.extend(l);
                 colour.extend(ab);
             }
@@ -122,6 +128,27 @@ impl Photographs {
             };
             Ok(Batch { input: tensor(lightness, 1), target: tensor(colour, 2) })
         })
+    }
+
+    /// A square of a photograph, or of the next one that can be read: a broken file does not end a training, and every
+    /// epoch has as many steps.
+    fn square_or_another(&self, index: usize, seed: u64) -> Result<DynamicImage> {
+        let mut last = None;
+        for index in (index..self.paths.len()).chain(0..index) {
+            if self.broken.borrow().contains(&index) {
+                continue;
+            }
+            match self.square(&self.paths[index], seed) {
+                Ok(square) => return Ok(square),
+                Err(error) => {
+                    eprintln!("skipped {error}");
+                    self.broken.borrow_mut().insert(index);
+                    last = Some(error);
+                }
+            }
+        }
+        let problem = "none of the photographs in it can be read".into();
+        Err(last.unwrap_or(Error::Pairs { path: self.folder.clone(), problem, unmatched: vec![] }))
     }
 
     /// A square of the photograph: its shorter side resized, then cut at random and mirrored or not.
@@ -162,22 +189,34 @@ fn train(folder: &Path, options: &Options, device: &Device) -> Result<()> {
     }
     trainer.save(&options.out)?;
     println!("{} steps: {}", trainer.steps(), options.out.display());
+    let broken = photographs.broken.borrow().len();
+    if broken > 0 {
+        println!("{broken} photographs could not be read; others took their places");
+    }
     Ok(())
 }
 
-/// The photograph with its own lightness and the colours that the network gives it.
+/// The photograph with its own lightness, bits and alpha, and the colours that the network gives it.
 fn colour(translator: &Translator, picture: &DynamicImage) -> Result<DynamicImage> {
-    let (width, height) = (picture.width(), picture.height());
+    let [height, width] = [picture.height(), picture.width()].map(|size| size as usize);
     let (lightness, _) = to_lab(picture);
-    let ab = translator.translate_array(&lightness, [1, height as usize, width as usize])?;
+    let ab = translator.translate_array(&lightness, [1, height, width])?;
     let (a, b) = ab.split_at(lightness.len());
-    let pixels = lightness.iter().zip(a).zip(b).flat_map(|((l, a), b)| {
+    let mut coloured = picture.to_rgba32f(); // keeps alpha
+    for (((pixel, l), a), b) in coloured.pixels_mut().zip(&lightness).zip(a).zip(b) {
         let lab: Lab = Lab::new((l + 1.0) * LIGHTNESS, a * COLOUR, b * COLOUR);
         let rgb = Srgb::from_color(lab);
-        [rgb.red, rgb.green, rgb.blue].map(|value| value.clamp(0.0, 1.0))
-    });
-    let image = Rgb32FImage::from_raw(width, height, pixels.collect()).unwrap_or_default();
-    Ok(DynamicImage::ImageRgb32F(image).into_rgb8().into())
+        pixel.0[..3].copy_from_slice(&[rgb.red, rgb.green, rgb.blue].map(|value| value.clamp(0.0, 1.0)));
+    }
+    let color = picture.color();
+    let is_deep = color.bytes_per_pixel() > color.channel_count();
+    let coloured = DynamicImage::ImageRgba32F(coloured);
+    Ok(match (color.has_alpha(), is_deep) {
+        (true, true) => coloured.into_rgba16().into(),
+        (true, false) => coloured.into_rgba8().into(),
+        (false, true) => coloured.into_rgb16().into(),
+        (false, false) => coloured.into_rgb8().into(),
+    })
 }
 
 /// Lightness `[1, H, W]` and colour `[2, H, W]` of a picture, in `[-1, 1]`.

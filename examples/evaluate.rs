@@ -5,7 +5,11 @@
 //! ```
 //!
 //! Pairs are resized to the size of the training, as during the training itself, so the means are comparable with its
-//! curves. The scores are those of scikit-image with `data_range=2`, and for SSIM its settings of Wang et al. 2004.
+//! curves. The scores are those of scikit-image with `data_range=2`, and for SSIM its settings of Wang et al. 2004. They
+//! are of the network's own numbers; `--eight-bits` scores what a file of 8 bits holds.
+//!
+//! Pairs that cannot be read are listed at the end and left out of the means, and the status is 1. The PSNR of equal
+//! pictures is infinite, which JSON has no number for: it is written as `"inf"`.
 
 #[path = "support/mode.rs"]
 mod mode;
@@ -39,6 +43,9 @@ struct Options {
     /// How normalisation and noise behave
     #[arg(long, value_enum, default_value = "paper")]
     mode: ModeName,
+    /// Round the outputs to the levels of 8 bits first, as picture files do
+    #[arg(long)]
+    eight_bits: bool,
     /// Write all scores as JSON
     #[arg(long)]
     json: Option<PathBuf>,
@@ -59,6 +66,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<()> {
     let device = options.common.device()?;
     let translator = Translator::load(&options.weights, &device)?;
+    translator.config().validate()?;
     let mut config = translator.config().data.clone();
     config.batch_size = 1;
     config.direction = match options.direction {
@@ -69,10 +77,16 @@ fn run(options: &Options) -> Result<()> {
     let split = options.data.join(&options.split);
     let pairs = PairedFolder::open(if split.is_dir() { split } else { options.data.clone() }, &config)?;
 
-    let mut rows = Vec::new();
+    let (mut rows, mut errors) = (Vec::new(), Vec::new());
     println!("{:<40} {:>8} {:>8} {:>8}", "pair", "L1", "PSNR", "SSIM");
     for (index, batch) in pairs.in_order(&device).enumerate() {
-        let Batch { input, target } = batch?;
+        let Batch { input, target } = match batch {
+            Ok(batch) => batch,
+            Err(error) => {
+                errors.push(error);
+                continue;
+            }
+        };
         // Other noise for every picture, as in the training's own validation.
         let mode = options.mode.mode(options.common.seed.wrapping_add(index as u64));
         let mode = match mode.statistics {
@@ -80,11 +94,25 @@ fn run(options: &Options) -> Result<()> {
             _ => mode,
         };
         let output = translator.generator().forward_with(input, mode);
+        let output = match options.eight_bits {
+            true => ((output + 1.0) * 127.5).round() / 127.5 - 1.0,
+            false => output,
+        };
         let [l1, psnr, ssim] = [metrics::l1, metrics::psnr, metrics::ssim]
             .map(|score| f64::from(score(output.clone(), target.clone()).into_scalar::<f32>()));
         let name = pairs.path(index).file_name().unwrap_or_default().to_string_lossy().into_owned();
         println!("{name:<40} {l1:>8.4} {psnr:>8.2} {ssim:>8.4}");
         rows.push((name, Scores { l1, psnr, ssim }));
+    }
+    for error in &errors {
+        eprintln!("skipped {error}");
+    }
+    let broken = || {
+        let problem = format!("{} of {} pairs could not be read", errors.len(), pairs.len());
+        Error::Pairs { path: options.data.clone(), problem, unmatched: vec![] }
+    };
+    if rows.is_empty() {
+        return Err(broken());
     }
     let mean =
         |score: fn(&Scores) -> f64| rows.iter().map(|(_, row)| score(row)).sum::<f64>() / rows.len() as f64;
@@ -98,12 +126,21 @@ fn run(options: &Options) -> Result<()> {
     );
 
     if let Some(path) = &options.json {
-        let rows = rows
-            .iter()
-            .map(|(name, row)| json!({ "name": name, "l1": row.l1, "psnr": row.psnr, "ssim": row.ssim }));
-        let all = json!({ "mean": mean, "pairs": rows.collect::<Vec<_>>() });
+        let rows = rows.iter().map(|(name, row)| {
+            let mut values = values(row);
+            values["name"] = json!(name);
+            values
+        });
+        let skipped: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let all = json!({ "mean": values(&mean), "pairs": rows.collect::<Vec<_>>(), "skipped": skipped });
         let text = format!("{all:#}\n");
         std::fs::write(path, text).map_err(|source| Error::Io { path: path.clone(), source })?;
     }
-    Ok(())
+    if errors.is_empty() { Ok(()) } else { Err(broken()) }
+}
+
+/// The scores as JSON.
+fn values(scores: &Scores) -> serde_json::Value {
+    let number = |score: f64| if score.is_finite() { json!(score) } else { json!(score.to_string()) };
+    json!({ "l1": number(scores.l1), "psnr": number(scores.psnr), "ssim": number(scores.ssim) })
 }

@@ -327,6 +327,188 @@ fn phone_pictures_are_upright_and_odd_files_are_read() {
 }
 
 #[test]
+fn every_kind_of_file_is_read() {
+    let translator = translator(|config| config.generator.backbone = Backbone::Unet { depth: 2 });
+    let read = |name: &str| {
+        let picture = pix2pix::data::open(fixture(name)).unwrap();
+        let output = translator.translate_file(fixture(name)).unwrap();
+        assert_eq!((output.width(), output.height(), picture.width(), picture.height()), (24, 16, 24, 16));
+        assert_eq!(output.color().has_alpha(), picture.color().has_alpha(), "{name}");
+        picture
+    };
+    // Of animations, the first picture.
+    for name in ["animated.gif", "animated.png", "animated.webp"] {
+        assert!(read(name).into_rgb8().pixels().all(|pixel| pixel.0 == [200, 30, 40]), "{name}");
+    }
+    let bits = read("one-bit.png").into_luma8();
+    assert!(
+        bits.enumerate_pixels().all(|(x, y, pixel)| pixel.0[0] == if (x + y) % 3 == 0 { 255 } else { 0 })
+    );
+    // The third of the four colours is transparent.
+    let palette = read("palette.png").into_rgba8();
+    assert_eq!((palette[(0, 0)].0, palette[(6, 3)].0), ([200, 30, 40, 255], [10, 220, 60, 255]));
+    assert_eq!((palette[(12, 0)].0[3], palette[(23, 15)].0), (0, [255; 4]));
+    read("cmyk.jpg");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep.png");
+    let deep = ImageBuffer::from_fn(9, 11, |x, y| image::LumaA([x as u16 * 7001, y as u16 * 5003]));
+    DynamicImage::ImageLumaA16(deep.clone()).save(&path).unwrap();
+    assert_eq!(pix2pix::data::open(&path).unwrap(), DynamicImage::ImageLumaA16(deep.clone()));
+    let output = translator.translate_file(&path).unwrap();
+    assert_eq!(output.color(), image::ColorType::Rgba16);
+    assert!(output.into_rgba16().pixels().zip(deep.pixels()).all(|(new, old)| new.0[3] == old.0[1]));
+}
+
+/// A picture as a file of that type.
+fn file(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(vec![]);
+    picture.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn a_file_that_was_cut_off_is_never_half_a_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("picture");
+    // Noise, so that no type can store the rest of the picture in nothing.
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let noise = DynamicImage::ImageRgb8(RgbImage::from_fn(50, 70, |_, _| image::Rgb(rng.random())));
+    let written = [
+        ImageFormat::Jpeg,
+        ImageFormat::Png,
+        ImageFormat::Tiff,
+        ImageFormat::WebP,
+        ImageFormat::Bmp,
+        ImageFormat::Gif,
+    ];
+    let mut files: Vec<(String, Vec<u8>)> =
+        written.iter().map(|format| (format!("{format:?}"), file(&noise, *format))).collect();
+    for name in ["progressive.jpg", "cmyk.jpg", "lossy.webp", "animated.gif", "animated.png", "animated.webp"]
+    {
+        files.push((name.to_owned(), std::fs::read(fixture(name)).unwrap()));
+    }
+    for (name, bytes) in files {
+        std::fs::write(&path, &bytes).unwrap();
+        let whole = pix2pix::data::open(&path).unwrap();
+        let mut errors = 0;
+        for length in (1..bytes.len()).step_by(bytes.len() / 60 + 1) {
+            std::fs::write(&path, &bytes[..length]).unwrap();
+            match pix2pix::data::open(&path) {
+                // What is missing may be the end mark alone, or later pictures of an animation.
+                Ok(picture) => assert_eq!(picture, whole, "{name}, {length} of {} bytes", bytes.len()),
+                Err(Error::Image { .. }) => errors += 1,
+                Err(other) => panic!("{name}: {other}"),
+            }
+        }
+        assert!(errors > 25, "{name}: {errors}");
+        // Phones put films behind their pictures.
+        std::fs::write(&path, [&bytes[..], b"a film"].concat()).unwrap();
+        assert_eq!(pix2pix::data::open(&path).unwrap(), whole, "{name}");
+    }
+    let jpeg = file(&noise, ImageFormat::Jpeg);
+    std::fs::write(&path, &jpeg[..jpeg.len() / 2]).unwrap();
+    let message = pix2pix::data::open(&path).unwrap_err().to_string();
+    assert!(message.contains("the file is cut off"), "{message}");
+}
+
+#[test]
+fn damage_in_what_is_said_about_a_picture_does_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("picture.jpg");
+    let jpeg = file(&DynamicImage::ImageRgb8(picture(16, 32, 1)), ImageFormat::Jpeg);
+    std::fs::write(&path, &jpeg).unwrap();
+    let plain = pix2pix::data::open(&path).unwrap();
+    // An orientation that there is not, a directory outside of the block, and no sense at all.
+    let blocks: [&[u8]; 3] = [
+        b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x63\0\0\0\0\0\0\0",
+        b"Exif\0\0II*\0\xff\xff\0\0\x01\0",
+        b"Exif\0\0no sense",
+    ];
+    for exif in blocks {
+        let length = (exif.len() as u16 + 2).to_be_bytes();
+        std::fs::write(&path, [&jpeg[..2], &[0xff, 0xe1], &length, exif, &jpeg[2..]].concat()).unwrap();
+        assert_eq!(pix2pix::data::open(&path).unwrap(), plain, "{exif:?}");
+    }
+    // The same block in a WebP, whose decoder reads it in another way.
+    let webp = file(&plain, ImageFormat::WebP);
+    let chunk = |name: &[u8; 4], data: &[u8]| {
+        let padding = vec![0; data.len() % 2];
+        [&name[..], &(data.len() as u32).to_le_bytes(), data, &padding].concat()
+    };
+    let has_exif = [8, 0, 0, 0, 15, 0, 0, 31, 0, 0];
+    for exif in blocks {
+        let body =
+            [b"WEBP", &chunk(b"VP8X", &has_exif)[..], &webp[12..], &chunk(b"EXIF", &exif[6..])].concat();
+        std::fs::write(&path, chunk(b"RIFF", &body)).unwrap();
+        assert_eq!(pix2pix::data::open(&path).unwrap(), plain, "{exif:?}");
+    }
+}
+
+#[test]
+fn what_is_no_number_is_refused() {
+    let translator = translator(|_| {});
+    let mut values = waves(3, 20, 30);
+    for wrong in [f32::NAN, f32::INFINITY] {
+        values[77] = wrong;
+        let message = translator.translate_array(&values, [3, 20, 30]).unwrap_err().to_string();
+        assert!(message.contains("NaN or infinite"), "{message}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("float.tif");
+    let mut float = DynamicImage::ImageRgb8(picture(20, 30, 1)).to_rgb32f();
+    float[(3, 4)].0[1] = 7.0; // brighter than white
+    DynamicImage::ImageRgb32F(float.clone()).save(&path).unwrap();
+    assert!(translator.translate_file(&path).is_ok());
+    float[(3, 5)].0[1] = f32::NAN;
+    DynamicImage::ImageRgb32F(float.clone()).save(&path).unwrap();
+    let message = translator.translate_file(&path).unwrap_err().to_string();
+    assert!(message.contains("float.tif") && message.contains("NaN"), "{message}");
+    let float = DynamicImage::ImageRgb32F(float);
+    assert!(translator.translate(&float).unwrap_err().to_string().contains("NaN"));
+    let batch = translator.with_mode(Mode::IMAGE).translate_batch(&[float]);
+    assert!(batch.unwrap_err().to_string().contains("NaN"));
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let own = translator(|_| {});
+    let change = |change: fn(&mut Pix2PixConfig)| {
+        let mut config = own.config().clone();
+        change(&mut config);
+        Translator::new(own.generator().clone(), &config, &device::cpu()).unwrap_err().to_string()
+    };
+    assert!(change(|config| config.generator.dropout = 1.0).starts_with("generator.dropout: 1 is not"));
+    assert!(change(|config| config.generator.base_channels = 0).starts_with("generator.base_channels: 0"));
+    assert!(change(|config| config.data.crop_size = 0).starts_with("data.crop_size: is 0"));
+
+    // The same in a file that was tampered with; numbers of equal length leave all else in place.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights");
+    own.save(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let found = br#"\"crop_size\": 32"#;
+    let place = bytes.windows(found.len()).position(|window| window == found).expect("the configuration");
+    let mut tampered = bytes;
+    tampered[place..place + found.len()].copy_from_slice(br#"\"crop_size\": 99"#);
+    std::fs::write(&path, tampered).unwrap();
+    let message = Translator::load(&path, &device::cpu()).unwrap_err().to_string();
+    assert!(message.contains("data.load_size") && message.contains("below the crop size"), "{message}");
+}
+
+#[test]
+#[cfg(unix)]
+fn pipes_and_devices_are_no_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.png");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [pipe.as_path(), folder.path(), Path::new("/dev/zero")] {
+        let error = pix2pix::data::open(path).unwrap_err();
+        assert!(error.to_string().contains("no file, but a folder, a pipe or a device"), "{error}");
+    }
+}
+
+#[test]
 fn scores_of_pictures_are_those_of_scikit_image() {
     let tensor = |name: &str| {
         let picture = image::open(fixture(name)).unwrap().into_rgb8();
@@ -392,9 +574,9 @@ fn damaged_pictures_give_an_error_or_a_picture() {
     let deep = DynamicImage::ImageRgba16(ImageBuffer::from_fn(9, 11, |x, y| {
         image::Rgba([x as u16 * 7000, y as u16 * 5000, 600, 40_000])
     }));
-    let mut seeds: Vec<Vec<u8>> = ["animated.gif", "cmyk.jpg", "lossy.webp", "progressive.jpg", "target.png"]
-        .map(|name| std::fs::read(fixture(name)).unwrap())
-        .into();
+    let fixtures = ["animated.gif", "animated.png", "animated.webp", "cmyk.jpg", "lossy.webp", "palette.png"];
+    let fixtures = fixtures.iter().chain(&["progressive.jpg", "target.png"]);
+    let mut seeds: Vec<Vec<u8>> = fixtures.map(|name| std::fs::read(fixture(name)).unwrap()).collect();
     for (picture, format) in [
         (&rgb, ImageFormat::Png),
         (&deep, ImageFormat::Png),
@@ -403,10 +585,9 @@ fn damaged_pictures_give_an_error_or_a_picture() {
         (&deep, ImageFormat::Tiff),
         (&rgb, ImageFormat::WebP),
         (&rgb, ImageFormat::Bmp),
+        (&rgb, ImageFormat::Gif),
     ] {
-        let mut bytes = std::io::Cursor::new(vec![]);
-        picture.write_to(&mut bytes, format).unwrap();
-        seeds.push(bytes.into_inner());
+        seeds.push(file(picture, format));
     }
     let translator = translator(|config| config.generator.backbone = Backbone::Unet { depth: 2 })
         .with_mode(Mode::RUNNING)

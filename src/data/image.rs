@@ -8,8 +8,10 @@ use std::path::Path;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::F32;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, Limits, RgbImage, RgbaImage};
 
+use super::complete::cut_off;
 use super::{Pixels, ResizeFilter};
 use crate::{Error, Result};
 
@@ -21,47 +23,82 @@ const MAX_SIDE: u32 = 16_384;
 /// The most bytes of a file.
 const LONGEST_FILE: u64 = 1 << 30;
 
+pub(crate) const NOT_A_NUMBER: &str =
+    "some of its values are NaN or infinite, no numbers; give those pixels a value";
+
 /// Reads a picture, turned upright as its camera recorded; of an animation, the first one.
 ///
-/// No side may have more than 16 384 pixels, and the picture must fit into 512 MiB.
+/// No side may have more than 16 384 pixels, and the picture must fit into 512 MiB. A file that was cut off is refused.
+/// Not noticed is damage that leaves a picture of the same size: changed bytes in the middle of a JPEG, for instance,
+/// as that type has no checksums.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::Image`] if it is no picture, damaged or too large.
+/// - [`Error::Io`] if the file cannot be read
+/// - [`Error::Image`] if it is no picture, damaged or too large, if a pixel is not a number (NaN, in TIFF files of
+///   floating-point numbers), or if the path names a folder, a pipe or a device
 pub fn open(path: impl AsRef<Path>) -> Result<DynamicImage> {
+    open_with_profile(path).map(|(picture, _)| picture)
+}
+
+/// As [`open`], and the ICC colour profile in the file, if there is one.
+///
+/// The profile is as it stands in the file. It may be for other channels than the picture's: pictures in CMYK, for
+/// instance, are turned into RGB.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with_profile(path: impl AsRef<Path>) -> Result<(DynamicImage, Option<Vec<u8>>)> {
     let path = path.as_ref();
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| Error::io(path, error))?;
-    file.take(LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| Error::io(path, error))?;
-    match bytes.len() as u64 {
-        0 => return Err(Error::image(path, "the file is empty")),
-        length if length > LONGEST_FILE => return Err(Error::image(path, "the file is longer than 1 GiB")),
-        _ => {}
+    let bytes = read(path)?;
+    if let Some(problem) = cut_off(&bytes) {
+        return Err(Error::image(path, problem));
     }
     // A decoder's bug must not take a long run down with it.
     let decoded = catch_unwind(AssertUnwindSafe(|| decode(Cursor::new(bytes))));
-    match decoded {
-        // Some formats have room for pictures without pixels.
-        Ok(Ok(picture)) if picture.width() == 0 || picture.height() == 0 => {
-            Err(Error::image(path, "it has no pixels"))
-        }
-        Ok(decoded) => decoded.map_err(|error| Error::image(path, error)),
-        Err(_) => Err(Error::image(path, "the decoder failed on this file; convert it to PNG")),
+    let Ok(decoded) = decoded else {
+        return Err(Error::image(path, "the decoder failed on this file; convert it to PNG"));
+    };
+    let (picture, profile) = decoded.map_err(|error| Error::image(path, error))?;
+    // Some formats have room for pictures without pixels.
+    if picture.width() == 0 || picture.height() == 0 {
+        return Err(Error::image(path, "it has no pixels"));
+    }
+    if Pixels::of(&picture, 3).is_some_and(|pixels| pixels.has_unusable_numbers()) {
+        return Err(Error::image(path, NOT_A_NUMBER));
+    }
+    Ok((picture, profile))
+}
+
+/// The bytes of a regular file; others, such as pipes, may never end or never begin.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let io = |error| Error::io(path, error);
+    if !std::fs::metadata(path).map_err(io)?.is_file() {
+        return Err(Error::image(path, "no file, but a folder, a pipe or a device; name a picture file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path).map_err(io)?.take(LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(io)?;
+    match bytes.len() as u64 {
+        0 => Err(Error::image(path, "the file is empty")),
+        length if length > LONGEST_FILE => Err(Error::image(path, "the file is longer than 1 GiB")),
+        _ => Ok(bytes),
     }
 }
 
-fn decode(bytes: impl BufRead + Seek) -> image::ImageResult<DynamicImage> {
+fn decode(bytes: impl BufRead + Seek) -> image::ImageResult<(DynamicImage, Option<Vec<u8>>)> {
     let mut reader = ImageReader::new(bytes).with_guessed_format()?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder()?;
-    let orientation = decoder.orientation()?;
+    // The pixels do not suffer from damage in what is said about them.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let profile = decoder.icc_profile().unwrap_or(None);
     // Decoders mind the sides; the memory of the picture itself is for the caller to refuse.
     limits.reserve(decoder.total_bytes())?;
     let mut picture = DynamicImage::from_decoder(decoder)?;
     picture.apply_orientation(orientation);
-    Ok(picture)
+    Ok((picture, profile))
 }
 
 /// A picture as numbers, channel by channel and row by row.

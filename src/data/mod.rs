@@ -1,6 +1,7 @@
 //! Pairs of pictures: reading, augmenting, and handing them out in batches.
 
 mod augment;
+mod complete;
 mod folder;
 mod image;
 mod loader;
@@ -12,9 +13,9 @@ use serde::{Deserialize, Serialize};
 pub use folder::PairedFolder;
 pub use loader::Batches;
 
-pub use image::open;
+pub use image::{open, open_with_profile};
 
-pub(crate) use image::{PICTURE_CHANNELS, Planes};
+pub(crate) use image::{NOT_A_NUMBER, PICTURE_CHANNELS, Planes};
 pub(crate) use pixels::Pixels;
 
 use crate::{Error, Tensor};

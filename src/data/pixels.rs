@@ -97,6 +97,16 @@ impl<'a> Pixels<'a> {
         !matches!(self.samples, Samples::Byte(_))
     }
 
+    /// Whether there are values that no network can take: one of them would spread over the whole output. Those of a
+    /// picture are cut off at 0 and 1, so that only NaN is left.
+    pub(crate) fn has_unusable_numbers(&self) -> bool {
+        match self.samples {
+            Samples::Byte(_) | Samples::Word(_) => false,
+            Samples::Unit(samples) => samples.iter().any(|value| value.is_nan()),
+            Samples::Network(samples) => samples.iter().any(|value| !value.is_finite()),
+        }
+    }
+
     /// The opacity alone, if the picture has any.
     pub(crate) fn alpha(&self) -> Option<Self> {
         Some(Self { channels: vec![Channel::Stored(self.alpha?)], ..self.clone() })

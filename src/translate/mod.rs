@@ -11,7 +11,7 @@ use burn::tensor::TensorData;
 use image::DynamicImage;
 
 use crate::config::Pix2PixConfig;
-use crate::data::{PICTURE_CHANNELS, Pixels, open};
+use crate::data::{NOT_A_NUMBER, PICTURE_CHANNELS, Pixels, open};
 use crate::generator::Cut;
 use crate::pytorch;
 use crate::weights::{self, GENERATOR_FILE};
@@ -43,6 +43,7 @@ impl Translator {
     /// - [`Error::Io`] if the file cannot be read
     /// - [`Error::Checkpoint`] if it is damaged, or no generator that is known
     /// - [`Error::Weights`] if its parameters do not fit the configuration
+    /// - [`Error::Config`] if the configuration in it is out of range
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
         let file = if path.is_dir() { path.join(GENERATOR_FILE) } else { PathBuf::from(path) };
@@ -50,6 +51,7 @@ impl Translator {
         let Some(config) = weights::config(&file)? else { return Self::imported(&file, &device) };
         let config = Pix2PixConfig::from_json(&config).map_err(|problem| Error::corrupt(&file, problem))?;
         config.generator.validate()?;
+        config.data.validate()?;
         let network = config.generator.init(&device);
         let generator = weights::apply(network, weights::load(&file)?, &file, str::to_owned)?;
         Self::new(generator, &config, &device)
@@ -70,8 +72,11 @@ impl Translator {
     /// A translator over a generator in memory, which `config` describes.
     ///
     /// # Errors
-    /// [`Error::Config`] if `config` describes another generator.
+    /// [`Error::Config`] if `config` describes another generator, or if the generator's or the data's settings are out
+    /// of range.
     pub fn new(generator: Generator, config: &Pix2PixConfig, device: &Device) -> Result<Self> {
+        config.generator.validate()?;
+        config.data.validate()?;
         let described = config.generator.init(device);
         if described.multiple() != generator.multiple()
             || described.parameter_count() != generator.parameter_count()
@@ -140,7 +145,7 @@ impl Translator {
     /// A picture of other channels than the network's input is made grey or colour; without alpha it is opaque.
     ///
     /// # Errors
-    /// - [`Error::Image`] if the picture has no pixels
+    /// - [`Error::Image`] if the picture has no pixels, or one that is not a number (NaN)
     /// - [`Error::Config`] if the network's channels are not those of a picture: 1, 3 or 4
     pub fn translate(&self, picture: &DynamicImage) -> Result<DynamicImage> {
         let converted;
@@ -152,7 +157,7 @@ impl Translator {
                 Pixels::of(&converted, channels[0]).ok_or_else(|| unusable("of an unknown type"))?
             }
         };
-        has_pixels(&input)?;
+        usable(&input)?;
         let mut canvas = Canvas::like(&input, channels[1]);
         self.paint(&input, &mut canvas);
         Ok(canvas.into_picture())
@@ -208,7 +213,8 @@ impl Translator {
     /// output has the network's channels and the same height and width.
     ///
     /// # Errors
-    /// [`Error::Config`] if `shape` is not that of `values`, or its channels not those of the network.
+    /// - [`Error::Config`] if `shape` is not that of `values`, or its channels not those of the network
+    /// - [`Error::Image`] if there are no pixels, or if a value is NaN or infinite
     pub fn translate_array(&self, values: &[f32], shape: [usize; 3]) -> Result<Vec<f32>> {
         let [channels, height, width] = shape;
         let expected = self.config.generator.input_channels;
@@ -220,7 +226,7 @@ impl Translator {
             return Err(Error::config("shape", format!("{shape:?} is not that of {} values", values.len())));
         }
         let input = Pixels::array(values, shape);
-        has_pixels(&input)?;
+        usable(&input)?;
         let mut canvas = Canvas::array([self.config.generator.output_channels, height, width]);
         self.paint(&input, &mut canvas);
         Ok(canvas.into_values())
@@ -270,9 +276,7 @@ impl Translator {
 
     /// Whether a picture may go through together with others and come out the same.
     fn fits_with_others(&self, input: &Pixels) -> bool {
-        self.mode.dropout == Dropout::Off
-            && !input.size.contains(&0)
-            && self.is_small(self.padded(input.size))
+        self.mode.dropout == Dropout::Off && usable(input).is_ok() && self.is_small(self.padded(input.size))
     }
 
     fn is_small(&self, [height, width]: [usize; 2]) -> bool {
@@ -303,8 +307,12 @@ fn values<const D: usize>(map: Tensor<D>) -> Vec<f32> {
     map.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default()
 }
 
-fn has_pixels(input: &Pixels) -> Result<()> {
-    if input.size.contains(&0) { Err(unusable("it has no pixels")) } else { Ok(()) }
+fn usable(input: &Pixels) -> Result<()> {
+    match () {
+        () if input.size.contains(&0) => Err(unusable("it has no pixels")),
+        () if input.has_unusable_numbers() => Err(unusable(NOT_A_NUMBER)),
+        () => Ok(()),
+    }
 }
 
 fn unusable(problem: &str) -> Error {
