@@ -54,11 +54,9 @@ def train(options):
         return cut[0][None], cut[1][None]
 
     shared = {"input_channels": 3, "output_channels": 3, "base_channels": options.base_channels, "norm": "batch"}
+    shared |= {"dropout": 0.5, "dropout_layout": "paper"}
     depth = size.bit_length() - 1
     generator = networks.generator(shared | {"backbone": {"unet": {"depth": depth}}, "upsample": "transpose"})
-    levels = [module for module in generator.modules() if isinstance(module, networks.Level)]
-    for level in levels[-3:]:
-        level.model.append(nn.Dropout(0.5))
     discriminator = networks.Discriminator(shared | {"conditional": True, "layers": 3})
     for net in (generator, discriminator):
         for module in net.modules():

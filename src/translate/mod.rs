@@ -90,7 +90,7 @@ impl Translator {
         }
         Ok(Self {
             // A trainer's generator shares its running statistics with all clones; `valid` copies them.
-            generator: generator.valid(),
+            generator: generator.valid().for_inference(),
             config: config.clone(),
             mode: Mode::PAPER.with_noise(0),
             tile: TILE,
