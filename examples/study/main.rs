@@ -19,6 +19,7 @@ mod facades;
 mod budget;
 mod likeness;
 mod page;
+mod reader;
 mod results;
 mod score;
 mod table;
@@ -31,11 +32,13 @@ use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use likeness::Likeness;
-use pix2pix::data::{Direction, PairedFolder};
-use pix2pix::{Device, Error, Event, Generator, Pix2PixConfig, Result, Trainer, Translator};
-use results::{Plan, Results, Run};
-use score::{Reader, Scores};
-use table::{Job, Table};
+use pix2pix::data::{DataConfig, Direction, PairedFolder};
+use pix2pix::metrics::Palette;
+use pix2pix::{Device, Error, Event, Generator, Pix2PixConfig, PixelLoss, Result, Trainer, Translator};
+use reader::{Labels, Reader};
+use results::{Plan, Reading, Results, Run};
+use score::Scores;
+use table::{Job, Place, Table};
 
 #[derive(Parser)]
 #[command(about = "Repeats the paper's study; without arguments, in an hour on façades that it draws itself")]
@@ -74,6 +77,10 @@ struct Options {
     /// Channels of the first layer of both networks [default: as the budget allows]
     #[arg(long)]
     base_channels: Option<usize>,
+    /// Side of the discriminator's patches, where a table does not say; 1, 16, 34, 70 or more [default: the part of the
+    /// picture that the paper's 70 of 256 pixels are, but no less than 16]
+    #[arg(long)]
+    patch: Option<usize>,
     /// Steps of each run [default: as the budget allows]
     #[arg(long)]
     steps: Option<u64>,
@@ -94,8 +101,10 @@ const VAL_PAIRS: u64 = 50;
 const SAVE_EVERY: u64 = 500;
 /// Rows of pictures on the page.
 pub(crate) const PICTURES: usize = 6;
-/// The folder of the network that reads labels.
-const READER: &str = "reader";
+/// The network that reads labels is trained for so many runs' steps, once; without a discriminator they cost less.
+const READER_RUNS: u64 = 4;
+/// Goes up when a score of the same pictures changes: done runs are scored again then.
+const SCORING: u32 = 2;
 
 /// Set by Ctrl-C: the step is finished and the run saved.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -119,11 +128,12 @@ fn run(options: &Options) -> Result<()> {
     let (jobs, rows) = table::jobs(&tables, &study.base)?;
     let seeds = options.common.seed..options.common.seed + options.seeds.max(1);
     println!(
-        "{} variants, {} seeds, {} pixels, {} base channels, {} steps a run; results in {}",
+        "{} variants, {} seeds, {} pixels, {} base channels, patches of {}, {} steps a run; results in {}",
         jobs.len(),
         options.seeds.max(1),
         study.results.plan.size,
         study.results.plan.base_channels,
+        study.results.plan.patch,
         study.results.plan.steps,
         options.out.display()
     );
@@ -133,12 +143,13 @@ fn run(options: &Options) -> Result<()> {
     study.results.save(&file)?; // the plan holds from now on
 
     study.train_reader()?;
+    let mut left_out = 0;
     for seed in seeds.clone() {
-        if seed > seeds.start && !study.has_time_for_another(options, &jobs, seed) {
-            println!("no time for seed {seed} within {} minutes", options.budget);
-            break;
-        }
         for job in &jobs {
+            if seed > seeds.start && !study.has_time_for(options, job, seed) {
+                left_out += 1;
+                continue;
+            }
             study.train(job, seed)?;
             study.conclude(&tables, &jobs, &rows, false)?;
             if STOP.load(Ordering::Relaxed) {
@@ -146,6 +157,9 @@ fn run(options: &Options) -> Result<()> {
                 return Ok(());
             }
         }
+    }
+    if left_out > 0 {
+        println!("no time for {left_out} runs of later seeds within {} minutes", options.budget);
     }
     study.conclude(&tables, &jobs, &rows, true)?;
     println!("tables, curves and pictures: {}", options.out.join("index.html").display());
@@ -165,6 +179,7 @@ fn plan(options: &Options, tables: &[Table], begun: Option<&Plan>, device: &Devi
             direction,
             size: options.size.unwrap_or(begun.size),
             base_channels: options.base_channels.unwrap_or(begun.base_channels),
+            patch: options.patch.unwrap_or(begun.patch),
             steps: options.steps.unwrap_or(begun.steps),
             jitter,
         };
@@ -181,13 +196,19 @@ fn plan(options: &Options, tables: &[Table], begun: Option<&Plan>, device: &Devi
         (Some(size), Some(channels), Some(steps)) => (size, channels, steps),
         (size, channels, steps) => {
             let (jobs, _) = table::jobs(tables, &Pix2PixConfig::paper())?;
-            let runs = jobs.len() * options.seeds.max(1) as usize + 1;
+            let reader = options.data.is_none() || options.palette.is_some();
+            let runs = jobs.len() as u64 * options.seeds.max(1) + if reader { READER_RUNS } else { 0 };
             let (size, channels, fitting) =
                 budget::fit(60.0 * options.budget, runs, [size, channels], device)?;
-            (size, channels, steps.unwrap_or(fitting))
+            let batches = match &options.data {
+                Some(data) => PairedFolder::open(data.join("train"), &DataConfig::new())?.len() as u64,
+                None => TRAIN_PAIRS,
+            };
+            (size, channels, steps.unwrap_or(budget::whole_epochs(fitting, batches)))
         }
     };
-    Ok(Plan { data, direction, size, base_channels, steps, jitter })
+    let patch = options.patch.unwrap_or(table::patch(size));
+    Ok(Plan { data, direction, size, base_channels, patch, steps, jitter })
 }
 
 struct Study {
@@ -195,7 +216,7 @@ struct Study {
     base: Pix2PixConfig,
     train: PathBuf,
     val: PairedFolder,
-    palette: Option<pix2pix::metrics::Palette>,
+    palette: Option<Palette>,
     reader: Option<Reader>,
     likeness: Likeness,
     results: Results,
@@ -207,6 +228,7 @@ impl Study {
         let mut base = Pix2PixConfig::paper().with_size(plan.size);
         (base.generator.base_channels, base.discriminator.base_channels) =
             (plan.base_channels, plan.base_channels);
+        base.discriminator.layers = table::layers(plan.patch, &base.discriminator)?;
         base.data.direction = plan.direction;
         if !plan.jitter {
             (base.data.load_size, base.data.mirror) = (plan.size, false);
@@ -223,16 +245,16 @@ impl Study {
         base.validate()?;
         let palette = match (&options.palette, &plan.data) {
             (Some(path), _) => {
-                Some(score::palette(path, &std::fs::read_to_string(path).map_err(|error| io(path, error))?)?)
+                Some(reader::palette(path, &std::fs::read_to_string(path).map_err(|error| io(path, error))?)?)
             }
-            (None, None) => Some(score::palette(
+            (None, None) => Some(reader::palette(
                 Path::new("palette-synthetic.toml"),
                 include_str!("../../docs/study/palette-synthetic.toml"),
             )?),
             (None, Some(_)) => None,
         };
         let val = PairedFolder::open(data.join("val"), &base.data)?;
-        let new = Results { plan, runs: vec![], photographs: None, tables: vec![] };
+        let new = Results { plan, runs: vec![], reader: None, photographs: None, tables: vec![] };
         let results = before.unwrap_or(new);
         let likeness = Likeness::open(options.inception.as_deref(), &device)?;
         Ok(Self {
@@ -248,22 +270,56 @@ impl Study {
         })
     }
 
-    /// Trains a U-Net from photograph to labels, which reads labels back off generated photographs. It plays the part
-    /// of the paper's FCN-8s, but is not that network.
+    /// Trains the network that reads labels back off generated photographs, unless that is done.
     fn train_reader(&mut self) -> Result<()> {
         let Some(palette) = self.palette.clone() else { return Ok(()) };
-        let mut config = self.base.clone();
-        config.data.direction = match config.data.direction {
-            Direction::AToB => Direction::BToA,
-            Direction::BToA => Direction::AToB,
-        };
-        config.loss.gan_weight = 0.0;
-        let Some(trainer) = self.fit(config, &self.out.join("runs").join(READER))? else { return Ok(()) };
-        let reader = Reader { generator: score::still(trainer.exported()), palette };
-        self.results.photographs =
-            Some(score::score(None, &self.val, Some(&reader), &mut Likeness::default(), &self.device)?);
+        let start = Instant::now();
+        let labels = Labels::new(palette, &self.val)?;
+        let finer = labels.finer(&self.train, &self.base.data)?;
+        // Mean squares make a channel's value the likelihood of its class; L1 would make it the likeliest value.
+        let mut config =
+            self.base.clone().with_channels(self.base.data.target_channels, labels.palette.classes());
+        (config.loss.gan_weight, config.loss.pixel) = (0.0, PixelLoss::L2);
+        let steps = READER_RUNS * self.results.plan.steps;
+        config.training.epochs = steps.div_ceil(finer.len() as u64) as usize;
+        let run = self.out.join("runs").join(format!("reader-{}", self.scored_by()));
+        let mut trainer = Trainer::resume_or_new(&run, config, &self.device)?;
+        if trainer.steps() < steps {
+            let save_every = trainer.config().training.save_every;
+            'training: while let Some(epoch) = trainer.next_epoch() {
+                for batch in finer.batches(epoch, &self.device) {
+                    trainer.step(labels.lesson(batch?));
+                    if trainer.steps() >= steps || STOP.load(Ordering::Relaxed) {
+                        break 'training;
+                    }
+                }
+                if epoch.number.is_multiple_of(save_every) {
+                    trainer.save(&run)?;
+                }
+            }
+            trainer.save(&run)?;
+            if trainer.steps() < steps {
+                return Ok(()); // stopped
+            }
+            self.results.reader = Some(Reading { steps, seconds: start.elapsed().as_secs_f64() });
+        }
+        let val = labels.finer(&self.train.with_file_name("val"), &self.base.data)?.with_batch_size(1);
+        let reader = Reader { generator: score::still(trainer.exported()), labels, val };
+        let photographs =
+            score::score(None, &self.val, Some(&reader), &mut Likeness::default(), &self.device)?;
+        println!(
+            "reads {:.3} of the pixels of photographs right, after {steps} steps, {:.0} s",
+            photographs.get("pixel_accuracy").copied().unwrap_or(f64::NAN),
+            start.elapsed().as_secs_f64()
+        );
+        self.results.photographs = Some(photographs);
         self.reader = Some(reader);
-        Ok(())
+        self.results.save(&self.out.join("results.json"))
+    }
+
+    /// A checksum of what scores depend on besides the run.
+    fn scored_by(&self) -> String {
+        format!("{:08x}", table::checksum(&format!("{SCORING} {:?}", self.palette)))
     }
 
     /// Trains and scores one variant with one seed, unless that is done.
@@ -273,11 +329,7 @@ impl Study {
         }
         let run = self.out.join("runs").join(format!("{}-seed{seed}", job.slug));
         if let Some(done) = self.results.runs.iter().position(|run| run.job == job.slug && run.seed == seed) {
-            if self.likeness.is_known() && !self.results.runs[done].scores.contains_key("fid") {
-                let generator = Translator::load(&run, &self.device)?.generator().clone();
-                self.results.runs[done].scores = self.score(&generator)?;
-            }
-            return Ok(());
+            return self.score_again(done, &run);
         }
         let start = Instant::now();
         let mut config = job.config.clone();
@@ -308,11 +360,31 @@ impl Study {
             seconds: start.elapsed().as_secs_f64(),
             parameters: trainer.generator().parameter_count(),
             scores,
+            scored_by: self.scored_by(),
         });
         self.results.save(&self.out.join("results.json"))?;
         // The weights stay; the optimisers' state is as large again twice over, and of no more use.
         let checkpoints = run.join("checkpoints");
         std::fs::remove_dir_all(&checkpoints).map_err(|error| io(&checkpoints, error))
+    }
+
+    /// Scores a run that is done, if it was scored with other classes or in another way, or lacks FID.
+    fn score_again(&mut self, done: usize, run: &Path) -> Result<()> {
+        let (before, by) = (&self.results.runs[done], self.scored_by());
+        let lacks_fid = self.likeness.is_known() && !before.scores.contains_key("fid");
+        if before.scored_by == by && !lacks_fid {
+            return Ok(());
+        }
+        let generator = Translator::load(run, &self.device)?.generator().clone();
+        let mut scores = self.score(&generator)?;
+        let run = &mut self.results.runs[done];
+        for name in ["fid", "kid"] {
+            if let (Some(value), false) = (run.scores.get(name), scores.contains_key(name)) {
+                scores.insert(name.to_owned(), *value);
+            }
+        }
+        (run.scores, run.scored_by) = (scores, by);
+        Ok(())
     }
 
     fn score(&mut self, generator: &Generator) -> Result<Scores> {
@@ -337,13 +409,14 @@ impl Study {
         Ok((trainer.steps() >= steps).then_some(trainer))
     }
 
-    /// Whether all runs of a further seed fit into the time, if they take as long as those before.
-    fn has_time_for_another(&self, options: &Options, jobs: &[Job], seed: u64) -> bool {
+    /// Whether a run of a further seed fits into the time, if it takes as long as those of the same variant before.
+    fn has_time_for(&self, options: &Options, job: &Job, seed: u64) -> bool {
         let runs = &self.results.runs;
-        let used: f64 = runs.iter().map(|run| run.seconds).sum();
-        let missing = jobs.iter().filter(|job| self.results.find(&job.slug, seed).is_none()).count();
-        let needed = used / runs.len().max(1) as f64 * missing as f64;
-        options.steps.is_some() || used + needed <= 60.0 * options.budget
+        let is_free = options.steps.is_some() || self.results.find(&job.slug, seed).is_some();
+        let training: f64 = runs.iter().map(|run| run.seconds).sum();
+        let used = training + self.results.reader.as_ref().map_or(0.0, |reader| reader.seconds);
+        let needed = runs.iter().filter(|run| run.job == job.slug).map(|run| run.seconds).fold(0.0, f64::max);
+        is_free || used + needed <= 60.0 * options.budget
     }
 
     /// Writes the tables as they stand, as numbers and as a page.
@@ -351,12 +424,12 @@ impl Study {
         &mut self,
         tables: &[Table],
         jobs: &[Job],
-        rows: &[Vec<usize>],
+        rows: &[Vec<Place>],
         finished: bool,
     ) -> Result<()> {
         let summaries = tables.iter().zip(rows).map(|(table, row)| {
             let row: Vec<_> =
-                row.iter().map(|job| (jobs[*job].slug.as_str(), jobs[*job].note.clone())).collect();
+                row.iter().map(|(job, note)| (jobs[*job].slug.as_str(), note.clone())).collect();
             self.results.summary(table, &row)
         });
         self.results.tables = summaries.collect();
