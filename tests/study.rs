@@ -140,7 +140,7 @@ fn check_results(out: &Path) {
     let row = |index: usize| &table["rows"][index];
     assert_eq!((&row(0)["seeds"], &row(0)["cells"][0][0]), (&Value::from(2), &row(3)["cells"][0][0]));
     assert_eq!(row(1)["job"], row(2)["job"]);
-    assert_eq!([&row(1)["note"], &row(2)["note"]], [&Value::Null, "at 32 pixels the widest is 70×70"]);
+    assert!(row(1)["note"].is_null() && row(2)["note"] == "at 32 pixels the widest is 70×70", "{table}");
     assert_eq!(
         (&table["claims"][2]["is_void"], &table["claims"][2]["of"]),
         (&Value::from(true), &Value::from(0))

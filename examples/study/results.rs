@@ -98,6 +98,12 @@ pub(crate) struct Verdict {
     pub(crate) says: String,
     pub(crate) holds: usize,
     pub(crate) of: usize,
+    /// The score that it is about.
+    #[serde(default)]
+    pub(crate) metric: String,
+    /// Its mean over those seeds, of the variant that should have more and of the other one.
+    #[serde(default)]
+    pub(crate) means: Option<[f64; 2]>,
     /// Whether both variants come to the same runs, as patches of 286 and 70 pixels do in pictures of 32.
     #[serde(default)]
     pub(crate) is_void: bool,
@@ -158,11 +164,18 @@ impl Results {
             let is_void = job(&claim.higher) == job(&claim.lower);
             let pairs = self.of(job(&claim.higher)).filter_map(|run| {
                 let other = self.find(job(&claim.lower), run.seed)?;
-                Some(run.scores.get(&claim.metric)? > other.scores.get(&claim.metric)?)
+                Some([*run.scores.get(&claim.metric)?, *other.scores.get(&claim.metric)?])
             });
-            let pairs: Vec<bool> = if is_void { vec![] } else { pairs.collect() };
-            let holds = pairs.iter().filter(|holds| **holds).count();
-            Verdict { says: claim.says.clone(), holds, of: pairs.len(), is_void }
+            let pairs: Vec<[f64; 2]> = if is_void { vec![] } else { pairs.collect() };
+            let mean = |side: usize| spread(&pairs.iter().map(|pair| pair[side]).collect::<Vec<_>>()).0;
+            Verdict {
+                says: claim.says.clone(),
+                holds: pairs.iter().filter(|[higher, lower]| higher > lower).count(),
+                of: pairs.len(),
+                metric: claim.metric.clone(),
+                means: mean(0).zip(mean(1)).map(|(higher, lower)| [higher, lower]),
+                is_void,
+            }
         };
         Summary {
             title: table.title.clone(),
