@@ -167,7 +167,7 @@ fn check_page(out: &Path) {
         "<polyline",
         "paper 0.11",
         "of 2</b>",
-        "not comparable",
+        "the same run at this size",
     ] {
         assert!(page.contains(expected), "{expected}");
     }
