@@ -9,13 +9,16 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use image::{DynamicImage, ImageDecoder, ImageReader, Rgb, RgbImage, imageops};
+use image::imageops::{self, FilterType};
+use image::{DynamicImage, Rgb, RgbImage};
 use imageproc::edges::canny;
-use pix2pix::{Error, Result};
+use pix2pix::{Error, Result, data};
+use walkdir::WalkDir;
 
 #[derive(Parser)]
 #[command(about = "Makes side-by-side pairs out of a folder of photographs")]
@@ -23,12 +26,16 @@ struct Options {
     /// What the left half is
     #[arg(long, value_enum)]
     task: Task,
-    /// Folder of photographs
+    /// Folder of photographs, with all folders in it
     #[arg(long)]
     input: PathBuf,
     /// Folder that gets `train/` and `val/`
     #[arg(long)]
     output: PathBuf,
+    /// Pixels of the shorter side: larger photographs are shrunk to it first, so that edges are those that the network
+    /// sees, one pixel wide
+    #[arg(long, default_value_t = 256)]
+    size: u32,
     /// One photograph in so many goes to `val/`; 0 for none
     #[arg(long, default_value_t = 10)]
     val_every: usize,
@@ -57,24 +64,26 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let photographs = photographs(&options.input)?;
+    let photographs = photographs(&options.input, &options.output)?;
     if !(0.0..=options.high).contains(&options.low) {
         let problem = format!("{} is not between 0 and --high, {}", options.low, options.high);
         return Err(Error::Config { field: "--low", problem });
     }
-    let mut counts = [0; 2];
+    if options.size == 0 {
+        let problem = "0 pixels show nothing; it must be at least 1".to_owned();
+        return Err(Error::Config { field: "--size", problem });
+    }
+    let (mut counts, mut names) = ([0; 2], HashSet::new());
     for (index, path) in photographs.iter().enumerate() {
         let is_val = options.val_every > 0 && index % options.val_every == options.val_every - 1;
         let folder = options.output.join(if is_val { "val" } else { "train" });
         std::fs::create_dir_all(&folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
-        let [left, right] = pair(options, &open(path)?).map_err(|problem| refuse(path, problem))?;
+        let [left, right] = pair(options, data::open(path)?).map_err(|problem| refuse(path, problem))?;
         let (width, height) = right.dimensions();
         let mut both = RgbImage::new(2 * width, height);
         imageops::replace(&mut both, &left, 0, 0);
         imageops::replace(&mut both, &right, i64::from(width), 0);
-        // The whole name, so that a.png and a.jpg do not become one.
-        let name = path.file_name().unwrap_or_default().to_string_lossy().replace('.', "_");
-        let file = folder.join(name).with_extension("png");
+        let file = folder.join(name(path, &options.input, &mut names)).with_extension("png");
         both.save(&file).map_err(|error| refuse(&file, error))?;
         counts[usize::from(is_val)] += 1;
     }
@@ -86,14 +95,19 @@ fn refuse(path: &Path, problem: impl Into<Box<dyn std::error::Error + Send + Syn
     Error::Image { path: path.to_owned(), source: problem.into() }
 }
 
-/// The pictures in a folder by name; other files are left alone.
-fn photographs(folder: &Path) -> Result<Vec<PathBuf>> {
-    let io = |source| Error::Io { path: folder.to_owned(), source };
-    let entries = std::fs::read_dir(folder).map_err(io)?.collect::<std::io::Result<Vec<_>>>().map_err(io)?;
-    let is_picture =
-        |path: &PathBuf| image::ImageFormat::from_path(path).is_ok_and(|kind| kind.reading_enabled());
-    let mut found: Vec<PathBuf> = entries.iter().map(|entry| entry.path()).filter(is_picture).collect();
-    found.sort();
+/// The pictures in a folder and those in it, by name, without what lies in `output`; other files are left alone.
+fn photographs(folder: &Path, output: &Path) -> Result<Vec<PathBuf>> {
+    let is_new = |path: &Path| !path.starts_with(output);
+    let files =
+        WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(|entry| is_new(entry.path()));
+    let mut found = Vec::new();
+    for file in files {
+        let path =
+            file.map_err(|error| Error::Io { path: folder.to_owned(), source: error.into() })?.into_path();
+        if path.is_file() && image::ImageFormat::from_path(&path).is_ok_and(|kind| kind.reading_enabled()) {
+            found.push(path);
+        }
+    }
     if found.is_empty() {
         let problem = "no photographs here; put PNG, JPEG, WebP, BMP or TIFF files in it".to_owned();
         return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched: vec![] });
@@ -101,37 +115,50 @@ fn photographs(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A picture, turned upright as its camera recorded.
-fn open(path: &Path) -> Result<DynamicImage> {
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-    let reader = reader.map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    let read = || {
-        let mut decoder = reader.into_decoder()?;
-        let orientation = decoder.orientation()?;
-        let mut picture = DynamicImage::from_decoder(decoder)?;
-        picture.apply_orientation(orientation);
-        Ok(picture)
-    };
-    read().map_err(|error: image::ImageError| refuse(path, error))
+/// A name of its own for a photograph's pair: all of its path, so that `a.png`, `a.jpg` and `b/a.png` do not become one.
+fn name(path: &Path, input: &Path, taken: &mut HashSet<String>) -> String {
+    let inside = path.strip_prefix(input).unwrap_or(path).to_string_lossy();
+    let mut name = inside.replace(['.', '/', '\\'], "_");
+    while !taken.insert(name.clone()) {
+        name.push('_');
+    }
+    name
 }
 
 /// Condition and target.
-fn pair(options: &Options, picture: &DynamicImage) -> std::result::Result<[RgbImage; 2], &'static str> {
-    let photograph = picture.to_rgb8();
-    let left = match options.task {
-        Task::Edges => edges(picture, options.low, options.high),
-        Task::Grey => DynamicImage::from(picture.to_luma8()).to_rgb8(),
-        Task::Inpaint => {
-            let (width, height) = photograph.dimensions();
-            let mut hole = photograph.clone();
-            let white = RgbImage::from_pixel(width / 2, height / 2, Rgb([255; 3]));
-            imageops::replace(&mut hole, &white, i64::from(width / 4), i64::from(height / 4));
-            hole
+fn pair(options: &Options, picture: DynamicImage) -> std::result::Result<[RgbImage; 2], &'static str> {
+    let small = |picture: DynamicImage| shrunk(picture, options.size);
+    let left: fn(&DynamicImage, &Options) -> DynamicImage = match options.task {
+        Task::Edges => |picture, options| edges(picture, options.low, options.high).into(),
+        Task::Grey => |picture, _| picture.to_luma8().into(),
+        Task::Inpaint => |picture, _| with_hole(picture.to_rgb8()).into(),
+        Task::Background if picture.color().has_alpha() => {
+            let white = over_white(&picture).into();
+            return Ok([picture.to_rgb8().into(), white].map(|half| small(half).to_rgb8()));
         }
-        Task::Background if picture.color().has_alpha() => return Ok([photograph, over_white(picture)]),
         Task::Background => return Err("it has no transparency, which tells what the background is"),
     };
-    Ok([left, photograph])
+    let photograph = small(picture);
+    Ok([left(&photograph, options).to_rgb8(), photograph.to_rgb8()])
+}
+
+/// A picture whose shorter side is no longer than that.
+fn shrunk(picture: DynamicImage, side: u32) -> DynamicImage {
+    let (width, height) = (picture.width(), picture.height());
+    let shorter = width.min(height);
+    if shorter <= side {
+        return picture;
+    }
+    let [width, height] = [width, height]
+        .map(|length| (u64::from(length) * u64::from(side)).div_ceil(u64::from(shorter)) as u32);
+    picture.resize_exact(width, height, FilterType::CatmullRom)
+}
+
+fn with_hole(mut photograph: RgbImage) -> RgbImage {
+    let (width, height) = photograph.dimensions();
+    let white = RgbImage::from_pixel(width / 2, height / 2, Rgb([255; 3]));
+    imageops::replace(&mut photograph, &white, i64::from(width / 4), i64::from(height / 4));
+    photograph
 }
 
 /// Black edges on white.

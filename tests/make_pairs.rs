@@ -58,6 +58,27 @@ fn the_left_half_is_made_from_the_right() {
 }
 
 #[test]
+fn edges_are_found_at_the_size_that_is_trained_on() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("in/more")).unwrap();
+    let large = image::imageops::resize(&photograph(), 320, 240, image::imageops::FilterType::Nearest);
+    large.save(folder.path().join("in/more/a.png")).unwrap();
+    large.save(folder.path().join("in/more_a.png")).unwrap();
+    let arguments = ["--task", "edges", "--size", "60", "--output", "in/out", "--val-every", "0"];
+    for _ in 0..2 {
+        let output = make(folder.path(), &arguments); // the second time, the first one's output lies there, too
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(shown.contains("2 pairs to train on"), "{shown}");
+    }
+    for name in ["more_a_png.png", "more_a_png_.png"] {
+        let both = image::open(folder.path().join("in/out/train").join(name)).unwrap().to_rgb8();
+        assert_eq!(both.dimensions(), (160, 60));
+        let line = (0..80).filter(|x| both.get_pixel(*x, 30).0 == [0; 3]).count();
+        assert!((1..=2).contains(&line), "a line of {line} pixels");
+    }
+}
+
+#[test]
 fn one_in_so_many_is_held_out_and_both_splits_open() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("in")).unwrap();

@@ -18,6 +18,10 @@ config.loss = { gan_weight = 0.0 }
 paper = { mean_iou = 0.11 }
 
 [[variant]]
+name = "middle"
+patch = 70
+
+[[variant]]
 name = "L1+cGAN"
 patch = 286
 
@@ -36,6 +40,12 @@ says = "the other way"
 metric = "l1"
 higher = "L1+cGAN"
 lower = "L1"
+
+[[claim]]
+says = "a run with itself"
+metric = "l1"
+higher = "L1+cGAN"
+lower = "middle"
 "#;
 
 fn study(folder: &Path, arguments: &[&str]) -> Command {
@@ -88,7 +98,8 @@ fn a_study_that_is_killed_goes_on_and_ends_with_the_same_numbers() {
         let folders = std::fs::read_dir(out.join("runs")).unwrap().flatten();
         let mut names = folders.map(|entry| entry.path());
         names.any(|run| {
-            run.join("checkpoints").join("step-000000800").exists() && !run.ends_with("reader") && count() < 3
+            let is_reader = run.file_name().unwrap().to_string_lossy().starts_with("reader");
+            run.join("checkpoints").join("step-000000800").exists() && !is_reader && count() < 3
         })
     };
     kill_once(study(folder.path(), &arguments).spawn().unwrap(), is_inside);
@@ -127,8 +138,13 @@ fn check_results(out: &Path) {
 
     let table = &results["tables"][0];
     let row = |index: usize| &table["rows"][index];
-    assert_eq!((&row(0)["seeds"], &row(0)["cells"][0][0]), (&Value::from(2), &row(2)["cells"][0][0]));
-    assert_eq!(row(1)["note"], "at 32 pixels the widest is 70×70");
+    assert_eq!((&row(0)["seeds"], &row(0)["cells"][0][0]), (&Value::from(2), &row(3)["cells"][0][0]));
+    assert_eq!(row(1)["job"], row(2)["job"]);
+    assert!(row(1)["note"].is_null() && row(2)["note"] == "at 32 pixels the widest is 70×70", "{table}");
+    assert_eq!(
+        (&table["claims"][2]["is_void"], &table["claims"][2]["of"]),
+        (&Value::from(true), &Value::from(0))
+    );
     let l1 = |seed: usize| {
         runs(out).iter().filter(|run| run["job"] == row(0)["job"]).nth(seed).unwrap()["scores"]["l1"]
             .as_f64()
@@ -144,14 +160,42 @@ fn check_results(out: &Path) {
 
 fn check_page(out: &Path) {
     let page = std::fs::read_to_string(out.join("index.html")).unwrap();
-    for expected in
-        ["Two &lt;ways&gt;", "Finished", "data:image/png;base64", "<polyline", "paper 0.11", "of 2</b>"]
-    {
+    for expected in [
+        "Two &lt;ways&gt;",
+        "Finished",
+        "data:image/png;base64",
+        "<polyline",
+        "paper 0.11",
+        "of 2</b>",
+        "the same run at this size",
+    ] {
         assert!(page.contains(expected), "{expected}");
     }
     for foreign in ["http://", "https://", "src=\"runs", "<ways>", "<script"] {
         assert!(!page.contains(foreign), "{foreign}");
     }
+}
+
+#[test]
+fn runs_are_scored_again_with_other_classes_and_not_trained_again() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("table.toml"), TABLE).unwrap();
+    // All one class, which anything reads.
+    std::fs::write(folder.path().join("one.toml"), r#"all = ["000000"]"#).unwrap();
+    let out = folder.path().join("runs/study");
+    let with = |arguments: &[&str]| {
+        let output = finish(study(folder.path(), &[&["--steps", "3"], arguments].concat()));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        runs(&out)
+    };
+    let before = with(&[]);
+    let after = with(&["--palette", "one.toml"]);
+    for (before, after) in before.iter().zip(&after) {
+        assert!(before["scores"]["pixel_accuracy"].as_f64() < Some(1.0), "{before}");
+        assert_eq!(after["scores"]["pixel_accuracy"].as_f64(), Some(1.0));
+        assert_eq!(before["scores"]["l1"], after["scores"]["l1"], "the same generator");
+    }
+    assert_eq!(before, with(&[]), "and back");
 }
 
 #[test]
@@ -201,7 +245,7 @@ fn inception_scores_runs_that_are_done_or_is_asked_for() {
 }
 
 #[test]
-fn a_budget_chooses_the_steps_and_leaves_out_seeds_that_do_not_fit() {
+fn a_budget_chooses_the_steps_and_leaves_out_runs_that_do_not_fit() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("table.toml"), TABLE).unwrap();
     let steps_within = |minutes: &str, out: &str| {
@@ -212,9 +256,12 @@ fn a_budget_chooses_the_steps_and_leaves_out_seeds_that_do_not_fit() {
     };
     // No machine trains anything in 60 microseconds, and any makes more than a step in a second.
     let (steps, shown) = steps_within("0.000001", "none");
-    assert!(steps == 1 && shown.contains("no time for seed 1 within 0.000001 minutes"), "{steps}: {shown}");
+    assert!(
+        steps == 1 && shown.contains("no time for 2 runs of later seeds within 0.000001 minutes"),
+        "{steps}: {shown}"
+    );
     let runs = runs(&folder.path().join("none"));
     assert!(runs.len() == 2 && runs.iter().all(|run| run["steps"] == 1 && run["seed"] == 0));
     let (steps, shown) = steps_within("0.1", "some");
-    assert!(steps > 1, "{shown}");
+    assert!(steps > 1 && (steps < 400 || steps % 400 == 0), "whole epochs where one fits: {shown}");
 }

@@ -6,6 +6,8 @@ use burn::tensor::Distribution;
 use pix2pix::data::Batch;
 use pix2pix::{Device, Pix2PixConfig, Result, Tensor, Trainer};
 
+use super::table;
+
 /// Pixels and base channels to try, the largest first.
 const SHAPES: [(usize, usize); 6] = [(256, 64), (128, 64), (128, 32), (64, 32), (64, 16), (32, 8)];
 /// A run of fewer steps shows little; rather smaller pictures than that.
@@ -13,10 +15,15 @@ const FEWEST: u64 = 2000;
 /// The share of the time that steps may take; scoring, saving and pages need the rest.
 const SHARE: f64 = 0.8;
 
+/// Steps as they are, or as many whole epochs as are in them where there is one.
+pub(crate) fn whole_epochs(steps: u64, batches: u64) -> u64 {
+    if steps < batches { steps } else { steps / batches * batches }
+}
+
 /// Pixels, base channels and steps of each of `runs` runs, for `seconds` in all.
 pub(crate) fn fit(
     seconds: f64,
-    runs: usize,
+    runs: u64,
     [size, channels]: [Option<usize>; 2],
     device: &Device,
 ) -> Result<(usize, usize, u64)> {
@@ -44,6 +51,7 @@ pub(crate) fn fit(
 fn step_time(size: usize, channels: usize, allowed: f64, device: &Device) -> Result<f64> {
     let mut config = Pix2PixConfig::paper().with_size(size);
     (config.generator.base_channels, config.discriminator.base_channels) = (channels, channels);
+    config.discriminator.layers = table::layers(table::patch(size), &config.discriminator)?;
     let mut trainer = Trainer::new(config, device)?;
     let uniform = Distribution::Uniform(-1.0, 1.0);
     let picture = Tensor::<4>::random([1, 3, size, size], uniform, device);

@@ -19,23 +19,22 @@ mod facades;
 mod budget;
 mod likeness;
 mod page;
+mod reader;
 mod results;
 mod score;
+mod study;
 mod table;
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use likeness::Likeness;
-use pix2pix::data::{Direction, PairedFolder};
-use pix2pix::{Device, Error, Event, Generator, Pix2PixConfig, Result, Trainer, Translator};
-use results::{Plan, Results, Run};
-use score::{Reader, Scores};
-use table::{Job, Table};
+use pix2pix::data::{DataConfig, Direction, PairedFolder};
+use pix2pix::{Device, Error, Pix2PixConfig, Result};
+use results::{Plan, Results};
+use study::{READER_RUNS, Study, TRAIN_PAIRS};
+use table::Table;
 
 #[derive(Parser)]
 #[command(about = "Repeats the paper's study; without arguments, in an hour on façades that it draws itself")]
@@ -74,6 +73,10 @@ struct Options {
     /// Channels of the first layer of both networks [default: as the budget allows]
     #[arg(long)]
     base_channels: Option<usize>,
+    /// Side of the discriminator's patches, where a table does not say; 1, 16, 34, 70 or more [default: the part of the
+    /// picture that the paper's 70 of 256 pixels are, but no less than 16]
+    #[arg(long)]
+    patch: Option<usize>,
     /// Steps of each run [default: as the budget allows]
     #[arg(long)]
     steps: Option<u64>,
@@ -87,18 +90,8 @@ enum Way {
     BToA,
 }
 
-/// Pairs that are drawn, where none are given.
-const TRAIN_PAIRS: u64 = 400;
-const VAL_PAIRS: u64 = 50;
-/// Steps between two checkpoints, about.
-const SAVE_EVERY: u64 = 500;
-/// Rows of pictures on the page.
-pub(crate) const PICTURES: usize = 6;
-/// The folder of the network that reads labels.
-const READER: &str = "reader";
-
 /// Set by Ctrl-C: the step is finished and the run saved.
-static STOP: AtomicBool = AtomicBool::new(false);
+pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {
     support::exit(run(&Options::parse()))
@@ -119,11 +112,12 @@ fn run(options: &Options) -> Result<()> {
     let (jobs, rows) = table::jobs(&tables, &study.base)?;
     let seeds = options.common.seed..options.common.seed + options.seeds.max(1);
     println!(
-        "{} variants, {} seeds, {} pixels, {} base channels, {} steps a run; results in {}",
+        "{} variants, {} seeds, {} pixels, {} base channels, patches of {}, {} steps a run; results in {}",
         jobs.len(),
         options.seeds.max(1),
         study.results.plan.size,
         study.results.plan.base_channels,
+        study.results.plan.patch,
         study.results.plan.steps,
         options.out.display()
     );
@@ -133,12 +127,13 @@ fn run(options: &Options) -> Result<()> {
     study.results.save(&file)?; // the plan holds from now on
 
     study.train_reader()?;
+    let mut left_out = 0;
     for seed in seeds.clone() {
-        if seed > seeds.start && !study.has_time_for_another(options, &jobs, seed) {
-            println!("no time for seed {seed} within {} minutes", options.budget);
-            break;
-        }
         for job in &jobs {
+            if seed > seeds.start && !study.has_time_for(options, job, seed) {
+                left_out += 1;
+                continue;
+            }
             study.train(job, seed)?;
             study.conclude(&tables, &jobs, &rows, false)?;
             if STOP.load(Ordering::Relaxed) {
@@ -146,6 +141,9 @@ fn run(options: &Options) -> Result<()> {
                 return Ok(());
             }
         }
+    }
+    if left_out > 0 {
+        println!("no time for {left_out} runs of later seeds within {} minutes", options.budget);
     }
     study.conclude(&tables, &jobs, &rows, true)?;
     println!("tables, curves and pictures: {}", options.out.join("index.html").display());
@@ -165,6 +163,7 @@ fn plan(options: &Options, tables: &[Table], begun: Option<&Plan>, device: &Devi
             direction,
             size: options.size.unwrap_or(begun.size),
             base_channels: options.base_channels.unwrap_or(begun.base_channels),
+            patch: options.patch.unwrap_or(begun.patch),
             steps: options.steps.unwrap_or(begun.steps),
             jitter,
         };
@@ -181,211 +180,17 @@ fn plan(options: &Options, tables: &[Table], begun: Option<&Plan>, device: &Devi
         (Some(size), Some(channels), Some(steps)) => (size, channels, steps),
         (size, channels, steps) => {
             let (jobs, _) = table::jobs(tables, &Pix2PixConfig::paper())?;
-            let runs = jobs.len() * options.seeds.max(1) as usize + 1;
+            let reader = options.data.is_none() || options.palette.is_some();
+            let runs = jobs.len() as u64 * options.seeds.max(1) + if reader { READER_RUNS } else { 0 };
             let (size, channels, fitting) =
                 budget::fit(60.0 * options.budget, runs, [size, channels], device)?;
-            (size, channels, steps.unwrap_or(fitting))
+            let batches = match &options.data {
+                Some(data) => PairedFolder::open(data.join("train"), &DataConfig::new())?.len() as u64,
+                None => TRAIN_PAIRS,
+            };
+            (size, channels, steps.unwrap_or(budget::whole_epochs(fitting, batches)))
         }
     };
-    Ok(Plan { data, direction, size, base_channels, steps, jitter })
-}
-
-struct Study {
-    out: PathBuf,
-    base: Pix2PixConfig,
-    train: PathBuf,
-    val: PairedFolder,
-    palette: Option<pix2pix::metrics::Palette>,
-    reader: Option<Reader>,
-    likeness: Likeness,
-    results: Results,
-    device: Device,
-}
-
-impl Study {
-    fn open(options: &Options, plan: Plan, before: Option<Results>, device: Device) -> Result<Self> {
-        let mut base = Pix2PixConfig::paper().with_size(plan.size);
-        (base.generator.base_channels, base.discriminator.base_channels) =
-            (plan.base_channels, plan.base_channels);
-        base.data.direction = plan.direction;
-        if !plan.jitter {
-            (base.data.load_size, base.data.mirror) = (plan.size, false);
-        }
-        let data = match &plan.data {
-            Some(data) => data.clone(),
-            None => draw_pairs(&options.out.join("data"), plan.size as u32, options.common.seed)?,
-        };
-        let train = data.join("train");
-        let batches = PairedFolder::open(&train, &base.data)?.len() as u64;
-        base.training.epochs = plan.steps.div_ceil(batches) as usize;
-        base.training.save_every = SAVE_EVERY.div_ceil(batches) as usize;
-        (base.training.keep, base.data.workers) = (1, 1);
-        base.validate()?;
-        let palette = match (&options.palette, &plan.data) {
-            (Some(path), _) => {
-                Some(score::palette(path, &std::fs::read_to_string(path).map_err(|error| io(path, error))?)?)
-            }
-            (None, None) => Some(score::palette(
-                Path::new("palette-synthetic.toml"),
-                include_str!("../../docs/study/palette-synthetic.toml"),
-            )?),
-            (None, Some(_)) => None,
-        };
-        let val = PairedFolder::open(data.join("val"), &base.data)?;
-        let new = Results { plan, runs: vec![], photographs: None, tables: vec![] };
-        let results = before.unwrap_or(new);
-        let likeness = Likeness::open(options.inception.as_deref(), &device)?;
-        Ok(Self {
-            out: options.out.clone(),
-            base,
-            train,
-            val,
-            palette,
-            reader: None,
-            likeness,
-            results,
-            device,
-        })
-    }
-
-    /// Trains a U-Net from photograph to labels, which reads labels back off generated photographs. It plays the part
-    /// of the paper's FCN-8s, but is not that network.
-    fn train_reader(&mut self) -> Result<()> {
-        let Some(palette) = self.palette.clone() else { return Ok(()) };
-        let mut config = self.base.clone();
-        config.data.direction = match config.data.direction {
-            Direction::AToB => Direction::BToA,
-            Direction::BToA => Direction::AToB,
-        };
-        config.loss.gan_weight = 0.0;
-        let Some(trainer) = self.fit(config, &self.out.join("runs").join(READER))? else { return Ok(()) };
-        let reader = Reader { generator: score::still(trainer.exported()), palette };
-        self.results.photographs =
-            Some(score::score(None, &self.val, Some(&reader), &mut Likeness::default(), &self.device)?);
-        self.reader = Some(reader);
-        Ok(())
-    }
-
-    /// Trains and scores one variant with one seed, unless that is done.
-    fn train(&mut self, job: &Job, seed: u64) -> Result<()> {
-        if STOP.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let run = self.out.join("runs").join(format!("{}-seed{seed}", job.slug));
-        if let Some(done) = self.results.runs.iter().position(|run| run.job == job.slug && run.seed == seed) {
-            if self.likeness.is_known() && !self.results.runs[done].scores.contains_key("fid") {
-                let generator = Translator::load(&run, &self.device)?.generator().clone();
-                self.results.runs[done].scores = self.score(&generator)?;
-            }
-            return Ok(());
-        }
-        let start = Instant::now();
-        let mut config = job.config.clone();
-        config.training.seed = seed;
-        let Some(trainer) = self.fit(config, &run)? else { return Ok(()) };
-        let generator = score::still(trainer.exported());
-        let scores = self.score(&generator)?;
-        for (name, column) in ["input", "target", "output"].into_iter().zip(score::pictures(
-            &generator,
-            &self.val,
-            PICTURES,
-            &self.device,
-        )?) {
-            let path = run.join(format!("{name}.png"));
-            column.save(&path).map_err(|error| Error::Image { path, source: error.into() })?;
-        }
-        println!(
-            "{} seed {seed}: L1 {:.4}, sharpness {:.3}, {:.0} s",
-            job.slug,
-            scores.get("l1").copied().unwrap_or(f64::NAN),
-            scores.get("sharpness").copied().unwrap_or(f64::NAN),
-            start.elapsed().as_secs_f64()
-        );
-        self.results.runs.push(Run {
-            job: job.slug.clone(),
-            seed,
-            steps: trainer.steps(),
-            seconds: start.elapsed().as_secs_f64(),
-            parameters: trainer.generator().parameter_count(),
-            scores,
-        });
-        self.results.save(&self.out.join("results.json"))?;
-        // The weights stay; the optimisers' state is as large again twice over, and of no more use.
-        let checkpoints = run.join("checkpoints");
-        std::fs::remove_dir_all(&checkpoints).map_err(|error| io(&checkpoints, error))
-    }
-
-    fn score(&mut self, generator: &Generator) -> Result<Scores> {
-        let reader = self.reader.as_ref();
-        score::score(Some(generator), &self.val, reader, &mut self.likeness, &self.device)
-    }
-
-    /// Trains in a run folder from where it was saved last; none if it was stopped before the end.
-    fn fit(&self, config: Pix2PixConfig, run: &Path) -> Result<Option<Trainer>> {
-        let steps = self.results.plan.steps;
-        let train = PairedFolder::open(&self.train, &config.data)?;
-        let val = PairedFolder::open(self.train.with_file_name("val"), &config.data)?;
-        let mut trainer = Trainer::resume_or_new(run, config, &self.device)?;
-        let mut done = trainer.steps();
-        if done < steps {
-            trainer.fit(&train, Some(&val), run, |event| {
-                done += u64::from(matches!(event, Event::Step { .. }));
-                let is_enough = done >= steps || STOP.load(Ordering::Relaxed);
-                if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            })?;
-        }
-        Ok((trainer.steps() >= steps).then_some(trainer))
-    }
-
-    /// Whether all runs of a further seed fit into the time, if they take as long as those before.
-    fn has_time_for_another(&self, options: &Options, jobs: &[Job], seed: u64) -> bool {
-        let runs = &self.results.runs;
-        let used: f64 = runs.iter().map(|run| run.seconds).sum();
-        let missing = jobs.iter().filter(|job| self.results.find(&job.slug, seed).is_none()).count();
-        let needed = used / runs.len().max(1) as f64 * missing as f64;
-        options.steps.is_some() || used + needed <= 60.0 * options.budget
-    }
-
-    /// Writes the tables as they stand, as numbers and as a page.
-    fn conclude(
-        &mut self,
-        tables: &[Table],
-        jobs: &[Job],
-        rows: &[Vec<usize>],
-        finished: bool,
-    ) -> Result<()> {
-        let summaries = tables.iter().zip(rows).map(|(table, row)| {
-            let row: Vec<_> =
-                row.iter().map(|job| (jobs[*job].slug.as_str(), jobs[*job].note.clone())).collect();
-            self.results.summary(table, &row)
-        });
-        self.results.tables = summaries.collect();
-        self.results.save(&self.out.join("results.json"))?;
-        let html = page::render(&self.results, &self.out, finished)?;
-        results::write(&self.out.join("index.html"), html.as_bytes())
-    }
-}
-
-/// Draws pairs, label map on the left and photograph on the right, unless that is done.
-fn draw_pairs(folder: &Path, size: u32, seed: u64) -> Result<PathBuf> {
-    for (split, first, count) in [("train", 0, TRAIN_PAIRS), ("val", 1 << 32, VAL_PAIRS)] {
-        let split = folder.join(split);
-        std::fs::create_dir_all(&split).map_err(|error| io(&split, error))?;
-        for index in 0..count {
-            let path = split.join(format!("{index:04}.png"));
-            if path.is_file() {
-                continue;
-            }
-            let (labels, photograph) = facades::pair(seed, first + index, size);
-            let mut both = image::RgbImage::new(2 * size, size);
-            image::imageops::replace(&mut both, &labels, 0, 0);
-            image::imageops::replace(&mut both, &photograph, i64::from(size), 0);
-            // Whole or not at all, so that a study that was killed while it drew can go on.
-            let part = path.with_extension("part");
-            both.save_with_format(&part, image::ImageFormat::Png)
-                .map_err(|error| Error::Image { path: part.clone(), source: error.into() })?;
-            std::fs::rename(&part, &path).map_err(|error| io(&path, error))?;
-        }
-    }
-    Ok(folder.to_owned())
+    let patch = options.patch.unwrap_or(table::patch(size));
+    Ok(Plan { data, direction, size, base_channels, patch, steps, jitter })
 }

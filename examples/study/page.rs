@@ -24,11 +24,21 @@ const BOTTOM: f64 = 150.0;
 struct Shown<'a> {
     table: &'a Summary,
     headings: Vec<(&'static str, &'static str)>,
-    /// For each row its cells: mean, deviation and the paper's score, as text.
-    cells: Vec<Vec<[String; 3]>>,
+    cells: Vec<Vec<Cell>>,
     photographs: Vec<String>,
+    /// For each claim the two scores that it compares, as text.
+    compared: Vec<String>,
     chart: Option<Chart>,
     grid: Option<Grid>,
+}
+
+/// A score as text.
+#[derive(Serialize)]
+struct Cell {
+    mean: String,
+    deviation: String,
+    paper: String,
+    is_best: bool,
 }
 
 /// Validation L1 over steps, a curve for each row.
@@ -55,8 +65,11 @@ pub(crate) fn render(results: &Results, out: &Path, finished: bool) -> Result<St
         Some(data) => data.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         None => "façades, drawn".to_owned(),
     };
+    let claims: Vec<_> = results.tables.iter().flat_map(|table| &table.claims).filter(|c| c.of > 0).collect();
     let context = context! {
         finished, runs, data,
+        claims => claims.len(),
+        holding => claims.iter().filter(|claim| claim.holds == claim.of).count(),
         minutes => format!("{:.0}", seconds / 60.0),
         plan => Serde(plan),
         has_reader => results.photographs.is_some(),
@@ -75,11 +88,21 @@ fn shown<'a>(results: &Results, table: &'a Summary, out: &Path) -> Result<Shown<
     let text = |value: Option<f64>, digits: usize| {
         value.map_or_else(String::new, |value| format!("{value:.digits$}"))
     };
-    let cells = table.rows.iter().map(|row| {
-        let cells = row.cells.iter().zip(&columns).map(|((mean, deviation, paper), (_, digits, _))| {
-            [text(*mean, *digits), text(*deviation, *digits), text(*paper, 2)]
+    let best: Vec<Option<usize>> =
+        columns.iter().enumerate().map(|(at, (heading, ..))| best(table, at, heading)).collect();
+    let cells = table.rows.iter().enumerate().map(|(row, found)| {
+        let cells = found.cells.iter().zip(&columns).zip(&best);
+        let cells = cells.map(|(((mean, deviation, paper), (_, digits, _)), best)| Cell {
+            mean: text(*mean, *digits),
+            deviation: text(*deviation, *digits),
+            paper: text(*paper, 2),
+            is_best: *best == Some(row),
         });
         cells.collect()
+    });
+    let compared = table.claims.iter().map(|claim| match (claim.means, column(&claim.metric)) {
+        (Some([higher, lower]), Some((_, digits, _))) => format!("{higher:.digits$} and {lower:.digits$}"),
+        _ => String::new(),
     });
     let photographs = results.photographs.as_ref().map(|scores| {
         let shown = table
@@ -94,9 +117,26 @@ fn shown<'a>(results: &Results, table: &'a Summary, out: &Path) -> Result<Shown<
         headings: columns.iter().map(|(heading, _, meaning)| (*heading, *meaning)).collect(),
         cells: cells.collect(),
         photographs: photographs.unwrap_or_default(),
+        compared: compared.collect(),
         chart: chart(results, table, out),
         grid: grid(results, table, out)?,
     })
+}
+
+/// The row with the best mean in a column, by the arrow of its heading; without one, 1 is best.
+fn best(table: &Summary, column: usize, heading: &str) -> Option<usize> {
+    let badness = |mean: f64| match heading.chars().next_back() {
+        Some('↓') => mean,
+        Some('↑') => -mean,
+        _ => mean.ln().abs(),
+    };
+    let rows = table.rows.iter().enumerate();
+    let known = rows.filter_map(|(at, row)| Some((at, badness(row.cells[column].0?))));
+    let known: Vec<_> = known.collect();
+    if known.len() < 2 {
+        return None;
+    }
+    known.into_iter().min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(at, _)| at)
 }
 
 /// The first seed that a row has, as the name of its run folder.

@@ -20,10 +20,18 @@ pub(crate) struct Plan {
     /// Pixels of a side.
     pub(crate) size: usize,
     pub(crate) base_channels: usize,
+    /// The side of the discriminator's patches, where a table does not say.
+    #[serde(default = "papers_patch")]
+    pub(crate) patch: usize,
     /// Steps of each run.
     pub(crate) steps: u64,
     /// Whether pairs are cut at random and mirrored.
     pub(crate) jitter: bool,
+}
+
+/// What studies had before they could choose.
+fn papers_patch() -> usize {
+    70
 }
 
 /// One trained generator.
@@ -37,6 +45,17 @@ pub(crate) struct Run {
     /// Generator parameters.
     pub(crate) parameters: usize,
     pub(crate) scores: Scores,
+    /// A checksum of what `scores` depend on besides the run: classes, colours and how they are computed.
+    #[serde(default)]
+    pub(crate) scored_by: String,
+}
+
+/// The network that reads labels back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Reading {
+    pub(crate) steps: u64,
+    /// Of its training, in the process that ended it.
+    pub(crate) seconds: f64,
 }
 
 /// Everything, as it is written to `results.json`.
@@ -44,6 +63,8 @@ pub(crate) struct Run {
 pub(crate) struct Results {
     pub(crate) plan: Plan,
     pub(crate) runs: Vec<Run>,
+    #[serde(default)]
+    pub(crate) reader: Option<Reading>,
     /// How well labels are read off the photographs themselves.
     pub(crate) photographs: Option<Scores>,
     /// The tables as the page shows them, for whoever reads the file.
@@ -77,6 +98,15 @@ pub(crate) struct Verdict {
     pub(crate) says: String,
     pub(crate) holds: usize,
     pub(crate) of: usize,
+    /// The score that it is about.
+    #[serde(default)]
+    pub(crate) metric: String,
+    /// Its mean over those seeds, of the variant that should have more and of the other one.
+    #[serde(default)]
+    pub(crate) means: Option<[f64; 2]>,
+    /// Whether both variants come to the same runs, as patches of 286 and 70 pixels do in pictures of 32.
+    #[serde(default)]
+    pub(crate) is_void: bool,
 }
 
 impl Results {
@@ -131,13 +161,21 @@ impl Results {
             at.map_or("", |at| jobs[at].0)
         };
         let verdict = |claim: &super::table::Claim| {
+            let is_void = job(&claim.higher) == job(&claim.lower);
             let pairs = self.of(job(&claim.higher)).filter_map(|run| {
                 let other = self.find(job(&claim.lower), run.seed)?;
-                Some(run.scores.get(&claim.metric)? > other.scores.get(&claim.metric)?)
+                Some([*run.scores.get(&claim.metric)?, *other.scores.get(&claim.metric)?])
             });
-            let pairs: Vec<bool> = pairs.collect();
-            let holds = pairs.iter().filter(|holds| **holds).count();
-            Verdict { says: claim.says.clone(), holds, of: pairs.len() }
+            let pairs: Vec<[f64; 2]> = if is_void { vec![] } else { pairs.collect() };
+            let mean = |side: usize| spread(&pairs.iter().map(|pair| pair[side]).collect::<Vec<_>>()).0;
+            Verdict {
+                says: claim.says.clone(),
+                holds: pairs.iter().filter(|[higher, lower]| higher > lower).count(),
+                of: pairs.len(),
+                metric: claim.metric.clone(),
+                means: mean(0).zip(mean(1)).map(|(higher, lower)| [higher, lower]),
+                is_void,
+            }
         };
         Summary {
             title: table.title.clone(),

@@ -1,15 +1,15 @@
 //! What a generator is scored by: distances, sharpness, colours, and how well its labels can be read back.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use burn::module::Module;
 use image::{RgbImage, imageops};
 use pix2pix::data::{Batch, PairedFolder};
-use pix2pix::metrics::{self, Confusion, LabHistogram, Palette};
-use pix2pix::{CheckpointProblem, Device, Dropout, Error, Generator, Mode, Result, Statistics, Tensor};
+use pix2pix::metrics::{self, Confusion, LabHistogram};
+use pix2pix::{Device, Dropout, Generator, Mode, Result, Statistics, Tensor};
 
 use super::likeness::Likeness;
+use super::reader::Reader;
 
 /// Scores by name.
 pub(crate) type Scores = BTreeMap<String, f64>;
@@ -43,18 +43,6 @@ pub(crate) fn column(name: &str) -> Option<(&'static str, usize, &'static str)> 
     })
 }
 
-/// Reads labels off photographs: a generator trained the other way round.
-pub(crate) struct Reader {
-    pub(crate) generator: Generator,
-    pub(crate) palette: Palette,
-}
-
-impl Reader {
-    fn read(&self, photograph: Tensor<4>) -> Vec<usize> {
-        self.palette.classify(self.generator.forward_with(photograph, Mode::IMAGE))
-    }
-}
-
 /// Scores a generator on all of `val`, or the photographs of `val` themselves.
 pub(crate) fn score(
     generator: Option<&Generator>,
@@ -66,7 +54,8 @@ pub(crate) fn score(
     let names = ["l1", "psnr", "ssim"];
     let (mut sums, mut energy, mut target_energy) = ([0.0; 3], 0.0, 0.0);
     let (mut colours, mut target_colours) = (LabHistogram::new(), LabHistogram::new());
-    let mut confusion = reader.map(|reader| Confusion::new(reader.palette.classes()));
+    let mut confusion = reader.map(|reader| Confusion::new(reader.labels.palette.classes()));
+    let mut truths = reader.map(|reader| reader.truths(device));
     for (index, batch) in val.clone().with_batch_size(1).in_order(device).enumerate() {
         let Batch { input, target } = batch?;
         let output = match generator {
@@ -85,8 +74,10 @@ pub(crate) fn score(
             colours.add(output.clone());
             target_colours.add(target);
         }
-        if let (Some(reader), Some(confusion)) = (reader, &mut confusion) {
-            confusion.add(&reader.palette.classify(input), &reader.read(output));
+        if let (Some(reader), Some(confusion), Some(truths)) = (reader, &mut confusion, &mut truths)
+            && let Some(truth) = truths.next()
+        {
+            confusion.add(&truth?, &reader.read(output));
         }
     }
     let mut scores = Scores::new();
@@ -153,26 +144,4 @@ fn picture(tensor: Tensor<4>) -> RgbImage {
 /// A copy without gradients.
 pub(crate) fn still(generator: &Generator) -> Generator {
     generator.valid()
-}
-
-/// Reads a palette: a class on each line, with its colours as hexadecimal numbers.
-pub(crate) fn palette(path: &Path, text: &str) -> Result<Palette> {
-    let corrupt = |problem: String| Error::Checkpoint {
-        path: path.to_owned(),
-        problem: CheckpointProblem::Corrupt(problem),
-    };
-    let classes: BTreeMap<String, Vec<String>> =
-        toml::from_str(text).map_err(|error| corrupt(error.to_string()))?;
-    let colour = |text: &String| {
-        let number = u32::from_str_radix(text, 16).ok().filter(|_| text.len() == 6);
-        let [_, r, g, b] =
-            number.ok_or_else(|| corrupt(format!("`{text}` is no colour like 00ff7f")))?.to_be_bytes();
-        Ok([r, g, b])
-    };
-    let classes = classes.values().map(|colours| colours.iter().map(colour).collect());
-    let classes = classes.collect::<Result<Vec<Vec<_>>>>()?;
-    if classes.iter().all(Vec::is_empty) {
-        return Err(corrupt("it has no colour".to_owned()));
-    }
-    Ok(Palette::new(classes))
 }

@@ -128,7 +128,17 @@ impl Variant {
     }
 }
 
-fn layers(patch: usize, config: &DiscriminatorConfig) -> Result<usize> {
+/// The side of patches that are as large a part of a picture as the paper's 70 of 256 pixels, but no less than 16.
+pub(crate) fn patch(size: usize) -> usize {
+    match size {
+        ..128 => 16,
+        128..256 => 34,
+        _ => 70,
+    }
+}
+
+/// How many layers of a discriminator make its patches so large.
+pub(crate) fn layers(patch: usize, config: &DiscriminatorConfig) -> Result<usize> {
     let sees = |layers: &usize| config.clone().with_layers(*layers).receptive_field() == patch;
     (0..=DiscriminatorConfig::MAX_LAYERS).find(sees).ok_or_else(|| Error::Config {
         field: "patch",
@@ -141,11 +151,13 @@ pub(crate) struct Job {
     /// Its folder's name, from the first variant's.
     pub(crate) slug: String,
     pub(crate) config: Pix2PixConfig,
-    pub(crate) note: Option<String>,
 }
 
-/// Every configuration of the tables once, and for each table the job of each of its variants.
-pub(crate) fn jobs(tables: &[Table], base: &Pix2PixConfig) -> Result<(Vec<Job>, Vec<Vec<usize>>)> {
+/// What a variant comes to: the index of its job, and what differs from what it asks for.
+pub(crate) type Place = (usize, Option<String>);
+
+/// Every configuration of the tables once, and for each table where its variants are.
+pub(crate) fn jobs(tables: &[Table], base: &Pix2PixConfig) -> Result<(Vec<Job>, Vec<Vec<Place>>)> {
     let mut jobs: Vec<Job> = Vec::new();
     let mut rows = Vec::new();
     for table in tables {
@@ -153,11 +165,12 @@ pub(crate) fn jobs(tables: &[Table], base: &Pix2PixConfig) -> Result<(Vec<Job>, 
         for variant in &table.variants {
             let config = variant.configure(base)?;
             let known = jobs.iter().position(|job| job.config == config);
-            row.push(known.unwrap_or_else(|| {
-                let note = variant.note(&config);
-                jobs.push(Job { slug: slug(&config), config, note });
+            let note = variant.note(&config);
+            let job = known.unwrap_or_else(|| {
+                jobs.push(Job { slug: slug(&config), config });
                 jobs.len() - 1
-            }));
+            });
+            row.push((job, note));
         }
         rows.push(row);
     }
@@ -181,7 +194,10 @@ fn slug(config: &Pix2PixConfig) -> String {
     }
     // What the words do not say, a checksum does.
     let text = serde_json::to_string(config).unwrap_or_default();
-    let sum =
-        text.bytes().fold(0xcbf2_9ce4u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    format!("{}-{sum:08x}", parts.join("-"))
+    format!("{}-{:08x}", parts.join("-"), checksum(&text))
+}
+
+/// Tells texts apart; the same on every machine.
+pub(crate) fn checksum(text: &str) -> u32 {
+    text.bytes().fold(0xcbf2_9ce4u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

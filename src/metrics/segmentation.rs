@@ -50,6 +50,38 @@ impl Palette {
         };
         (0..count * area).map(class).collect()
     }
+
+    /// The class that most pixels of each square of `side` × `side` have, of equally many the first: the classes of a
+    /// label map that is `side` times smaller.
+    ///
+    /// A label map that was shrunk as a picture has mixed colours along its borders, whose nearest colour may be that of
+    /// a class that is nowhere near.
+    ///
+    /// # Shapes
+    /// - `pictures`: `[N, 3, H, W]` in `[-1, 1]`
+    /// - returns N · H/`side` · W/`side` classes; rows and columns that fill no square are left out
+    ///
+    /// # Panics
+    /// If there are not three channels, the palette has no colour, or `side` is 0.
+    pub fn classify_squares(&self, pictures: Tensor<4>, side: usize) -> Vec<usize> {
+        let [count, _, height, width] = pictures.dims();
+        let fine = self.classify(pictures);
+        let mut coarse = Vec::with_capacity(fine.len() / (side * side));
+        for picture in 0..count {
+            for (top, left) in
+                (0..height / side).flat_map(|y| (0..width / side).map(move |x| (y * side, x * side)))
+            {
+                let mut votes = vec![0u32; self.classes];
+                for y in top..top + side {
+                    let first = (picture * height + y) * width + left;
+                    fine[first..first + side].iter().for_each(|class| votes[*class] += 1);
+                }
+                let most = votes.iter().copied().max();
+                coarse.push(votes.iter().position(|count| Some(*count) == most).unwrap_or(0));
+            }
+        }
+        coarse
+    }
 }
 
 /// How often each true class was taken for each class.
@@ -132,5 +164,17 @@ mod tests {
         let green = [[[-0.5f32, 0.1]], [[0.9, 0.2]], [[-1.0, -1.0]]]; // (64, 242, 0) and (140, 153, 0)
         let pictures = Tensor::from_data([red, green], &device::cpu());
         assert_eq!((palette.classes(), palette.classify(pictures)), (2, vec![0, 0, 1, 1]));
+    }
+
+    #[test]
+    fn a_square_has_the_class_of_most_of_its_pixels() {
+        let palette = Palette::new([vec![[0, 0, 0]], vec![[255, 0, 0]], vec![[128, 0, 0]]]);
+        // Black and red side by side, a row and a column left over. Shrunk as a picture, the first square would be
+        // nearest to the third class.
+        let red = [[-1.0f32, 1.0, 1.0, 1.0, 0.0], [-1.0, 1.0, 1.0, -1.0, 0.0], [0.0; 5]];
+        let black = [[-1.0f32; 5]; 3];
+        let pictures = Tensor::from_data([[red, black, black], [black; 3]], &device::cpu());
+        assert_eq!(palette.classify_squares(pictures.clone(), 2), [0, 1, 0, 0]);
+        assert_eq!(palette.classify_squares(pictures.clone(), 1), palette.classify(pictures));
     }
 }
