@@ -3,6 +3,8 @@
 //! A column holds the patch of the large map that one position of the small map sees. Weights are used as they lie in
 //! memory: a row of `[O, C·kernel·kernel]` is one filter.
 
+mod few;
+
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -10,19 +12,12 @@ use rayon::prelude::*;
 use super::geometry::Geometry;
 use super::map::Map;
 use super::matmul::{Sizes, Strides, multiply, pitch};
-use super::streamed;
 use super::workspace::{self, Workspace};
 
 /// Values of gathered patches held at a time (32 MiB); larger maps are done piece by piece.
 const COLUMNS: usize = 1 << 23;
 /// The same where the weight is so small that reading it again costs nothing (1 MiB): they stay in the cache.
 const THIN_COLUMNS: usize = 1 << 18;
-
-/// Positions up to which patches are rows, not columns, on the way up: reading the weights is most of the work.
-const FEW: usize = 64;
-
-/// The same on the way down, where a sum along each patch is then quicker than sums side by side.
-const HANDFUL: usize = 4;
 
 /// Matrices below this size are too few tasks for the threads: their sums are cut into pieces.
 const SMALL_PRODUCT: usize = 1 << 16;
@@ -33,17 +28,8 @@ pub(super) fn down(g: &Geometry, large: Map, weight: &[f32]) -> Vec<f32> {
     let mut small = workspace::take(g.small_len());
     for chunk in chunks(g) {
         let positions = chunk.positions(g);
-        if positions <= HANDFUL && g.pictures == 1 {
-            let patches = gather_rows(g, &chunk, &large);
-            let sizes =
-                Sizes { count: 1, rows: g.small[0], columns: positions, inner: g.patch(), adds: false };
-            let patches = (&patches[..], Strides::rows(g.patch()).transposed());
-            multiply(
-                sizes,
-                (&mut small, Strides::rows(positions)),
-                (weight, Strides::rows(g.patch())),
-                patches,
-            );
+        if g.pictures == 1 && g.small_plane() <= few::HANDFUL {
+            few::down(g, &chunk, &large, weight, &mut small);
             continue;
         }
         let pitch = pitch(positions);
@@ -68,8 +54,8 @@ pub(super) fn up(g: &Geometry, small: Map, weight: &[f32]) -> Vec<f32> {
     let mut large = workspace::take(g.large_len());
     for chunk in chunks(g) {
         let positions = chunk.positions(g);
-        if positions <= FEW {
-            up_few(g, &chunk, small, weight, &mut large);
+        if positions <= few::FEW {
+            few::up(g, &chunk, small, weight, &mut large);
             continue;
         }
         let pitch = pitch(positions);
@@ -82,36 +68,6 @@ pub(super) fn up(g: &Geometry, small: Map, weight: &[f32]) -> Vec<f32> {
         scatter(g, &chunk, &columns, &mut large);
     }
     large
-}
-
-/// [`up`] with one row for each patch.
-fn up_few(g: &Geometry, chunk: &Chunk, small: Map, weight: &[f32], large: &mut [f32]) {
-    let (positions, patch) = (chunk.positions(g), g.patch());
-    let packed = Positions::new(g, chunk, small);
-    let (values, strides) = packed.matrix();
-    let patches = streamed::multiply((values, strides), positions, (weight, patch));
-    let taps = g.kernel * g.kernel;
-    let [_, height, width] = g.large;
-    let planes = chunk.pictures.start * g.large[0] * g.large_plane();
-    let count = chunk.pictures.len() * g.large[0] * g.large_plane();
-    large[planes..planes + count].par_chunks_mut(g.large_plane()).enumerate().for_each(|(index, plane)| {
-        chunk.clear_once(plane);
-        let (picture, channel) = (index / g.large[0], index % g.large[0]);
-        let first = picture * chunk.picture_positions(g);
-        for position in 0..chunk.picture_positions(g) {
-            let (row, column) = (chunk.rows.start + position / g.small[2], position % g.small[2]);
-            let patch = &patches[(first + position) * patch + channel * taps..][..taps];
-            for (ky, patch) in patch.chunks_exact(g.kernel).enumerate() {
-                let Some(target) = inside_of(height, row * g.stride + ky, g.padding) else { continue };
-                let target = &mut plane[target * width..][..width];
-                for (kx, value) in patch.iter().enumerate() {
-                    if let Some(place) = inside_of(width, column * g.stride + kx, g.padding) {
-                        target[place] += value;
-                    }
-                }
-            }
-        }
-    });
 }
 
 /// The place without its padding, unless it lies there.
@@ -297,32 +253,6 @@ fn gather(g: &Geometry, chunk: &Chunk, large: &[f32], columns: &mut [f32]) {
             }
         }
     });
-}
-
-/// The patches as rows, `[positions, C·kernel·kernel]`.
-fn gather_rows(g: &Geometry, chunk: &Chunk, large: &[f32]) -> Workspace {
-    let mut patches = Workspace::new(chunk.positions(g) * g.patch());
-    let [_, height, width] = g.large;
-    patches.par_chunks_mut(g.patch()).enumerate().for_each(|(position, patch)| {
-        let (picture, position) =
-            (position / chunk.picture_positions(g), position % chunk.picture_positions(g));
-        let picture = chunk.pictures.start + picture;
-        let (row, column) = (chunk.rows.start + position / g.small[2], position % g.small[2]);
-        for (channel, taps) in patch.chunks_exact_mut(g.kernel * g.kernel).enumerate() {
-            let plane = &large[(picture * g.large[0] + channel) * g.large_plane()..][..g.large_plane()];
-            for (ky, taps) in taps.chunks_exact_mut(g.kernel).enumerate() {
-                let source = inside_of(height, row * g.stride + ky, g.padding);
-                for (kx, tap) in taps.iter_mut().enumerate() {
-                    let place = inside_of(width, column * g.stride + kx, g.padding);
-                    *tap = match (source, place) {
-                        (Some(source), Some(place)) => plane[source * width + place],
-                        _ => 0.0,
-                    };
-                }
-            }
-        }
-    });
-    patches
 }
 
 /// Adds `columns`, `[C·kernel·kernel, positions]`, to the places they were gathered from.
