@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::layers::{Initializer, Kept, MOST_CHANNELS, Mode, Norm, UpsampleKind, parameter_count};
 use crate::resnet::ResNet;
 use crate::unet::{DropoutLayout, UNet};
-use crate::{Device, Error, Tensor, device};
+use crate::{Device, Error, Tensor};
 
 pub(crate) use split::{Cut, Layer, Piece};
 
@@ -222,8 +222,9 @@ impl Generator {
             Network::Unet(network) => network.forward(input, mode.settled()),
             Network::Resnet(network) => network.forward(input, mode.settled()),
         };
-        let is_trained = device.is_autodiff();
-        device::among_workers(&device, || if is_trained { pass() } else { self.kept.during(pass) })
+        // Training changes the weights after every pass.
+        let kept = if device.is_autodiff() { &Kept::default() } else { &self.kept };
+        kept.among_workers(&device, pass)
     }
 
     /// Prepares for many passes without training: on the CPU, what convolutions compute from their weights alone is kept

@@ -36,15 +36,15 @@ thread_local! {
 }
 
 impl Filters {
-    /// Does `work`, on this thread, whose convolutions use and extend these filters.
-    pub(crate) fn during<R>(&self, work: impl FnOnce() -> R) -> R {
+    /// Does `work`, on this thread, whose convolutions use and extend `filters`, or keep none.
+    pub(crate) fn during<R>(filters: Option<&Self>, work: impl FnOnce() -> R) -> R {
         struct Restore(Option<Filters>);
         impl Drop for Restore {
             fn drop(&mut self) {
                 CURRENT.set(self.0.take());
             }
         }
-        let _restore = Restore(CURRENT.replace(Some(self.clone())));
+        let _restore = Restore(CURRENT.replace(filters.cloned()));
         work()
     }
 

@@ -2,6 +2,7 @@
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 use crate::kernels::Filters;
+use crate::{Device, device};
 
 /// Transformed filters of a network that is not trained any more, or nothing, as at first.
 #[derive(Clone, Debug, Default)]
@@ -17,12 +18,15 @@ impl Kept {
         self.filters.get_or_insert_default();
     }
 
-    /// Does a pass that uses and extends what is kept.
-    pub(crate) fn during<R>(&self, pass: impl FnOnce() -> R) -> R {
-        #[cfg(any(feature = "flex", feature = "ndarray"))]
-        if let Some(filters) = &self.filters {
-            return filters.during(pass);
-        }
-        pass()
+    /// Does a pass among the device's workers that uses and extends what is kept.
+    ///
+    /// A worker may take up one pass while it waits for its part of another, so a pass that keeps nothing says so, too.
+    pub(crate) fn among_workers<R: Send>(&self, device: &Device, pass: impl FnOnce() -> R + Send) -> R {
+        device::among_workers(device, || {
+            #[cfg(any(feature = "flex", feature = "ndarray"))]
+            return Filters::during(self.filters.as_ref(), pass);
+            #[cfg(not(any(feature = "flex", feature = "ndarray")))]
+            pass()
+        })
     }
 }

@@ -6,7 +6,8 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use super::adam::Adam;
 use super::{Losses, Trainer, trainable};
 use crate::data::Batch;
-use crate::{Device, Discriminator, Generator, Mode, Pix2PixLoss, Tensor, device};
+use crate::layers::Kept;
+use crate::{Device, Discriminator, Generator, Mode, Pix2PixLoss, Tensor};
 
 /// 2^64 divided by the golden ratio: spreads the seeds of successive steps.
 pub(super) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -18,7 +19,7 @@ impl Trainer {
     /// If the batch's channels or size do not suit the networks.
     pub fn step(&mut self, batch: Batch) -> Losses {
         if self.others.is_empty() {
-            return device::among_workers(&batch.input.device(), || self.update_both(batch));
+            return Kept::default().among_workers(&batch.input.device(), || self.update_both(batch));
         }
         // A worker that waited for the other devices' threads would be missed by their kernels.
         self.update_both(batch)

@@ -13,9 +13,10 @@ use image::DynamicImage;
 use crate::config::Pix2PixConfig;
 use crate::data::{NOT_A_NUMBER, PICTURE_CHANNELS, Pixels, open};
 use crate::generator::Cut;
+use crate::layers::Kept;
 use crate::pytorch;
 use crate::weights::{self, GENERATOR_FILE};
-use crate::{Backbone, Device, Dropout, Error, Generator, Mode, Result, Statistics, Tensor, device};
+use crate::{Backbone, Device, Dropout, Error, Generator, Mode, Result, Statistics, Tensor};
 use canvas::Canvas;
 use tiles::Tiled;
 
@@ -255,7 +256,7 @@ impl Translator {
         let cut = Cut::new(self.generator.clone(), split, self.mode);
         let start = start(input.size, size);
         let tiled = Tiled { input, start, size, tile: self.tile, device: &self.device };
-        device::among_workers(&self.device, || tiled.translate(cut, canvas));
+        Kept::default().among_workers(&self.device, || tiled.translate(cut, canvas));
     }
 
     /// Whole pictures of one padded size at once, each with its own statistics.
