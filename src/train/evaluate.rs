@@ -13,7 +13,7 @@ impl Trainer {
     /// alone and dropout on, with noise that is the same every time.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read.
+    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
     pub fn evaluate(&self, pairs: &PairedFolder) -> Result<Scores> {
         let generator = self.exported().valid();
         let mut sums = [0.0; 3];
@@ -32,7 +32,7 @@ impl Trainer {
     /// Rows of input | output | target for the first `count` of `pairs`.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read.
+    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
     pub fn strip(&self, pairs: &PairedFolder, count: usize) -> Result<RgbImage> {
         let generator = self.exported().valid();
         let single = pairs.clone().take(count).with_batch_size(1);
