@@ -14,7 +14,7 @@ use super::reader::{self, Labels, Reader};
 use super::results::{self, Plan, Reading, Results, Run};
 use super::score::{self, Scores};
 use super::table::{self, Job, Place, Table};
-use super::{Options, STOP, facades, io, page};
+use super::{Options, STOP, budget, facades, io, page};
 
 /// Pairs that are drawn, where none are given.
 pub(crate) const TRAIN_PAIRS: u64 = 400;
@@ -241,7 +241,7 @@ impl Study {
         let training: f64 = runs.iter().map(|run| run.seconds).sum();
         let used = training + self.results.reader.as_ref().map_or(0.0, |reader| reader.seconds);
         let needed = runs.iter().filter(|run| run.job == job.slug).map(|run| run.seconds).fold(0.0, f64::max);
-        is_free || used + needed <= 60.0 * options.budget
+        is_free || used + needed <= 60.0 * options.budget * budget::TRAINING
     }
 
     /// Writes the tables as they stand, as numbers and as a page.
