@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use burn::backend::{Backend, Dispatch};
 #[cfg(feature = "wgpu")]
-use burn::tensor::DeviceKind;
+use burn::tensor::{DeviceKind, wgpu::WgpuInitError};
 
 use crate::{Device, Error, Result};
 
@@ -12,7 +13,7 @@ static EXACT: AtomicBool = AtomicBool::new(false);
 /// The names that [`named`] knows, whether compiled in or not.
 pub const NAMES: [&str; 4] = ["flex", "ndarray", "wgpu", "cuda"];
 
-/// The best device that is compiled in and present: a GPU if there is one, else the CPU.
+/// The best device that is compiled in and present: a GPU if there is one that computes right, else the CPU.
 ///
 /// # Panics
 /// If the crate was built without any backend.
@@ -24,7 +25,7 @@ pub fn best() -> Device {
     // A software adapter also answers to wgpu, but `flex` is faster than that on the same CPU.
     #[cfg(feature = "wgpu")]
     for kind in [DeviceKind::DiscreteGpu(0), DeviceKind::IntegratedGpu(0), DeviceKind::VirtualGpu(0)] {
-        if let Ok(device) = Device::wgpu_options().device_kind(kind).init() {
+        if let Ok(device) = wgpu(kind) {
             return device;
         }
     }
@@ -49,7 +50,8 @@ pub fn cpu() -> Device {
 /// The device of a backend by its name: `flex`, `ndarray`, `wgpu` or `cuda`.
 ///
 /// # Errors
-/// [`Error::Device`] if the name is unknown, the backend is not compiled in, or no such device is present.
+/// [`Error::Device`] if the name is unknown, the backend is not compiled in, no such device is present, or [`check`]
+/// refuses it.
 ///
 /// # Examples
 /// ```
@@ -65,9 +67,7 @@ pub fn named(name: &str) -> Result<Device> {
         #[cfg(feature = "ndarray")]
         "ndarray" => Ok(ndarray()),
         #[cfg(feature = "wgpu")]
-        "wgpu" => Device::wgpu_options().init().map_err(|error| {
-            absent(name, format!("no usable adapter ({error}); install a graphics driver or use `flex`"))
-        }),
+        "wgpu" => wgpu(DeviceKind::DefaultDevice),
         #[cfg(feature = "cuda")]
         "cuda" => cuda(),
         _ if NAMES.contains(&name) => Err(absent(
@@ -96,6 +96,27 @@ pub fn all(name: &str) -> Result<Vec<Device>> {
         _ => vec![],
     };
     Ok(if found.is_empty() { vec![first] } else { found })
+}
+
+/// Whether networks compute what they should on this device.
+///
+/// Every function that builds a network asks this first: those that return a [`Result`] give the error, the others
+/// panic with it.
+///
+/// # Errors
+/// [`Error::Device`] if burn's `fusion` is on for it. In burn 0.22.1 that gives wrong numbers without a word: where a
+/// convolution to a single channel, such as a discriminator's last, is followed by operations of which one result is
+/// kept for the backward pass, the fused kernel reads the convolution's output at the wrong places. Training diverges
+/// within three steps. The crate does not turn `fusion` on, but features unify: another crate may.
+pub fn check(device: &Device) -> Result<()> {
+    let name = Dispatch::name(device.as_dispatch());
+    if name.contains("fusion<") {
+        let problem = "burn's feature `fusion` is on, with which convolutions to one channel give wrong numbers and \
+                       training diverges; `cargo tree -e features -i burn-fusion` shows which crate turns it on \
+                       (burn's own default features do); or use `flex`";
+        return Err(absent(&name, problem.to_owned()));
+    }
+    Ok(())
 }
 
 /// The names of the backends that this build contains, the fastest CPU backend first.
@@ -158,10 +179,25 @@ fn ndarray() -> Device {
     Device::new(burn_ndarray::NdArrayDevice::Cpu)
 }
 
+#[cfg(feature = "wgpu")]
+fn wgpu(kind: DeviceKind) -> Result<Device> {
+    let device = match Device::wgpu_options().device_kind(kind.clone()).init() {
+        Ok(device) => device,
+        // It runs already: by an earlier call, or because the caller computed on it.
+        Err(WgpuInitError::Registration { .. }) => Device::wgpu(kind),
+        Err(error) => {
+            let problem = format!("no usable adapter ({error}); install a graphics driver or use `flex`");
+            return Err(absent("wgpu", problem));
+        }
+    };
+    check(&device).map(|()| device)
+}
+
 #[cfg(feature = "cuda")]
 fn cuda() -> Result<Device> {
     let absent = || absent("cuda", "no NVIDIA GPU or no driver found; use another backend".into());
-    cudas().into_iter().next().ok_or_else(absent)
+    let device = cudas().into_iter().next().ok_or_else(absent)?;
+    check(&device).map(|()| device)
 }
 
 #[cfg(feature = "cuda")]

@@ -7,7 +7,7 @@ use burn::tensor::assert_shape;
 use crate::layers::{
     Conv, Initializer, MOST_CHANNELS, Mode, Norm, NormLayer, Slope, channels_at, parameter_count,
 };
-use crate::{Device, Error, Tensor};
+use crate::{Device, Error, Tensor, device};
 
 /// What a [`Discriminator`] is made of.
 ///
@@ -56,7 +56,8 @@ impl DiscriminatorConfig {
     /// Builds a discriminator with new random weights.
     ///
     /// # Panics
-    /// If the configuration is out of range; [`validate`](Self::validate) says so politely.
+    /// If the configuration is out of range, or the device computes wrongly; [`validate`](Self::validate) and
+    /// [`device::check`] say so politely.
     ///
     /// # Examples
     /// ```
@@ -78,9 +79,9 @@ impl DiscriminatorConfig {
     /// Builds a discriminator whose weights are a function of `seed`, the same on every backend.
     ///
     /// # Panics
-    /// If the configuration is out of range.
+    /// As [`init`](Self::init).
     pub fn init_seeded(&self, seed: u64, device: &Device) -> Discriminator {
-        if let Err(error) = self.validate() {
+        if let Err(error) = self.validate().and_then(|()| device::check(device)) {
             panic!("{error}");
         }
         let init = &mut Initializer::new(seed, device);

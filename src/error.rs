@@ -101,12 +101,12 @@ pub enum Error {
         /// Parameters of another shape: name, the network's shape, the file's shape.
         mismatched: Vec<String>,
     },
-    /// A backend is not compiled in, or its device is not there: choose another, or rebuild.
+    /// A backend is not compiled in, its device is not there, or it computes wrongly: choose another, or rebuild.
     #[error("backend `{name}`: {problem}")]
     Device {
         /// The backend's name.
         name: String,
-        /// What is missing.
+        /// What is missing or wrong.
         problem: String,
     },
 }

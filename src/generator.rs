@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::layers::{Initializer, Kept, MOST_CHANNELS, Mode, Norm, UpsampleKind, parameter_count};
 use crate::resnet::ResNet;
 use crate::unet::{DropoutLayout, UNet};
-use crate::{Device, Error, Tensor};
+use crate::{Device, Error, Tensor, device};
 
 pub(crate) use split::{Cut, Layer, Piece};
 
@@ -80,7 +80,8 @@ impl GeneratorConfig {
     /// Builds a generator with new random weights.
     ///
     /// # Panics
-    /// If the configuration is out of range; [`validate`](Self::validate) says so politely.
+    /// If the configuration is out of range, or the device computes wrongly; [`validate`](Self::validate) and
+    /// [`device::check`] say so politely.
     ///
     /// # Examples
     /// ```
@@ -100,9 +101,9 @@ impl GeneratorConfig {
     /// Builds a generator whose weights are a function of `seed`, the same on every backend.
     ///
     /// # Panics
-    /// If the configuration is out of range.
+    /// As [`init`](Self::init).
     pub fn init_seeded(&self, seed: u64, device: &Device) -> Generator {
-        if let Err(error) = self.validate() {
+        if let Err(error) = self.validate().and_then(|()| device::check(device)) {
             panic!("{error}");
         }
         let init = &mut Initializer::new(seed, device);

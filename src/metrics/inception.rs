@@ -8,7 +8,7 @@ use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Int, TensorData, activation::relu};
 
 use crate::weights::{self, Named};
-use crate::{Device, Error, Result, Tensor};
+use crate::{Device, Error, Result, Tensor, device};
 
 /// Pixels of a side of the pictures that the network sees.
 const SIZE: usize = 299;
@@ -49,8 +49,9 @@ impl Inception {
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is no safetensors file,
-    /// [`Error::Weights`] if it lacks a layer.
+    /// [`Error::Weights`] if it lacks a layer, [`Error::Device`] if the device computes wrongly.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        device::check(device)?;
         let path = path.as_ref();
         let named = weights::load(path)?;
         let device = device.clone().without_autodiff();

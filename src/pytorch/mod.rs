@@ -11,7 +11,9 @@ mod read;
 use std::path::Path;
 
 use crate::weights::{self, Named};
-use crate::{Device, Discriminator, DiscriminatorConfig, Error, Generator, GeneratorConfig, Norm, Result};
+use crate::{
+    Device, Discriminator, DiscriminatorConfig, Error, Generator, GeneratorConfig, Norm, Result, device,
+};
 
 pub use read::read;
 
@@ -27,7 +29,9 @@ pub type StateDict = Named;
 /// - [`Error::Checkpoint`] if it is damaged, or larger than any network of this kind
 /// - [`Error::Weights`] if parameters are missing, unexpected or of another shape: compared with the generator that is
 ///   nearest, or with the original's U-Net if none is near
+/// - [`Error::Device`] if the device computes wrongly
 pub fn load_generator(path: impl AsRef<Path>, device: &Device) -> Result<(GeneratorConfig, Generator)> {
+    device::check(device)?;
     let path = path.as_ref();
     let state = read(path)?;
     let (config, naming) =
@@ -40,14 +44,14 @@ pub fn load_generator(path: impl AsRef<Path>, device: &Device) -> Result<(Genera
 /// Reads a generator that is built as `config` says, whichever of the known names its blocks have.
 ///
 /// # Errors
-/// [`Error::Config`] if `config` is out of range; [`Error::Io`], [`Error::Checkpoint`] or [`Error::Weights`], as
-/// [`load_generator`].
+/// [`Error::Config`] if `config` is out of range; the others as [`load_generator`].
 pub fn load_generator_as(
     path: impl AsRef<Path>,
     config: &GeneratorConfig,
     device: &Device,
 ) -> Result<Generator> {
     let path = path.as_ref();
+    device::check(device)?;
     config.validate()?;
     let state = read(path)?;
     let naming = infer::naming(&state, config, device).map_err(|problem| Error::corrupt(path, problem))?;
@@ -61,7 +65,7 @@ pub fn load_generator_as(
 /// without condition; [`load_discriminator_of`] knows better.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Checkpoint`] or [`Error::Weights`], as [`load_generator`].
+/// As [`load_generator`].
 pub fn load_discriminator(
     path: impl AsRef<Path>,
     device: &Device,
@@ -73,7 +77,7 @@ pub fn load_discriminator(
 /// the channels of the generator's input and output.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Checkpoint`] or [`Error::Weights`], as [`load_generator`].
+/// As [`load_generator`].
 pub fn load_discriminator_of(
     path: impl AsRef<Path>,
     generator: &GeneratorConfig,
@@ -88,6 +92,7 @@ fn found_discriminator(
     sides: Option<[usize; 2]>,
     device: &Device,
 ) -> Result<(DiscriminatorConfig, Discriminator)> {
+    device::check(device)?;
     let state = read(path)?;
     let config =
         infer::discriminator(&state, sides, device).map_err(|problem| Error::corrupt(path, problem))?;
@@ -99,14 +104,14 @@ fn found_discriminator(
 /// Reads a discriminator that is built as `config` says.
 ///
 /// # Errors
-/// [`Error::Config`] if `config` is out of range; [`Error::Io`], [`Error::Checkpoint`] or [`Error::Weights`], as
-/// [`load_generator`].
+/// [`Error::Config`] if `config` is out of range; the others as [`load_generator`].
 pub fn load_discriminator_as(
     path: impl AsRef<Path>,
     config: &DiscriminatorConfig,
     device: &Device,
 ) -> Result<Discriminator> {
     let path = path.as_ref();
+    device::check(device)?;
     config.validate()?;
     let key = |name: &str| names::discriminator(config, name);
     weights::apply(config.init(device), used(read(path)?, config.norm), path, key)

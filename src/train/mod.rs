@@ -34,7 +34,7 @@ pub use losses::{LossValues, Losses};
 use crate::config::Pix2PixConfig;
 use crate::data::Epoch;
 use crate::report::{self, Extent};
-use crate::{Device, Discriminator, Error, Generator, Pix2PixLoss, Result};
+use crate::{Device, Discriminator, Error, Generator, Pix2PixLoss, Result, device};
 use adam::Adam;
 use average::Average;
 use checkpoint::Damaged;
@@ -76,9 +76,10 @@ impl Trainer {
     /// A trainer with new networks; their weights are a function of the configuration's seed.
     ///
     /// # Errors
-    /// [`Error::Config`] if the configuration is out of range.
+    /// [`Error::Config`] if the configuration is out of range; [`Error::Device`] if the device computes wrongly.
     pub fn new(config: Pix2PixConfig, device: &Device) -> Result<Self> {
         config.validate()?;
+        device::check(device)?;
         let device = device.clone().without_autodiff();
         let training = device.clone().autodiff();
         let seed = config.training.seed;
@@ -107,7 +108,7 @@ impl Trainer {
     /// A trainer that begins with networks that exist, for instance imported ones; `config` must describe them.
     ///
     /// # Errors
-    /// [`Error::Config`] if the configuration is out of range.
+    /// As [`new`](Self::new).
     pub fn with_networks(
         config: Pix2PixConfig,
         generator: Generator,
@@ -130,7 +131,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if networks, loss, direction or seed differ from the saved ones, an average is to be
-    /// dropped, or no checkpoint is whole; [`Error::Config`] if `config` is out of range.
+    /// dropped, or no checkpoint is whole; [`Error::Config`] or [`Error::Device`], as [`new`](Self::new).
     pub fn resume_or_new(run: impl AsRef<Path>, config: Pix2PixConfig, device: &Device) -> Result<Self> {
         match checkpoint::newest(run.as_ref(), Some(&config), device)? {
             Some(trainer) => Ok(trainer),
@@ -143,7 +144,7 @@ impl Trainer {
     /// A damaged checkpoint is passed over for the one before it; [`damaged`](Self::damaged) tells.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if there is no checkpoint, or none that is whole.
+    /// [`Error::Checkpoint`] if there is no checkpoint, or none that is whole; [`Error::Device`], as [`new`](Self::new).
     pub fn resume(run: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let run = run.as_ref();
         checkpoint::newest(run, None, device)?.ok_or_else(|| checkpoint::missing(run))
@@ -158,7 +159,13 @@ impl Trainer {
     /// the number of devices stays. A device may be named twice, or be the trainer's own, which only helps to test.
     ///
     /// `data.batch_size` should be a multiple of the number of devices: a batch of one occupies one of them.
+    ///
+    /// # Panics
+    /// If one of the devices computes wrongly; [`device::check`] says so politely.
     pub fn also_on(mut self, others: &[Device]) -> Self {
+        if let Some(error) = others.iter().find_map(|other| device::check(other).err()) {
+            panic!("{error}");
+        }
         self.others = others.iter().map(|device| device.clone().without_autodiff()).collect();
         self
     }

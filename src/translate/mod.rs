@@ -16,7 +16,7 @@ use crate::generator::Cut;
 use crate::layers::Kept;
 use crate::pytorch;
 use crate::weights::{self, GENERATOR_FILE};
-use crate::{Backbone, Device, Dropout, Error, Generator, Mode, Result, Statistics, Tensor};
+use crate::{Backbone, Device, Dropout, Error, Generator, Mode, Result, Statistics, Tensor, device};
 use canvas::Canvas;
 use tiles::Tiled;
 
@@ -45,7 +45,9 @@ impl Translator {
     /// - [`Error::Checkpoint`] if it is damaged, or no generator that is known
     /// - [`Error::Weights`] if its parameters do not fit the configuration
     /// - [`Error::Config`] if the configuration in it is out of range
+    /// - [`Error::Device`] if the device computes wrongly
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        device::check(device)?;
         let path = path.as_ref();
         let file = if path.is_dir() { path.join(GENERATOR_FILE) } else { PathBuf::from(path) };
         let device = device.clone().without_autodiff();
@@ -74,8 +76,9 @@ impl Translator {
     ///
     /// # Errors
     /// [`Error::Config`] if `config` describes another generator, or if the generator's or the data's settings are out
-    /// of range.
+    /// of range; [`Error::Device`] if the device computes wrongly.
     pub fn new(generator: Generator, config: &Pix2PixConfig, device: &Device) -> Result<Self> {
+        device::check(device)?;
         config.generator.validate()?;
         config.data.validate()?;
         let described = config.generator.init(device);
