@@ -14,8 +14,9 @@ const SHAPES: [(usize, usize); 6] = [(256, 64), (128, 64), (128, 32), (64, 32), 
 const FEWEST: u64 = 2000;
 /// The share of the time that steps may take; scoring, saving and pages need the rest.
 const SHARE: f64 = 0.8;
-/// The share of the time that all training may take, where a machine turns out slower than it was when it was timed.
-pub(crate) const TRAINING: f64 = 0.85;
+/// The share of the time that all runs may take, where a machine turns out slower than it was when it was timed; pages
+/// and the pairs that are drawn need the rest.
+pub(crate) const RUNS: f64 = 0.92;
 
 /// Steps as they are, or as many whole epochs as are in them where there is one.
 pub(crate) fn whole_epochs(steps: u64, batches: u64) -> u64 {

@@ -238,10 +238,10 @@ impl Study {
     pub(crate) fn has_time_for(&self, options: &Options, job: &Job, seed: u64) -> bool {
         let runs = &self.results.runs;
         let is_free = options.steps.is_some() || self.results.find(&job.slug, seed).is_some();
-        let training: f64 = runs.iter().map(|run| run.seconds).sum();
-        let used = training + self.results.reader.as_ref().map_or(0.0, |reader| reader.seconds);
+        let running: f64 = runs.iter().map(|run| run.seconds).sum();
+        let used = running + self.results.reader.as_ref().map_or(0.0, |reader| reader.seconds);
         let needed = runs.iter().filter(|run| run.job == job.slug).map(|run| run.seconds).fold(0.0, f64::max);
-        is_free || used + needed <= 60.0 * options.budget * budget::TRAINING
+        is_free || used + needed <= 60.0 * options.budget * budget::RUNS
     }
 
     /// Writes the tables as they stand, as numbers and as a page.
