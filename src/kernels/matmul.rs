@@ -36,9 +36,16 @@ impl Strides {
         Self { row: self.column, column: self.row, ..self }
     }
 
-    /// One past the last index of `count` matrices of `rows` by `columns`.
-    fn end(self, count: usize, rows: usize, columns: usize) -> usize {
-        (count - 1) * self.stack + (rows - 1) * self.row + (columns - 1) * self.column + 1
+    /// Returns whether `count` matrices of `rows` by `columns`, of which none is 0, lie within `len` values.
+    ///
+    /// The matrix product takes strides as `isize`, so larger ones are refused.
+    fn fit(self, count: usize, rows: usize, columns: usize, len: usize) -> bool {
+        let dimensions = [(self.stack, count), (self.row, rows), (self.column, columns)];
+        let last = dimensions.into_iter().try_fold(0usize, |last, (stride, size)| {
+            isize::try_from(stride).ok()?;
+            last.checked_add(stride.checked_mul(size - 1)?)
+        });
+        last.is_some_and(|last| last < len)
     }
 
     fn at(self, index: usize, row: usize, column: usize) -> usize {
@@ -60,7 +67,8 @@ pub(super) struct Sizes {
 /// `out[i] = a[i] · b[i]`, or `+=`, for every matrix of the stack.
 ///
 /// # Panics
-/// If a slice is shorter than its strides say, or if two elements of `out` could share a place.
+/// If a slice is shorter than its strides say, if a stride does not fit into `isize`, or if two elements of `out` could
+/// share a place.
 pub(super) fn multiply(
     sizes: Sizes,
     (out, out_strides): (&mut [f32], Strides),
@@ -68,12 +76,15 @@ pub(super) fn multiply(
     (b, b_strides): (&[f32], Strides),
 ) {
     let Sizes { count, rows, columns, inner, .. } = sizes;
-    if count * rows * columns == 0 {
+    if [count, rows, columns].contains(&0) {
         return;
     }
-    assert!(inner > 0 && a_strides.end(count, rows, inner) <= a.len(), "the left matrices end too early");
-    assert!(b_strides.end(count, inner, columns) <= b.len(), "the right matrices end too early");
-    assert!(out_strides.end(count, rows, columns) <= out.len(), "the products end too early");
+    let fits = inner > 0 && a_strides.fit(count, rows, inner, a.len());
+    assert!(fits, "the left matrices, {sizes:?} with {a_strides:?}, must lie within {} values", a.len());
+    let fits = b_strides.fit(count, inner, columns, b.len());
+    assert!(fits, "the right matrices, {sizes:?} with {b_strides:?}, must lie within {} values", b.len());
+    let fits = out_strides.fit(count, rows, columns, out.len());
+    assert!(fits, "the products, {sizes:?} with {out_strides:?}, must lie within {} values", out.len());
     assert!(disjoint(sizes, out_strides), "the products overlap");
 
     let (row_block, column_block) = blocks(sizes);
@@ -101,7 +112,8 @@ pub(super) fn multiply(
 fn blocks(Sizes { rows, columns, inner, .. }: Sizes) -> (usize, usize) {
     const LEAST: usize = 64;
     let (mut row_block, mut column_block) = (rows, columns);
-    while row_block * column_block * inner > TASK && row_block.max(column_block) > LEAST {
+    let products = |rows: usize, columns: usize| rows.saturating_mul(columns).saturating_mul(inner);
+    while products(row_block, column_block) > TASK && row_block.max(column_block) > LEAST {
         let side = if row_block >= column_block { &mut row_block } else { &mut column_block };
         *side = side.div_ceil(2).next_multiple_of(LEAST);
     }
@@ -112,10 +124,11 @@ fn blocks(Sizes { rows, columns, inner, .. }: Sizes) -> (usize, usize) {
 fn disjoint(Sizes { count, rows, columns, .. }: Sizes, strides: Strides) -> bool {
     let mut dimensions = [(strides.stack, count), (strides.row, rows), (strides.column, columns)];
     dimensions.sort_unstable();
-    let mut reach = 1;
+    // One more than the largest distance between two elements so far; none if that is beyond `usize`.
+    let mut reach = Some(1usize);
     dimensions.into_iter().filter(|(_, size)| *size > 1).all(|(stride, size)| {
-        let fits = stride >= reach;
-        reach += stride * (size - 1);
+        let fits = reach.is_some_and(|reach| stride >= reach);
+        reach = stride.checked_mul(size - 1).and_then(|span| reach?.checked_add(span));
         fits
     })
 }
@@ -200,5 +213,29 @@ mod tests {
         let sizes = Sizes { count: 2, rows: 2, columns: 2, inner: 1, adds: false };
         let strides = Strides { stack: 1, row: 2, column: 1 };
         multiply(sizes, (&mut [0.0; 8], strides), (&[0.0; 8], strides), (&[0.0; 8], strides));
+    }
+
+    /// In `usize` these strides wrap around to places within the slices.
+    #[test]
+    fn huge_strides_are_refused() {
+        let sizes = Sizes { count: 1, rows: 3, columns: 3, inner: 3, adds: false };
+        let small = Strides::rows(3);
+        let huge = [
+            Strides { row: 1 << 63, ..small },
+            Strides { column: 1 << 63, ..small },
+            Strides { row: usize::MAX / 2 + 2, ..small },
+            Strides { stack: usize::MAX, ..small },
+        ];
+        for huge in huge {
+            for strides in [[huge, small, small], [small, huge, small], [small, small, huge]] {
+                let result = std::panic::catch_unwind(|| {
+                    let [out_strides, a_strides, b_strides] = strides;
+                    let mut out = [0.0; 9];
+                    multiply(sizes, (&mut out, out_strides), (&[1.0; 9], a_strides), (&[1.0; 9], b_strides));
+                });
+                assert!(result.is_err(), "{strides:?} reach beyond nine values");
+            }
+        }
+        assert!(!disjoint(sizes, Strides { row: usize::MAX, column: 1 << 63, stack: 0 }));
     }
 }
