@@ -4,6 +4,7 @@ use nalgebra::DMatrix;
 use rand::seq::index;
 
 use crate::Tensor;
+use crate::read_back::read_back;
 
 /// Features of a set of pictures, one row for each.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +34,7 @@ impl Features {
             features.dims(),
             self.width()
         );
-        let values = features.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default();
+        let values = read_back(features);
         self.rows.extend(values.chunks_exact(width).map(|row| row.iter().map(|v| f64::from(*v)).collect()));
     }
 
