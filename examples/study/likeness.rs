@@ -49,7 +49,11 @@ impl Likeness {
         if outputs.is_empty() {
             return vec![];
         }
-        let (mean, _) = kid(&outputs, &self.targets, SUBSETS[0], SUBSETS[1], 0);
+        let size = SUBSETS[1].min(outputs.len()).min(self.targets.len());
+        if size < 2 {
+            return vec![]; // one image has no distance
+        }
+        let (mean, _) = kid(&outputs, &self.targets, SUBSETS[0], size, 0);
         vec![("fid", fid(&outputs, &self.targets)), ("kid", mean)]
     }
 }

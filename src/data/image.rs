@@ -129,6 +129,9 @@ impl Planes {
     }
 
     /// The picture of 8 bits that these numbers are.
+    ///
+    /// # Panics
+    /// If the channels are not those of a picture.
     pub(crate) fn to_picture(&self) -> DynamicImage {
         let [channels, height, width] = self.shape;
         let count = height * width;
@@ -139,10 +142,11 @@ impl Planes {
         let (width, height) = (width as u32, height as u32);
         let picture = match channels {
             1 => GrayImage::from_raw(width, height, bytes).map(DynamicImage::ImageLuma8),
+            3 => RgbImage::from_raw(width, height, bytes).map(DynamicImage::ImageRgb8),
             4 => RgbaImage::from_raw(width, height, bytes).map(DynamicImage::ImageRgba8),
-            _ => RgbImage::from_raw(width, height, bytes).map(DynamicImage::ImageRgb8),
+            _ => panic!("the array has {channels} channels; an image has 1, 3 or 4"),
         };
-        picture.unwrap_or_default()
+        picture.expect("a byte for every channel of every pixel")
     }
 
     /// The part from `[top, left]` on; outside of the picture, its border mirrors it without repeating itself.
@@ -245,6 +249,12 @@ mod tests {
             assert_eq!(planes.clone().mirrored().mirrored(), planes);
             assert_eq!(planes.window([0, 0], [2, 3]), planes);
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "the array has 2 channels; an image has 1, 3 or 4")]
+    fn an_array_of_two_channels_never_becomes_an_empty_image() {
+        Planes { shape: [2, 2, 2], values: vec![0.0; 8] }.to_picture();
     }
 
     #[test]

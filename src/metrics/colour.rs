@@ -3,6 +3,7 @@
 use burn::tensor::assert_shape;
 
 use crate::Tensor;
+use crate::read_back::read_back;
 
 /// Bins of one unit: L in 0 to 100, a and b in −110 to 110; what lies outside counts in the outermost bin.
 const BINS: [(f64, usize); 3] = [(0.0, 100), (-110.0, 220), (-110.0, 220)];
@@ -38,7 +39,7 @@ impl LabHistogram {
     pub fn add(&mut self, pictures: Tensor<4>) {
         assert_shape!(pictures, [_, 3, ..]);
         let [_, _, height, width] = pictures.dims();
-        let values = pictures.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default();
+        let values = read_back(pictures);
         let area = height * width;
         for picture in values.chunks_exact(3 * area) {
             for pixel in 0..area {

@@ -4,6 +4,7 @@ use nalgebra::DMatrix;
 use rand::seq::index;
 
 use crate::Tensor;
+use crate::read_back::read_back;
 
 /// Features of a set of pictures, one row for each.
 #[derive(Clone, Debug, Default)]
@@ -17,10 +18,23 @@ impl Features {
         Self::default()
     }
 
-    /// Adds features, `[N, F]`.
+    /// Adds a row for each image.
+    ///
+    /// # Shapes
+    /// - `features`: `[N, F]`
+    ///
+    /// # Panics
+    /// If F is 0, or not that of the features added before.
     pub fn add(&mut self, features: Tensor<2>) {
         let width = features.dims()[1];
-        let values = features.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default();
+        assert!(width > 0, "`features` is {:?}; an image needs at least 1 feature", features.dims());
+        assert!(
+            self.is_empty() || width == self.width(),
+            "`features` is {:?}, but those added before have a width of {}; all must have the same",
+            features.dims(),
+            self.width()
+        );
+        let values = read_back(features);
         self.rows.extend(values.chunks_exact(width).map(|row| row.iter().map(|v| f64::from(*v)).collect()));
     }
 
@@ -57,11 +71,15 @@ impl Features {
 /// |μ₁ − μ₂|² + tr(C₁ + C₂ − 2·(C₁C₂)^½), in double precision. With C = RᵀR the trace of the root is the sum of the
 /// singular values of R₁R₂ᵀ, which needs no root of a matrix and is exact for sets smaller than the features are many.
 ///
-/// NaN if either set has fewer than two pictures, or their features differ in number.
+/// NaN if either set has fewer than two images, which have no covariance.
+///
+/// # Panics
+/// If the two sets have features of different widths.
 pub fn fid(one: &Features, other: &Features) -> f64 {
-    if one.len() < 2 || other.len() < 2 || one.width() != other.width() {
+    if one.len() < 2 || other.len() < 2 {
         return f64::NAN;
     }
+    assert_same_width(one, other);
     let means = [one.mean(), other.mean()];
     let between: f64 = means[0].iter().zip(&means[1]).map(|(a, b)| (a - b).powi(2)).sum();
     let roots = [one.root(&means[0]), other.root(&means[1])];
@@ -73,18 +91,24 @@ pub fn fid(one: &Features, other: &Features) -> f64 {
 /// Kernel Inception distance (Bińkowski et al. 2018) and its standard deviation over `subsets` draws of `size` pictures
 /// from each set: the unbiased squared maximum mean discrepancy under the kernel (x·y/F + 1)³.
 ///
-/// Draws are a function of `seed`. A `size` above the number of pictures is lowered to it; of sets as small as that,
-/// each draw is the whole. NaN if either set has fewer than two pictures, or their features differ in number.
+/// Draws are a function of `seed`. A draw of as many images as a set has is the whole set.
+///
+/// # Panics
+/// If `subsets` is 0, if `size` is below 2 or above the number of images of either set, or if the two sets have features
+/// of different widths.
 pub fn kid(one: &Features, other: &Features, subsets: usize, size: usize, seed: u64) -> (f64, f64) {
-    if one.len() < 2 || other.len() < 2 || one.width() != other.width() {
-        return (f64::NAN, f64::NAN);
-    }
+    assert_same_width(one, other);
+    assert!(subsets > 0, "`subsets` is 0; it must be at least 1");
+    let largest = one.len().min(other.len());
+    assert!(
+        (2..=largest).contains(&size),
+        "`size` is {size}; it must be at least 2 and at most {largest}, the number of images of the smaller set"
+    );
     let mut rng = crate::random::stream(seed, 0);
-    let draws = (0..subsets.max(1)).map(|_| {
+    let draws = (0..subsets).map(|_| {
         let mut draw = |set: &Features| {
-            let count = size.clamp(2, set.len());
-            let chosen = index::sample(&mut rng, set.len(), count);
-            DMatrix::from_fn(count, set.width(), |row, column| set.rows[chosen.index(row)][column])
+            let chosen = index::sample(&mut rng, set.len(), size);
+            DMatrix::from_fn(size, set.width(), |row, column| set.rows[chosen.index(row)][column])
         };
         let (x, y) = (draw(one), draw(other));
         discrepancy(&x, &y)
@@ -93,6 +117,31 @@ pub fn kid(one: &Features, other: &Features, subsets: usize, size: usize, seed: 
     let count = draws.len() as f64;
     let mean = draws.iter().sum::<f64>() / count;
     (mean, (draws.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>() / count).sqrt())
+}
+
+/// Kernel Inception distance over all images of both sets, which may differ in number: the value around which the draws of
+/// [`kid`] scatter.
+///
+/// NaN if either set has fewer than two images.
+///
+/// # Panics
+/// If the two sets have features of different widths.
+pub fn kid_of_all(one: &Features, other: &Features) -> f64 {
+    if one.len() < 2 || other.len() < 2 {
+        return f64::NAN;
+    }
+    assert_same_width(one, other);
+    let matrix =
+        |set: &Features| DMatrix::from_fn(set.len(), set.width(), |row, column| set.rows[row][column]);
+    discrepancy(&matrix(one), &matrix(other))
+}
+
+fn assert_same_width(one: &Features, other: &Features) {
+    let (one, other) = (one.width(), other.width());
+    assert_eq!(
+        one, other,
+        "`one` has {one} features an image, but `other` has {other}; both must have the same"
+    );
 }
 
 fn discrepancy(x: &DMatrix<f64>, y: &DMatrix<f64>) -> f64 {
@@ -130,8 +179,8 @@ mod tests {
             // scipy's root of a singular product is itself good to about 1e-7 only.
             assert!((fid(&x, &y) - expected_fid).abs() < 1e-6, "{} is not {expected_fid}", fid(&x, &y));
             assert!((fid(&x, &y) - fid(&y, &x)).abs() < 1e-12 && fid(&x, &x).abs() < 1e-12);
-            let (mean, spread) = kid(&x, &y, 3, 100, 1);
-            assert!((mean - expected_kid).abs() < 1e-12 && spread < 1e-12, "{mean} is not {expected_kid}");
+            let whole = kid_of_all(&x, &y);
+            assert!((whole - expected_kid).abs() < 1e-12, "{whole} is not {expected_kid}");
         }
     }
 
@@ -141,7 +190,7 @@ mod tests {
         let (mean, spread) = kid(&x, &y, 200, 10, 7);
         assert_eq!((mean, spread), kid(&x, &y, 200, 10, 7));
         assert_ne!(mean, kid(&x, &y, 200, 10, 8).0);
-        let (whole, _) = kid(&x, &y, 1, 50, 7);
+        let whole = kid_of_all(&x, &y);
         assert!(
             spread > 0.0 && (mean - whole).abs() < 4.0 * spread / 200f64.sqrt(),
             "{mean} {spread} {whole}"
@@ -149,10 +198,47 @@ mod tests {
     }
 
     #[test]
-    fn too_few_pictures_have_no_distance() {
+    fn fewer_than_two_images_have_no_distance() {
         let (one, many) = (features(1, 3, [0.7, 0.3]), features(5, 3, [0.7, 0.3]));
         assert!(fid(&one, &many).is_nan() && fid(&many, &Features::new()).is_nan());
-        assert!(kid(&many, &one, 1, 2, 0).0.is_nan() && fid(&many, &features(5, 4, [0.7, 0.3])).is_nan());
+        assert!(kid_of_all(&many, &one).is_nan() && kid_of_all(&Features::new(), &many).is_nan());
+    }
+
+    #[test]
+    fn arguments_are_refused_and_never_clamped() {
+        let message = |call: &dyn Fn()| {
+            let panic =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).expect_err("it is clamped");
+            panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or(panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        };
+        let (few, many) = (features(4, 3, [0.7, 0.3]), features(5, 3, [0.7, 0.3]));
+        let wide = features(5, 4, [0.7, 0.3]);
+        for (call, expected) in [
+            (
+                &(|| drop(kid(&few, &many, 1, 5, 0))) as &dyn Fn(),
+                "`size` is 5; it must be at least 2 and at most 4",
+            ),
+            (&|| drop(kid(&few, &many, 1, 1, 0)), "`size` is 1; it must be at least 2"),
+            (&|| drop(kid(&few, &many, 0, 2, 0)), "`subsets` is 0; it must be at least 1"),
+            (&|| drop(kid(&few, &wide, 1, 2, 0)), "`one` has 3 features an image, but `other` has 4"),
+            (&|| drop(kid_of_all(&few, &wide)), "`one` has 3 features an image, but `other` has 4"),
+            (&|| drop(fid(&few, &wide)), "`one` has 3 features an image, but `other` has 4"),
+        ] {
+            let message = message(call).unwrap_or_default();
+            assert!(message.contains(expected), "{message}");
+        }
+        let mut set = few.clone();
+        let more = Tensor::zeros([1, 4], &device::cpu());
+        let message = message(&|| set.clone().add(more.clone())).unwrap_or_default();
+        assert!(
+            message.contains("`features` is [1, 4], but those added before have a width of 3"),
+            "{message}"
+        );
+        set.add(Tensor::zeros([1, 3], &device::cpu()));
+        assert_eq!(set.len(), 5);
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod sharpness;
 
 pub use colour::LabHistogram;
 #[cfg(feature = "fid")]
-pub use fid::{Features, fid, kid};
+pub use fid::{Features, fid, kid, kid_of_all};
 #[cfg(feature = "fid")]
 pub use inception::Inception;
 pub use pixel::{Metric, Scores, l1, psnr, ssim};

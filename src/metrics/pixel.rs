@@ -54,12 +54,16 @@ impl Metric {
     }
 }
 
-/// Mean absolute difference of each picture.
+/// Returns the mean absolute difference of each image.
 ///
 /// # Shapes
 /// - `output`, `target`: `[N, C, H, W]`
 /// - returns `[N]`
+///
+/// # Panics
+/// If the shapes of `output` and `target` differ.
 pub fn l1(output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+    assert_same_shape(&output, &target);
     per_picture((output - target).abs())
 }
 
@@ -68,7 +72,11 @@ pub fn l1(output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
 /// # Shapes
 /// - `output`, `target`: `[N, C, H, W]` in `[-1, 1]`
 /// - returns `[N]`
+///
+/// # Panics
+/// If the shapes of `output` and `target` differ.
 pub fn psnr(output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+    assert_same_shape(&output, &target);
     let error = per_picture((output - target).square());
     (error.recip() * (RANGE * RANGE)).log() * (10.0 / std::f64::consts::LN_10)
 }
@@ -79,7 +87,11 @@ pub fn psnr(output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
 /// # Shapes
 /// - `output`, `target`: `[N, C, H, W]` in `[-1, 1]`
 /// - returns `[N]`
+///
+/// # Panics
+/// If the shapes of `output` and `target` differ.
 pub fn ssim(output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+    assert_same_shape(&output, &target);
     let [n, c, h, w] = output.dims();
     let single = |x: Tensor<4>| x.reshape([n * c, 1, h, w]);
     let (x, y) = (single(output), single(target));
@@ -94,6 +106,15 @@ pub fn ssim(output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
     let map = numerator / denominator; // [N·C, 1, H', W']
     let [_, _, h, w] = map.dims();
     per_picture(map.reshape([n, c, h, w]))
+}
+
+/// burn would broadcast an axis of one, and the score would be that of another pair.
+fn assert_same_shape(output: &Tensor<4>, target: &Tensor<4>) {
+    let (output, target) = (output.dims(), target.dims());
+    assert_eq!(
+        output, target,
+        "`output` is {output:?}, but `target` is {target:?}; both must have the same shape"
+    );
 }
 
 /// Weighs every neighbourhood with a Gaussian, one axis after the other.
@@ -149,6 +170,18 @@ mod tests {
             for (found, expected) in found.into_iter().zip(expected) {
                 assert!((found - expected).abs() < 1e-4 * expected, "{found} is not {expected}");
             }
+        }
+    }
+
+    #[test]
+    fn shapes_that_burn_would_broadcast_are_refused() {
+        let (output, target) =
+            (Tensor::zeros([8, 3, 4, 4], &device::cpu()), Tensor::zeros([1, 3, 4, 4], &device::cpu()));
+        for metric in [l1, psnr, ssim] {
+            let (output, target) = (output.clone(), target.clone());
+            let panic = std::panic::catch_unwind(|| metric(output, target)).expect_err("it broadcasts");
+            let message = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+            assert!(message.contains("`output` is [8, 3, 4, 4], but `target` is [1, 3, 4, 4]"), "{message}");
         }
     }
 

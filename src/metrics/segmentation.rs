@@ -3,6 +3,7 @@
 use burn::tensor::assert_shape;
 
 use crate::Tensor;
+use crate::read_back::read_back;
 
 /// The colours of a label map, and the class that each of them stands for.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +38,7 @@ impl Palette {
         assert_shape!(pictures, [_, 3, ..]);
         let [count, _, height, width] = pictures.dims();
         let area = height * width;
-        let values = pictures.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default();
+        let values = read_back(pictures);
         let class = |at: usize| {
             let first = at / area * 3 * area + at % area;
             let distance = |colour: &[u8; 3]| {
@@ -64,6 +65,7 @@ impl Palette {
     /// # Panics
     /// If there are not three channels, the palette has no colour, or `side` is 0.
     pub fn classify_squares(&self, pictures: Tensor<4>, side: usize) -> Vec<usize> {
+        assert!(side > 0, "`side` is 0; it must be at least 1");
         let [count, _, height, width] = pictures.dims();
         let fine = self.classify(pictures);
         let mut coarse = Vec::with_capacity(fine.len() / (side * side));
@@ -77,7 +79,9 @@ impl Palette {
                     fine[first..first + side].iter().for_each(|class| votes[*class] += 1);
                 }
                 let most = votes.iter().copied().max();
-                coarse.push(votes.iter().position(|count| Some(*count) == most).unwrap_or(0));
+                coarse.push(
+                    votes.iter().position(|count| Some(*count) == most).expect("a palette has a class"),
+                );
             }
         }
         coarse

@@ -11,8 +11,16 @@ use crate::Tensor;
 /// # Shapes
 /// - `picture`: `[N, C, H, W]`, height and width at least 2
 /// - returns `[N]`
+///
+/// # Panics
+/// If height or width is below 2.
 pub fn gradient_energy(picture: Tensor<4>) -> Tensor<1> {
     let [_, _, height, width] = picture.dims();
+    assert!(
+        height >= 2 && width >= 2,
+        "`picture` is {:?}; height and width must be at least 2",
+        picture.dims()
+    );
     let down = picture.clone().narrow(2, 1, height - 1) - picture.clone().narrow(2, 0, height - 1);
     let across = picture.clone().narrow(3, 1, width - 1) - picture.narrow(3, 0, width - 1);
     per_picture(down.square()) + per_picture(across.square())
@@ -22,6 +30,12 @@ pub fn gradient_energy(picture: Tensor<4>) -> Tensor<1> {
 mod tests {
     use super::*;
     use crate::device;
+
+    #[test]
+    #[should_panic(expected = "`picture` is [1, 3, 1, 9]; height and width must be at least 2")]
+    fn a_row_alone_has_no_gradient_down() {
+        gradient_energy(Tensor::zeros([1, 3, 1, 9], &device::cpu()));
+    }
 
     #[test]
     fn steps_count_by_their_height_and_each_picture_alone() {

@@ -83,14 +83,20 @@ impl Canvas {
     }
 
     /// The array.
+    ///
+    /// # Panics
+    /// If this is a picture.
     pub(super) fn into_values(self) -> Vec<f32> {
         match self.samples {
             Samples::Network(values) => values,
-            Samples::Byte(_) | Samples::Word(_) => vec![],
+            Samples::Byte(_) | Samples::Word(_) => panic!("the canvas is an image, not an array"),
         }
     }
 
     /// The picture.
+    ///
+    /// # Panics
+    /// If this is an array.
     pub(super) fn into_picture(self) -> DynamicImage {
         let [height, width] = self.size.map(|size| size as u32);
         let picture = match (self.samples, self.strides[1]) {
@@ -118,8 +124,27 @@ impl Canvas {
             (Samples::Word(samples), _) => {
                 ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba16)
             }
-            (Samples::Network(_), _) => None,
+            (Samples::Network(_), _) => panic!("the canvas is an array, not an image"),
         };
-        picture.unwrap_or_default()
+        picture.expect("a sample for every channel of every pixel")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "the canvas is an array, not an image")]
+    fn an_array_never_becomes_an_empty_image() {
+        Canvas::array([3, 2, 2]).into_picture();
+    }
+
+    #[test]
+    #[should_panic(expected = "the canvas is an image, not an array")]
+    fn an_image_never_becomes_an_empty_array() {
+        let image = DynamicImage::new_rgb8(2, 2);
+        let pixels = Pixels::of(&image, 3).expect("a known type");
+        Canvas::like(&pixels, 3).into_values();
     }
 }

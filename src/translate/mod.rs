@@ -15,6 +15,7 @@ use crate::data::{NOT_A_NUMBER, PICTURE_CHANNELS, Pixels, open};
 use crate::generator::Cut;
 use crate::layers::Kept;
 use crate::pytorch;
+use crate::read_back::read_back;
 use crate::weights::{self, GENERATOR_FILE};
 use crate::{Backbone, Device, Dropout, Error, Generator, Mode, Result, Statistics, Tensor, device};
 use canvas::Canvas;
@@ -210,7 +211,7 @@ impl Translator {
                 }
             }
         }
-        Ok(outputs.into_iter().flatten().collect())
+        Ok(outputs.into_iter().map(|output| output.expect("every image has been translated")).collect())
     }
 
     /// Translates an array `[channels, height, width]` of any number of channels, row by row and in `[-1, 1]`; the
@@ -271,7 +272,7 @@ impl Translator {
             _ => self.mode,
         };
         let output = self.generator.forward_with(Tensor::cat(pieces.collect(), 0), mode);
-        let output = values(output);
+        let output = read_back(output);
         let outputs = output.chunks_exact(output.len() / inputs.len());
         for ((input, canvas), output) in inputs.iter().zip(canvases).zip(outputs) {
             canvas.paint(output, size, start(input.size, size));
@@ -304,11 +305,6 @@ fn tensor(input: &Pixels, start: [isize; 2], size: [usize; 2], device: &Device) 
     let values = input.window(start, size);
     let channels = values.len() / (size[0] * size[1]);
     Tensor::from_data(TensorData::new(values, [1, channels, size[0], size[1]]), device)
-}
-
-/// The values of a tensor, row by row.
-fn values<const D: usize>(map: Tensor<D>) -> Vec<f32> {
-    map.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default()
 }
 
 fn usable(input: &Pixels) -> Result<()> {

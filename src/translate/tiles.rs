@@ -5,10 +5,11 @@ use std::ops::Range;
 use burn::tensor::TensorData;
 
 use super::canvas::Canvas;
-use super::{tensor, values};
+use super::tensor;
 use crate::data::Pixels;
 use crate::generator::{Cut, Layer, Piece};
 use crate::layers::{Moments, Place, moments};
+use crate::read_back::read_back;
 use crate::{Device, Tensor};
 
 /// How far a tile looks beyond its border, in pixels of the head's last map. The head sees less than one of them, the
@@ -52,7 +53,7 @@ impl Tiled<'_> {
         for tile in &tiles {
             let output = tile.core_of(self.tail(&cut, &maps, tile, tail));
             let [top, left] = [0, 1].map(|axis| self.start[axis] + tile.core[axis].start as isize);
-            canvas.paint(&values(output), tile.core.clone().map(|range| range.len()), [top, left]);
+            canvas.paint(&read_back(output), tile.core.clone().map(|range| range.len()), [top, left]);
         }
     }
 
@@ -70,7 +71,7 @@ impl Tiled<'_> {
             let [_, channels, height, width] = piece.dims();
             let (_, map) = map.get_or_insert_with(|| (channels, Canvas::array([channels, size[0], size[1]])));
             let start = tile.core.clone().map(|range| (range.start / cut.unit()) as isize);
-            map.paint(&values(piece), [height, width], start);
+            map.paint(&read_back(piece), [height, width], start);
         }
         let (channels, map) = map.expect("a picture has tiles");
         Tensor::from_data(TensorData::new(map.into_values(), [1, channels, size[0], size[1]]), self.device)
@@ -137,7 +138,7 @@ fn gather(tiles: &[Tile], output: impl Fn(&Tile) -> Tensor<4>) -> Moments {
         let core = tile.core_of(output(tile));
         device = Some(core.device());
         let [_, _, height, width] = core.dims();
-        let [mean, var] = moments(core).map(|moment| values(moment).into_iter().map(f64::from).collect());
+        let [mean, var] = moments(core).map(|moment| read_back(moment).into_iter().map(f64::from).collect());
         let sums = Sums { count: (height * width) as f64, mean, var };
         total = Some(match total {
             Some(total) => total.and(&sums),
