@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use pix2pix::{Backbone, Pix2PixConfig, Result, Trainer, Translator, pytorch};
+use pix2pix::{Pix2PixConfig, Result, Trainer, Translator, pytorch};
 
 #[derive(Parser)]
 #[command(about = "Brings a generator over from the PyTorch original, or takes one there")]
@@ -46,34 +46,30 @@ fn run(options: &Options) -> Result<()> {
     let device = options.common.device()?;
     if options.export {
         let translator = Translator::load(&options.input, &device)?;
-        let state = pytorch::generator_state(translator.generator(), &translator.config().generator);
+        let state = pytorch::generator_state(translator.generator());
         pytorch::save(&state, &options.output)?;
         println!("{} tensors: {}", state.len(), options.output.display());
         if let Some(path) = &options.discriminator {
             let trainer = Trainer::resume(&options.input, &device)?;
-            let state =
-                pytorch::discriminator_state(trainer.discriminator(), &trainer.config().discriminator);
+            let state = pytorch::discriminator_state(trainer.discriminator());
             pytorch::save(&state, path)?;
             println!("{} tensors: {}", state.len(), path.display());
         }
         return Ok(());
     }
-    let (generator, network) = pytorch::load_generator(&options.input, &device)?;
-    let mut config = Pix2PixConfig::pytorch();
-    if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = generator.backbone {
-        config = config.with_size(1 << depth);
-    }
-    let mut config = config.with_channels(generator.input_channels, generator.output_channels);
-    config.generator = generator;
-    println!("{:?}, {} parameters", config.generator.backbone, network.parameter_count());
+    let translator = Translator::load(&options.input, &device)?;
+    let generator = translator.generator();
+    println!("{:?}, {} parameters", generator.config().backbone, generator.parameter_count());
     match &options.discriminator {
         Some(path) => {
-            let (discriminator, judge) = pytorch::load_discriminator_of(path, &config.generator, &device)?;
-            println!("{discriminator:?}, {} parameters", judge.parameter_count());
-            config.discriminator = discriminator;
-            Trainer::with_networks(config, network, judge, &device)?.save(&options.output)?;
+            let discriminator = pytorch::load_discriminator_of(path, generator.config(), &device)?;
+            println!("{:?}, {} parameters", discriminator.config(), discriminator.parameter_count());
+            let Pix2PixConfig { loss, data, training, .. } = translator.config().clone();
+            let generator = generator.clone();
+            Trainer::from_networks(generator, discriminator, loss, data, training, &device)?
+                .save(&options.output)?;
         }
-        None => Translator::new(network, &config, &device)?.save(&options.output)?,
+        None => translator.save(&options.output)?,
     }
     println!("{}", options.output.display());
     Ok(())

@@ -102,8 +102,7 @@ impl DiscriminatorConfig {
             }
         });
         let layers = layers.collect();
-        let [input_channels, output_channels] = [self.input_channels, self.output_channels];
-        Discriminator { layers, input_channels, output_channels, conditional: self.conditional }
+        Discriminator { layers, config: self.clone() }
     }
 
     /// The side of the square of pixels that one logit depends on.
@@ -151,9 +150,8 @@ impl DiscriminatorConfig {
 #[derive(Module, Debug)]
 pub struct Discriminator {
     layers: Vec<PatchLayer>,
-    input_channels: usize,
-    output_channels: usize,
-    conditional: bool,
+    #[module(skip)]
+    config: DiscriminatorConfig,
 }
 
 impl Discriminator {
@@ -174,16 +172,21 @@ impl Discriminator {
 
     /// The same with normalisation as `mode` says; a discriminator has no dropout.
     pub fn forward_with(&self, input: Tensor<4>, image: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let [input_channels, output_channels] = [self.input_channels, self.output_channels];
+        let [input_channels, output_channels] = [self.config.input_channels, self.config.output_channels];
         assert_shape!(input, [_, input_channels, ..]);
         assert_shape!(image, [_, output_channels, ..]);
-        let seen = if self.conditional { Tensor::cat(vec![input, image], 1) } else { image };
+        let seen = if self.config.conditional { Tensor::cat(vec![input, image], 1) } else { image };
         self.layers.iter().fold(seen, |x, layer| layer.forward(x, mode))
     }
 
     /// The number of learned values: 2 768 705 for the paper's 70×70 PatchGAN.
     pub fn parameter_count(&self) -> usize {
         parameter_count(self)
+    }
+
+    /// Returns the configuration that the discriminator was built with.
+    pub fn config(&self) -> &DiscriminatorConfig {
+        &self.config
     }
 }
 

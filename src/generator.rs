@@ -112,7 +112,7 @@ impl GeneratorConfig {
             Backbone::EncoderDecoder { depth } => Network::Unet(UNet::new(self, depth, false, init)),
             Backbone::Resnet { blocks } => Network::Resnet(ResNet::new(self, blocks, init)),
         };
-        Generator { network, input_channels: self.input_channels, kept: Kept::default() }
+        Generator { network, config: self.clone(), kept: Kept::default() }
     }
 
     /// The number of pixels that must divide a picture's height and width: 2^depth.
@@ -180,7 +180,8 @@ impl GeneratorConfig {
 #[derive(Module, Debug)]
 pub struct Generator {
     network: Network,
-    input_channels: usize,
+    #[module(skip)]
+    config: GeneratorConfig,
     #[module(skip)]
     kept: Kept,
 }
@@ -208,10 +209,10 @@ impl Generator {
 
     /// Translates a batch with normalisation and dropout as `mode` says; shapes and panics as [`forward`](Self::forward).
     pub fn forward_with(&self, input: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let channels = self.input_channels;
+        let channels = self.config.input_channels;
         assert_shape!(input, [_, channels, ..]);
         let [_, _, height, width] = input.dims();
-        let multiple = self.multiple();
+        let multiple = self.config.multiple();
         for (name, size) in [("height", height), ("width", width)] {
             assert!(
                 size % multiple == 0 && size > 0,
@@ -245,9 +246,11 @@ impl Generator {
 
     /// The number of pixels that must divide a picture's height and width.
     pub fn multiple(&self) -> usize {
-        match &self.network {
-            Network::Unet(network) => network.multiple(),
-            Network::Resnet(network) => network.multiple(),
-        }
+        self.config.multiple()
+    }
+
+    /// Returns the configuration that the generator was built with.
+    pub fn config(&self) -> &GeneratorConfig {
+        &self.config
     }
 }

@@ -50,11 +50,6 @@ impl ResNet {
         Self { first, down, blocks, up, last }
     }
 
-    /// The factor by which the network shrinks a picture, which must divide its height and width.
-    pub(crate) fn multiple(&self) -> usize {
-        1 << STEPS
-    }
-
     /// `[N, input_channels, H, W]` to `[N, output_channels, H, W]` in `[-1, 1]`.
     pub(crate) fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
         let mut x = relu(self.first.reflected(x, 3, mode)); // [N, C, H, W]

@@ -76,11 +76,6 @@ impl UNet {
         Self { encoder, decoder: decoder.collect(), has_skips }
     }
 
-    /// The factor by which the encoder shrinks a picture, which must divide its height and width.
-    pub(crate) fn multiple(&self) -> usize {
-        1 << self.encoder.len()
-    }
-
     /// `[N, input_channels, H, W]` to `[N, output_channels, H, W]` in `[-1, 1]`.
     pub(crate) fn forward(&self, mut x: Tensor<4>, mode: Mode) -> Tensor<4> {
         let mut skips = Vec::with_capacity(self.encoder.len());

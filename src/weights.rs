@@ -10,6 +10,7 @@ use burn::tensor::{DType, TensorData};
 use safetensors::serialize;
 use safetensors::tensor::{Dtype, Metadata, TensorView};
 
+use crate::read_back::read_back;
 use crate::{Error, Result, Tensor};
 
 /// The name of a generator's weights file in a run folder.
@@ -251,8 +252,7 @@ impl ModuleVisitor for Collect {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let value = param.val();
         let shape = value.dims().to_vec();
-        let values = value.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default();
-        self.named.insert(self.names.path(), (shape, values));
+        self.named.insert(self.names.path(), (shape, read_back(value)));
     }
 }
 

@@ -4,9 +4,11 @@
 
 use burn::module::Module;
 use burn::tensor::Distribution;
+use pix2pix::data::{Batch, DataConfig};
 use pix2pix::{
-    Backbone, Device, DiscriminatorConfig, Dropout, DropoutLayout, Generator, GeneratorConfig, Mode, Norm,
-    Statistics, Tensor, UpsampleKind, device,
+    Backbone, Device, Discriminator, DiscriminatorConfig, Dropout, DropoutLayout, Generator, GeneratorConfig,
+    Mode, Norm, Pix2PixLossConfig, Statistics, Tensor, Trainer, TrainingConfig, Translator, UpsampleKind,
+    device,
 };
 
 fn noise(shape: [usize; 4], device: &Device) -> Tensor<4> {
@@ -255,6 +257,61 @@ fn wrong_channels_are_explained() {
     let device = device::cpu();
     let config = GeneratorConfig::new(3, 3).with_base_channels(2).with_backbone(Backbone::Unet { depth: 5 });
     config.init(&device).forward(Tensor::zeros([1, 1, 32, 32], &device));
+}
+
+/// Networks of a width that no preset has.
+fn narrow_networks(device: &Device) -> (Generator, Discriminator) {
+    let unet = Backbone::Unet { depth: 5 };
+    let generator = GeneratorConfig::new(3, 1).with_base_channels(3).with_backbone(unet);
+    let discriminator = DiscriminatorConfig::new(3, 1).with_base_channels(2).with_layers(2);
+    (generator.init_seeded(1, device), discriminator.init_seeded(2, device))
+}
+
+fn narrow_data() -> DataConfig {
+    DataConfig::new().with_target_channels(1).with_crop_size(32).with_load_size(32)
+}
+
+#[test]
+fn a_trainer_takes_its_configuration_from_its_networks() {
+    let device = device::cpu();
+    let folder = tempfile::tempdir().unwrap();
+    let (generator, discriminator) = narrow_networks(&device);
+    let (loss, training) = (Pix2PixLossConfig::new(), TrainingConfig::new());
+    let trainer = Trainer::from_networks(generator, discriminator, loss, narrow_data(), training, &device);
+    let mut trainer = trainer.unwrap();
+    assert_eq!(trainer.config().generator.base_channels, 3);
+    assert_eq!(trainer.config().discriminator.layers, 2);
+    trainer.next_epoch();
+    let [input, target] = [3, 1].map(|channels| noise([1, channels, 32, 32], &device));
+    trainer.step(Batch { input: input.clone(), target });
+    trainer.save(folder.path()).unwrap();
+
+    let output = |generator: &Generator| values(generator.forward_with(input.clone(), Mode::RUNNING));
+    let expected = output(&trainer.generator().valid());
+    let resumed = Trainer::resume(folder.path(), &device).unwrap();
+    assert_eq!(resumed.config(), trainer.config());
+    assert!(output(&resumed.generator().valid()) == expected);
+    let translator = Translator::load(folder.path(), &device).unwrap();
+    assert_eq!(translator.generator().config(), trainer.generator().config());
+    assert!(output(translator.generator()) == expected);
+}
+
+#[test]
+fn networks_that_do_not_fit_together_are_refused() {
+    let device = device::cpu();
+    let refusal = |discriminator: DiscriminatorConfig, data: DataConfig| {
+        let generator = narrow_networks(&device).0;
+        let discriminator = discriminator.with_base_channels(2).with_layers(2).init(&device);
+        let (loss, training) = (Pix2PixLossConfig::new(), TrainingConfig::new());
+        let trainer = Trainer::from_networks(generator, discriminator, loss, data, training, &device);
+        trainer.unwrap_err().to_string()
+    };
+    let message = refusal(DiscriminatorConfig::new(3, 3), narrow_data());
+    assert!(message.contains("discriminator.output_channels: 3, but the generator has 1"), "{message}");
+    let message = refusal(DiscriminatorConfig::new(3, 1), narrow_data().with_target_channels(3));
+    assert!(message.contains("data.target_channels: 3, but the generator has 1"), "{message}");
+    let message = refusal(DiscriminatorConfig::new(3, 1), narrow_data().with_crop_size(20));
+    assert!(message.contains("data.crop_size: 20 is not divisible by 32"), "{message}");
 }
 
 #[test]

@@ -517,7 +517,7 @@ fn a_run_that_is_further_is_not_overwritten() {
 fn translating_leaves_a_trainer_as_it_was() {
     let trainer = Trainer::new(config(), &device::cpu()).unwrap();
     let before = output(&trainer);
-    let translator = Translator::new(trainer.generator().clone(), trainer.config(), &device::cpu()).unwrap();
+    let translator = Translator::new(trainer.generator().clone(), &device::cpu()).unwrap();
     translator.translate(&image::DynamicImage::ImageRgb8(picture(32, 32, 5))).unwrap();
     assert!(output(&trainer) == before, "its running statistics moved");
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use image::{DynamicImage, ImageDecoder, ImageEncoder, ImageReader, Rgb, RgbImage};
-use pix2pix::{Backbone, Mode, Pix2PixConfig, Translator, device};
+use pix2pix::{Backbone, Mode, Translator, device};
 use support::{picture, small_config};
 
 fn example(name: &str, folder: &Path, arguments: &[&str]) -> Output {
@@ -40,7 +40,7 @@ fn translator() -> Translator {
     config.generator.base_channels = 2;
     config.generator.backbone = Backbone::Unet { depth: 2 };
     let generator = config.generator.init_seeded(1, &device::cpu());
-    Translator::new(generator, &config, &device::cpu()).unwrap()
+    Translator::new(generator, &device::cpu()).unwrap().with_data(config.data).unwrap()
 }
 
 /// A folder with `weights` and an empty folder `in`.
@@ -315,12 +315,9 @@ fn weights_of_an_impossible_size_are_refused() {
     let folder = workplace();
     let here = folder.path();
     write_perfect_pair(&here.join("in/1.png"));
-    let mut config: Pix2PixConfig = translator().config().clone();
-    config.data.crop_size = 30;
-    Translator::new(translator().generator().clone(), &config, &device::cpu())
-        .unwrap()
-        .save(here.join("weights"))
-        .unwrap();
+    let mut data = translator().config().data.clone();
+    data.crop_size = 30;
+    translator().with_data(data).unwrap().save(here.join("weights")).unwrap();
     let (status, _, message) = told(example("evaluate", here, &["--weights", "weights", "--data", "in"]));
     assert!(status == 1 && message.contains("data.crop_size: 30 is not divisible by 4"), "{message}");
 }

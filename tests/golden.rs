@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
-use pix2pix::data::Batch;
+use pix2pix::data::{Batch, DataConfig};
 use pix2pix::pytorch::{self, StateDict};
 use pix2pix::{
     Device, Discriminator, DiscriminatorConfig, Dropout, Generator, GeneratorConfig, Mode, Norm,
-    Pix2PixConfig, Pix2PixLossConfig, Statistics, Tensor, Trainer, device,
+    Pix2PixLossConfig, Statistics, Tensor, Trainer, TrainingConfig, device,
 };
 use safetensors::SafeTensors;
 
@@ -170,11 +170,8 @@ fn by_name(state: StateDict) -> BTreeMap<String, Vec<f32>> {
 
 fn trains_like_pytorch(name: &'static str) {
     let fixture = Fixture::open(name);
-    let (generator_config, discriminator_config, loss_config) = (
-        fixture.case.generator.clone().unwrap(),
-        fixture.case.discriminator.clone().unwrap(),
-        fixture.case.loss.clone().unwrap(),
-    );
+    let generator_config = fixture.case.generator.clone().unwrap();
+    let loss_config = fixture.case.loss.clone().unwrap();
     let device = device::cpu();
     let training = device.clone().autodiff();
     let times = fixture.tiles();
@@ -195,21 +192,23 @@ fn trains_like_pytorch(name: &'static str) {
         fixture.check("logits_real", real.clone());
         let d = loss.discriminator(real, fake);
         let grads = gradients(d.total(), &discriminator);
-        let grads = by_name(pytorch::discriminator_state(&grads, &discriminator_config));
+        let grads = by_name(pytorch::discriminator_state(&grads));
         fixture.check_digest("grad_d", "state_d.", &grads, GRADIENT);
     }
 
     // Ten steps by the trainer.
-    let mut config = Pix2PixConfig::new(generator_config.clone(), discriminator_config.clone());
-    config = config.with_loss(loss_config);
-    (config.data.input_channels, config.data.target_channels) =
-        (generator_config.input_channels, generator_config.output_channels);
-    config.data = config.data.with_crop_size(32 * times).with_load_size(32 * times);
+    let data = DataConfig::new()
+        .with_input_channels(generator_config.input_channels)
+        .with_target_channels(generator_config.output_channels)
+        .with_crop_size(32 * times)
+        .with_load_size(32 * times);
     let networks = (fixture.generator(&device), fixture.discriminator(&device));
-    let mut trainer = Trainer::with_networks(config, networks.0, networks.1, &device).unwrap();
+    let recipe = TrainingConfig::new();
+    let trainer = Trainer::from_networks(networks.0, networks.1, loss_config, data, recipe, &device);
+    let mut trainer = trainer.unwrap();
     trainer.next_epoch();
-    let start_g = by_name(pytorch::generator_state(trainer.generator(), &generator_config));
-    let start_d = by_name(pytorch::discriminator_state(trainer.discriminator(), &discriminator_config));
+    let start_g = by_name(pytorch::generator_state(trainer.generator()));
+    let start_d = by_name(pytorch::discriminator_state(trainer.discriminator()));
     for step in 0..10 {
         let losses = trainer.step(Batch { input: input.clone(), target: target.clone() }).read();
         let named = [
@@ -229,8 +228,7 @@ fn trains_like_pytorch(name: &'static str) {
             let judge = trainer.discriminator().valid().fork(&training).no_grad();
             let verdict = fixture.is_adversarial().then(|| judge.forward(input.clone(), output.clone()));
             let g = loss.generator(verdict, output.clone(), target.clone());
-            let grads =
-                by_name(pytorch::generator_state(&gradients(g.total(), &generator), &generator_config));
+            let grads = by_name(pytorch::generator_state(&gradients(g.total(), &generator)));
             fixture.check_digest("grad", "state.", &grads, GRADIENT);
         }
         if step == 0 && times == 1 && generator_config.norm != Norm::None {
@@ -246,9 +244,9 @@ fn trains_like_pytorch(name: &'static str) {
                 by_name(now).into_iter().map(difference).collect::<BTreeMap<String, Vec<f32>>>()
             };
             let steps = step + 1;
-            let g = moved(&start_g, pytorch::generator_state(trainer.generator(), &generator_config));
+            let g = moved(&start_g, pytorch::generator_state(trainer.generator()));
             fixture.check_digest(&format!("moved{steps}"), "state.", &g, TEN_STEPS);
-            let d = pytorch::discriminator_state(trainer.discriminator(), &discriminator_config);
+            let d = pytorch::discriminator_state(trainer.discriminator());
             let d = moved(&start_d, d);
             if fixture.is_adversarial() {
                 fixture.check_digest(&format!("moved{steps}_d"), "state_d.", &d, TEN_STEPS);
@@ -325,8 +323,8 @@ fn a_resnet_whose_dropout_shifts_its_names() {
     let fixture = Fixture::open("resnet_dropout");
     let file = path("resnet_dropout").with_extension("pth");
     let device = device::cpu();
-    let (config, generator) = pytorch::load_generator(file, &device).unwrap();
-    assert_eq!(Some(&config), fixture.case.generator.as_ref());
+    let generator = pytorch::load_generator(file, &device).unwrap();
+    assert_eq!(Some(generator.config()), fixture.case.generator.as_ref());
     fixture.check("output", generator.forward_with(picture("input", 1, 1, &device), Mode::RUNNING));
 }
 

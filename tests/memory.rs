@@ -20,7 +20,7 @@ fn large_pictures_take_bounded_memory() {
     let mut config = Pix2PixConfig::paper();
     config.generator.base_channels = channels;
     let generator = config.generator.init_seeded(1, &device::cpu());
-    let translator = Translator::new(generator, &config, &device::cpu()).unwrap().with_tiles(tile).unwrap();
+    let translator = Translator::new(generator, &device::cpu()).unwrap().with_tiles(tile).unwrap();
     let picture = RgbImage::from_fn(side, side, |x, y| image::Rgb([x as u8, y as u8, ((x * y) >> 10) as u8]));
     let picture = DynamicImage::ImageRgb8(picture);
     let modes = [Mode::IMAGE, Mode::PAPER.with_noise(0)];

@@ -54,9 +54,9 @@ fn every_generator_is_found_from_its_names_and_shapes() {
             config.dropout_layout = DropoutLayout::Paper; // means nothing to a ResNet
         }
         let generator = config.init_seeded(1, &device);
-        pytorch::save(&pytorch::generator_state(&generator, &config), &file).unwrap();
-        let (found, loaded) = pytorch::load_generator(&file, &device).unwrap();
-        assert_eq!(found, config);
+        pytorch::save(&pytorch::generator_state(&generator), &file).unwrap();
+        let loaded = pytorch::load_generator(&file, &device).unwrap();
+        assert_eq!(loaded.config(), &config);
         let size = config.multiple().max(16);
         let input = Tensor::ones([1, config.input_channels, size, size], &device) * 0.5;
         let run = |generator: &pix2pix::Generator| {
@@ -76,11 +76,11 @@ fn every_discriminator_is_found_from_its_names_and_shapes() {
                 let config = DiscriminatorConfig::new(3, 3).with_layers(layers).with_norm(norm);
                 let config = config.with_base_channels(2).with_conditional(conditional);
                 let discriminator = config.init_seeded(1, &device::cpu());
-                let state = pytorch::discriminator_state(&discriminator, &config);
+                let state = pytorch::discriminator_state(&discriminator);
                 pytorch::save(&state, &file).unwrap();
-                let (found, loaded) = pytorch::load_discriminator(&file, &device::cpu()).unwrap();
-                assert_eq!(found, config);
-                assert!(pytorch::discriminator_state(&loaded, &config) == state);
+                let loaded = pytorch::load_discriminator(&file, &device::cpu()).unwrap();
+                assert_eq!(loaded.config(), &config);
+                assert!(pytorch::discriminator_state(&loaded) == state);
             }
         }
     }
@@ -90,7 +90,7 @@ fn every_discriminator_is_found_from_its_names_and_shapes() {
 fn states_have_as_many_entries_as_the_originals() {
     let entries = |config: GeneratorConfig| {
         let config = config.with_base_channels(2);
-        pytorch::generator_state(&config.init(&device::cpu()), &config).len()
+        pytorch::generator_state(&config.init(&device::cpu())).len()
     };
     let instance = Norm::Instance { affine: false };
     let unet = |depth| GeneratorConfig::new(3, 3).with_backbone(Backbone::Unet { depth });
@@ -103,9 +103,9 @@ fn states_have_as_many_entries_as_the_originals() {
     assert_eq!(entries(resnet.clone()), 140 - 23);
     assert_eq!(entries(resnet.with_norm(instance)), 48);
     let config = DiscriminatorConfig::new(3, 3);
-    assert_eq!(pytorch::discriminator_state(&config.init(&device::cpu()), &config).len(), 22 - 3);
+    assert_eq!(pytorch::discriminator_state(&config.init(&device::cpu())).len(), 22 - 3);
     let config = config.with_norm(instance);
-    assert_eq!(pytorch::discriminator_state(&config.init(&device::cpu()), &config).len(), 10);
+    assert_eq!(pytorch::discriminator_state(&config.init(&device::cpu())).len(), 10);
 }
 
 #[test]
@@ -117,8 +117,8 @@ fn pickled_files_are_read_new_and_old() {
         .collect();
     for name in ["pixel.pth", "pixel_2018.pth"] {
         assert!(pytorch::read(golden(name)).unwrap() == expected, "{name}");
-        let (config, _) = pytorch::load_discriminator(golden(name), &device::cpu()).unwrap();
-        assert_eq!((config.layers, config.norm), (0, Norm::Batch));
+        let loaded = pytorch::load_discriminator(golden(name), &device::cpu()).unwrap();
+        assert_eq!((loaded.config().layers, loaded.config().norm), (0, Norm::Batch));
     }
 }
 
@@ -128,12 +128,12 @@ fn old_instance_norm_statistics_are_dropped() {
     let file = folder.path().join("old.safetensors");
     let config = original([3, 3]).with_norm(Norm::Instance { affine: false });
     let generator = config.init(&device::cpu());
-    let mut state = pytorch::generator_state(&generator, &config);
+    let mut state = pytorch::generator_state(&generator);
     for statistic in ["running_mean", "running_var"] {
         state.insert(format!("model.model.1.model.2.{statistic}"), (vec![4], vec![0.0; 4]));
     }
     pytorch::save(&state, &file).unwrap();
-    assert_eq!(pytorch::load_generator(&file, &device::cpu()).unwrap().0, config);
+    assert_eq!(pytorch::load_generator(&file, &device::cpu()).unwrap().config(), &config);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn what_does_not_fit_is_listed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wrong.safetensors");
     let config = original([3, 3]);
-    let mut state = pytorch::generator_state(&config.init(&device::cpu()), &config);
+    let mut state = pytorch::generator_state(&config.init(&device::cpu()));
     state.remove("model.model.3.bias");
     state.insert("extra.weight".into(), (vec![1], vec![0.0]));
     state.insert("model.model.1.model.2.weight".into(), (vec![7], vec![0.0; 7]));
@@ -202,9 +202,9 @@ fn one_wrong_parameter_of_a_generator_is_named() {
             resnet.clone(),
             resnet.with_dropout(0.0),
         ] {
-            let state = pytorch::generator_state(&config.init(&device::cpu()), &config);
+            let state = pytorch::generator_state(&config.init(&device::cpu()));
             one_change_is_named(&state, |file| {
-                pytorch::load_generator(file, &device::cpu()).map(|(found, _)| panic!("{found}"))
+                pytorch::load_generator(file, &device::cpu()).map(|found| panic!("{}", found.config()))
             });
         }
     }
@@ -218,9 +218,9 @@ fn one_wrong_parameter_of_a_discriminator_is_named() {
         for layers in if affine { vec![2, 3] } else { vec![0, 2, 3] } {
             let config = DiscriminatorConfig::new(3, 3).with_layers(layers).with_norm(norm);
             let config = config.with_base_channels(2);
-            let state = pytorch::discriminator_state(&config.init(&device::cpu()), &config);
+            let state = pytorch::discriminator_state(&config.init(&device::cpu()));
             one_change_is_named(&state, |file| {
-                pytorch::load_discriminator(file, &device::cpu()).map(|(found, _)| panic!("{found}"))
+                pytorch::load_discriminator(file, &device::cpu()).map(|found| panic!("{}", found.config()))
             });
         }
     }
@@ -251,11 +251,11 @@ fn channels_of_a_discriminator_are_those_of_its_generator() {
         for conditional in [true, false] {
             let config = DiscriminatorConfig::new(input, output).with_base_channels(2);
             let config = config.with_conditional(conditional);
-            let state = pytorch::discriminator_state(&config.init(&device::cpu()), &config);
+            let state = pytorch::discriminator_state(&config.init(&device::cpu()));
             pytorch::save(&state, &file).unwrap();
             let generator = original([input, output]);
-            let (found, _) = pytorch::load_discriminator_of(&file, &generator, &device::cpu()).unwrap();
-            assert_eq!(found, config);
+            let loaded = pytorch::load_discriminator_of(&file, &generator, &device::cpu()).unwrap();
+            assert_eq!(loaded.config(), &config);
             let other = original([input + 5, output]);
             let error = pytorch::load_discriminator_of(&file, &other, &device::cpu()).map(drop);
             match error {
@@ -276,21 +276,25 @@ fn blocks_have_the_names_of_descendants_too() {
         for dropout in [0.0, 0.5] {
             let config = original([3, 3]).with_dropout_layout(DropoutLayout::Paper).with_norm(norm);
             let config = config.with_backbone(Backbone::Resnet { blocks: 3 }).with_dropout(dropout);
-            let state = pytorch::generator_state(&config.init(&device), &config);
+            let state = pytorch::generator_state(&config.init(&device));
             let renamed =
                 state.iter().map(|(key, value)| (key.replace("conv_block", "block"), value.clone()));
             let renamed: StateDict = renamed.collect();
             assert!(renamed.contains_key("model.12.block.1.weight"), "{:?}", renamed.keys());
             for file_state in [&state, &renamed] {
                 pytorch::save(file_state, &file).unwrap();
-                let (found, loaded) = pytorch::load_generator(&file, &device).unwrap();
-                assert_eq!(found, config);
-                assert!(pytorch::generator_state(&loaded, &config) == state);
+                let loaded = pytorch::load_generator(&file, &device).unwrap();
+                assert_eq!(loaded.config(), &config);
+                assert!(pytorch::generator_state(&loaded) == state);
                 // A configuration with or without dropout takes a file with or without its layers.
                 for told in [0.0, 0.3] {
                     let told = config.clone().with_dropout(told);
                     let loaded = pytorch::load_generator_as(&file, &told, &device).unwrap();
-                    assert!(pytorch::generator_state(&loaded, &config) == state);
+                    assert_eq!(loaded.config(), &told);
+                    // Its state has the names that the original gives to a network with this dropout.
+                    let exported = pytorch::generator_state(&loaded);
+                    assert!(exported.values().eq(state.values()), "{told}");
+                    assert_eq!(exported == state, (told.dropout > 0.0) == (dropout > 0.0));
                 }
             }
         }
@@ -417,9 +421,10 @@ fn networks_saved_by_pytorch_compute_the_same_as_pytorch() {
             let shape: [usize; 4] = shape.as_slice().try_into().unwrap();
             Tensor::<1>::from_floats(values.as_slice(), &device).reshape(shape)
         };
-        let (config, generator) = pytorch::load_generator(folder.join("latest_net_G.pth"), &device).unwrap();
-        let (_, discriminator) =
-            pytorch::load_discriminator_of(folder.join("latest_net_D.pth"), &config, &device).unwrap();
+        let generator = pytorch::load_generator(folder.join("latest_net_G.pth"), &device).unwrap();
+        let discriminator = folder.join("latest_net_D.pth");
+        let discriminator =
+            pytorch::load_discriminator_of(discriminator, generator.config(), &device).unwrap();
         let train = Mode { statistics: Statistics::Batch, dropout: Dropout::Off };
         let mut report = Vec::new();
         for (name, mode) in [("eval", Mode::RUNNING), ("train", train)] {

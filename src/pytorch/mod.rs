@@ -30,15 +30,14 @@ pub type StateDict = Named;
 /// - [`Error::Weights`] if parameters are missing, unexpected or of another shape: compared with the generator that is
 ///   nearest, or with the original's U-Net if none is near
 /// - [`Error::Device`] if the device computes wrongly
-pub fn load_generator(path: impl AsRef<Path>, device: &Device) -> Result<(GeneratorConfig, Generator)> {
+pub fn load_generator(path: impl AsRef<Path>, device: &Device) -> Result<Generator> {
     device::check(device)?;
     let path = path.as_ref();
     let state = read(path)?;
     let (config, naming) =
         infer::generator(&state, device).map_err(|problem| Error::corrupt(path, problem))?;
     let key = |name: &str| names::generator(&config, naming, name);
-    let generator = weights::apply(config.init(device), used(state, config.norm), path, key)?;
-    Ok((config, generator))
+    weights::apply(config.init(device), used(state, config.norm), path, key)
 }
 
 /// Reads a generator that is built as `config` says, whichever of the known names its blocks have.
@@ -66,10 +65,7 @@ pub fn load_generator_as(
 ///
 /// # Errors
 /// As [`load_generator`].
-pub fn load_discriminator(
-    path: impl AsRef<Path>,
-    device: &Device,
-) -> Result<(DiscriminatorConfig, Discriminator)> {
+pub fn load_discriminator(path: impl AsRef<Path>, device: &Device) -> Result<Discriminator> {
     found_discriminator(path.as_ref(), None, device)
 }
 
@@ -82,23 +78,18 @@ pub fn load_discriminator_of(
     path: impl AsRef<Path>,
     generator: &GeneratorConfig,
     device: &Device,
-) -> Result<(DiscriminatorConfig, Discriminator)> {
+) -> Result<Discriminator> {
     let sides = [generator.input_channels, generator.output_channels];
     found_discriminator(path.as_ref(), Some(sides), device)
 }
 
-fn found_discriminator(
-    path: &Path,
-    sides: Option<[usize; 2]>,
-    device: &Device,
-) -> Result<(DiscriminatorConfig, Discriminator)> {
+fn found_discriminator(path: &Path, sides: Option<[usize; 2]>, device: &Device) -> Result<Discriminator> {
     device::check(device)?;
     let state = read(path)?;
     let config =
         infer::discriminator(&state, sides, device).map_err(|problem| Error::corrupt(path, problem))?;
     let key = |name: &str| names::discriminator(&config, name);
-    let discriminator = weights::apply(config.init(device), used(state, config.norm), path, key)?;
-    Ok((config, discriminator))
+    weights::apply(config.init(device), used(state, config.norm), path, key)
 }
 
 /// Reads a discriminator that is built as `config` says.
@@ -118,17 +109,14 @@ pub fn load_discriminator_as(
 }
 
 /// A generator's state dict, as the PyTorch original's `load_state_dict(strict=True)` takes it.
-///
-/// `config` must be the one that the generator was built with.
-pub fn generator_state(generator: &Generator, config: &GeneratorConfig) -> StateDict {
+pub fn generator_state(generator: &Generator) -> StateDict {
+    let config = generator.config();
     renamed(weights::collect(generator), |name| names::generator(config, names::Naming::of(config), name))
 }
 
 /// A discriminator's state dict, as the PyTorch original's `load_state_dict(strict=True)` takes it.
-///
-/// `config` must be the one that the discriminator was built with.
-pub fn discriminator_state(discriminator: &Discriminator, config: &DiscriminatorConfig) -> StateDict {
-    renamed(weights::collect(discriminator), |name| names::discriminator(config, name))
+pub fn discriminator_state(discriminator: &Discriminator) -> StateDict {
+    renamed(weights::collect(discriminator), |name| names::discriminator(discriminator.config(), name))
 }
 
 /// Writes a state dict as safetensors, with the entries `num_batches_tracked` that PyTorch expects.

@@ -31,10 +31,10 @@ pub use advice::Advice;
 pub use fit::Event;
 pub use losses::{LossValues, Losses};
 
-use crate::config::Pix2PixConfig;
-use crate::data::Epoch;
+use crate::config::{Pix2PixConfig, TrainingConfig};
+use crate::data::{DataConfig, Epoch};
 use crate::report::{self, Extent};
-use crate::{Device, Discriminator, Error, Generator, Pix2PixLoss, Result, device};
+use crate::{Device, Discriminator, Error, Generator, Pix2PixLoss, Pix2PixLossConfig, Result, device};
 use adam::Adam;
 use average::Average;
 use checkpoint::Damaged;
@@ -105,16 +105,25 @@ impl Trainer {
         })
     }
 
-    /// A trainer that begins with networks that exist, for instance imported ones; `config` must describe them.
+    /// Creates a trainer that begins with the given networks, for instance imported ones.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
-    pub fn with_networks(
-        config: Pix2PixConfig,
+    /// [`Error::Config`] if the channels of the networks and of `data` differ, or as [`new`](Self::new).
+    pub fn from_networks(
         generator: Generator,
         discriminator: Discriminator,
+        loss: Pix2PixLossConfig,
+        data: DataConfig,
+        training: TrainingConfig,
         device: &Device,
     ) -> Result<Self> {
+        let config = Pix2PixConfig {
+            generator: generator.config().clone(),
+            discriminator: discriminator.config().clone(),
+            loss,
+            data,
+            training,
+        };
         let mut trainer = Self::new(config, device)?;
         let generator = trainable(generator, &trainer.device);
         trainer.average = trainer.config.training.ema_decay.map(|decay| Average::new(decay, &generator));

@@ -11,7 +11,7 @@ use burn::tensor::TensorData;
 use image::DynamicImage;
 
 use crate::config::Pix2PixConfig;
-use crate::data::{NOT_A_NUMBER, PICTURE_CHANNELS, Pixels, open};
+use crate::data::{DataConfig, NOT_A_NUMBER, PICTURE_CHANNELS, Pixels, open};
 use crate::generator::Cut;
 use crate::layers::Kept;
 use crate::pytorch;
@@ -58,49 +58,55 @@ impl Translator {
         config.data.validate()?;
         let network = config.generator.init(&device);
         let generator = weights::apply(network, weights::load(&file)?, &file, str::to_owned)?;
-        Self::new(generator, &config, &device)
+        Ok(Self::of_run(generator, config, &device))
     }
 
     /// A generator of the PyTorch original, with its defaults for what the file does not tell.
     fn imported(file: &Path, device: &Device) -> Result<Self> {
-        let (generator, network) = pytorch::load_generator(file, device)?;
-        let mut config = Pix2PixConfig::pytorch();
-        if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = generator.backbone {
-            config = config.with_size(1 << depth);
-        }
-        let mut config = config.with_channels(generator.input_channels, generator.output_channels);
-        config.generator = generator;
-        Self::new(network, &config, device)
+        let generator = pytorch::load_generator(file, device)?;
+        let config = run_of(&generator, Pix2PixConfig::pytorch());
+        Ok(Self::of_run(generator, config, device))
     }
 
-    /// A translator over a generator in memory, which `config` describes.
+    /// Creates a translator over a generator in memory.
     ///
     /// # Errors
-    /// [`Error::Config`] if `config` describes another generator, or if the generator's or the data's settings are out
-    /// of range; [`Error::Device`] if the device computes wrongly.
-    pub fn new(generator: Generator, config: &Pix2PixConfig, device: &Device) -> Result<Self> {
+    /// [`Error::Device`] if the device computes wrongly.
+    pub fn new(generator: Generator, device: &Device) -> Result<Self> {
         device::check(device)?;
-        config.generator.validate()?;
-        config.data.validate()?;
-        let described = config.generator.init(device);
-        if described.multiple() != generator.multiple()
-            || described.parameter_count() != generator.parameter_count()
-        {
-            let problem = format!(
-                "the configuration describes a network of {} parameters, but this one has {}",
-                described.parameter_count(),
-                generator.parameter_count()
-            );
-            return Err(Error::config("generator", problem));
-        }
-        Ok(Self {
+        let config = run_of(&generator, Pix2PixConfig::paper());
+        Ok(Self::of_run(generator, config, device))
+    }
+
+    /// Creates a translator over the generator of the run that `config` describes.
+    fn of_run(generator: Generator, config: Pix2PixConfig, device: &Device) -> Self {
+        Self {
             // A trainer's generator shares its running statistics with all clones; `valid` copies them.
             generator: generator.valid().for_inference(),
-            config: config.clone(),
+            config,
             mode: Mode::PAPER.with_noise(0),
             tile: TILE,
             device: device.clone().without_autodiff(),
-        })
+        }
+    }
+
+    /// Sets how the run that made the generator read its pairs, which [`save`](Self::save) writes into the weights file.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a field is out of range, or its channels are not those of the generator.
+    pub fn with_data(mut self, data: DataConfig) -> Result<Self> {
+        data.validate()?;
+        let generator = self.generator.config();
+        for (field, value, expected) in [
+            ("data.input_channels", data.input_channels, generator.input_channels),
+            ("data.target_channels", data.target_channels, generator.output_channels),
+        ] {
+            if value != expected {
+                return Err(Error::config(field, format!("{value}, but the generator has {expected}")));
+            }
+        }
+        self.config.data = data;
+        Ok(self)
     }
 
     /// Writes the generator and its configuration as a weights file, which [`load`](Self::load) reads.
@@ -222,7 +228,7 @@ impl Translator {
     /// - [`Error::Image`] if there are no pixels, or if a value is NaN or infinite
     pub fn translate_array(&self, values: &[f32], shape: [usize; 3]) -> Result<Vec<f32>> {
         let [channels, height, width] = shape;
-        let expected = self.config.generator.input_channels;
+        let expected = self.generator.config().input_channels;
         if channels != expected {
             let problem = format!("{shape:?} has {channels} channels, but the network takes {expected}");
             return Err(Error::config("shape", problem));
@@ -232,14 +238,14 @@ impl Translator {
         }
         let input = Pixels::array(values, shape);
         usable(&input)?;
-        let mut canvas = Canvas::array([self.config.generator.output_channels, height, width]);
+        let mut canvas = Canvas::array([self.generator.config().output_channels, height, width]);
         self.paint(&input, &mut canvas);
         Ok(canvas.into_values())
     }
 
     /// The network's channels, if they are those of pictures.
     fn picture_channels(&self) -> Result<[usize; 2]> {
-        let channels = [self.config.generator.input_channels, self.config.generator.output_channels];
+        let channels = [self.generator.config().input_channels, self.generator.config().output_channels];
         let fields = ["generator.input_channels", "generator.output_channels"];
         for (field, value) in fields.into_iter().zip(channels) {
             if !PICTURE_CHANNELS.contains(&value) {
@@ -256,7 +262,7 @@ impl Translator {
         if self.is_small(size) {
             return self.whole(&[input], std::slice::from_mut(canvas));
         }
-        let split = self.config.generator.split(size[0] * size[1], self.tile);
+        let split = self.generator.config().split(size[0] * size[1], self.tile);
         let cut = Cut::new(self.generator.clone(), split, self.mode);
         let start = start(input.size, size);
         let tiled = Tiled { input, start, size, tile: self.tile, device: &self.device };
@@ -290,9 +296,21 @@ impl Translator {
 
     /// The next size that the network takes.
     fn padded(&self, size: [usize; 2]) -> [usize; 2] {
-        let config = &self.config.generator;
+        let config = self.generator.config();
         size.map(|size| size.next_multiple_of(config.multiple()).max(config.smallest()))
     }
+}
+
+/// A run that may have made `generator`: the preset, with its channels and the size of its bottleneck's pixel.
+fn run_of(generator: &Generator, preset: Pix2PixConfig) -> Pix2PixConfig {
+    let generator = generator.config();
+    let mut config = preset;
+    if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = generator.backbone {
+        config = config.with_size(1 << depth);
+    }
+    let mut config = config.with_channels(generator.input_channels, generator.output_channels);
+    config.generator = generator.clone();
+    config
 }
 
 /// Where the padded picture begins, with equal margins around the picture.
