@@ -9,7 +9,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use super::{Batch, Epoch, Pair, PairedFolder, Sampling};
-use crate::random::stream;
+use crate::rng::stream;
 use crate::{Device, Result, Tensor};
 
 /// Batches that each worker keeps ready.

@@ -79,7 +79,7 @@ pub fn kid(one: &Features, other: &Features, subsets: usize, size: usize, seed: 
     if one.len() < 2 || other.len() < 2 || one.width() != other.width() {
         return (f64::NAN, f64::NAN);
     }
-    let mut rng = crate::random::stream(seed, 0);
+    let mut rng = crate::rng::stream(seed, 0);
     let draws = (0..subsets.max(1)).map(|_| {
         let mut draw = |set: &Features| {
             let count = size.clamp(2, set.len());
