@@ -61,7 +61,7 @@ fn run(options: &Options) -> Result<()> {
     let (generator, network) = pytorch::load_generator(&options.input, &device)?;
     let mut config = Pix2PixConfig::pytorch();
     if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = generator.backbone {
-        config = config.with_size(1 << depth);
+        config = config.with_size(1 << depth)?;
     }
     let mut config = config.with_channels(generator.input_channels, generator.output_channels);
     config.generator = generator;

@@ -60,18 +60,33 @@ impl Pix2PixConfig {
         config
     }
 
-    /// The same recipe for pictures of `size` pixels: the U-Net's depth such that the bottleneck is one pixel, crops of
-    /// `size`, and a load size in the paper's proportion, 286 to 256.
+    /// Returns the same recipe for images of `size` pixels: the deepest U-Net that `size` allows, crops of `size`, and
+    /// a load size in the paper's proportion, 286 to 256.
     ///
-    /// A size that is no power of two keeps the largest depth that divides it.
-    pub fn with_size(mut self, size: usize) -> Self {
-        let deepest = (size.trailing_zeros() as usize).clamp(2, 12);
+    /// A power of two gives a bottleneck of one pixel. Another size keeps the largest depth whose power of two divides
+    /// it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if that gives a U-Net or an encoder-decoder that is too shallow to see the whole image: a
+    /// `size` that is neither a power of two nor a multiple of 32. Such a depth can be set by hand, in
+    /// [`generator.backbone`](GeneratorConfig::backbone).
+    ///
+    /// # Examples
+    /// ```
+    /// use pix2pix::{Backbone, Pix2PixConfig};
+    ///
+    /// let config = Pix2PixConfig::paper().with_size(128)?;
+    /// assert_eq!(config.generator.backbone, Backbone::Unet { depth: 7 });
+    /// assert!(Pix2PixConfig::paper().with_size(300).is_err()); // 256 and 320 are good sizes
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
+    pub fn with_size(mut self, size: usize) -> crate::Result<Self> {
         if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = &mut self.generator.backbone {
-            *depth = deepest;
+            *depth = deepest(size)?;
         }
         self.data.crop_size = size;
-        self.data.load_size = size * 286 / 256;
-        self
+        self.data.load_size = (size as u128 * 286 / 256).try_into().unwrap_or(usize::MAX);
+        Ok(self)
     }
 
     /// Sets the channels of the condition and of the target everywhere.
@@ -174,6 +189,27 @@ impl Pix2PixConfig {
     }
 }
 
+/// The least depth of a U-Net for images whose size is not a power of two.
+const MIN_DEPTH: usize = 5;
+
+/// Returns the largest depth of a U-Net for images of `size` pixels.
+fn deepest(size: usize) -> crate::Result<usize> {
+    let depth = size.trailing_zeros() as usize;
+    if depth >= MIN_DEPTH && size > 0 || size.is_power_of_two() && depth >= 2 {
+        return Ok(depth.min(12));
+    }
+    let [below, above] = match size {
+        ..4 => [4, 8],
+        4..64 => [1 << size.ilog2(), 2 << size.ilog2()],
+        64.. => [size / 64 * 64, (size / 64 * 64).saturating_add(64)],
+    };
+    let problem = format!(
+        "{size} would make the U-Net too shallow, as it is neither a power of two nor a multiple of 32; use {below} \
+         or {above}, or set the depth of generator.backbone by hand"
+    );
+    Err(Error::config("data.crop_size", problem))
+}
+
 /// Lays the given fields over the defaults; a field that the defaults do not have is a spelling mistake.
 fn overlay(defaults: &mut Value, given: Value, path: &str) -> Result<(), String> {
     // An enum with content (a backbone, a norm) is one value: its variants' fields are not to be mixed.
@@ -205,7 +241,8 @@ mod tests {
 
     #[test]
     fn presets_are_valid_and_survive_json() {
-        for config in [Pix2PixConfig::paper(), Pix2PixConfig::pytorch(), Pix2PixConfig::paper().with_size(64)]
+        for config in
+            [Pix2PixConfig::paper(), Pix2PixConfig::pytorch(), Pix2PixConfig::paper().with_size(64).unwrap()]
         {
             config.validate().unwrap();
             assert_eq!(Pix2PixConfig::from_json(&config.to_json()).unwrap(), config);
@@ -226,6 +263,31 @@ mod tests {
         assert_eq!((changed.loss.l1_weight, changed.loss.pixel), (10.0, PixelLoss::L2));
         let problem = config.changed(r#"{"loss": {"l1_weight": -1.0}}"#).unwrap_err().to_string();
         assert!(problem.contains("loss.l1_weight: -1"), "{problem}");
+    }
+
+    #[test]
+    fn sizes_that_make_the_u_net_shallow_are_refused_and_good_ones_named() {
+        let message = |size| Pix2PixConfig::paper().with_size(size).unwrap_err().to_string();
+        for (size, good) in [
+            (300, "256 or 320"),
+            (250, "192 or 256"),
+            (100, "64 or 128"),
+            (48, "32 or 64"),
+            (18, "16 or 32"),
+            (0, "4 or 8"),
+        ] {
+            let message = message(size);
+            let expected = format!("data.crop_size: {size} would make the U-Net too");
+            assert!(message.starts_with(&expected) && message.contains(good), "{message}");
+        }
+        for (size, expected) in [(16, 4), (32, 5), (96, 5), (256, 8), (320, 6), (8192, 12)] {
+            let config = Pix2PixConfig::paper().with_size(size).unwrap();
+            assert_eq!(config.generator.backbone, Backbone::Unet { depth: expected });
+            config.validate().unwrap();
+        }
+        let mut resnet = Pix2PixConfig::paper();
+        resnet.generator.backbone = Backbone::Resnet { blocks: 9 };
+        assert_eq!(resnet.with_size(300).unwrap().data.load_size, 335);
     }
 
     #[test]

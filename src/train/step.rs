@@ -279,7 +279,7 @@ mod tests {
     }
 
     fn gradients_on(devices: usize, pairs: usize, change: impl Fn(&mut TrainingConfig)) -> [Vec<f32>; 2] {
-        let mut config = Pix2PixConfig::paper().with_size(32);
+        let mut config = Pix2PixConfig::paper().with_size(32).unwrap();
         (config.generator.base_channels, config.discriminator.base_channels) = (4, 4);
         let norm = Norm::Instance { affine: true };
         (config.generator.norm, config.discriminator.norm, config.generator.dropout) = (norm, norm, 0.0);
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn batches_of_other_shapes_panic_with_the_tensor_its_shape_and_the_rule() {
-        let mut config = Pix2PixConfig::paper().with_size(32);
+        let mut config = Pix2PixConfig::paper().with_size(32).unwrap();
         (config.generator.base_channels, config.loss.gan_weight) = (2, 0.0);
         let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
         let mut message = |input: [usize; 4], target: [usize; 4]| {

@@ -65,7 +65,7 @@ impl Translator {
         let (generator, network) = pytorch::load_generator(file, device)?;
         let mut config = Pix2PixConfig::pytorch();
         if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = generator.backbone {
-            config = config.with_size(1 << depth);
+            config = config.with_size(1 << depth)?;
         }
         let mut config = config.with_channels(generator.input_channels, generator.output_channels);
         config.generator = generator;
