@@ -8,9 +8,10 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Everything that outside data, files, settings and devices can make fail.
 ///
-/// A message names the file or the setting, the value found, and the remedy. Errors of other crates are kept
-/// behind `source`, so that their versions are no part of this crate's interface. A wrong shape handed to a
-/// network's `forward` is a mistake in the program and panics instead.
+/// A message is complete: it names the file or the setting, the value found, and the remedy, and contains the text of
+/// the error behind it. That error is a field of the variant, for programs that look into it. So
+/// [`source`](std::error::Error::source) returns `None`, and reports that print a chain of sources (`{:#}` of `anyhow`)
+/// say everything once. A wrong shape handed to a network's `forward` is a mistake in the program and panics instead.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -19,8 +20,8 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
+        /// The error of the operating system.
+        r#source: std::io::Error,
     },
     /// A picture could not be decoded, encoded or used: mend or remove the file.
     #[error("{}: {source}", path.display())]
@@ -28,7 +29,7 @@ pub enum Error {
         /// The picture.
         path: PathBuf,
         /// What is wrong with it.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        r#source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A folder does not hold pairs: mend the folder.
     #[error("{}: {problem}{}", path.display(), list(unmatched))]
@@ -80,7 +81,6 @@ pub enum Error {
         /// Why training stopped.
         cause: Box<Error>,
         /// Why it could not be saved.
-        #[source]
         rescue: Box<Error>,
     },
     /// A weights file does not fit the network it is meant for.
@@ -206,5 +206,33 @@ fn labelled(label: &str, names: &[String]) -> String {
     match names {
         [] => String::new(),
         names => format!("; {label}{}", list(names)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a report of an error and its sources prints, such as `{:#}` of `anyhow`.
+    fn report(error: &dyn std::error::Error) -> String {
+        let sources = std::iter::successors(Some(error), |error| error.source());
+        sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+
+    fn io() -> Error {
+        Error::io(Path::new("run"), std::io::Error::other("the cable is loose"))
+    }
+
+    #[test]
+    fn a_report_says_everything_once() {
+        let image = Error::image(Path::new("1.png"), std::io::Error::other("no pixels"));
+        let rescue = Error::io(Path::new("disk"), std::io::Error::other("the disk is gone"));
+        let unsaved = Error::Unsaved { cause: io().into(), rescue: rescue.into() };
+        assert_eq!(report(&io()), "run: the cable is loose");
+        assert_eq!(report(&image), "1.png: no pixels");
+        assert_eq!(
+            report(&unsaved),
+            "run: the cable is loose. The run could not be saved, either: disk: the disk is gone"
+        );
     }
 }
