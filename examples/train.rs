@@ -409,7 +409,7 @@ fn run_folder(options: &Options) -> Result<PathBuf> {
                  train anew over them"
             )
         };
-        return Err(Error::Config { field: "--out", problem });
+        return Err(Error::Argument { name: "--out".into(), problem });
     }
     Ok(out)
 }

@@ -1,5 +1,6 @@
 //! What can go wrong, one variant for each thing the caller can do about it.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -42,10 +43,20 @@ pub enum Error {
         unmatched: Vec<String>,
     },
     /// A setting is out of range or contradicts another: mend the setting.
-    #[error("{field}: {problem}")]
+    #[error("{}{field}: {problem}", path.as_ref().map_or_else(String::new, |path| format!("{}: ", path.display())))]
     Config {
+        /// The file that holds the setting; `None` if it does not come from a file.
+        path: Option<PathBuf>,
         /// The setting, as its path in `config.json`.
-        field: &'static str,
+        field: Cow<'static, str>,
+        /// Its value, and the rule that it breaks.
+        problem: String,
+    },
+    /// An argument or an option that is not a setting is out of range: use another value.
+    #[error("{name}: {problem}")]
+    Argument {
+        /// The argument's name.
+        name: Cow<'static, str>,
         /// Its value, and the rule that it breaks.
         problem: String,
     },
@@ -143,6 +154,9 @@ pub enum CheckpointProblem {
     /// A file in it is damaged.
     #[error("damaged, or no file of this kind: {0}; use another copy, or an earlier checkpoint")]
     Corrupt(String),
+    /// This build cannot read files of its kind.
+    #[error("{0}")]
+    Unsupported(String),
     /// It belongs to a run with other settings.
     #[error(
         "the checkpoint's {field} differs from this run's; use the same settings, or another output folder"
@@ -162,8 +176,23 @@ impl Error {
         Self::Image { path: path.to_owned(), source: source.into() }
     }
 
-    pub(crate) fn config(field: &'static str, problem: impl Into<String>) -> Self {
-        Self::Config { field, problem: problem.into() }
+    pub(crate) fn config(field: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
+        Self::Config { path: None, field: field.into(), problem: problem.into() }
+    }
+
+    /// Names the file that holds a wrong setting; other errors stay as they are.
+    #[must_use]
+    pub fn in_file(self, file: &Path) -> Self {
+        match self {
+            Self::Config { field, problem, .. } => {
+                Self::Config { path: Some(file.to_owned()), field, problem }
+            }
+            other => other,
+        }
+    }
+
+    pub(crate) fn argument(name: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
+        Self::Argument { name: name.into(), problem: problem.into() }
     }
 
     pub(crate) fn corrupt(path: &Path, problem: impl std::fmt::Display) -> Self {

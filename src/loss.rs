@@ -1,7 +1,7 @@
 //! The objective: a conditional GAN plus λ·L1 (Isola et al. 2017, section 3.1). Tensors in, tensors out.
 
-use burn::config::Config;
 use burn::tensor::activation::{log_sigmoid, relu};
+use derive_setters::Setters;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Tensor};
@@ -50,31 +50,47 @@ pub enum PixelLoss {
 /// | cGAN | 1 | 0 | true |
 /// | L1+GAN | 1 | 100 | false |
 /// | L1+cGAN | 1 | 100 | true |
-#[derive(Config, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
+#[serde(default, deny_unknown_fields)]
+#[setters(prefix = "with_")]
+#[non_exhaustive]
 pub struct Pix2PixLossConfig {
     /// Adversarial objective.
-    #[config(default = "GanMode::Vanilla")]
     pub gan: GanMode,
     /// Weight of the adversarial term.
-    #[config(default = 1.0)]
     pub gan_weight: f64,
     /// Weight of both terms of the discriminator's loss. Halving it "slows down the rate at which D learns" (section 3.3)
     /// under plain gradient descent; Adam takes it out again but for its ε, so that `training.discriminator_rate` is
     /// the knob for that.
-    #[config(default = 0.5)]
     pub discriminator_weight: f64,
     /// Distance between output and target; losses keep the name of L1 whichever it is.
-    #[config(default = "PixelLoss::L1")]
     pub pixel: PixelLoss,
     /// λ, weight of that distance.
-    #[config(default = 100.0)]
     pub l1_weight: f64,
     /// Target for real patches under [`GanMode::Vanilla`] and [`GanMode::LeastSquares`].
-    #[config(default = 1.0)]
     pub real_label: f64,
 }
 
+impl Default for Pix2PixLossConfig {
+    /// Returns the paper's objective, L1+cGAN.
+    fn default() -> Self {
+        Self {
+            gan: GanMode::Vanilla,
+            gan_weight: 1.0,
+            discriminator_weight: 0.5,
+            pixel: PixelLoss::L1,
+            l1_weight: 100.0,
+            real_label: 1.0,
+        }
+    }
+}
+
 impl Pix2PixLossConfig {
+    /// Returns the paper's objective, as [`default`](Self::default) does.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// Builds the loss.
     pub fn init(&self) -> Pix2PixLoss {
         Pix2PixLoss { config: self.clone() }

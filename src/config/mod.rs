@@ -1,10 +1,12 @@
 //! The whole configuration of a run, as one value that is checked once and saved as JSON.
 
+mod overlay;
 mod training;
 
 use std::path::Path;
 
-use burn::config::Config;
+use derive_setters::Setters;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 pub use training::{Schedule, TrainingConfig};
 
@@ -24,24 +26,40 @@ use crate::{Backbone, DiscriminatorConfig, DropoutLayout, Error, GeneratorConfig
 /// Where the paper says nothing, `paper` follows its authors' Lua code, but for two things: pairs are shuffled, since
 /// drawing them with replacement (`data.sampling`) leaves out a third of them in every epoch, and colours keep their
 /// order. [`pytorch`](crate::guide::pytorch) lists what else differs, and why that is no knob.
-#[derive(Config, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
+#[serde(default, deny_unknown_fields)]
+#[setters(prefix = "with_")]
+#[non_exhaustive]
 pub struct Pix2PixConfig {
     /// The network that translates.
+    #[serde(deserialize_with = "overlay::generator")]
     pub generator: GeneratorConfig,
     /// The network that judges.
+    #[serde(deserialize_with = "overlay::discriminator")]
     pub discriminator: DiscriminatorConfig,
     /// The objective.
-    #[config(default = "Pix2PixLossConfig::new()")]
     pub loss: Pix2PixLossConfig,
     /// How pairs are read.
-    #[config(default = "DataConfig::new()")]
+    #[serde(deserialize_with = "overlay::data")]
     pub data: DataConfig,
     /// How long and how fast to train.
-    #[config(default = "TrainingConfig::new()")]
     pub training: TrainingConfig,
 }
 
+impl Default for Pix2PixConfig {
+    /// Returns the paper's recipe, as [`paper`](Self::paper) does.
+    fn default() -> Self {
+        Self::paper()
+    }
+}
+
 impl Pix2PixConfig {
+    /// Returns a configuration with these networks, and defaults for the rest.
+    pub fn new(generator: GeneratorConfig, discriminator: DiscriminatorConfig) -> Self {
+        let (loss, data, training) = (Pix2PixLossConfig::new(), DataConfig::new(), TrainingConfig::new());
+        Self { generator, discriminator, loss, data, training }
+    }
+
     /// The paper's recipe (section 3 and appendix 6) for colour pictures of 256 pixels.
     pub fn paper() -> Self {
         let mut config = Self::new(GeneratorConfig::new(3, 3), DiscriminatorConfig::new(3, 3));
@@ -140,7 +158,7 @@ impl Pix2PixConfig {
         Ok(())
     }
 
-    /// Writes the configuration as JSON.
+    /// Writes the configuration to a JSON file.
     ///
     /// # Errors
     /// [`Error::Io`] if `path` cannot be written.
@@ -149,44 +167,77 @@ impl Pix2PixConfig {
         std::fs::write(path, self.to_json()).map_err(|error| Error::io(path, error))
     }
 
-    /// Reads a configuration; fields that the file leaves out keep the paper's values.
+    /// Reads and checks a configuration; fields that the file leaves out keep the paper's values.
     ///
     /// # Errors
-    /// [`Error::Io`] if `path` cannot be read, [`Error::Checkpoint`] if it is not such JSON or names an unknown field,
-    /// [`Error::Config`] if a value is out of range.
+    /// [`Error::Io`] if `path` cannot be read, or [`Error::Config`] with the file, the field, the line and the column if
+    /// it is not JSON, names an unknown field, or a value is out of range.
     pub fn load(path: impl AsRef<Path>) -> crate::Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
-        let config = Self::from_json(&text).map_err(|problem| Error::corrupt(path, problem))?;
-        config.validate()?;
-        Ok(config)
+        let read = Self::from_json(&text).and_then(|config| config.validate().map(|()| config));
+        read.map_err(|error| error.in_file(path))
     }
 
-    /// This configuration with the fields that a JSON object names set to its values, for instance
-    /// `{"loss": {"l1_weight": 10.0}}`.
+    /// Returns the configuration as JSON, one field a line, in alphabetical order.
+    pub fn to_json(&self) -> String {
+        let tree = serde_json::to_value(self).expect("a configuration is numbers and names");
+        format!("{tree:#}\n")
+    }
+
+    /// Reads a configuration from JSON without checking its values; fields that `text` leaves out keep the paper's
+    /// values.
     ///
     /// # Errors
-    /// [`Error::Config`] if it is no JSON, names an unknown field, or a value is out of range.
-    pub fn changed(&self, json: &str) -> crate::Result<Self> {
-        let config = self.overlaid(json).map_err(|problem| Error::config("configuration", problem))?;
-        config.validate()?;
+    /// [`Error::Config`] with the field, the line and the column if `text` is not JSON or names an unknown field.
+    pub fn from_json(text: &str) -> crate::Result<Self> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let config = read(&mut json)?;
+        json.end().map_err(|error| Error::config(WHOLE, error.to_string()))?;
         Ok(config)
     }
 
-    pub(crate) fn to_json(&self) -> String {
-        format!("{:#}\n", serde_json::to_value(self).unwrap_or(Value::Null))
+    /// Returns this configuration with the fields that a JSON object names set to its values, and checks it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a field is unknown, or a value is of the wrong type or out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// let paper = pix2pix::Pix2PixConfig::paper();
+    /// let config = paper.with_overrides(&serde_json::json!({ "loss": { "l1_weight": 10.0 } }))?;
+    /// assert_eq!(config.loss.l1_weight, 10.0);
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
+    pub fn with_overrides(&self, overrides: &Value) -> crate::Result<Self> {
+        let mut tree = serde_json::to_value(self).expect("a configuration is numbers and names");
+        let sections = overrides.as_object().ok_or_else(|| {
+            Error::config(WHOLE, format!("{overrides} is not an object, such as {{\"loss\": {{}}}}"))
+        })?;
+        for (name, fields) in sections {
+            match (tree.get_mut(name).and_then(Value::as_object_mut), fields) {
+                (Some(section), Value::Object(fields)) => section.extend(fields.clone()),
+                _ => tree[name] = fields.clone(), // which `read` refuses
+            }
+        }
+        let config: Self = read(tree)?;
+        config.validate()?;
+        Ok(config)
     }
+}
 
-    pub(crate) fn from_json(text: &str) -> std::result::Result<Self, String> {
-        Self::paper().overlaid(text)
-    }
+/// What an error names where the fault lies in no single field.
+const WHOLE: &str = "configuration";
 
-    fn overlaid(&self, json: &str) -> std::result::Result<Self, String> {
-        let given = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        let mut tree = serde_json::to_value(self).map_err(|error| error.to_string())?;
-        overlay(&mut tree, given, "")?;
-        serde_json::from_value(tree).map_err(|error| error.to_string())
-    }
+/// Reads a configuration; an error names the field, and the line and the column where there are any.
+fn read<'de>(source: impl Deserializer<'de, Error = serde_json::Error>) -> crate::Result<Pix2PixConfig> {
+    serde_path_to_error::deserialize(source).map_err(|error| {
+        let field = match error.path().to_string() {
+            path if path == "." => WHOLE.to_owned(),
+            path => path,
+        };
+        Error::config(field, error.into_inner().to_string())
+    })
 }
 
 /// The least depth of a U-Net for images whose size is not a power of two.
@@ -210,30 +261,6 @@ fn deepest(size: usize) -> crate::Result<usize> {
     Err(Error::config("data.crop_size", problem))
 }
 
-/// Lays the given fields over the defaults; a field that the defaults do not have is a spelling mistake.
-fn overlay(defaults: &mut Value, given: Value, path: &str) -> Result<(), String> {
-    // An enum with content (a backbone, a norm) is one value: its variants' fields are not to be mixed.
-    let is_struct = |value: &Value| value.as_object().is_some_and(|fields| fields.len() > 1);
-    match (defaults, given) {
-        (Value::Object(fields), Value::Object(given)) if path.is_empty() || fields.len() > 1 => {
-            for (name, value) in given {
-                let path = format!("{path}.{name}");
-                let path = path.trim_start_matches('.');
-                let field = fields.get_mut(&name).ok_or_else(|| format!("unknown field `{path}`"))?;
-                overlay(field, value, path)?;
-            }
-            Ok(())
-        }
-        (defaults, given) if is_struct(defaults) => {
-            Err(format!("`{path}` is {given}, but has fields of its own"))
-        }
-        (defaults, given) => {
-            *defaults = given;
-            Ok(())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,18 +278,79 @@ mod tests {
     }
 
     #[test]
-    fn missing_fields_keep_their_defaults_and_unknown_ones_are_refused() {
+    fn missing_fields_keep_their_defaults() {
         let text = r#"{"loss": {"l1_weight": 10.0}, "generator": {"backbone": {"resnet": {"blocks": 6}}}}"#;
         let config = Pix2PixConfig::from_json(text).unwrap();
         assert_eq!(config.loss.l1_weight, 10.0);
         assert_eq!(config.generator.backbone, Backbone::Resnet { blocks: 6 });
         assert_eq!(config.data, Pix2PixConfig::paper().data);
-        let problem = Pix2PixConfig::from_json(r#"{"loss": {"lambda": 10.0}}"#).unwrap_err();
-        assert_eq!(problem, "unknown field `loss.lambda`");
-        let changed = config.changed(r#"{"loss": {"pixel": "l2"}}"#).unwrap();
+        assert_eq!(Pix2PixConfig::from_json("{}").unwrap(), Pix2PixConfig::paper());
+        let same = Pix2PixConfig::pytorch().with_overrides(&serde_json::json!({ "data": {} })).unwrap();
+        assert_eq!(same, Pix2PixConfig::pytorch());
+    }
+
+    #[test]
+    fn mistakes_in_json_name_the_field_the_line_and_the_column() {
+        for (text, expected) in [
+            (
+                "{\n \"loss\": {\n  \"lambda\": 10}}",
+                "loss.lambda: unknown field `lambda`, expected one of `gan`",
+            ),
+            (
+                "{\"training\": {\"epochs\": -1}}",
+                "training.epochs: invalid value: integer `-1`, expected usize",
+            ),
+            ("{\"training\": {\"schedule\": \"linar\"}}", "training.schedule: unknown variant `linar`"),
+            ("{\"los\": {}}", "los: unknown field `los`"),
+            ("{\"loss\": ", "loss: EOF while parsing a value"),
+            ("no JSON", "configuration: expected ident"),
+            ("{} {}", "configuration: trailing characters"),
+            ("{\"generator\": {\"with\": 3}}", "unknown field `with`"),
+        ] {
+            let message = Pix2PixConfig::from_json(text).unwrap_err().to_string();
+            let line = text.lines().count();
+            assert!(
+                message.contains(expected) && message.contains(&format!(" at line {line} column ")),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_mistake_in_a_file_names_the_file_and_is_not_called_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        for (text, field) in [
+            ("{\"loss\": {\"lambda\": 10}}", "loss.lambda"),
+            ("{\"loss\": {\"l1_weight\": -10}}", "loss.l1_weight"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = Pix2PixConfig::load(&path).unwrap_err();
+            let message = error.to_string();
+            assert!(
+                matches!(&error, Error::Config { path: Some(file), field: named, .. } if *file == path && named == field),
+                "{error:?}"
+            );
+            assert!(message.starts_with(&format!("{}: {field}: ", path.display())), "{message}");
+            assert!(!message.contains("damaged"), "{message}");
+        }
+    }
+
+    #[test]
+    fn overrides_change_what_they_name() {
+        let config = Pix2PixConfig::paper().with_loss(Pix2PixLossConfig::new().with_l1_weight(10.0));
+        let changed = config.with_overrides(&serde_json::json!({"loss": {"pixel": "l2"}})).unwrap();
         assert_eq!((changed.loss.l1_weight, changed.loss.pixel), (10.0, PixelLoss::L2));
-        let problem = config.changed(r#"{"loss": {"l1_weight": -1.0}}"#).unwrap_err().to_string();
-        assert!(problem.contains("loss.l1_weight: -1"), "{problem}");
+        for (overrides, expected) in [
+            (serde_json::json!({"loss": {"l1_weight": -1.0}}), "loss.l1_weight: -1"),
+            (serde_json::json!({"loss": {"lambda": 1.0}}), "loss.lambda: unknown field"),
+            (serde_json::json!({"losses": {}}), "losses: unknown field"),
+            (serde_json::json!({"loss": 3}), "loss: invalid type: integer `3`"),
+            (serde_json::json!([1]), "configuration: [1] is not an object"),
+        ] {
+            let message = config.with_overrides(&overrides).unwrap_err().to_string();
+            assert!(message.starts_with(expected), "{message}");
+        }
     }
 
     #[test]

@@ -135,10 +135,10 @@ impl Translator {
     /// [`RUNNING`](Mode::RUNNING) up to 1.5 times.
     ///
     /// # Errors
-    /// [`Error::Config`] if `size` is 0.
+    /// [`Error::Argument`] if `size` is 0.
     pub fn with_tiles(mut self, size: usize) -> Result<Self> {
         if size == 0 {
-            return Err(Error::config("tile", "is 0; use the pixels of a side, for instance 1024"));
+            return Err(Error::argument("tile", "is 0; use the pixels of a side, for instance 1024"));
         }
         self.tile = size;
         Ok(self)
@@ -217,17 +217,17 @@ impl Translator {
     /// output has the network's channels and the same height and width.
     ///
     /// # Errors
-    /// - [`Error::Config`] if `shape` is not that of `values`, or its channels not those of the network
+    /// - [`Error::Argument`] if `shape` is not that of `values`, or its channels not those of the network
     /// - [`Error::Image`] if there are no pixels, or if a value is NaN or infinite
     pub fn translate_array(&self, values: &[f32], shape: [usize; 3]) -> Result<Vec<f32>> {
         let [channels, height, width] = shape;
         let expected = self.config.generator.input_channels;
         if channels != expected {
             let problem = format!("{shape:?} has {channels} channels, but the network takes {expected}");
-            return Err(Error::config("shape", problem));
+            return Err(Error::argument("shape", problem));
         }
         if shape.iter().try_fold(1, |product: usize, size| product.checked_mul(*size)) != Some(values.len()) {
-            return Err(Error::config("shape", format!("{shape:?} is not that of {} values", values.len())));
+            return Err(Error::argument("shape", format!("{shape:?} is not that of {} values", values.len())));
         }
         let input = Pixels::array(values, shape);
         usable(&input)?;
