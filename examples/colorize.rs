@@ -164,7 +164,7 @@ impl Photographs {
 }
 
 fn train(folder: &Path, options: &Options, device: &Device) -> Result<()> {
-    let mut config = Pix2PixConfig::paper().with_size(options.size).with_channels(1, 2);
+    let mut config = Pix2PixConfig::paper().with_size(options.size)?.with_channels(1, 2);
     config.generator.base_channels = options.base_channels;
     config.discriminator.base_channels = options.base_channels;
     config.data.batch_size = options.batch_size;

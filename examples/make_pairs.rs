@@ -67,11 +67,11 @@ fn run(options: &Options) -> Result<()> {
     let photographs = photographs(&options.input, &options.output)?;
     if !(0.0..=options.high).contains(&options.low) {
         let problem = format!("{} is not between 0 and --high, {}", options.low, options.high);
-        return Err(Error::Config { field: "--low", problem });
+        return Err(Error::Argument { name: "--low".into(), problem });
     }
     if options.size == 0 {
         let problem = "0 pixels show nothing; it must be at least 1".to_owned();
-        return Err(Error::Config { field: "--size", problem });
+        return Err(Error::Argument { name: "--size".into(), problem });
     }
     let (mut counts, mut names) = ([0; 2], HashSet::new());
     for (index, path) in photographs.iter().enumerate() {

@@ -204,7 +204,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<()> {
     let devices = devices(options)?;
     let device = devices[0].clone();
-    let config = configure(options);
+    let config = configure(options)?;
     config.validate()?;
     let out = run_folder(options)?;
     let data = match &options.data {
@@ -285,21 +285,18 @@ fn devices(options: &Options) -> Result<Vec<Device>> {
     Ok(found.into_iter().cycle().take(options.devices.max(1)).collect())
 }
 
-fn configure(options: &Options) -> Pix2PixConfig {
+fn configure(options: &Options) -> Result<Pix2PixConfig> {
     let mut config = match options.preset {
         Preset::Paper => Pix2PixConfig::paper(),
         Preset::Pytorch => Pix2PixConfig::pytorch(),
     };
     if options.data.is_none() {
-        config = config.with_size(demo::SIZE);
+        config = config.with_size(demo::SIZE)?;
         config.generator.base_channels = demo::BASE_CHANNELS;
         config.discriminator.base_channels = demo::BASE_CHANNELS;
         (config.training.epochs, config.training.decay_epochs) = (demo::EPOCHS, demo::DECAY_EPOCHS);
         // There are as many pairs as one cares to draw, and they are small: no need to blur them by resizing.
         (config.data.load_size, config.data.mirror) = (demo::SIZE, false);
-    }
-    if let Some(size) = options.size {
-        config = config.with_size(size);
     }
     let Backbone::Unet { depth } = config.generator.backbone else { unreachable!("presets are U-Nets") };
     match options.generator {
@@ -307,6 +304,9 @@ fn configure(options: &Options) -> Pix2PixConfig {
         Some(Shape::Resnet9) => config.generator.backbone = Backbone::Resnet { blocks: 9 },
         Some(Shape::Resnet6) => config.generator.backbone = Backbone::Resnet { blocks: 6 },
         Some(Shape::Unet) | None => {}
+    }
+    if let Some(size) = options.size {
+        config = config.with_size(size)?;
     }
     if let Some(norm) = options.norm {
         let norm = match norm {
@@ -361,7 +361,7 @@ fn configure(options: &Options) -> Pix2PixConfig {
         }
     }
     config.training.seed = options.common.seed;
-    config
+    Ok(config)
 }
 
 fn set<T>(field: &mut T, given: Option<T>) {
@@ -409,7 +409,7 @@ fn run_folder(options: &Options) -> Result<PathBuf> {
                  train anew over them"
             )
         };
-        return Err(Error::Config { field: "--out", problem });
+        return Err(Error::Argument { name: "--out".into(), problem });
     }
     Ok(out)
 }

@@ -73,7 +73,7 @@ impl DiscriminatorConfig {
     /// # }
     /// ```
     pub fn init(&self, device: &Device) -> Discriminator {
-        self.init_seeded(crate::random::fresh_seed(), device)
+        self.init_seeded(crate::rng::fresh_seed(), device)
     }
 
     /// Builds a discriminator whose weights are a function of `seed`, the same on every backend.

@@ -1,5 +1,6 @@
 //! What can go wrong, one variant for each thing the caller can do about it.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -8,9 +9,10 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Everything that outside data, files, settings and devices can make fail.
 ///
-/// A message names the file or the setting, the value found, and the remedy. Errors of other crates are kept
-/// behind `source`, so that their versions are no part of this crate's interface. A wrong shape handed to a
-/// network's `forward` is a mistake in the program and panics instead.
+/// A message is complete: it names the file or the setting, the value found, and the remedy, and contains the text of
+/// the error behind it. That error is a field of the variant, for programs that look into it. So
+/// [`source`](std::error::Error::source) returns `None`, and reports that print a chain of sources (`{:#}` of `anyhow`)
+/// say everything once. A wrong shape handed to a network's `forward` is a mistake in the program and panics instead.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -19,8 +21,8 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
+        /// The error of the operating system.
+        r#source: std::io::Error,
     },
     /// A picture could not be decoded, encoded or used: mend or remove the file.
     #[error("{}: {source}", path.display())]
@@ -28,7 +30,7 @@ pub enum Error {
         /// The picture.
         path: PathBuf,
         /// What is wrong with it.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        r#source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A folder does not hold pairs: mend the folder.
     #[error("{}: {problem}{}", path.display(), list(unmatched))]
@@ -41,10 +43,20 @@ pub enum Error {
         unmatched: Vec<String>,
     },
     /// A setting is out of range or contradicts another: mend the setting.
-    #[error("{field}: {problem}")]
+    #[error("{}{field}: {problem}", path.as_ref().map_or_else(String::new, |path| format!("{}: ", path.display())))]
     Config {
+        /// The file that holds the setting; `None` if it does not come from a file.
+        path: Option<PathBuf>,
         /// The setting, as its path in `config.json`.
-        field: &'static str,
+        field: Cow<'static, str>,
+        /// Its value, and the rule that it breaks.
+        problem: String,
+    },
+    /// An argument or an option that is not a setting is out of range: use another value.
+    #[error("{name}: {problem}")]
+    Argument {
+        /// The argument's name.
+        name: Cow<'static, str>,
         /// Its value, and the rule that it breaks.
         problem: String,
     },
@@ -80,7 +92,6 @@ pub enum Error {
         /// Why training stopped.
         cause: Box<Error>,
         /// Why it could not be saved.
-        #[source]
         rescue: Box<Error>,
     },
     /// A weights file does not fit the network it is meant for.
@@ -143,6 +154,9 @@ pub enum CheckpointProblem {
     /// A file in it is damaged.
     #[error("damaged, or no file of this kind: {0}; use another copy, or an earlier checkpoint")]
     Corrupt(String),
+    /// This build cannot read files of its kind.
+    #[error("{0}")]
+    Unsupported(String),
     /// It belongs to a run with other settings.
     #[error(
         "the checkpoint's {field} differs from this run's; use the same settings, or another output folder"
@@ -162,8 +176,23 @@ impl Error {
         Self::Image { path: path.to_owned(), source: source.into() }
     }
 
-    pub(crate) fn config(field: &'static str, problem: impl Into<String>) -> Self {
-        Self::Config { field, problem: problem.into() }
+    pub(crate) fn config(field: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
+        Self::Config { path: None, field: field.into(), problem: problem.into() }
+    }
+
+    /// Names the file that holds a wrong setting; other errors stay as they are.
+    #[must_use]
+    pub fn in_file(self, file: &Path) -> Self {
+        match self {
+            Self::Config { field, problem, .. } => {
+                Self::Config { path: Some(file.to_owned()), field, problem }
+            }
+            other => other,
+        }
+    }
+
+    pub(crate) fn argument(name: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
+        Self::Argument { name: name.into(), problem: problem.into() }
     }
 
     pub(crate) fn corrupt(path: &Path, problem: impl std::fmt::Display) -> Self {
@@ -206,5 +235,33 @@ fn labelled(label: &str, names: &[String]) -> String {
     match names {
         [] => String::new(),
         names => format!("; {label}{}", list(names)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a report of an error and its sources prints, such as `{:#}` of `anyhow`.
+    fn report(error: &dyn std::error::Error) -> String {
+        let sources = std::iter::successors(Some(error), |error| error.source());
+        sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+
+    fn io() -> Error {
+        Error::io(Path::new("run"), std::io::Error::other("the cable is loose"))
+    }
+
+    #[test]
+    fn a_report_says_everything_once() {
+        let image = Error::image(Path::new("1.png"), std::io::Error::other("no pixels"));
+        let rescue = Error::io(Path::new("disk"), std::io::Error::other("the disk is gone"));
+        let unsaved = Error::Unsaved { cause: io().into(), rescue: rescue.into() };
+        assert_eq!(report(&io()), "run: the cable is loose");
+        assert_eq!(report(&image), "1.png: no pixels");
+        assert_eq!(
+            report(&unsaved),
+            "run: the cable is loose. The run could not be saved, either: disk: the disk is gone"
+        );
     }
 }

@@ -95,7 +95,7 @@ impl GeneratorConfig {
     /// # }
     /// ```
     pub fn init(&self, device: &Device) -> Generator {
-        self.init_seeded(crate::random::fresh_seed(), device)
+        self.init_seeded(crate::rng::fresh_seed(), device)
     }
 
     /// Builds a generator whose weights are a function of `seed`, the same on every backend.

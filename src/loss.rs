@@ -1,7 +1,7 @@
 //! The objective: a conditional GAN plus λ·L1 (Isola et al. 2017, section 3.1). Tensors in, tensors out.
 
-use burn::config::Config;
 use burn::tensor::activation::{log_sigmoid, relu};
+use derive_setters::Setters;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Tensor};
@@ -50,31 +50,47 @@ pub enum PixelLoss {
 /// | cGAN | 1 | 0 | true |
 /// | L1+GAN | 1 | 100 | false |
 /// | L1+cGAN | 1 | 100 | true |
-#[derive(Config, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
+#[serde(default, deny_unknown_fields)]
+#[setters(prefix = "with_")]
+#[non_exhaustive]
 pub struct Pix2PixLossConfig {
     /// Adversarial objective.
-    #[config(default = "GanMode::Vanilla")]
     pub gan: GanMode,
     /// Weight of the adversarial term.
-    #[config(default = 1.0)]
     pub gan_weight: f64,
     /// Weight of both terms of the discriminator's loss. Halving it "slows down the rate at which D learns" (section 3.3)
     /// under plain gradient descent; Adam takes it out again but for its ε, so that `training.discriminator_rate` is
     /// the knob for that.
-    #[config(default = 0.5)]
     pub discriminator_weight: f64,
     /// Distance between output and target; losses keep the name of L1 whichever it is.
-    #[config(default = "PixelLoss::L1")]
     pub pixel: PixelLoss,
     /// λ, weight of that distance.
-    #[config(default = 100.0)]
     pub l1_weight: f64,
     /// Target for real patches under [`GanMode::Vanilla`] and [`GanMode::LeastSquares`].
-    #[config(default = 1.0)]
     pub real_label: f64,
 }
 
+impl Default for Pix2PixLossConfig {
+    /// Returns the paper's objective, L1+cGAN.
+    fn default() -> Self {
+        Self {
+            gan: GanMode::Vanilla,
+            gan_weight: 1.0,
+            discriminator_weight: 0.5,
+            pixel: PixelLoss::L1,
+            l1_weight: 100.0,
+            real_label: 1.0,
+        }
+    }
+}
+
 impl Pix2PixLossConfig {
+    /// Returns the paper's objective, as [`default`](Self::default) does.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// Builds the loss.
     pub fn init(&self) -> Pix2PixLoss {
         Pix2PixLoss { config: self.clone() }
@@ -154,8 +170,16 @@ impl Pix2PixLoss {
         self.config.gan_weight > 0.0
     }
 
-    /// The discriminator's loss from its logits on real and on generated pairs, `[N, 1, H, W]` each.
+    /// Returns the discriminator's loss.
+    ///
+    /// # Shapes
+    /// - `real`, `fake`: `[N, 1, H', W']`, the discriminator's logits on real and on generated pairs
+    ///
+    /// # Panics
+    /// If `real` and `fake` differ in shape or have more than one channel.
     pub fn discriminator(&self, real: Tensor<4>, fake: Tensor<4>) -> DiscriminatorLoss {
+        check_logits("real", &real, real.dims()[0]);
+        check_same_shape(["real", "fake"], [&real, &fake]);
         let label = self.config.real_label;
         let [real, fake] = match self.config.gan {
             GanMode::Vanilla => [binary_cross_entropy(real, label), binary_cross_entropy(fake, 0.0)],
@@ -176,12 +200,19 @@ impl Pix2PixLoss {
         right.map(|right| mean(right.float()))
     }
 
-    /// The generator's loss.
+    /// Returns the generator's loss.
     ///
     /// # Shapes
     /// - `fake`: `[N, 1, H', W']`, the discriminator's logits on the output; `None` without a discriminator
     /// - `output`, `target`: `[N, C, H, W]`, in `[-1, 1]`
+    ///
+    /// # Panics
+    /// If `output` and `target` differ in shape, or `fake` has more than one channel or another N than `output`.
     pub fn generator(&self, fake: Option<Tensor<4>>, output: Tensor<4>, target: Tensor<4>) -> GeneratorLoss {
+        check_same_shape(["output", "target"], [&output, &target]);
+        if let Some(fake) = &fake {
+            check_logits("fake", fake, output.dims()[0]);
+        }
         let gan = fake.map(|fake| {
             let loss = match self.config.gan {
                 GanMode::Vanilla => binary_cross_entropy(fake, 1.0),
@@ -197,6 +228,18 @@ impl Pix2PixLoss {
         };
         GeneratorLoss { gan, l1: distance * self.config.l1_weight }
     }
+}
+
+/// Panics if two tensors differ in shape: burn would broadcast an axis of length 1 in silence.
+fn check_same_shape(names: [&str; 2], tensors: [&Tensor<4>; 2]) {
+    let ([a, b], [a_shape, b_shape]) = (names, tensors.map(Tensor::dims));
+    assert!(a_shape == b_shape, "`{a}` (={a_shape:?}) and `{b}` (={b_shape:?}) must have the same shape");
+}
+
+/// Panics if a tensor is not a discriminator's output for `batch` pairs.
+fn check_logits(name: &str, logits: &Tensor<4>, batch: usize) {
+    let shape = logits.dims();
+    assert!(shape[..2] == [batch, 1], "`{name}` (={shape:?}) must be logits of shape [{batch}, 1, H', W']");
 }
 
 /// −t·log σ(x) − (1 − t)·log(1 − σ(x)), averaged; stable for any logit.
@@ -277,6 +320,31 @@ mod tests {
             close(g.l1.clone(), 50.0);
             close(g.total(), expected + 50.0);
         }
+    }
+
+    /// The message of the panic that `work` ends in.
+    fn panic_of(work: impl FnOnce()) -> String {
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_err();
+        panic.downcast_ref::<String>().cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn shapes_that_burn_would_broadcast_panic_with_both_shapes() {
+        let zeros = |shape: [usize; 4]| Tensor::<4>::zeros(shape, &device::cpu());
+        let loss = Pix2PixLossConfig::new().init();
+        for target in [[4, 1, 8, 8], [1, 3, 8, 8], [4, 3, 1, 8]] {
+            let message = panic_of(|| drop(loss.generator(None, zeros([4, 3, 8, 8]), zeros(target))));
+            let expected =
+                format!("`output` (=[4, 3, 8, 8]) and `target` (={target:?}) must have the same shape");
+            assert_eq!(message, expected);
+        }
+        for fake in [[1, 1, 2, 2], [4, 3, 2, 2]] {
+            let image = || zeros([4, 3, 8, 8]);
+            let message = panic_of(|| drop(loss.generator(Some(zeros(fake)), image(), image())));
+            assert_eq!(message, format!("`fake` (={fake:?}) must be logits of shape [4, 1, H', W']"));
+        }
+        let message = panic_of(|| drop(loss.discriminator(zeros([4, 1, 2, 2]), zeros([1, 1, 2, 2]))));
+        assert!(message.contains("`real` (=[4, 1, 2, 2]) and `fake` (=[1, 1, 2, 2])"), "{message}");
     }
 
     #[test]

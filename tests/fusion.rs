@@ -80,7 +80,7 @@ fn a_device_computes_right_or_is_refused() {
 
 /// Nothing builds a network on such a device, and everything says why.
 fn refuses(device: &Device) {
-    assert_fusion(Trainer::new(Pix2PixConfig::paper().with_size(32), device));
+    assert_fusion(Trainer::new(Pix2PixConfig::paper().with_size(32).unwrap(), device));
     assert_fusion(Translator::load("there-is-no-such-file", device));
     assert_fusion(pix2pix::pytorch::load_generator("there-is-no-such-file", device));
     assert_fusion(pix2pix::pytorch::load_discriminator("there-is-no-such-file", device));

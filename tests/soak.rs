@@ -28,7 +28,7 @@ fn memory_does_not_grow() {
     let steps = std::env::var("PIX2PIX_SOAK_STEPS").map_or(10_000, |steps| steps.parse::<u64>().unwrap());
     let folder = tempfile::tempdir().unwrap();
     write_pairs(folder.path(), 20, 16);
-    let mut config = small_config().with_size(16);
+    let mut config = small_config().with_size(16).unwrap();
     config.discriminator.layers = 1;
     config.training.epochs = (steps / 20) as usize;
     (config.training.save_every, config.training.tensorboard) = (5, true);

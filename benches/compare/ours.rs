@@ -35,7 +35,7 @@ fn main() -> Result<()> {
     let options = Options::parse();
     device::set_exact(options.exact);
     let device = device::named(&options.backend)?;
-    let mut config = Pix2PixConfig::paper().with_size(options.size);
+    let mut config = Pix2PixConfig::paper().with_size(options.size)?;
     config.generator.base_channels = options.base_channels;
     config.discriminator.base_channels = options.base_channels;
     let values: Vec<f32> =

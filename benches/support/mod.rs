@@ -16,7 +16,7 @@ pub(crate) fn images(batch: usize, size: usize, device: &Device) -> Tensor<4> {
 
 /// The paper's recipe at `size` pixels.
 pub(crate) fn config(size: usize, base_channels: usize) -> Pix2PixConfig {
-    let mut config = Pix2PixConfig::paper().with_size(size);
+    let mut config = Pix2PixConfig::paper().with_size(size).expect("a size for a U-Net");
     config.generator.base_channels = base_channels;
     config.discriminator.base_channels = base_channels;
     config

@@ -52,7 +52,7 @@ pub(crate) fn fit(
 /// Seconds that one step of L1+cGAN takes: the median of five, after one to warm up. A first step that takes more than
 /// four times what is `allowed` speaks for the rest.
 fn step_time(size: usize, channels: usize, allowed: f64, device: &Device) -> Result<f64> {
-    let mut config = Pix2PixConfig::paper().with_size(size);
+    let mut config = Pix2PixConfig::paper().with_size(size)?;
     (config.generator.base_channels, config.discriminator.base_channels) = (channels, channels);
     config.discriminator.layers = table::layers(table::patch(size), &config.discriminator)?;
     let mut trainer = Trainer::new(config, device)?;

@@ -63,8 +63,8 @@ impl Likeness {
     pub(crate) fn open(weights: Option<&Path>, _: &Device) -> Result<Self> {
         match weights {
             None => Ok(Self::default()),
-            Some(_) => Err(pix2pix::Error::Config {
-                field: "--inception",
+            Some(_) => Err(pix2pix::Error::Argument {
+                name: "--inception".into(),
                 problem: "this program was built without FID; build it with `--features fid`".to_owned(),
             }),
         }

@@ -172,7 +172,7 @@ fn plan(options: &Options, tables: &[Table], begun: Option<&Plan>, device: &Devi
                 "{} holds a study with other settings, {begun:?}; name another folder",
                 options.out.display()
             );
-            return Err(Error::Config { field: "--out", problem });
+            return Err(Error::Argument { name: "--out".into(), problem });
         }
         return Ok(wanted);
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pix2pix::data::{Batch, DataConfig, PairedFolder};
 use pix2pix::metrics::Palette;
-use pix2pix::{CheckpointProblem, Device, Error, Generator, Mode, Result, Tensor};
+use pix2pix::{Device, Error, Generator, Mode, Result, Tensor};
 
 use super::io;
 
@@ -89,22 +89,20 @@ impl Labels {
 
 /// Reads a palette: a class on each line, with its colours as hexadecimal numbers.
 pub(crate) fn palette(path: &Path, text: &str) -> Result<Palette> {
-    let corrupt = |problem: String| Error::Checkpoint {
-        path: path.to_owned(),
-        problem: CheckpointProblem::Corrupt(problem),
-    };
+    let wrong =
+        |problem: String| Error::Config { path: Some(path.to_owned()), field: "palette".into(), problem };
     let classes: BTreeMap<String, Vec<String>> =
-        toml::from_str(text).map_err(|error| corrupt(error.to_string()))?;
+        toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
     let colour = |text: &String| {
         let number = u32::from_str_radix(text, 16).ok().filter(|_| text.len() == 6);
         let [_, r, g, b] =
-            number.ok_or_else(|| corrupt(format!("`{text}` is no colour like 00ff7f")))?.to_be_bytes();
+            number.ok_or_else(|| wrong(format!("`{text}` is no colour like 00ff7f")))?.to_be_bytes();
         Ok([r, g, b])
     };
     let classes = classes.values().map(|colours| colours.iter().map(colour).collect());
     let classes = classes.collect::<Result<Vec<Vec<_>>>>()?;
     if classes.iter().all(Vec::is_empty) {
-        return Err(corrupt("it has no colour".to_owned()));
+        return Err(wrong("it has no colour".to_owned()));
     }
     Ok(Palette::new(classes))
 }

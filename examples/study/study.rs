@@ -50,7 +50,7 @@ impl Study {
         before: Option<Results>,
         device: Device,
     ) -> Result<Self> {
-        let mut base = Pix2PixConfig::paper().with_size(plan.size);
+        let mut base = Pix2PixConfig::paper().with_size(plan.size)?;
         (base.generator.base_channels, base.discriminator.base_channels) =
             (plan.base_channels, plan.base_channels);
         base.discriminator.layers = table::layers(plan.patch, &base.discriminator)?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pix2pix::{Backbone, CheckpointProblem, DiscriminatorConfig, Error, Pix2PixConfig, Result};
+use pix2pix::{Backbone, DiscriminatorConfig, Error, Pix2PixConfig, Result};
 use serde::{Deserialize, Serialize};
 
 /// The tables that the study has unless others are named.
@@ -93,7 +93,7 @@ impl Table {
 }
 
 fn corrupt(path: &Path, problem: &str) -> Error {
-    Error::Checkpoint { path: path.to_owned(), problem: CheckpointProblem::Corrupt(problem.to_owned()) }
+    Error::Config { path: Some(path.to_owned()), field: "table".into(), problem: problem.to_owned() }
 }
 
 impl Variant {
@@ -101,7 +101,7 @@ impl Variant {
     pub(crate) fn configure(&self, base: &Pix2PixConfig) -> Result<Pix2PixConfig> {
         let mut config = match &self.config {
             serde_json::Value::Null => base.clone(),
-            changes => base.changed(&changes.to_string())?,
+            changes => base.with_overrides(changes)?,
         };
         if let (Some(shape), Backbone::Unet { depth }) = (self.backbone, config.generator.backbone) {
             config.generator.backbone = match shape {
@@ -140,8 +140,8 @@ pub(crate) fn patch(size: usize) -> usize {
 /// How many layers of a discriminator make its patches so large.
 pub(crate) fn layers(patch: usize, config: &DiscriminatorConfig) -> Result<usize> {
     let sees = |layers: &usize| config.clone().with_layers(*layers).receptive_field() == patch;
-    (0..=DiscriminatorConfig::MAX_LAYERS).find(sees).ok_or_else(|| Error::Config {
-        field: "patch",
+    (0..=DiscriminatorConfig::MAX_LAYERS).find(sees).ok_or_else(|| Error::Argument {
+        name: "patch".into(),
         problem: format!("{patch} is not 1, 16, 34, 70, 142, 286 or 574"),
     })
 }

@@ -50,7 +50,7 @@ pub(crate) struct Difference {
 /// At 1×1 pixels, two pictures normalise to +1 and −1 whatever they are. The gradient before that is nothing but
 /// rounding errors, which Adam makes as large as any other.
 pub(crate) fn config(size: usize, base_channels: usize, seed: u64) -> Pix2PixConfig {
-    let mut config = Pix2PixConfig::paper().with_size(size);
+    let mut config = Pix2PixConfig::paper().with_size(size).expect("a size for a U-Net");
     if let Backbone::Unet { depth } = &mut config.generator.backbone {
         *depth = depth.saturating_sub(2).max(2);
     }

@@ -42,7 +42,7 @@ pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>) -> Result<
             None => {
                 let problem =
                     format!("`{name}` is no type that can be written; use png, jpg, tif, webp, bmp or gif");
-                return Err(Error::Config { field: "--format", problem });
+                return Err(Error::Argument { name: "--format".into(), problem });
             }
         },
         None => None,
@@ -52,7 +52,7 @@ pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>) -> Result<
     let results = real(output)?;
     if real(input)? == results {
         let problem = format!("{} is the input folder, too; name another one", output.display());
-        return Err(Error::Config { field: "--output", problem });
+        return Err(Error::Argument { name: "--output".into(), problem });
     }
     let mut listing = Listing::default();
     // Earlier results are no input, even if their folder lies inside.

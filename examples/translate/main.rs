@@ -69,7 +69,7 @@ fn run(options: &Options) -> Result<()> {
     if options.samples > 1 && options.mode != ModeName::Paper {
         let problem =
             format!("{} outputs would all be equal; only the mode `paper` has noise", options.samples);
-        return Err(Error::Config { field: "--samples", problem });
+        return Err(Error::Argument { name: "--samples".into(), problem });
     }
     let mut translator = Translator::load(&options.weights, &options.common.device()?)?;
     if let Some(tile) = options.tile {

@@ -1,6 +1,6 @@
 //! How long and how fast to train.
 
-use burn::config::Config;
+use derive_setters::Setters;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -48,69 +48,87 @@ pub enum Schedule {
 /// | `save_every` | 5 | epochs between two checkpoints of [`fit`](crate::Trainer::fit) | 1– | – / 5 |
 /// | `save_steps` | 0 | steps between two checkpoints within an epoch; 0 saves at the ends of epochs alone | 0– | – / 5000 |
 /// | `keep` | 2 | newest checkpoints that stay | 1– | |
-#[derive(Config, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
+#[serde(default, deny_unknown_fields)]
+#[setters(prefix = "with_")]
+#[non_exhaustive]
 pub struct TrainingConfig {
     /// Epochs at the full learning rate.
-    #[config(default = 200)]
     pub epochs: usize,
     /// Epochs of linear decay after them.
-    #[config(default = 0)]
     pub decay_epochs: usize,
     /// Whether decay begins an epoch early and ends at zero, so that the last epoch trains nothing.
-    #[config(default = false)]
     pub decay_to_zero: bool,
     /// Learning rate of both Adams.
-    #[config(default = 2e-4)]
     pub learning_rate: f64,
     /// Adam's decay rate of the first moment.
-    #[config(default = 0.5)]
     pub beta_1: f64,
     /// Adam's decay rate of the second moment.
-    #[config(default = 0.999)]
     pub beta_2: f64,
     /// Seed of weights, order, augmentation and dropout.
-    #[config(default = 0)]
     pub seed: u64,
     /// Shape of the learning rate over the epochs.
-    #[config(default = "Schedule::Linear")]
     pub schedule: Schedule,
     /// Steps in which the learning rate rises to its full height.
-    #[config(default = 0)]
     pub warmup_steps: u64,
     /// Factor of the discriminator's learning rate.
-    #[config(default = 1.0)]
     pub discriminator_rate: f64,
     /// The discriminator moves in the first of every so many steps.
-    #[config(default = 1)]
     pub discriminator_every: usize,
     /// Longest gradient of a network, over all its parameters together; longer ones are shortened to it.
     pub clip_norm: Option<f64>,
     /// Parts that a batch is computed in, one after the other; gradients are averaged over them.
-    #[config(default = 1)]
     pub accumulate: usize,
     /// Weight of the past in an exponential moving average of the generator's weights; there is none without.
     pub ema_decay: Option<f64>,
     /// Whether `generator.safetensors`, scores and samples are the average's.
-    #[config(default = false)]
     pub export_ema: bool,
     /// The score on the validation pairs by which the best checkpoint is kept.
-    #[config(default = "Metric::L1")]
     pub best_by: Metric,
     /// Whether [`fit`](crate::Trainer::fit) writes event files for TensorBoard.
-    #[config(default = false)]
     pub tensorboard: bool,
     /// Epochs between two checkpoints.
-    #[config(default = 5)]
     pub save_every: usize,
     /// Steps between two checkpoints within an epoch, for long ones; 0 for none.
-    #[config(default = 0)]
     pub save_steps: u64,
     /// Newest checkpoints that stay; with one alone, nothing is left to go back to when it is damaged.
-    #[config(default = 2)]
     pub keep: usize,
 }
 
+impl Default for TrainingConfig {
+    /// Returns the paper's recipe.
+    fn default() -> Self {
+        Self {
+            epochs: 200,
+            decay_epochs: 0,
+            decay_to_zero: false,
+            learning_rate: 2e-4,
+            beta_1: 0.5,
+            beta_2: 0.999,
+            seed: 0,
+            schedule: Schedule::Linear,
+            warmup_steps: 0,
+            discriminator_rate: 1.0,
+            discriminator_every: 1,
+            clip_norm: None,
+            accumulate: 1,
+            ema_decay: None,
+            export_ema: false,
+            best_by: Metric::L1,
+            tensorboard: false,
+            save_every: 5,
+            save_steps: 0,
+            keep: 2,
+        }
+    }
+}
+
 impl TrainingConfig {
+    /// Returns the paper's recipe, as [`default`](Self::default) does.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     pub(super) fn validate(&self) -> crate::Result<()> {
         if self.epochs + self.decay_epochs == 0 {
             return Err(Error::config(

@@ -4,10 +4,7 @@ use rand::RngExt;
 
 use super::DataConfig;
 use super::image::Planes;
-use crate::random::stream;
-
-/// Keeps the random numbers of augmentation apart from those of the order.
-const JITTER: u64 = 0x6a69_7474_6572;
+use crate::rng::{JITTER, stream};
 
 /// A square cut out of a resized picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,14 +9,11 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use super::{Batch, Epoch, Pair, PairedFolder, Sampling};
-use crate::random::stream;
+use crate::rng::{ORDER, stream};
 use crate::{Device, Result, Tensor};
 
 /// Batches that each worker keeps ready.
 const AHEAD: usize = 2;
-
-/// Keeps the random numbers of the order apart from those of augmentation.
-const ORDER: u64 = 0x006f_7264_6572;
 
 /// In which order, and how, pairs are read.
 #[derive(Clone, Copy, Debug)]

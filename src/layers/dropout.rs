@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Dropout, Mode};
 use crate::Tensor;
-use crate::random::{fresh_seed, stream};
+use crate::rng::{fresh_seed, stream};
 
 /// Words of the random stream that one value of a mask takes.
 const WORDS: u128 = 2;

@@ -5,7 +5,7 @@ use burn::tensor::{Shape, TensorData};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use crate::random::stream;
+use crate::rng::stream;
 use crate::{Device, Tensor};
 
 /// The standard deviation of every random parameter.

@@ -101,7 +101,7 @@ impl Mode {
     /// Draws the noise of one pass, so that all its layers share one seed.
     pub(crate) fn settled(self) -> Self {
         match self.dropout {
-            Dropout::Random => self.with_noise(crate::random::fresh_seed()),
+            Dropout::Random => self.with_noise(crate::rng::fresh_seed()),
             _ => self,
         }
     }

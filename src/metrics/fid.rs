@@ -104,7 +104,7 @@ pub fn kid(one: &Features, other: &Features, subsets: usize, size: usize, seed: 
         (2..=largest).contains(&size),
         "`size` is {size}; it must be at least 2 and at most {largest}, the number of images of the smaller set"
     );
-    let mut rng = crate::random::stream(seed, 0);
+    let mut rng = crate::rng::stream(seed, 0);
     let draws = (0..subsets).map(|_| {
         let mut draw = |set: &Features| {
             let chosen = index::sample(&mut rng, set.len(), size);

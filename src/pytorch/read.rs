@@ -71,5 +71,7 @@ fn pickled(path: &Path) -> Result<StateDict> {
 
 #[cfg(not(feature = "pytorch"))]
 fn pickled(path: &Path) -> Result<StateDict> {
-    Err(Error::corrupt(path, "no safetensors file; rebuild with the feature `pytorch` to read .pth files"))
+    let problem = "not a safetensors file; rebuild with the feature `pytorch` to read .pth files".to_owned();
+    let problem = crate::error::CheckpointProblem::Unsupported(problem);
+    Err(Error::Checkpoint { path: path.to_owned(), problem })
 }

@@ -15,7 +15,7 @@ use crate::{Error, Pix2PixConfig, Result, device};
 const FAULTS: [Fault; 4] = [Fault::Full, Fault::Broken, Fault::Short, Fault::Lost];
 
 fn config() -> Pix2PixConfig {
-    let mut config = Pix2PixConfig::paper().with_size(16);
+    let mut config = Pix2PixConfig::paper().with_size(16).unwrap();
     (config.generator.base_channels, config.discriminator.base_channels) = (2, 2);
     (config.discriminator.layers, config.data.workers) = (1, 0);
     (config.training.epochs, config.training.save_every) = (2, 1);

@@ -34,6 +34,7 @@ pub use losses::{LossValues, Losses};
 use crate::config::{Pix2PixConfig, TrainingConfig};
 use crate::data::{DataConfig, Epoch};
 use crate::report::{self, Extent};
+use crate::rng;
 use crate::{Device, Discriminator, Error, Generator, Pix2PixLoss, Pix2PixLossConfig, Result, device};
 use adam::Adam;
 use average::Average;
@@ -82,13 +83,13 @@ impl Trainer {
         device::check(device)?;
         let device = device.clone().without_autodiff();
         let training = device.clone().autodiff();
-        let seed = config.training.seed;
-        let generator = config.generator.init_seeded(seed, &training);
+        let [generator_seed, discriminator_seed] = rng::network_seeds(config.training.seed);
+        let generator = config.generator.init_seeded(generator_seed, &training);
         Ok(Self {
             loss: config.loss.init(),
             average: config.training.ema_decay.map(|decay| Average::new(decay, &generator)),
             generator: Some(generator),
-            discriminator: Some(config.discriminator.init_seeded(seed ^ 1, &training)),
+            discriminator: Some(config.discriminator.init_seeded(discriminator_seed, &training)),
             generator_optimizer: Adam::new(&config.training),
             discriminator_optimizer: Adam::new(&config.training),
             progress: Progress::default(),

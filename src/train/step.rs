@@ -15,14 +15,42 @@ pub(super) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 impl Trainer {
     /// Trains both networks on one batch and tells the losses, which stay on the device until they are read.
     ///
+    /// # Shapes
+    /// - `batch.input`: `[N, C, H, W]` with the generator's input channels, in `[-1, 1]`
+    /// - `batch.target`: `[N, C, H, W]` with the generator's output channels and the N, H and W of the input
+    ///
     /// # Panics
-    /// If the batch's channels or size do not suit the networks.
+    /// If a shape differs from these, or H or W is not divisible by
+    /// [`multiple`](crate::GeneratorConfig::multiple).
     pub fn step(&mut self, batch: Batch) -> Losses {
+        self.check_shapes(&batch);
         if self.others.is_empty() {
             return Kept::default().among_workers(&batch.input.device(), || self.update_both(batch));
         }
         // A worker that waited for the other devices' threads would be missed by their kernels.
         self.update_both(batch)
+    }
+
+    fn check_shapes(&self, batch: &Batch) {
+        let config = &self.config.generator;
+        let [pairs, _, height, width] = batch.input.dims();
+        for (name, tensor, channels) in [
+            ("input", &batch.input, config.input_channels),
+            ("target", &batch.target, config.output_channels),
+        ] {
+            let (shape, expected) = (tensor.dims(), [pairs, channels, height, width]);
+            assert!(
+                shape == expected && pairs > 0,
+                "`{name}` (={shape:?}) must have the shape {expected:?}: the generator's {channels} channels, and the \
+                 same number of pairs, at least 1, and the same size in input and target"
+            );
+        }
+        let (multiple, minimum) = (config.multiple(), config.smallest());
+        assert!(
+            [height, width].iter().all(|size| size.is_multiple_of(multiple) && *size >= minimum),
+            "the batch's size (={height}×{width}) must be divisible by {multiple} and at least {minimum}, as the \
+             generator needs"
+        );
     }
 
     fn update_both(&mut self, batch: Batch) -> Losses {
@@ -251,7 +279,7 @@ mod tests {
     }
 
     fn gradients_on(devices: usize, pairs: usize, change: impl Fn(&mut TrainingConfig)) -> [Vec<f32>; 2] {
-        let mut config = Pix2PixConfig::paper().with_size(32);
+        let mut config = Pix2PixConfig::paper().with_size(32).unwrap();
         (config.generator.base_channels, config.discriminator.base_channels) = (4, 4);
         let norm = Norm::Instance { affine: true };
         (config.generator.norm, config.discriminator.norm, config.generator.dropout) = (norm, norm, 0.0);
@@ -288,6 +316,29 @@ mod tests {
         }
         let (whole, alone) = (gradients(2, |_| ()), gradients(1, |_| ()));
         assert!(whole[0] != alone[0], "the second pair counts");
+    }
+
+    #[test]
+    fn batches_of_other_shapes_panic_with_the_tensor_its_shape_and_the_rule() {
+        let mut config = Pix2PixConfig::paper().with_size(32).unwrap();
+        (config.generator.base_channels, config.loss.gan_weight) = (2, 0.0);
+        let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+        let mut message = |input: [usize; 4], target: [usize; 4]| {
+            let [input, target] = [input, target].map(|shape| Tensor::zeros(shape, &device::cpu()));
+            let step = std::panic::AssertUnwindSafe(|| drop(trainer.step(Batch { input, target })));
+            let panic = std::panic::catch_unwind(step).unwrap_err();
+            panic.downcast_ref::<String>().cloned().unwrap_or_default()
+        };
+        // Without a discriminator, burn would broadcast the first three in silence.
+        for target in [[4, 1, 32, 32], [1, 3, 32, 32], [4, 3, 1, 32], [4, 4, 32, 32]] {
+            let message = message([4, 3, 32, 32], target);
+            let expected = format!("`target` (={target:?}) must have the shape [4, 3, 32, 32]");
+            assert!(message.starts_with(&expected), "{message}");
+        }
+        let message_of_input = message([4, 1, 32, 32], [4, 3, 32, 32]);
+        assert!(message_of_input.starts_with("`input` (=[4, 1, 32, 32])"), "{message_of_input}");
+        let message_of_size = message([1, 3, 48, 32], [1, 3, 48, 32]);
+        assert!(message_of_size.contains("(=48×32) must be divisible by 32"), "{message_of_size}");
     }
 
     #[test]

@@ -306,7 +306,7 @@ fn run_of(generator: &Generator, preset: Pix2PixConfig) -> Pix2PixConfig {
     let generator = generator.config();
     let mut config = preset;
     if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = generator.backbone {
-        config = config.with_size(1 << depth);
+        config = config.with_size(1 << depth).expect("a power of two is a good size");
     }
     let mut config = config.with_channels(generator.input_channels, generator.output_channels);
     config.generator = generator.clone();

@@ -8,7 +8,7 @@ use pix2pix::Pix2PixConfig;
 
 /// The paper's recipe for pictures of 32 pixels and networks of a few channels.
 pub(crate) fn small_config() -> Pix2PixConfig {
-    let mut config = Pix2PixConfig::paper().with_size(32);
+    let mut config = Pix2PixConfig::paper().with_size(32).unwrap();
     config.generator.base_channels = 4;
     config.discriminator.base_channels = 4;
     config.data.workers = 1;

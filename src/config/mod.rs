@@ -1,0 +1,399 @@
+//! The whole configuration of a run, as one value that is checked once and saved as JSON.
+
+mod overlay;
+mod training;
+
+use std::path::Path;
+
+use derive_setters::Setters;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+pub use training::{Schedule, TrainingConfig};
+
+use crate::data::{DataConfig, ResizeFilter};
+use crate::{Backbone, DiscriminatorConfig, DropoutLayout, Error, GeneratorConfig, Pix2PixLossConfig};
+
+/// Everything about a run: both networks, the loss, the data and the training.
+///
+/// | knob | [`paper`](Self::paper) | [`pytorch`](Self::pytorch) |
+/// |---|---|---|
+/// | `generator.dropout_layout` | paper | pytorch |
+/// | `data.filter` | bilinear, as the Lua code | bicubic |
+/// | `training.epochs` | 200 | 100 |
+/// | `training.decay_epochs` | 0 | 100 |
+/// | `training.decay_to_zero` | false | true |
+///
+/// Where the paper says nothing, `paper` follows its authors' Lua code, but for two things: pairs are shuffled, since
+/// drawing them with replacement (`data.sampling`) leaves out a third of them in every epoch, and colours keep their
+/// order. [`pytorch`](crate::guide::pytorch) lists what else differs, and why that is no knob.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
+#[serde(default, deny_unknown_fields)]
+#[setters(prefix = "with_")]
+#[non_exhaustive]
+pub struct Pix2PixConfig {
+    /// The network that translates.
+    #[serde(deserialize_with = "overlay::generator")]
+    pub generator: GeneratorConfig,
+    /// The network that judges.
+    #[serde(deserialize_with = "overlay::discriminator")]
+    pub discriminator: DiscriminatorConfig,
+    /// The objective.
+    pub loss: Pix2PixLossConfig,
+    /// How pairs are read.
+    #[serde(deserialize_with = "overlay::data")]
+    pub data: DataConfig,
+    /// How long and how fast to train.
+    pub training: TrainingConfig,
+}
+
+impl Default for Pix2PixConfig {
+    /// Returns the paper's recipe, as [`paper`](Self::paper) does.
+    fn default() -> Self {
+        Self::paper()
+    }
+}
+
+impl Pix2PixConfig {
+    /// Returns a configuration with these networks, and defaults for the rest.
+    pub fn new(generator: GeneratorConfig, discriminator: DiscriminatorConfig) -> Self {
+        let (loss, data, training) = (Pix2PixLossConfig::new(), DataConfig::new(), TrainingConfig::new());
+        Self { generator, discriminator, loss, data, training }
+    }
+
+    /// The paper's recipe (section 3 and appendix 6) for colour pictures of 256 pixels.
+    pub fn paper() -> Self {
+        let mut config = Self::new(GeneratorConfig::new(3, 3), DiscriminatorConfig::new(3, 3));
+        config.data.filter = ResizeFilter::Bilinear;
+        config
+    }
+
+    /// The defaults of the PyTorch original for colour pictures of 256 pixels.
+    pub fn pytorch() -> Self {
+        let mut config = Self::paper();
+        config.generator.dropout_layout = DropoutLayout::Pytorch;
+        config.training.epochs = 100;
+        config.training.decay_epochs = 100;
+        config.training.decay_to_zero = true;
+        config.data.filter = ResizeFilter::Bicubic;
+        config
+    }
+
+    /// Returns the same recipe for images of `size` pixels: the deepest U-Net that `size` allows, crops of `size`, and
+    /// a load size in the paper's proportion, 286 to 256.
+    ///
+    /// A power of two gives a bottleneck of one pixel. Another size keeps the largest depth whose power of two divides
+    /// it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if that gives a U-Net or an encoder-decoder that is too shallow to see the whole image: a
+    /// `size` that is neither a power of two nor a multiple of 32. Such a depth can be set by hand, in
+    /// [`generator.backbone`](GeneratorConfig::backbone).
+    ///
+    /// # Examples
+    /// ```
+    /// use pix2pix::{Backbone, Pix2PixConfig};
+    ///
+    /// let config = Pix2PixConfig::paper().with_size(128)?;
+    /// assert_eq!(config.generator.backbone, Backbone::Unet { depth: 7 });
+    /// assert!(Pix2PixConfig::paper().with_size(300).is_err()); // 256 and 320 are good sizes
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
+    pub fn with_size(mut self, size: usize) -> crate::Result<Self> {
+        if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = &mut self.generator.backbone {
+            *depth = deepest(size)?;
+        }
+        self.data.crop_size = size;
+        self.data.load_size = (size as u128 * 286 / 256).try_into().unwrap_or(usize::MAX);
+        Ok(self)
+    }
+
+    /// Sets the channels of the condition and of the target everywhere.
+    pub fn with_channels(mut self, input: usize, target: usize) -> Self {
+        (self.generator.input_channels, self.generator.output_channels) = (input, target);
+        (self.discriminator.input_channels, self.discriminator.output_channels) = (input, target);
+        (self.data.input_channels, self.data.target_channels) = (input, target);
+        self
+    }
+
+    /// Checks every field, and that the parts fit together.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the field, its value and the rule.
+    pub fn validate(&self) -> crate::Result<()> {
+        self.generator.validate()?;
+        self.discriminator.validate()?;
+        self.loss.validate()?;
+        self.data.validate()?;
+        self.training.validate()?;
+        let (generator, discriminator, data) = (&self.generator, &self.discriminator, &self.data);
+        for (field, value, expected) in [
+            ("data.input_channels", data.input_channels, generator.input_channels),
+            ("data.target_channels", data.target_channels, generator.output_channels),
+            ("discriminator.input_channels", discriminator.input_channels, generator.input_channels),
+            ("discriminator.output_channels", discriminator.output_channels, generator.output_channels),
+        ] {
+            if value != expected {
+                let problem =
+                    format!("{value}, but the generator has {expected}; set both alike (`with_channels`)");
+                return Err(Error::config(field, problem));
+            }
+        }
+        let (size, multiple) = (data.crop_size, generator.multiple());
+        if !size.is_multiple_of(multiple) {
+            let problem = format!(
+                "{size} is not divisible by {multiple}, which the generator needs; use a multiple or a smaller depth"
+            );
+            return Err(Error::config("data.crop_size", problem));
+        }
+        if size < self.generator.smallest() {
+            let problem =
+                format!("{size} is too small for the generator; use at least {}", self.generator.smallest());
+            return Err(Error::config("data.crop_size", problem));
+        }
+        if self.loss.gan_weight > 0.0 && self.discriminator.map_size([size; 2]).is_none() {
+            let problem =
+                format!("{} layers leave no patch of a picture of {size} pixels", discriminator.layers);
+            return Err(Error::config("discriminator.layers", problem));
+        }
+        Ok(())
+    }
+
+    /// Writes the configuration to a JSON file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if `path` cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> crate::Result<()> {
+        let path = path.as_ref();
+        std::fs::write(path, self.to_json()).map_err(|error| Error::io(path, error))
+    }
+
+    /// Reads and checks a configuration; fields that the file leaves out keep the paper's values.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if `path` cannot be read, or [`Error::Config`] with the file, the field, the line and the column if
+    /// it is not JSON, names an unknown field, or a value is out of range.
+    pub fn load(path: impl AsRef<Path>) -> crate::Result<Self> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
+        let read = Self::from_json(&text).and_then(|config| config.validate().map(|()| config));
+        read.map_err(|error| error.in_file(path))
+    }
+
+    /// Returns the configuration as JSON, one field a line, in alphabetical order.
+    pub fn to_json(&self) -> String {
+        let tree = serde_json::to_value(self).expect("a configuration is numbers and names");
+        format!("{tree:#}\n")
+    }
+
+    /// Reads a configuration from JSON without checking its values; fields that `text` leaves out keep the paper's
+    /// values.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the field, the line and the column if `text` is not JSON or names an unknown field.
+    pub fn from_json(text: &str) -> crate::Result<Self> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let config = read(&mut json)?;
+        json.end().map_err(|error| Error::config(WHOLE, error.to_string()))?;
+        Ok(config)
+    }
+
+    /// Returns this configuration with the fields that a JSON object names set to its values, and checks it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a field is unknown, or a value is of the wrong type or out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// let paper = pix2pix::Pix2PixConfig::paper();
+    /// let config = paper.with_overrides(&serde_json::json!({ "loss": { "l1_weight": 10.0 } }))?;
+    /// assert_eq!(config.loss.l1_weight, 10.0);
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
+    pub fn with_overrides(&self, overrides: &Value) -> crate::Result<Self> {
+        let mut tree = serde_json::to_value(self).expect("a configuration is numbers and names");
+        let sections = overrides.as_object().ok_or_else(|| {
+            Error::config(WHOLE, format!("{overrides} is not an object, such as {{\"loss\": {{}}}}"))
+        })?;
+        for (name, fields) in sections {
+            match (tree.get_mut(name).and_then(Value::as_object_mut), fields) {
+                (Some(section), Value::Object(fields)) => section.extend(fields.clone()),
+                _ => tree[name] = fields.clone(), // which `read` refuses
+            }
+        }
+        let config: Self = read(tree)?;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// What an error names where the fault lies in no single field.
+const WHOLE: &str = "configuration";
+
+/// Reads a configuration; an error names the field, and the line and the column where there are any.
+fn read<'de>(source: impl Deserializer<'de, Error = serde_json::Error>) -> crate::Result<Pix2PixConfig> {
+    serde_path_to_error::deserialize(source).map_err(|error| {
+        let field = match error.path().to_string() {
+            path if path == "." => WHOLE.to_owned(),
+            path => path,
+        };
+        Error::config(field, error.into_inner().to_string())
+    })
+}
+
+/// The least depth of a U-Net for images whose size is not a power of two.
+const MIN_DEPTH: usize = 5;
+
+/// Returns the largest depth of a U-Net for images of `size` pixels.
+fn deepest(size: usize) -> crate::Result<usize> {
+    let depth = size.trailing_zeros() as usize;
+    if depth >= MIN_DEPTH && size > 0 || size.is_power_of_two() && depth >= 2 {
+        return Ok(depth.min(12));
+    }
+    let [below, above] = match size {
+        ..4 => [4, 8],
+        4..64 => [1 << size.ilog2(), 2 << size.ilog2()],
+        64.. => [size / 64 * 64, (size / 64 * 64).saturating_add(64)],
+    };
+    let problem = format!(
+        "{size} would make the U-Net too shallow, as it is neither a power of two nor a multiple of 32; use {below} \
+         or {above}, or set the depth of generator.backbone by hand"
+    );
+    Err(Error::config("data.crop_size", problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PixelLoss;
+
+    #[test]
+    fn presets_are_valid_and_survive_json() {
+        for config in
+            [Pix2PixConfig::paper(), Pix2PixConfig::pytorch(), Pix2PixConfig::paper().with_size(64).unwrap()]
+        {
+            config.validate().unwrap();
+            assert_eq!(Pix2PixConfig::from_json(&config.to_json()).unwrap(), config);
+        }
+        assert_ne!(Pix2PixConfig::paper(), Pix2PixConfig::pytorch());
+    }
+
+    #[test]
+    fn missing_fields_keep_their_defaults() {
+        let text = r#"{"loss": {"l1_weight": 10.0}, "generator": {"backbone": {"resnet": {"blocks": 6}}}}"#;
+        let config = Pix2PixConfig::from_json(text).unwrap();
+        assert_eq!(config.loss.l1_weight, 10.0);
+        assert_eq!(config.generator.backbone, Backbone::Resnet { blocks: 6 });
+        assert_eq!(config.data, Pix2PixConfig::paper().data);
+        assert_eq!(Pix2PixConfig::from_json("{}").unwrap(), Pix2PixConfig::paper());
+        let same = Pix2PixConfig::pytorch().with_overrides(&serde_json::json!({ "data": {} })).unwrap();
+        assert_eq!(same, Pix2PixConfig::pytorch());
+    }
+
+    #[test]
+    fn mistakes_in_json_name_the_field_the_line_and_the_column() {
+        for (text, expected) in [
+            (
+                "{\n \"loss\": {\n  \"lambda\": 10}}",
+                "loss.lambda: unknown field `lambda`, expected one of `gan`",
+            ),
+            (
+                "{\"training\": {\"epochs\": -1}}",
+                "training.epochs: invalid value: integer `-1`, expected usize",
+            ),
+            ("{\"training\": {\"schedule\": \"linar\"}}", "training.schedule: unknown variant `linar`"),
+            ("{\"los\": {}}", "los: unknown field `los`"),
+            ("{\"loss\": ", "loss: EOF while parsing a value"),
+            ("no JSON", "configuration: expected ident"),
+            ("{} {}", "configuration: trailing characters"),
+            ("{\"generator\": {\"with\": 3}}", "unknown field `with`"),
+        ] {
+            let message = Pix2PixConfig::from_json(text).unwrap_err().to_string();
+            let line = text.lines().count();
+            assert!(
+                message.contains(expected) && message.contains(&format!(" at line {line} column ")),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_mistake_in_a_file_names_the_file_and_is_not_called_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        for (text, field) in [
+            ("{\"loss\": {\"lambda\": 10}}", "loss.lambda"),
+            ("{\"loss\": {\"l1_weight\": -10}}", "loss.l1_weight"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = Pix2PixConfig::load(&path).unwrap_err();
+            let message = error.to_string();
+            assert!(
+                matches!(&error, Error::Config { path: Some(file), field: named, .. } if *file == path && named == field),
+                "{error:?}"
+            );
+            assert!(message.starts_with(&format!("{}: {field}: ", path.display())), "{message}");
+            assert!(!message.contains("damaged"), "{message}");
+        }
+    }
+
+    #[test]
+    fn overrides_change_what_they_name() {
+        let config = Pix2PixConfig::paper().with_loss(Pix2PixLossConfig::new().with_l1_weight(10.0));
+        let changed = config.with_overrides(&serde_json::json!({"loss": {"pixel": "l2"}})).unwrap();
+        assert_eq!((changed.loss.l1_weight, changed.loss.pixel), (10.0, PixelLoss::L2));
+        for (overrides, expected) in [
+            (serde_json::json!({"loss": {"l1_weight": -1.0}}), "loss.l1_weight: -1"),
+            (serde_json::json!({"loss": {"lambda": 1.0}}), "loss.lambda: unknown field"),
+            (serde_json::json!({"losses": {}}), "losses: unknown field"),
+            (serde_json::json!({"loss": 3}), "loss: invalid type: integer `3`"),
+            (serde_json::json!([1]), "configuration: [1] is not an object"),
+        ] {
+            let message = config.with_overrides(&overrides).unwrap_err().to_string();
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn sizes_that_make_the_u_net_shallow_are_refused_and_good_ones_named() {
+        let message = |size| Pix2PixConfig::paper().with_size(size).unwrap_err().to_string();
+        for (size, good) in [
+            (300, "256 or 320"),
+            (250, "192 or 256"),
+            (100, "64 or 128"),
+            (48, "32 or 64"),
+            (18, "16 or 32"),
+            (0, "4 or 8"),
+        ] {
+            let message = message(size);
+            let expected = format!("data.crop_size: {size} would make the U-Net too");
+            assert!(message.starts_with(&expected) && message.contains(good), "{message}");
+        }
+        for (size, expected) in [(16, 4), (32, 5), (96, 5), (256, 8), (320, 6), (8192, 12)] {
+            let config = Pix2PixConfig::paper().with_size(size).unwrap();
+            assert_eq!(config.generator.backbone, Backbone::Unet { depth: expected });
+            config.validate().unwrap();
+        }
+        let mut resnet = Pix2PixConfig::paper();
+        resnet.generator.backbone = Backbone::Resnet { blocks: 9 };
+        assert_eq!(resnet.with_size(300).unwrap().data.load_size, 335);
+    }
+
+    #[test]
+    fn contradictions_name_the_field_the_value_and_the_rule() {
+        let message = |change: fn(&mut Pix2PixConfig)| {
+            let mut config = Pix2PixConfig::paper();
+            change(&mut config);
+            config.validate().unwrap_err().to_string()
+        };
+        let crop = message(|config| (config.data.load_size, config.data.crop_size) = (500, 400));
+        assert!(crop.contains("data.crop_size: 400 is not divisible by 256"), "{crop}");
+        let channels = message(|config| config.data.input_channels = 1);
+        assert!(channels.contains("data.input_channels: 1, but the generator has 3"), "{channels}");
+        let layers = message(|config| config.discriminator.layers = 7);
+        assert!(layers.contains("discriminator.layers: 7") && layers.contains("0 to 6"), "{layers}");
+        let rate = message(|config| config.training.learning_rate = -1.0);
+        assert!(rate.contains("training.learning_rate: -1"), "{rate}");
+        let load = message(|config| config.data.load_size = 100);
+        assert!(load.contains("data.load_size: 100 is below the crop size of 256"), "{load}");
+    }
+}
