@@ -1,3 +1,6 @@
+// Markdown uses the first definition of a label, so these replace the README's own: see `guide`.
+#![cfg_attr(doc, doc = include_str!("../docs/rustdoc/links.md"))]
+#![cfg_attr(doc, doc = include_str!("../docs/rustdoc/images.md"))]
 #![doc = include_str!("../README.md")]
 //!
 //! # Map of the crate
@@ -9,8 +12,8 @@
 //! | state the objective | [`Pix2PixLossConfig`] |
 //! | read pairs | [`data::PairedFolder`] |
 //! | train | [`Pix2PixConfig`], [`Trainer`] |
-//! | translate pictures | [`Translator`] |
-//! | score outputs | [`metrics`] |
+//! | translate images | [`Translator`] |
+//! | compute metrics of outputs | [`metrics`] |
 //! | bring checkpoints over from PyTorch, or take them there | [`pytorch`] |
 //! | choose a backend | [`device`] |
 //! | read on | [`guide`] |
