@@ -19,6 +19,7 @@
 
 mod config;
 pub mod data;
+pub mod demo;
 pub mod device;
 mod discriminator;
 mod error;

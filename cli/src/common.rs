@@ -1,38 +1,72 @@
-//! What the example programs share: choosing a device, and ending with a message and a status.
+//! Arguments that several commands share.
 
-use std::process::ExitCode;
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use pix2pix::data::Direction;
+use pix2pix::{Device, Mode, device};
 
-use clap::Args;
-use pix2pix::{Device, Result, device};
-
-/// The options that every example has.
+/// Where to compute, and from which seed.
 #[derive(Args, Debug)]
 pub(crate) struct Common {
-    /// Backend: flex, ndarray, wgpu or cuda [default: the best that is compiled in and present]
-    #[arg(long)]
-    pub(crate) backend: Option<String>,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
     /// Seed of everything random
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, help_heading = "Device and seed")]
     pub(crate) seed: u64,
 }
 
-impl Common {
-    #[allow(dead_code, reason = "`backends` goes through all of them")]
+/// Where to compute.
+#[derive(Args, Debug)]
+pub(crate) struct Compute {
+    /// Backend: flex, ndarray, wgpu or cuda [default: the best that is compiled in and has a device]
+    #[arg(long, help_heading = "Device and seed")]
+    pub(crate) backend: Option<String>,
+}
+
+impl Compute {
     pub(crate) fn device(&self) -> Result<Device> {
         match &self.backend {
-            Some(name) => device::named(name),
+            Some(name) => Ok(device::named(name)?),
             None => Ok(device::best()),
         }
     }
 }
 
-/// Status 0, or 1 with one line on stderr.
-pub(crate) fn exit(result: Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
+/// [`Direction`] as a flag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Way {
+    /// A, the left half, is the input
+    AToB,
+    /// B, the right half, is the input
+    BToA,
+}
+
+impl From<Way> for Direction {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::AToB => Self::AToB,
+            Way::BToA => Self::BToA,
+        }
+    }
+}
+
+/// [`Mode`] as a flag.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum ModeName {
+    /// Dropout on; statistics of the image itself
+    Paper,
+    /// Dropout off; statistics of the image itself
+    Image,
+    /// Dropout off; running statistics of the training
+    Running,
+}
+
+impl ModeName {
+    pub(crate) fn mode(self, seed: u64) -> Mode {
+        match self {
+            Self::Paper => Mode::PAPER.with_noise(seed),
+            Self::Image => Mode::IMAGE,
+            Self::Running => Mode::RUNNING,
         }
     }
 }

@@ -1,63 +1,42 @@
-//! A generator of the PyTorch original, `.pth` or `.safetensors`, to a weights file of this crate, and back.
+//! `pix2pix import`: converts networks of the PyTorch original.
 //!
 //! ```text
-//! cargo run --release --example import_pytorch -- --input latest_net_G.pth --output facades.safetensors
-//! cargo run --release --example translate -- --weights facades.safetensors --input labels.png --output photo.png
-//! cargo run --release --example import_pytorch -- --input latest_net_G.pth --discriminator latest_net_D.pth --output runs/more
-//! cargo run --release --example import_pytorch -- --export --input runs/demo --output net_G.safetensors
-//! cargo run --release --example import_pytorch -- --export --input runs/demo --output net_G.safetensors --discriminator net_D.safetensors
+//! pix2pix import --input latest_net_G.pth --output facades.safetensors
+//! pix2pix import --input latest_net_G.pth --discriminator latest_net_D.pth --output runs/more
 //! ```
-//!
-//! With a discriminator the import's output is a run folder, from which `Trainer::resume` goes on. Exported files are
-//! for PyTorch: `net.load_state_dict(safetensors.torch.load_file("net_G.safetensors"))`.
-
-mod support;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
-use clap::Parser;
-use pix2pix::{Backbone, Pix2PixConfig, Result, Trainer, Translator, pytorch};
+use anyhow::Result;
+use clap::Args;
+use pix2pix::{Backbone, Pix2PixConfig, Trainer, Translator, pytorch};
 
-#[derive(Parser)]
-#[command(about = "Brings a generator over from the PyTorch original, or takes one there")]
-struct Options {
-    /// A `.pth` or `.safetensors` of the PyTorch original; with --export, a run folder or weights file
-    #[arg(long)]
+use crate::common::Compute;
+use crate::output::say;
+
+/// Converts a generator of the PyTorch original to a weights file
+///
+/// The architecture is found from the file. With --discriminator the output is a run folder, in which `pix2pix train
+/// --resume` continues.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Generator of the PyTorch original, `.pth` or `.safetensors`
+    #[arg(long, help_heading = FILES)]
     input: PathBuf,
-    /// The discriminator that belongs to the generator; with --export, the file to write that of the run folder to
-    #[arg(long)]
+    /// Discriminator that belongs to the generator [default: none]
+    #[arg(long, help_heading = FILES)]
     discriminator: Option<PathBuf>,
-    /// The file, or with --discriminator the run folder, to write
-    #[arg(long)]
+    /// Weights file, or with --discriminator the run folder, to write
+    #[arg(long, help_heading = FILES)]
     output: PathBuf,
-    /// Write safetensors with the names of the PyTorch original
-    #[arg(long)]
-    export: bool,
     #[command(flatten)]
-    common: support::Common,
+    compute: Compute,
 }
 
-fn main() -> ExitCode {
-    support::exit(run(&Options::parse()))
-}
+const FILES: &str = "Files";
 
-fn run(options: &Options) -> Result<()> {
-    let device = options.common.device()?;
-    if options.export {
-        let translator = Translator::load(&options.input, &device)?;
-        let state = pytorch::generator_state(translator.generator(), &translator.config().generator);
-        pytorch::save(&state, &options.output)?;
-        println!("{} tensors: {}", state.len(), options.output.display());
-        if let Some(path) = &options.discriminator {
-            let trainer = Trainer::resume(&options.input, &device)?;
-            let state =
-                pytorch::discriminator_state(trainer.discriminator(), &trainer.config().discriminator);
-            pytorch::save(&state, path)?;
-            println!("{} tensors: {}", state.len(), path.display());
-        }
-        return Ok(());
-    }
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let device = options.compute.device()?;
     let (generator, network) = pytorch::load_generator(&options.input, &device)?;
     let mut config = Pix2PixConfig::pytorch();
     if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = generator.backbone {
@@ -65,16 +44,17 @@ fn run(options: &Options) -> Result<()> {
     }
     let mut config = config.with_channels(generator.input_channels, generator.output_channels);
     config.generator = generator;
-    println!("{:?}, {} parameters", config.generator.backbone, network.parameter_count());
+    say!("{:?}, {} parameters", config.generator.backbone, network.parameter_count());
     match &options.discriminator {
         Some(path) => {
-            let (discriminator, judge) = pytorch::load_discriminator_of(path, &config.generator, &device)?;
-            println!("{discriminator:?}, {} parameters", judge.parameter_count());
-            config.discriminator = discriminator;
-            Trainer::with_networks(config, network, judge, &device)?.save(&options.output)?;
+            let (architecture, discriminator) =
+                pytorch::load_discriminator_of(path, &config.generator, &device)?;
+            say!("{architecture:?}, {} parameters", discriminator.parameter_count());
+            config.discriminator = architecture;
+            Trainer::with_networks(config, network, discriminator, &device)?.save(&options.output)?;
         }
         None => Translator::new(network, &config, &device)?.save(&options.output)?,
     }
-    println!("{}", options.output.display());
+    say!("{}", options.output.display());
     Ok(())
 }

@@ -1,121 +1,93 @@
-//! Makes pairs out of photographs: edges, grey, with a hole, or before a background, on the left, and what is to be
-//! generated on the right.
+//! `pix2pix pairs`: makes pairs out of photographs. The input half, on the left, is made from the photograph.
 //!
 //! ```text
-//! cargo run --release --example make_pairs -- --task edges --input photos --output datasets/edges
-//! cargo run --release --example train -- --data datasets/edges
+//! pix2pix pairs --task edges --input photos --output datasets/edges
+//! pix2pix train --data datasets/edges
 //! ```
-
-#[path = "support/mod.rs"]
-mod support;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Args, ValueEnum};
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, Rgb, RgbImage};
 use imageproc::edges::canny;
-use pix2pix::{Error, Result, data};
-use walkdir::WalkDir;
+use pix2pix::data;
 
-#[derive(Parser)]
-#[command(about = "Makes side-by-side pairs out of a folder of photographs")]
-struct Options {
-    /// What the left half is
-    #[arg(long, value_enum)]
+use crate::files;
+use crate::output::say;
+
+/// Makes side-by-side pairs out of a folder of photographs
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// What the input half, on the left, is
+    #[arg(long, value_enum, help_heading = PAIRS)]
     task: Task,
-    /// Folder of photographs, with all folders in it
-    #[arg(long)]
+    /// Folder of photographs, with all its subfolders
+    #[arg(long, help_heading = PAIRS)]
     input: PathBuf,
     /// Folder that gets `train/` and `val/`
-    #[arg(long)]
+    #[arg(long, help_heading = PAIRS)]
     output: PathBuf,
-    /// Pixels of the shorter side: larger photographs are shrunk to it first, so that edges are those that the network
-    /// sees, one pixel wide
-    #[arg(long, default_value_t = 256)]
+    /// Pixels of the shorter side: larger photographs are first shrunk to it, so that edges are one pixel wide where the
+    /// network sees them
+    #[arg(long, default_value_t = 256, help_heading = PAIRS)]
     size: u32,
-    /// One photograph in so many goes to `val/`; 0 for none
-    #[arg(long, default_value_t = 10)]
+    /// Put every n-th photograph into `val/`; 0 for none
+    #[arg(long, default_value_t = 10, help_heading = PAIRS)]
     val_every: usize,
-    /// Canny: edges weaker than this go, those between stay where they touch a strong one
-    #[arg(long, default_value_t = 30.0)]
+    /// Canny: weaker edges than this are dropped; those up to --high stay where they touch a strong one
+    #[arg(long, default_value_t = 30.0, help_heading = EDGES)]
     low: f32,
-    /// Canny: edges stronger than this stay
-    #[arg(long, default_value_t = 80.0)]
+    /// Canny: stronger edges than this stay
+    #[arg(long, default_value_t = 80.0, help_heading = EDGES)]
     high: f32,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+const PAIRS: &str = "Pairs";
+const EDGES: &str = "Edges";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Task {
     /// Black edges on white, found by Canny's method
     Edges,
-    /// Its grey version
+    /// The photograph in grey
     Grey,
     /// The photograph with its central square white
     Inpaint,
-    /// For pictures with transparency: opaque on the left, over white on the right
+    /// For images with transparency: opaque on the left, over white on the right
     Background,
 }
 
-fn main() -> ExitCode {
-    support::exit(run(&Options::parse()))
-}
-
-fn run(options: &Options) -> Result<()> {
-    let photographs = photographs(&options.input, &options.output)?;
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let photographs = files::images(&options.input, Some(&options.output))?;
     if !(0.0..=options.high).contains(&options.low) {
-        let problem = format!("{} is not between 0 and --high, {}", options.low, options.high);
-        return Err(Error::Config { field: "--low", problem });
+        bail!("--low: {} is not between 0 and --high, {}", options.low, options.high);
     }
     if options.size == 0 {
-        let problem = "0 pixels show nothing; it must be at least 1".to_owned();
-        return Err(Error::Config { field: "--size", problem });
+        bail!("--size: 0 pixels show nothing; use at least 1");
     }
     let (mut counts, mut names) = ([0; 2], HashSet::new());
     for (index, path) in photographs.iter().enumerate() {
         let is_val = options.val_every > 0 && index % options.val_every == options.val_every - 1;
         let folder = options.output.join(if is_val { "val" } else { "train" });
-        std::fs::create_dir_all(&folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
-        let [left, right] = pair(options, data::open(path)?).map_err(|problem| refuse(path, problem))?;
+        std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let [left, right] =
+            pair(options, data::open(path)?).map_err(|problem| anyhow!("{}: {problem}", path.display()))?;
         let (width, height) = right.dimensions();
         let mut both = RgbImage::new(2 * width, height);
         imageops::replace(&mut both, &left, 0, 0);
         imageops::replace(&mut both, &right, i64::from(width), 0);
         let file = folder.join(name(path, &options.input, &mut names)).with_extension("png");
-        both.save(&file).map_err(|error| refuse(&file, error))?;
+        both.save(&file).with_context(|| file.display().to_string())?;
         counts[usize::from(is_val)] += 1;
     }
-    println!("{} pairs to train on, {} to validate in {}", counts[0], counts[1], options.output.display());
+    say!("{} pairs to train on, {} to validate in {}", counts[0], counts[1], options.output.display());
     Ok(())
 }
 
-fn refuse(path: &Path, problem: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::Image { path: path.to_owned(), source: problem.into() }
-}
-
-/// The pictures in a folder and those in it, by name, without what lies in `output`; other files are left alone.
-fn photographs(folder: &Path, output: &Path) -> Result<Vec<PathBuf>> {
-    let is_new = |path: &Path| !path.starts_with(output);
-    let files =
-        WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(|entry| is_new(entry.path()));
-    let mut found = Vec::new();
-    for file in files {
-        let path =
-            file.map_err(|error| Error::Io { path: folder.to_owned(), source: error.into() })?.into_path();
-        if path.is_file() && image::ImageFormat::from_path(&path).is_ok_and(|kind| kind.reading_enabled()) {
-            found.push(path);
-        }
-    }
-    if found.is_empty() {
-        let problem = "no photographs here; put PNG, JPEG, WebP, BMP or TIFF files in it".to_owned();
-        return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched: vec![] });
-    }
-    Ok(found)
-}
-
-/// A name of its own for a photograph's pair: all of its path, so that `a.png`, `a.jpg` and `b/a.png` do not become one.
+/// Returns a unique name for a photograph's pair: its whole path, so that `a.png`, `a.jpg` and `b/a.png` differ.
 fn name(path: &Path, input: &Path, taken: &mut HashSet<String>) -> String {
     let inside = path.strip_prefix(input).unwrap_or(path).to_string_lossy();
     let mut name = inside.replace(['.', '/', '\\'], "_");
@@ -125,35 +97,36 @@ fn name(path: &Path, input: &Path, taken: &mut HashSet<String>) -> String {
     name
 }
 
-/// Condition and target.
-fn pair(options: &Options, picture: DynamicImage) -> std::result::Result<[RgbImage; 2], &'static str> {
-    let small = |picture: DynamicImage| shrunk(picture, options.size);
-    let left: fn(&DynamicImage, &Options) -> DynamicImage = match options.task {
-        Task::Edges => |picture, options| edges(picture, options.low, options.high).into(),
-        Task::Grey => |picture, _| picture.to_luma8().into(),
-        Task::Inpaint => |picture, _| with_hole(picture.to_rgb8()).into(),
-        Task::Background if picture.color().has_alpha() => {
-            let white = over_white(&picture).into();
-            return Ok([picture.to_rgb8().into(), white].map(|half| small(half).to_rgb8()));
+/// Makes input and target.
+fn pair(options: &Options, photograph: DynamicImage) -> std::result::Result<[RgbImage; 2], &'static str> {
+    let small = |image: DynamicImage| shrunk(image, options.size);
+    let make_input: fn(&DynamicImage, &Options) -> DynamicImage = match options.task {
+        Task::Edges => |image, options| edges(image, options.low, options.high).into(),
+        Task::Grey => |image, _| image.to_luma8().into(),
+        Task::Inpaint => |image, _| with_hole(image.to_rgb8()).into(),
+        Task::Background if photograph.color().has_alpha() => {
+            let white = over_white(&photograph).into();
+            return Ok([photograph.to_rgb8().into(), white].map(|half| small(half).to_rgb8()));
         }
         Task::Background => return Err("it has no transparency, which tells what the background is"),
     };
-    let photograph = small(picture);
-    Ok([left(&photograph, options).to_rgb8(), photograph.to_rgb8()])
+    let target = small(photograph);
+    Ok([make_input(&target, options).to_rgb8(), target.to_rgb8()])
 }
 
-/// A picture whose shorter side is no longer than that.
-fn shrunk(picture: DynamicImage, side: u32) -> DynamicImage {
-    let (width, height) = (picture.width(), picture.height());
+/// Shrinks an image whose shorter side is longer than `side` to that.
+fn shrunk(image: DynamicImage, side: u32) -> DynamicImage {
+    let (width, height) = (image.width(), image.height());
     let shorter = width.min(height);
     if shorter <= side {
-        return picture;
+        return image;
     }
     let [width, height] = [width, height]
         .map(|length| (u64::from(length) * u64::from(side)).div_ceil(u64::from(shorter)) as u32);
-    picture.resize_exact(width, height, FilterType::CatmullRom)
+    image.resize_exact(width, height, FilterType::CatmullRom)
 }
 
+/// Paints the central square, of half the width and height, white.
 fn with_hole(mut photograph: RgbImage) -> RgbImage {
     let (width, height) = photograph.dimensions();
     let white = RgbImage::from_pixel(width / 2, height / 2, Rgb([255; 3]));
@@ -161,17 +134,18 @@ fn with_hole(mut photograph: RgbImage) -> RgbImage {
     photograph
 }
 
-/// Black edges on white.
-fn edges(picture: &DynamicImage, low: f32, high: f32) -> RgbImage {
-    let mut edges = canny(&picture.to_luma8(), low, high);
+/// Draws black edges on white.
+fn edges(image: &DynamicImage, low: f32, high: f32) -> RgbImage {
+    let mut edges = canny(&image.to_luma8(), low, high);
     imageops::invert(&mut edges);
     DynamicImage::from(edges).to_rgb8()
 }
 
-fn over_white(picture: &DynamicImage) -> RgbImage {
-    let picture = picture.to_rgba8();
-    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
-        let [r, g, b, alpha] = picture.get_pixel(x, y).0.map(u16::from);
+/// Composes an image with alpha over white.
+fn over_white(image: &DynamicImage) -> RgbImage {
+    let image = image.to_rgba8();
+    RgbImage::from_fn(image.width(), image.height(), |x, y| {
+        let [r, g, b, alpha] = image.get_pixel(x, y).0.map(u16::from);
         Rgb([r, g, b].map(|value| ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8))
     })
 }

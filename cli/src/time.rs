@@ -1,13 +1,17 @@
-//! One timing of this crate for `benches/compare/run`: a line of JSON.
+//! `pix2pix time`, a hidden command: one timing for `benches/compare/run`, as a line of JSON.
 
 use std::time::Instant;
 
-use clap::{Parser, ValueEnum};
+use anyhow::Result;
+use clap::{Args, ValueEnum};
 use pix2pix::data::Batch;
-use pix2pix::{Mode, Pix2PixConfig, Result, Tensor, Trainer, device};
+use pix2pix::{Mode, Pix2PixConfig, Tensor, Trainer, device};
 
-#[derive(Parser)]
-struct Options {
+use crate::output::say;
+
+/// Times a forward pass or a training step
+#[derive(Args, Debug)]
+pub(crate) struct Options {
     #[arg(long)]
     what: What,
     #[arg(long)]
@@ -20,19 +24,18 @@ struct Options {
     backend: String,
     #[arg(long)]
     rounds: usize,
-    /// Without Winograd's algorithm
+    /// Compute convolutions without Winograd's algorithm
     #[arg(long)]
     exact: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum What {
     Forward,
     Step,
 }
 
-fn main() -> Result<()> {
-    let options = Options::parse();
+pub(crate) fn run(options: &Options) -> Result<()> {
     device::set_exact(options.exact);
     let device = device::named(&options.backend)?;
     let mut config = Pix2PixConfig::paper().with_size(options.size);
@@ -43,7 +46,7 @@ fn main() -> Result<()> {
     let shape = [options.batch, 3, options.size, options.size];
     let images = Tensor::<1>::from_floats(values.as_slice(), &device).reshape(shape);
 
-    let mut run: Box<dyn FnMut()> = match options.what {
+    let mut work: Box<dyn FnMut()> = match options.what {
         What::Forward => {
             let generator = config.generator.init_seeded(0, &device);
             let generator = generator.for_inference();
@@ -58,13 +61,13 @@ fn main() -> Result<()> {
     let mut seconds: Vec<f64> = (0..options.rounds + 2)
         .map(|_| {
             let start = Instant::now();
-            run();
+            work();
             device.sync().expect("the device works");
             start.elapsed().as_secs_f64()
         })
         .skip(2)
         .collect();
     seconds.sort_by(f64::total_cmp);
-    println!("{{\"seconds\": {}}}", seconds[seconds.len() / 2]);
+    say!("{{\"seconds\": {}}}", seconds[seconds.len() / 2]);
     Ok(())
 }

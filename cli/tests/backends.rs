@@ -4,7 +4,7 @@
 //! three backends.
 //! `PIX2PIX_EXPECT_BACKENDS="flex wgpu"` makes it fail where one of these is not compiled in or has no device.
 
-#[path = "../examples/support/parity.rs"]
+#[path = "../src/backends/parity.rs"]
 mod parity;
 
 use std::collections::BTreeMap;

@@ -1,11 +1,19 @@
-//! Synthetic pairs for the demo: the label map of a façade, and a "photograph" painted from the same layout.
+//! A façade: its layout, its label map, and the "photograph" painted from it.
 
 use image::{Rgb, RgbImage, imageops};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Draws pair `index` of the set `seed`: (label map, photograph), both `size` x `size` RGB.
-pub(crate) fn pair(seed: u64, index: u64, size: u32) -> (RgbImage, RgbImage) {
+/// Draws pair `index` of the set `seed`: label map and photograph, `size`×`size` pixels each.
+///
+/// A function of its arguments alone.
+///
+/// # Examples
+/// ```
+/// let (labels, photograph) = pix2pix::demo::pair(0, 0, 64);
+/// assert_eq!((labels.dimensions(), photograph.dimensions()), ((64, 64), (64, 64)));
+/// ```
+pub fn pair(seed: u64, index: u64, size: u32) -> (RgbImage, RgbImage) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(index);
     let facade = Facade::draw(&mut rng);

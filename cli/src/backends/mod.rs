@@ -1,67 +1,76 @@
-//! The same computation on every compiled backend: time, and how far each is from the first one.
-//!
-//! A forward pass, the gradients of both networks, and some steps of training. Weights and noise are drawn on the
-//! host, so every backend computes the same numbers up to rounding.
+//! `pix2pix backends`: runs the same computation on every compiled backend and compares times and numbers.
 //!
 //! ```text
-//! cargo run --release --features ndarray --example backends -- --size 64 --base-channels 16
+//! pix2pix backends --size 64 --base-channels 16
 //! ```
 
-#[path = "support/parity.rs"]
 mod parity;
-mod support;
 
-use std::process::ExitCode;
-
-use clap::Parser;
+use anyhow::Result;
+use clap::Args;
 use parity::Outcome;
-use pix2pix::{Result, device};
+use pix2pix::device;
 
-#[derive(Parser)]
-#[command(about = "The same computation on every compiled backend")]
-struct Options {
-    /// Pixels of a side of the picture
-    #[arg(long, default_value_t = 64)]
+use crate::common::Common;
+use crate::output::{one_line, say};
+
+/// Compares the compiled backends: speed, and how far their numbers are apart
+///
+/// Each computes a forward pass, the gradients of both networks and some steps of training. Weights and noise are drawn
+/// on the host, so all backends compute the same numbers up to rounding.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Side of the images in pixels
+    #[arg(long, default_value_t = 64, help_heading = WORK)]
     size: usize,
     /// Channels of the first layer of both networks
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, help_heading = WORK)]
     base_channels: usize,
-    /// Steps to take; the first one, which may compile kernels, is not timed
-    #[arg(long, default_value_t = 10)]
+    /// Training steps; the first, which may compile kernels, is not timed
+    #[arg(long, default_value_t = 10, help_heading = WORK)]
     steps: usize,
     #[command(flatten)]
-    common: support::Common,
+    common: Common,
 }
 
-fn main() -> ExitCode {
-    support::exit(run(&Options::parse()))
-}
+const WORK: &str = "Computation";
 
-fn run(options: &Options) -> Result<()> {
-    let names = match &options.common.backend {
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let names = match &options.common.compute.backend {
         Some(name) => vec![name.as_str()],
         None => device::compiled(),
     };
     let config = parity::config(options.size, options.base_channels, options.common.seed);
 
-    println!("Relative differences from the first backend, after {} steps:", options.steps);
-    println!(
+    say!("Relative differences from the first backend, after {} steps:", options.steps);
+    say!(
         "{:<10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
-        "backend", "ms a step", "forward", "gradients", "losses", "movement", "statistics"
+        "backend",
+        "ms a step",
+        "forward",
+        "gradients",
+        "losses",
+        "movement",
+        "statistics"
     );
     let mut reference: Option<Outcome> = None;
     for name in names {
         let outcome = match device::named(name).and_then(|d| Outcome::of(&config, options.steps, &d)) {
             Ok(outcome) => outcome,
             Err(error) => {
-                println!("{name:<10} {error}");
+                say!("{name:<10} {}", one_line(&error.into()));
                 continue;
             }
         };
         let d = outcome.difference(reference.as_ref().unwrap_or(&outcome));
-        println!(
+        say!(
             "{name:<10} {:>10.1} {:>10.1e} {:>10.1e} {:>10.1e} {:>10.1e} {:>10.1e}",
-            outcome.milliseconds, d.forward, d.gradients, d.losses, d.moved, d.statistics
+            outcome.milliseconds,
+            d.forward,
+            d.gradients,
+            d.losses,
+            d.moved,
+            d.statistics
         );
         reference.get_or_insert(outcome);
     }

@@ -1,4 +1,4 @@
-//! The same computation on any device, and how far two devices are apart.
+//! A computation to repeat on several devices, and the differences between their results.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -14,11 +14,11 @@ use pix2pix::{
 /// Tensors by name.
 type Named = BTreeMap<String, Vec<f32>>;
 
-/// A gradient this much shorter than the longest one is nothing but rounding errors: that of a bias in front of an
-/// instance norm, which takes it out again. Adam makes its steps as long as any other.
-const SILENT: f64 = 1e-5;
+/// A gradient below this fraction of the largest is rounding noise, such as that of a bias before an instance norm, which
+/// cancels it. Adam would normalise it to full steps.
+const NEGLIGIBLE: f64 = 1e-5;
 
-/// What one device computed.
+/// The results of one device.
 pub(crate) struct Outcome {
     /// The generator's output before any training.
     forward: Vec<f32>,
@@ -26,29 +26,29 @@ pub(crate) struct Outcome {
     gradients: Named,
     /// The losses of every step.
     pub(crate) losses: Vec<f32>,
-    /// How far all steps together moved every parameter and the running statistics.
+    /// The change of every parameter and running statistic over all steps.
     moved: Named,
-    /// Of one step, the first one left out.
-    #[allow(dead_code, reason = "the test compares numbers alone")]
+    /// Mean time of a step, without the first.
+    #[allow(dead_code, reason = "the test compares numbers only")]
     pub(crate) milliseconds: f64,
 }
 
 /// The relative difference between two devices: |a − b| / |b|, as Euclidean lengths.
 pub(crate) struct Difference {
     pub(crate) forward: f64,
-    /// The greatest one of any parameter.
+    /// The greatest of any parameter.
     pub(crate) gradients: f64,
     pub(crate) losses: f64,
-    /// Of all learned parameters together.
+    /// Of the changes of all learned parameters together.
     pub(crate) moved: f64,
-    /// Of all running statistics together.
+    /// Of the changes of all running statistics together.
     pub(crate) statistics: f64,
 }
 
-/// The paper's recipe, but two levels less deep.
+/// Returns the paper's recipe with a U-Net that is two levels less deep.
 ///
-/// At 1×1 pixels, two pictures normalise to +1 and −1 whatever they are. The gradient before that is nothing but
-/// rounding errors, which Adam makes as large as any other.
+/// Two values at 1×1 pixels normalise to +1 and −1 whatever they are, so the gradient before them is rounding noise, which
+/// Adam would normalise to full steps.
 pub(crate) fn config(size: usize, base_channels: usize, seed: u64) -> Pix2PixConfig {
     let mut config = Pix2PixConfig::paper().with_size(size);
     if let Backbone::Unet { depth } = &mut config.generator.backbone {
@@ -60,8 +60,8 @@ pub(crate) fn config(size: usize, base_channels: usize, seed: u64) -> Pix2PixCon
     config
 }
 
-/// Small networks that have, together, every layer and objective that [`config`] has not.
-#[allow(dead_code, reason = "the example compares the usual network alone")]
+/// Returns small networks with every layer and objective that [`config`] lacks.
+#[allow(dead_code, reason = "the command compares only the usual network")]
 pub(crate) fn variants() -> Vec<(&'static str, Pix2PixConfig)> {
     let config = |change: fn(&mut Pix2PixConfig)| {
         let mut config = config(32, 8, 0);
@@ -98,7 +98,7 @@ pub(crate) fn variants() -> Vec<(&'static str, Pix2PixConfig)> {
             "encoder-decoder, no norm, no condition, L2, smoothed labels",
             config(|config| {
                 config.generator.backbone = Backbone::EncoderDecoder { depth: 3 };
-                // Without norms, narrow layers would shrink the picture to the rounding errors of tanh.
+                // Without norms, narrow layers would shrink the output to the rounding errors of tanh.
                 (config.generator.base_channels, config.discriminator.base_channels) = (64, 64);
                 config.generator.norm = Norm::None;
                 config.discriminator.norm = Norm::None;
@@ -112,7 +112,7 @@ pub(crate) fn variants() -> Vec<(&'static str, Pix2PixConfig)> {
 }
 
 impl Outcome {
-    /// One forward pass, one backward pass of each network, and `steps` steps of training.
+    /// Computes one forward pass, one backward pass of each network, and `steps` steps of training.
     pub(crate) fn of(config: &Pix2PixConfig, steps: usize, device: &Device) -> Result<Self> {
         let mut trainer = Trainer::new(config.clone(), device)?;
         let batch = batch(config, device);
@@ -138,25 +138,25 @@ impl Outcome {
         Ok(Self { forward, gradients, losses, moved, milliseconds })
     }
 
-    /// How far this is from a reference.
+    /// Returns the differences from a reference.
     pub(crate) fn difference(&self, reference: &Self) -> Difference {
         let longest = reference.gradients.values().map(|gradient| length(gradient)).fold(0.0, f64::max);
-        let silent = |name: &String| {
-            reference.gradients.get(name).is_some_and(|gradient| length(gradient) < SILENT * longest)
+        let is_negligible = |name: &String| {
+            reference.gradients.get(name).is_some_and(|gradient| length(gradient) < NEGLIGIBLE * longest)
         };
         let gradients = reference.gradients.iter().map(|(name, expected)| {
             let found = &self.gradients[name];
-            // What is silent here must be so there.
-            if silent(name) { length(found) / longest } else { distance(found, expected) }
+            // A gradient that is negligible in the reference must be so here.
+            if is_negligible(name) { length(found) / longest } else { distance(found, expected) }
         });
         let moved = |outcome: &Self, is_statistic: bool| {
-            let chosen = |name: &String| name.contains("running_") == is_statistic && !silent(name);
+            let chosen = |name: &String| name.contains("running_") == is_statistic && !is_negligible(name);
             let parts = outcome.moved.iter().filter(|(name, _)| chosen(name));
             parts.flat_map(|(_, values)| values.clone()).collect::<Vec<f32>>()
         };
         let moved = |is_statistic| distance(&moved(self, is_statistic), &moved(reference, is_statistic));
         Difference {
-            forward: distance_of_pictures(&self.forward, &reference.forward),
+            forward: distance_of_images(&self.forward, &reference.forward),
             // A NaN must not hide behind a maximum.
             gradients: gradients
                 .fold(0.0, |worst: f64, d| if d.is_nan() { f64::INFINITY } else { worst.max(d) }),
@@ -174,9 +174,9 @@ fn distance(found: &[f32], expected: &[f32]) -> f64 {
     if apart == 0.0 { 0.0 } else { apart / length(expected) }
 }
 
-/// The same, where pictures fainter than a tenth of their range count as that: some backends give tanh of small values
-/// with the rounding errors of large ones.
-fn distance_of_pictures(found: &[f32], expected: &[f32]) -> f64 {
+/// The same for images. Those fainter than a tenth of their range are compared with a tenth: some backends compute tanh
+/// of small values with the rounding errors of large ones.
+fn distance_of_images(found: &[f32], expected: &[f32]) -> f64 {
     let faintest = 0.1 * (expected.len() as f64).sqrt();
     distance(found, expected) * (length(expected) / faintest).min(1.0)
 }
@@ -185,11 +185,11 @@ fn length(values: &[f32]) -> f64 {
     values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
 }
 
-/// Two pictures of noise: unlike smooth ones they leave no channel nearly constant, whose normalisation would make
-/// rounding errors large.
+/// Returns two images of noise. Smooth ones would leave channels nearly constant, whose normalisation magnifies rounding
+/// errors.
 fn batch(config: &Pix2PixConfig, device: &Device) -> Batch {
     let size = config.data.crop_size;
-    let picture = |channels: usize, seed: u32| {
+    let image = |channels: usize, seed: u32| {
         let mut state = seed;
         let mut noise = || {
             state ^= state << 13;
@@ -200,10 +200,10 @@ fn batch(config: &Pix2PixConfig, device: &Device) -> Batch {
         let values: Vec<f32> = (0..2 * channels * size * size).map(|_| noise()).collect();
         Tensor::<1>::from_floats(values.as_slice(), device).reshape([2, channels, size, size])
     };
-    Batch { input: picture(config.data.input_channels, 1), target: picture(config.data.target_channels, 2) }
+    Batch { input: image(config.data.input_channels, 1), target: image(config.data.target_channels, 2) }
 }
 
-/// The generator's output, and all gradients of one step of each network, with the same dropout noise everywhere.
+/// Returns the generator's output and the gradients of one step of each network, with equal dropout noise on all devices.
 fn backward(config: &Pix2PixConfig, batch: &Batch, device: &Device) -> (Vec<f32>, Named) {
     let training = device.clone().autodiff();
     let generator = config.generator.init_seeded(1, &training);
@@ -218,21 +218,21 @@ fn backward(config: &Pix2PixConfig, batch: &Batch, device: &Device) -> (Vec<f32>
     let grads =
         GradientsParams::from_grads(loss.discriminator(real, fake).total().backward(), &discriminator);
     let mut gradients = named("discriminator", &discriminator, Some(grads));
-    let verdict = discriminator.clone().no_grad().forward(input, output.clone());
-    let total = loss.generator(Some(verdict), output.clone(), target).total();
+    let logits = discriminator.clone().no_grad().forward(input, output.clone());
+    let total = loss.generator(Some(logits), output.clone(), target).total();
     let grads = GradientsParams::from_grads(total.backward(), &generator);
     gradients.extend(named("generator", &generator, Some(grads)));
     (values(output), gradients)
 }
 
-/// The parameters of both networks, running statistics included.
+/// Returns the parameters and running statistics of both networks.
 fn parameters(trainer: &Trainer) -> Named {
     let mut parameters = named("generator", trainer.generator(), None);
     parameters.extend(named("discriminator", trainer.discriminator(), None));
     parameters
 }
 
-/// A network's parameters by name, or their gradients if there are some.
+/// Returns a network's parameters by name, or its `gradients`.
 fn named(network: &str, module: &impl Module, gradients: Option<GradientsParams>) -> Named {
     struct Collect {
         path: Vec<String>,

@@ -1,29 +1,30 @@
-//! How large a study fits into the time there is: a few steps are timed, then sizes and steps are chosen.
+//! Chooses sizes and steps of a study that fit into a given time, after timing a few steps.
 
 use std::time::Instant;
 
+use anyhow::Result;
 use burn::tensor::Distribution;
 use pix2pix::data::Batch;
-use pix2pix::{Device, Pix2PixConfig, Result, Tensor, Trainer};
+use pix2pix::{Device, Pix2PixConfig, Tensor, Trainer};
 
 use super::table;
 
 /// Pixels and base channels to try, the largest first.
 const SHAPES: [(usize, usize); 6] = [(256, 64), (128, 64), (128, 32), (64, 32), (64, 16), (32, 8)];
-/// A run of fewer steps shows little; rather smaller pictures than that.
-const FEWEST: u64 = 2000;
-/// The share of the time that steps may take; scoring, saving and pages need the rest.
-const SHARE: f64 = 0.8;
-/// The share of the time that all runs may take, where a machine turns out slower than it was when it was timed; pages
-/// and the pairs that are drawn need the rest.
-pub(crate) const RUNS: f64 = 0.92;
+/// Steps of a run below which smaller images are chosen: a shorter run shows little.
+const MIN_STEPS: u64 = 2000;
+/// The fraction of the time for training steps; scoring, saving and pages take the rest.
+const STEPS_FRACTION: f64 = 0.8;
+/// The fraction of the time after which no further run is started, for a machine that is slower than when it was timed.
+/// Pages and drawing the pairs take the rest.
+pub(crate) const RUNS_FRACTION: f64 = 0.92;
 
-/// Steps as they are, or as many whole epochs as are in them where there is one.
+/// Rounds steps down to whole epochs, if they are at least one epoch.
 pub(crate) fn whole_epochs(steps: u64, batches: u64) -> u64 {
     if steps < batches { steps } else { steps / batches * batches }
 }
 
-/// Pixels, base channels and steps of each of `runs` runs, for `seconds` in all.
+/// Returns pixels, base channels and steps of each of `runs` runs that take `seconds` together.
 pub(crate) fn fit(
     seconds: f64,
     runs: u64,
@@ -39,28 +40,28 @@ pub(crate) fn fit(
     }
     let mut chosen = (0, 0, 0);
     for (size, channels) in shapes {
-        let each = seconds * SHARE / runs as f64;
-        let steps = each / step_time(size, channels, each / FEWEST as f64, device)?;
+        let each = seconds * STEPS_FRACTION / runs as f64;
+        let steps = each / step_time(size, channels, each / MIN_STEPS as f64, device)?;
         chosen = (size, channels, (steps as u64).max(1));
-        if chosen.2 >= FEWEST {
+        if chosen.2 >= MIN_STEPS {
             break;
         }
     }
     Ok(chosen)
 }
 
-/// Seconds that one step of L1+cGAN takes: the median of five, after one to warm up. A first step that takes more than
-/// four times what is `allowed` speaks for the rest.
+/// Returns the seconds of one step of L1+cGAN: the median of five, after one to warm up, or the first if that alone takes
+/// more than four times what is `allowed`.
 fn step_time(size: usize, channels: usize, allowed: f64, device: &Device) -> Result<f64> {
     let mut config = Pix2PixConfig::paper().with_size(size);
     (config.generator.base_channels, config.discriminator.base_channels) = (channels, channels);
     config.discriminator.layers = table::layers(table::patch(size), &config.discriminator)?;
     let mut trainer = Trainer::new(config, device)?;
     let uniform = Distribution::Uniform(-1.0, 1.0);
-    let picture = Tensor::<4>::random([1, 3, size, size], uniform, device);
+    let image = Tensor::<4>::random([1, 3, size, size], uniform, device);
     let mut step = || {
         let start = Instant::now();
-        trainer.step(Batch { input: picture.clone(), target: picture.clone() }).read();
+        trainer.step(Batch { input: image.clone(), target: image.clone() }).read();
         start.elapsed().as_secs_f64()
     };
     let first = step();

@@ -1,23 +1,25 @@
-//! FID and KID of the outputs, where the program is built with them and the user brings Inception's weights.
+//! FID and KID of the outputs, if the program is built with the feature `fid` and the user has Inception's weights.
 
 use std::path::Path;
 
+use anyhow::Result;
+
 #[cfg(feature = "fid")]
 use pix2pix::metrics::{Features, Inception, fid, kid};
-use pix2pix::{Device, Result, Tensor};
+use pix2pix::{Device, Tensor};
 
-/// KID's draws: so many, of so many pictures each.
+/// Number and size of KID's random subsets.
 #[cfg(feature = "fid")]
 const SUBSETS: [usize; 2] = [100, 50];
 
-/// What Inception sees in outputs and in targets.
+/// Inception's features of outputs and of targets.
 #[derive(Default)]
 pub(crate) struct Likeness {
     #[cfg(feature = "fid")]
     inception: Option<Inception>,
     #[cfg(feature = "fid")]
     outputs: Features,
-    /// Those of the targets are the same for all runs.
+    /// The same for all runs.
     #[cfg(feature = "fid")]
     targets: Features,
 }
@@ -29,11 +31,11 @@ impl Likeness {
         Ok(Self { inception, ..Self::default() })
     }
 
-    pub(crate) fn is_known(&self) -> bool {
+    pub(crate) fn is_available(&self) -> bool {
         self.inception.is_some()
     }
 
-    /// Looks at a pair; `count` is how many there are in all.
+    /// Adds the features of a pair; `count` is the number of all pairs.
     pub(crate) fn add(&mut self, output: &Tensor<4>, target: &Tensor<4>, count: usize) {
         if let Some(inception) = &self.inception {
             self.outputs.add(inception.features(output.clone()));
@@ -43,7 +45,7 @@ impl Likeness {
         }
     }
 
-    /// The scores of the outputs since the last call.
+    /// Returns the scores of the outputs added since the last call.
     pub(crate) fn take(&mut self) -> Vec<(&'static str, f64)> {
         let outputs = std::mem::take(&mut self.outputs);
         if outputs.is_empty() {
@@ -59,14 +61,13 @@ impl Likeness {
     pub(crate) fn open(weights: Option<&Path>, _: &Device) -> Result<Self> {
         match weights {
             None => Ok(Self::default()),
-            Some(_) => Err(pix2pix::Error::Config {
-                field: "--inception",
-                problem: "this program was built without FID; build it with `--features fid`".to_owned(),
-            }),
+            Some(_) => anyhow::bail!(
+                "--inception: this program was built without FID; build it with `--features fid`"
+            ),
         }
     }
 
-    pub(crate) fn is_known(&self) -> bool {
+    pub(crate) fn is_available(&self) -> bool {
         false
     }
 

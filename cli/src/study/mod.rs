@@ -1,20 +1,11 @@
-//! The paper's study: what objective, generator and patch size do, in tables, curves and pictures.
-//!
-//! Without arguments it draws façades and fits the whole study into an hour of this machine. It can be stopped at any
-//! time: the same command goes on where it was, and ends with the same numbers.
+//! `pix2pix study`: repeats the paper's comparisons of objective, generator and patch size.
 //!
 //! ```text
-//! cargo run --release --example study
-//! cargo run --release --example study -- --data datasets/facades --direction b-to-a \
-//!     --palette docs/study/palette-facades.toml --out runs/study-facades --budget 120
-//! cargo run --release --example study -- --table docs/study/objective.toml --size 256 --base-channels 64 --steps 80000
+//! pix2pix study
+//! pix2pix study --data datasets/facades --direction b-to-a \
+//!     --palette cli/study/palette-facades.toml --out runs/study-facades --budget 120
+//! pix2pix study --table cli/study/objective.toml --size 256 --base-channels 64 --steps 80000
 //! ```
-
-#[path = "../support/mod.rs"]
-mod support;
-
-#[path = "../support/facades.rs"]
-mod facades;
 
 mod budget;
 mod likeness;
@@ -25,93 +16,88 @@ mod score;
 mod study;
 mod table;
 
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
-use pix2pix::data::{DataConfig, Direction, PairedFolder};
-use pix2pix::{Device, Error, Pix2PixConfig, Result};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use pix2pix::data::{DataConfig, PairedFolder};
+use pix2pix::{Device, Pix2PixConfig};
 use results::{Plan, Results};
 use study::{READER_RUNS, Study, TRAIN_PAIRS};
 use table::Table;
 
-#[derive(Parser)]
-#[command(about = "Repeats the paper's study; without arguments, in an hour on façades that it draws itself")]
-struct Options {
-    /// A table of variants; may be given again [default: the paper's tables 1 to 3 and figure 7]
-    #[arg(long)]
+use crate::common::{Common, Way};
+use crate::output::say;
+use crate::stop;
+
+/// Repeats the paper's study: what each objective, generator and patch size does
+///
+/// Trains and scores every variant of some tables and writes tables, curves and images to a page. Without arguments it
+/// draws façades and fits the whole study into an hour of this machine. The same command resumes a study that was stopped
+/// or killed, and ends with the same numbers.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Table of variants (TOML); may be given several times [default: the paper's tables 1 to 3 and figure 7]
+    #[arg(long, help_heading = STUDY)]
     table: Vec<PathBuf>,
-    /// Folder with `train/` and `val/`: side-by-side pictures, or `A/` and `B/` in each
-    #[arg(long)]
-    data: Option<PathBuf>,
-    /// Which half is translated into the other
-    #[arg(long, value_enum, default_value = "a-to-b")]
-    direction: Way,
-    /// Classes of the inputs and their colours (TOML), where inputs are label maps: how well they can be read back off
-    /// the outputs is scored then
-    #[arg(long)]
-    palette: Option<PathBuf>,
-    /// Inception's weights (safetensors), for FID and KID; runs that are done are scored again for them
-    #[arg(long)]
-    inception: Option<PathBuf>,
-    /// Neither random cuts nor mirror images
-    #[arg(long)]
-    no_jitter: bool,
     /// Folder of the results
-    #[arg(long, default_value = "runs/study")]
+    #[arg(long, default_value = "runs/study", help_heading = STUDY)]
     out: PathBuf,
-    /// Minutes that everything may take; --steps makes this void
-    #[arg(long, default_value_t = 60.0)]
+    /// Minutes that everything may take; has no effect with --steps
+    #[arg(long, default_value_t = 60.0, help_heading = STUDY)]
     budget: f64,
     /// Runs of each variant, with seeds from --seed on
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, help_heading = STUDY)]
     seeds: u64,
-    /// Pixels of a side [default: as the budget allows]
-    #[arg(long)]
+    /// Steps of each run [default: as the budget allows]
+    #[arg(long, help_heading = STUDY)]
+    steps: Option<u64>,
+    /// Folder with `train/` and `val/`: side-by-side images, or `A/` and `B/` in each [default: draws façades]
+    #[arg(long, help_heading = DATA)]
+    data: Option<PathBuf>,
+    /// Which half is translated into the other
+    #[arg(long, value_enum, default_value = "a-to-b", help_heading = DATA)]
+    direction: Way,
+    /// Do not crop and mirror at random [default: both with --data]
+    #[arg(long, help_heading = DATA)]
+    no_jitter: bool,
+    /// Side of the images in pixels [default: as the budget allows]
+    #[arg(long, help_heading = NETWORKS)]
     size: Option<usize>,
     /// Channels of the first layer of both networks [default: as the budget allows]
-    #[arg(long)]
+    #[arg(long, help_heading = NETWORKS)]
     base_channels: Option<usize>,
-    /// Side of the discriminator's patches, where a table does not say; 1, 16, 34, 70 or more [default: the part of the
-    /// picture that the paper's 70 of 256 pixels are, but no less than 16]
-    #[arg(long)]
+    /// Side of the discriminator's patches where a table does not tell: 1, 16, 34, 70, 142, 286 or 574 [default: 16 below
+    /// 128 pixels, 34 below 256, else 70]
+    #[arg(long, help_heading = NETWORKS)]
     patch: Option<usize>,
-    /// Steps of each run [default: as the budget allows]
-    #[arg(long)]
-    steps: Option<u64>,
+    /// Classes of the inputs and their colours (TOML), where inputs are label maps; scores how well the labels can be
+    /// read back from the outputs [default: none; that of the drawn façades without --data]
+    #[arg(long, help_heading = SCORING)]
+    palette: Option<PathBuf>,
+    /// Weights of Inception (safetensors) for FID and KID; finished runs are scored again with them [default: neither]
+    #[arg(long, help_heading = SCORING)]
+    inception: Option<PathBuf>,
     #[command(flatten)]
-    common: support::Common,
+    common: Common,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Way {
-    AToB,
-    BToA,
-}
+const STUDY: &str = "Study";
+const DATA: &str = "Data";
+const NETWORKS: &str = "Networks";
+const SCORING: &str = "Scoring";
 
-/// Set by Ctrl-C: the step is finished and the run saved.
-pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
-
-fn main() -> ExitCode {
-    support::exit(run(&Options::parse()))
-}
-
-pub(crate) fn io(path: &Path, source: std::io::Error) -> Error {
-    Error::Io { path: path.to_owned(), source }
-}
-
-fn run(options: &Options) -> Result<()> {
-    let device = options.common.device()?;
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let device = options.common.compute.device()?;
     let tables = Table::all(&options.table)?;
-    std::fs::create_dir_all(&options.out).map_err(|error| io(&options.out, error))?;
+    std::fs::create_dir_all(&options.out).with_context(|| options.out.display().to_string())?;
     let file = options.out.join("results.json");
     let before = Results::open(&file)?;
     let plan = plan(options, &tables, before.as_ref().map(|results| &results.plan), &device)?;
     let mut study = Study::open(options, plan, before, device)?;
     let (jobs, rows) = table::jobs(&tables, &study.base)?;
     let seeds = options.common.seed..options.common.seed + options.seeds.max(1);
-    println!(
+    say!(
         "{} variants, {} seeds, {} pixels, {} base channels, patches of {}, {} steps a run; results in {}",
         jobs.len(),
         options.seeds.max(1),
@@ -121,41 +107,36 @@ fn run(options: &Options) -> Result<()> {
         study.results.plan.steps,
         options.out.display()
     );
-    if let Err(error) = ctrlc::set_handler(|| STOP.store(true, Ordering::Relaxed)) {
-        eprintln!("warning: Ctrl-C will stop without saving: {error}");
-    }
-    study.results.save(&file)?; // the plan holds from now on
+    stop::listen();
+    study.results.save(&file)?; // from now on the plan cannot change
 
     study.train_reader()?;
-    let mut left_out = 0;
+    let mut skipped = 0;
     for seed in seeds.clone() {
         for job in &jobs {
             if seed > seeds.start && !study.has_time_for(options, job, seed) {
-                left_out += 1;
+                skipped += 1;
                 continue;
             }
             study.train(job, seed)?;
             study.conclude(&tables, &jobs, &rows, false)?;
-            if STOP.load(Ordering::Relaxed) {
-                println!("stopped and saved; the same command goes on");
+            if stop::requested() {
+                say!("stopped and saved; the same command continues");
                 return Ok(());
             }
         }
     }
-    if left_out > 0 {
-        println!("no time for {left_out} runs of later seeds within {} minutes", options.budget);
+    if skipped > 0 {
+        say!("no time for {skipped} runs of later seeds within {} minutes", options.budget);
     }
     study.conclude(&tables, &jobs, &rows, true)?;
-    println!("tables, curves and pictures: {}", options.out.join("index.html").display());
+    say!("tables, curves and images: {}", options.out.join("index.html").display());
     Ok(())
 }
 
-/// What all runs have in common: as begun, or as the options and the time allow.
+/// Returns what all runs have in common: that of the study in the folder, or what the options and the time allow.
 fn plan(options: &Options, tables: &[Table], begun: Option<&Plan>, device: &Device) -> Result<Plan> {
-    let direction = match options.direction {
-        Way::AToB => Direction::AToB,
-        Way::BToA => Direction::BToA,
-    };
+    let direction = options.direction.into();
     let (data, jitter) = (options.data.clone(), options.data.is_some() && !options.no_jitter);
     if let Some(begun) = begun {
         let wanted = Plan {
@@ -168,11 +149,10 @@ fn plan(options: &Options, tables: &[Table], begun: Option<&Plan>, device: &Devi
             jitter,
         };
         if wanted != *begun {
-            let problem = format!(
-                "{} holds a study with other settings, {begun:?}; name another folder",
+            bail!(
+                "--out: {} holds a study with other settings, {begun:?}; name another folder",
                 options.out.display()
             );
-            return Err(Error::Config { field: "--out", problem });
         }
         return Ok(wanted);
     }
@@ -180,8 +160,8 @@ fn plan(options: &Options, tables: &[Table], begun: Option<&Plan>, device: &Devi
         (Some(size), Some(channels), Some(steps)) => (size, channels, steps),
         (size, channels, steps) => {
             let (jobs, _) = table::jobs(tables, &Pix2PixConfig::paper())?;
-            let reader = options.data.is_none() || options.palette.is_some();
-            let runs = jobs.len() as u64 * options.seeds.max(1) + if reader { READER_RUNS } else { 0 };
+            let has_reader = options.data.is_none() || options.palette.is_some();
+            let runs = jobs.len() as u64 * options.seeds.max(1) + if has_reader { READER_RUNS } else { 0 };
             let (size, channels, fitting) =
                 budget::fit(60.0 * options.budget, runs, [size, channels], device)?;
             let batches = match &options.data {

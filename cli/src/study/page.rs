@@ -1,20 +1,20 @@
-//! The page: tables, curves and pictures in one file that needs nothing else.
+//! The page: tables, curves and images in one self-contained file.
 
 use std::path::Path;
 
+use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use image::{ImageFormat, RgbImage, imageops};
 use minijinja::{Environment, context, value::Serde};
 use pix2pix::report::Record;
-use pix2pix::{Error, Result};
 use serde::Serialize;
 
 use super::results::{Results, Summary};
 use super::score::column;
 
-/// Pixels of a picture in the grid, at most.
-const CELL: u32 = 128;
-/// Where a chart draws its curves, in the units of the template's `viewBox`.
+/// Greatest width in pixels of an image in the grid.
+const MAX_CELL: u32 = 128;
+/// The area of a chart's curves, in the units of the template's `viewBox`.
 const LEFT: f64 = 42.0;
 const RIGHT: f64 = 348.0;
 const TOP: f64 = 8.0;
@@ -26,13 +26,13 @@ struct Shown<'a> {
     headings: Vec<(&'static str, &'static str)>,
     cells: Vec<Vec<Cell>>,
     photographs: Vec<String>,
-    /// For each claim the two scores that it compares, as text.
+    /// The two scores that each claim compares, as text.
     compared: Vec<String>,
     chart: Option<Chart>,
     grid: Option<Grid>,
 }
 
-/// A score as text.
+/// One score as text.
 #[derive(Serialize)]
 struct Cell {
     mean: String,
@@ -41,7 +41,7 @@ struct Cell {
     is_best: bool,
 }
 
-/// Validation L1 over steps, a curve for each row.
+/// Validation L1 over steps, with a curve for each row.
 #[derive(Serialize)]
 struct Chart {
     curves: Vec<(String, String)>,
@@ -80,7 +80,7 @@ pub(crate) fn render(results: &Results, out: &Path, finished: bool) -> Result<St
         .add_template("page.html.j2", include_str!("page.html.j2"))
         .and_then(|()| environment.get_template("page.html.j2"))
         .and_then(|page| page.render(context))
-        .map_err(|error| super::io(&out.join("index.html"), std::io::Error::other(error)))
+        .with_context(|| out.join("index.html").display().to_string())
 }
 
 fn shown<'a>(results: &Results, table: &'a Summary, out: &Path) -> Result<Shown<'a>> {
@@ -123,7 +123,7 @@ fn shown<'a>(results: &Results, table: &'a Summary, out: &Path) -> Result<Shown<
     })
 }
 
-/// The row with the best mean in a column, by the arrow of its heading; without one, 1 is best.
+/// Returns the row with the best mean in a column: lowest or highest by the arrow of its heading, else nearest to 1.
 fn best(table: &Summary, column: usize, heading: &str) -> Option<usize> {
     let badness = |mean: f64| match heading.chars().next_back() {
         Some('↓') => mean,
@@ -139,7 +139,7 @@ fn best(table: &Summary, column: usize, heading: &str) -> Option<usize> {
     known.into_iter().min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(at, _)| at)
 }
 
-/// The first seed that a row has, as the name of its run folder.
+/// Returns the folder name of a job's first run.
 fn first_run(results: &Results, job: &str) -> Option<String> {
     let run = results.runs.iter().find(|run| run.job == job)?;
     Some(format!("{job}-seed{}", run.seed))
@@ -157,26 +157,26 @@ fn chart(results: &Results, table: &Summary, out: &Path) -> Option<Chart> {
     });
     let series: Vec<_> = series.filter(|(_, points)| points.len() > 1).collect();
     let steps = series.iter().flat_map(|(_, points)| points.iter().map(|point| point.0)).max()?.max(1);
-    // The untrained generator's score would leave no room for the rest.
+    // Without the first point: the untrained generator's score would flatten the rest.
     let values = || series.iter().flat_map(|(_, points)| points.iter().skip(1).map(|point| point.1));
     let (low, high) = values().fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
     let span = (high - low).max(1e-6);
-    let place = |value: f64| BOTTOM - (value - low) / span * (BOTTOM - TOP);
+    let y = |value: f64| BOTTOM - (value - low) / span * (BOTTOM - TOP);
     let curve = |(name, points): &(String, Vec<(u64, f64)>)| {
         let points = points.iter().skip(1).map(|(step, value)| {
-            format!("{:.1},{:.1}", LEFT + *step as f64 / steps as f64 * (RIGHT - LEFT), place(*value))
+            format!("{:.1},{:.1}", LEFT + *step as f64 / steps as f64 * (RIGHT - LEFT), y(*value))
         });
         (name.clone(), points.collect::<Vec<_>>().join(" "))
     };
     let ticks = (0..=4).map(|i| low + span * f64::from(i) / 4.0);
     Some(Chart {
         curves: series.iter().map(curve).collect(),
-        rows: ticks.map(|value| (place(value), format!("{value:.3}"))).collect(),
+        rows: ticks.map(|value| (y(value), format!("{value:.3}"))).collect(),
         steps,
     })
 }
 
-/// Input, target and each row's output, of the first validation pairs.
+/// Draws input, target and each row's output for the first validation pairs.
 fn grid(results: &Results, table: &Summary, out: &Path) -> Result<Option<Grid>> {
     let mut columns: Vec<(String, RgbImage)> = Vec::new();
     for row in &table.rows {
@@ -184,10 +184,7 @@ fn grid(results: &Results, table: &Summary, out: &Path) -> Result<Option<Grid>> 
         let folder = out.join("runs").join(run);
         let open = |name: &str| {
             let path = folder.join(format!("{name}.png"));
-            match image::open(&path) {
-                Ok(picture) => Ok(picture.to_rgb8()),
-                Err(error) => Err(Error::Image { path, source: error.into() }),
-            }
+            image::open(&path).map(|image| image.to_rgb8()).with_context(|| path.display().to_string())
         };
         if columns.is_empty() {
             columns.push(("input".to_owned(), open("input")?));
@@ -196,7 +193,7 @@ fn grid(results: &Results, table: &Summary, out: &Path) -> Result<Option<Grid>> 
         columns.push((row.name.clone(), open("output")?));
     }
     let Some((_, first)) = columns.first() else { return Ok(None) };
-    let size = first.width().clamp(1, CELL);
+    let size = first.width().clamp(1, MAX_CELL);
     let height = first.height() * size / first.width().max(1);
     let mut all = RgbImage::new(size * columns.len() as u32, height);
     for (at, (_, column)) in columns.iter().enumerate() {
@@ -204,8 +201,7 @@ fn grid(results: &Results, table: &Summary, out: &Path) -> Result<Option<Grid>> 
         imageops::replace(&mut all, &small, i64::from(size) * at as i64, 0);
     }
     let mut png = std::io::Cursor::new(Vec::new());
-    let path = out.join("index.html");
-    all.write_to(&mut png, ImageFormat::Png).map_err(|error| Error::Image { path, source: error.into() })?;
+    all.write_to(&mut png, ImageFormat::Png).with_context(|| out.join("index.html").display().to_string())?;
     Ok(Some(Grid {
         columns: columns.into_iter().map(|(name, _)| name).collect(),
         width: all.width(),

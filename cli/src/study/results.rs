@@ -1,15 +1,14 @@
-//! The results file: what was planned and what came out, whole after every run.
+//! The results file: the plan and the scores, complete after every run.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result};
 use pix2pix::data::Direction;
-use pix2pix::{CheckpointProblem, Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::io;
 use super::score::Scores;
 use super::table::Table;
+use crate::files;
 
 /// What all runs of a study have in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,19 +16,19 @@ pub(crate) struct Plan {
     /// Folder of pairs; none means drawn façades.
     pub(crate) data: Option<PathBuf>,
     pub(crate) direction: Direction,
-    /// Pixels of a side.
+    /// Side of the images in pixels.
     pub(crate) size: usize,
     pub(crate) base_channels: usize,
-    /// The side of the discriminator's patches, where a table does not say.
+    /// Side of the discriminator's patches where a table does not tell.
     #[serde(default = "papers_patch")]
     pub(crate) patch: usize,
     /// Steps of each run.
     pub(crate) steps: u64,
-    /// Whether pairs are cut at random and mirrored.
+    /// Whether pairs are cropped and mirrored at random.
     pub(crate) jitter: bool,
 }
 
-/// What studies had before they could choose.
+/// The patch of studies from before it could be chosen.
 fn papers_patch() -> usize {
     70
 }
@@ -40,38 +39,38 @@ pub(crate) struct Run {
     pub(crate) job: String,
     pub(crate) seed: u64,
     pub(crate) steps: u64,
-    /// Of training and scoring, in the process that ended it.
+    /// Duration of training and scoring in the process that finished them.
     pub(crate) seconds: f64,
-    /// Generator parameters.
+    /// Number of the generator's parameters.
     pub(crate) parameters: usize,
     pub(crate) scores: Scores,
-    /// A checksum of what `scores` depend on besides the run: classes, colours and how they are computed.
+    /// Checksum of what `scores` depend on besides the run: classes, colours and the version of the scoring.
     #[serde(default)]
     pub(crate) scored_by: String,
 }
 
-/// The network that reads labels back.
+/// The training of the network that reads labels back.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Reading {
     pub(crate) steps: u64,
-    /// Of its training, in the process that ended it.
+    /// Duration in the process that finished it.
     pub(crate) seconds: f64,
 }
 
-/// Everything, as it is written to `results.json`.
+/// The content of `results.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Results {
     pub(crate) plan: Plan,
     pub(crate) runs: Vec<Run>,
     #[serde(default)]
     pub(crate) reader: Option<Reading>,
-    /// How well labels are read off the photographs themselves.
+    /// Scores of the photographs themselves.
     pub(crate) photographs: Option<Scores>,
-    /// The tables as the page shows them, for whoever reads the file.
+    /// The tables as the page shows them, for readers of the file.
     pub(crate) tables: Vec<Summary>,
 }
 
-/// A table with its results.
+/// The results of a table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Summary {
     pub(crate) title: String,
@@ -81,14 +80,14 @@ pub(crate) struct Summary {
     pub(crate) claims: Vec<Verdict>,
 }
 
-/// A variant with its results.
+/// The results of a variant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) job: String,
     pub(crate) note: Option<String>,
     pub(crate) seeds: usize,
-    /// For each column the mean over seeds, the standard deviation (none of a single seed), and the paper's score.
+    /// For each column: mean over seeds, standard deviation (none of a single seed), the paper's score.
     pub(crate) cells: Vec<(Option<f64>, Option<f64>, Option<f64>)>,
 }
 
@@ -98,13 +97,13 @@ pub(crate) struct Verdict {
     pub(crate) says: String,
     pub(crate) holds: usize,
     pub(crate) of: usize,
-    /// The score that it is about.
+    /// The score that the claim compares.
     #[serde(default)]
     pub(crate) metric: String,
-    /// Its mean over those seeds, of the variant that should have more and of the other one.
+    /// Its mean over those seeds, of the variant that should be higher and of the other.
     #[serde(default)]
     pub(crate) means: Option<[f64; 2]>,
-    /// Whether both variants come to the same runs, as patches of 286 and 70 pixels do in pictures of 32.
+    /// Whether both variants are the same run, as patches of 286 and 70 pixels in images of 32.
     #[serde(default)]
     pub(crate) is_void: bool,
 }
@@ -113,17 +112,15 @@ impl Results {
     pub(crate) fn open(path: &Path) -> Result<Option<Self>> {
         let text = match std::fs::read_to_string(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            read => read.map_err(|error| io(path, error))?,
+            read => read.with_context(|| path.display().to_string())?,
         };
-        serde_json::from_str(&text).map(Some).map_err(|error| Error::Checkpoint {
-            path: path.to_owned(),
-            problem: CheckpointProblem::Corrupt(error.to_string()),
-        })
+        let results = serde_json::from_str(&text);
+        results.map(Some).with_context(|| format!("{}: not the results of a study", path.display()))
     }
 
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self).map_err(|error| io(path, error.into()))?;
-        write(path, text.as_bytes())
+        let text = serde_json::to_string_pretty(self).with_context(|| path.display().to_string())?;
+        files::replace_and_sync(path, text.as_bytes())
     }
 
     pub(crate) fn find(&self, job: &str, seed: u64) -> Option<&Run> {
@@ -134,9 +131,9 @@ impl Results {
         self.runs.iter().filter(move |run| run.job == job)
     }
 
-    /// The results of a table whose variants are these jobs.
+    /// Returns the results of a table whose variants are these jobs.
     pub(crate) fn summary(&self, table: &Table, jobs: &[(&str, Option<String>)]) -> Summary {
-        // A score that nobody has, such as FID without Inception, is no column.
+        // A score that no run has, such as FID without Inception, gets no column.
         let has = |column: &&String| {
             jobs.iter().any(|(job, _)| self.of(job).any(|run| run.scores.contains_key(*column)))
         };
@@ -187,7 +184,7 @@ impl Results {
     }
 }
 
-/// Mean, and the standard deviation of a sample.
+/// Returns the mean and the standard deviation of a sample.
 fn spread(values: &[f64]) -> (Option<f64>, Option<f64>) {
     let count = values.len() as f64;
     if values.is_empty() {
@@ -196,23 +193,4 @@ fn spread(values: &[f64]) -> (Option<f64>, Option<f64>) {
     let mean = values.iter().sum::<f64>() / count;
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
     (Some(mean), (count > 1.0).then(|| (squares / (count - 1.0)).sqrt()))
-}
-
-/// Replaces a file by a whole new one.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let written = scratch(folder).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)
-    });
-    written.map(drop).map_err(|error| io(path, error))
-}
-
-/// A scratch file that others may read once it has its name, as with any file.
-fn scratch(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
 }

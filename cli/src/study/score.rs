@@ -1,12 +1,13 @@
-//! What a generator is scored by: distances, sharpness, colours, and how well its labels can be read back.
+//! Scores of a generator: distances, sharpness, colours, and how well its labels can be read back.
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
 use burn::module::Module;
 use image::{RgbImage, imageops};
 use pix2pix::data::{Batch, PairedFolder};
 use pix2pix::metrics::{self, Confusion, LabHistogram};
-use pix2pix::{Device, Dropout, Generator, Mode, Result, Statistics, Tensor};
+use pix2pix::{Device, Dropout, Generator, Mode, Statistics, Tensor};
 
 use super::likeness::Likeness;
 use super::reader::Reader;
@@ -14,7 +15,7 @@ use super::reader::Reader;
 /// Scores by name.
 pub(crate) type Scores = BTreeMap<String, f64>;
 
-/// A score's heading, the digits that it is shown with, and what its name means.
+/// Returns the heading of a score's column, its number of digits and its meaning.
 pub(crate) fn column(name: &str) -> Option<(&'static str, usize, &'static str)> {
     Some(match name {
         "l1" => ("L1 ↓", 4, "Mean absolute difference from the target, in a range of 2."),
@@ -23,17 +24,17 @@ pub(crate) fn column(name: &str) -> Option<(&'static str, usize, &'static str)> 
         "sharpness" => {
             ("Sharpness", 3, "Gradient energy over that of the targets; 1 is as sharp as they are.")
         }
-        "fid" => ("FID ↓", 1, "Fréchet Inception distance to the targets; high for so few pictures."),
+        "fid" => ("FID ↓", 1, "Fréchet Inception distance to the targets; high for few images."),
         "kid" => (
             "KID ↓",
             4,
-            "Kernel Inception distance to the targets, whose mean does not depend on their number.",
+            "Kernel Inception distance to the targets; its mean does not depend on their number.",
         ),
         "lab_l" => ("L ↑", 3, "Overlap of the histograms of L with the targets'; 1 is equal."),
         "lab_a" => ("a ↑", 3, "Overlap of the histograms of a with the targets'; 1 is equal."),
         "lab_b" => ("b ↑", 3, "Overlap of the histograms of b with the targets'; 1 is equal."),
         "pixel_accuracy" => {
-            ("Per pixel ↑", 3, "Share of pixels whose label is read back right, by a U-Net trained for it.")
+            ("Per pixel ↑", 3, "Share of pixels whose label a U-Net trained for it reads back correctly.")
         }
         "class_accuracy" => ("Per class ↑", 3, "The same, averaged over classes."),
         "mean_iou" => {
@@ -43,7 +44,7 @@ pub(crate) fn column(name: &str) -> Option<(&'static str, usize, &'static str)> 
     })
 }
 
-/// Scores a generator on all of `val`, or the photographs of `val` themselves.
+/// Scores a generator on all of `val`, or without one the photographs of `val`.
 pub(crate) fn score(
     generator: Option<&Generator>,
     val: &PairedFolder,
@@ -105,13 +106,13 @@ pub(crate) fn score(
     Ok(scores)
 }
 
-/// The paper's procedure at test time, with noise that is the same every time.
+/// Returns the paper's mode at test time, with the same noise in every call.
 fn mode(index: usize) -> Mode {
     Mode { statistics: Statistics::Image, dropout: Dropout::Seeded(index as u64) }
 }
 
-/// Inputs, targets and outputs of the first `count` of `val`, one below the other.
-pub(crate) fn pictures(
+/// Draws inputs, targets and outputs of the first `count` pairs of `val`, one below the other.
+pub(crate) fn samples(
     generator: &Generator,
     val: &PairedFolder,
     count: usize,
@@ -124,15 +125,15 @@ pub(crate) fn pictures(
         let Batch { input, target } = batch?;
         let output = generator.forward_with(input.clone(), mode(row));
         for (column, tensor) in columns.iter_mut().zip([input, target, output]) {
-            imageops::replace(column, &picture(tensor), 0, i64::from(size) * row as i64);
+            imageops::replace(column, &to_image(tensor), 0, i64::from(size) * row as i64);
         }
     }
     Ok(columns)
 }
 
-fn picture(tensor: Tensor<4>) -> RgbImage {
+fn to_image(tensor: Tensor<4>) -> RgbImage {
     let [_, channels, height, width] = tensor.dims();
-    let values = tensor.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default();
+    let values = tensor.into_data().convert::<f32>().try_into_vec::<f32>().expect("converted to f32");
     RgbImage::from_fn(width as u32, height as u32, |x, y| {
         let at = y as usize * width + x as usize;
         let byte =
@@ -141,7 +142,7 @@ fn picture(tensor: Tensor<4>) -> RgbImage {
     })
 }
 
-/// A copy without gradients.
-pub(crate) fn still(generator: &Generator) -> Generator {
+/// Returns a copy that does not track gradients.
+pub(crate) fn detached(generator: &Generator) -> Generator {
     generator.valid()
 }

@@ -1,37 +1,40 @@
-//! A study under way: each variant is trained, scored and entered, whatever of it was done before.
+//! Trains and scores each variant, unless that is done, and records the results.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use anyhow::{Context, Result};
 use pix2pix::data::PairedFolder;
 use pix2pix::metrics::Palette;
-use pix2pix::{Device, Error, Event, Generator, Pix2PixConfig, PixelLoss, Result, Trainer, Translator};
+use pix2pix::{Device, Event, Generator, Pix2PixConfig, PixelLoss, Trainer, Translator, demo};
 
 use super::likeness::Likeness;
 use super::reader::{self, Labels, Reader};
-use super::results::{self, Plan, Reading, Results, Run};
+use super::results::{Plan, Reading, Results, Run};
 use super::score::{self, Scores};
-use super::table::{self, Job, Place, Table};
-use super::{Options, STOP, budget, facades, io, page};
+use super::table::{self, Assigned, Job, Table};
+use super::{Options, budget, page};
+use crate::files;
+use crate::output::say;
+use crate::stop;
 
-/// Pairs that are drawn, where none are given.
+/// Pairs that are drawn if none are given.
 pub(crate) const TRAIN_PAIRS: u64 = 400;
 const VAL_PAIRS: u64 = 50;
-/// Steps between two checkpoints, about.
+/// Steps between two checkpoints, roughly.
 const SAVE_EVERY: u64 = 500;
-/// Rows of pictures on the page.
-const PICTURES: usize = 6;
-/// The network that reads labels is trained for so many runs' steps, once; without a discriminator they cost less.
+/// Rows of images on the page.
+const SAMPLES: usize = 6;
+/// The network that reads labels is trained once, for the steps of this many runs; they cost less without a discriminator.
 pub(crate) const READER_RUNS: u64 = 4;
-/// Goes up when a score of the same pictures changes: done runs are scored again then.
-const SCORING: u32 = 2;
+/// Version of the scoring; when it changes, finished runs are scored again.
+const SCORING_VERSION: u32 = 2;
 
-/// What is trained, on what, and what came out so far.
+/// A study: its variants, its data and its results so far.
 pub(crate) struct Study {
     out: PathBuf,
-    /// What the variants change.
+    /// The configuration that the variants change.
     pub(crate) base: Pix2PixConfig,
     train: PathBuf,
     val: PairedFolder,
@@ -43,7 +46,7 @@ pub(crate) struct Study {
 }
 
 impl Study {
-    /// A new study, or one that was begun with the same plan.
+    /// Begins a study, or continues one with the same plan.
     pub(crate) fn open(
         options: &Options,
         plan: Plan,
@@ -60,7 +63,7 @@ impl Study {
         }
         let data = match &plan.data {
             Some(data) => data.clone(),
-            None => draw_pairs(&options.out.join("data"), plan.size as u32, options.common.seed)?,
+            None => drawn_pairs(&options.out.join("data"), plan.size as u32, options.common.seed)?,
         };
         let train = data.join("train");
         let batches = PairedFolder::open(&train, &base.data)?.len() as u64;
@@ -70,11 +73,12 @@ impl Study {
         base.validate()?;
         let palette = match (&options.palette, &plan.data) {
             (Some(path), _) => {
-                Some(reader::palette(path, &std::fs::read_to_string(path).map_err(|error| io(path, error))?)?)
+                let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+                Some(reader::palette(path, &text)?)
             }
             (None, None) => Some(reader::palette(
                 Path::new("palette-synthetic.toml"),
-                include_str!("../../docs/study/palette-synthetic.toml"),
+                include_str!("../../study/palette-synthetic.toml"),
             )?),
             (None, Some(_)) => None,
         };
@@ -95,13 +99,13 @@ impl Study {
         })
     }
 
-    /// Trains the network that reads labels back off generated photographs, unless that is done.
+    /// Trains the network that reads labels back from generated photographs, unless that is done.
     pub(crate) fn train_reader(&mut self) -> Result<()> {
         let Some(palette) = self.palette.clone() else { return Ok(()) };
         let start = Instant::now();
         let labels = Labels::new(palette, &self.val)?;
         let finer = labels.finer(&self.train, &self.base.data)?;
-        // Mean squares make a channel's value the likelihood of its class; L1 would make it the likeliest value.
+        // Mean squares make a channel's value the probability of its class; L1 would make it the most probable value.
         let mut config =
             self.base.clone().with_channels(self.base.data.target_channels, labels.palette.classes());
         (config.loss.gan_weight, config.loss.pixel) = (0.0, PixelLoss::L2);
@@ -114,7 +118,7 @@ impl Study {
             'training: while let Some(epoch) = trainer.next_epoch() {
                 for batch in finer.batches(epoch, &self.device) {
                     trainer.step(labels.lesson(batch?));
-                    if trainer.steps() >= steps || STOP.load(Ordering::Relaxed) {
+                    if trainer.steps() >= steps || stop::requested() {
                         break 'training;
                     }
                 }
@@ -129,11 +133,11 @@ impl Study {
             self.results.reader = Some(Reading { steps, seconds: start.elapsed().as_secs_f64() });
         }
         let val = labels.finer(&self.train.with_file_name("val"), &self.base.data)?.with_batch_size(1);
-        let reader = Reader { generator: score::still(trainer.exported()), labels, val };
+        let reader = Reader { generator: score::detached(trainer.exported()), labels, val };
         let photographs =
             score::score(None, &self.val, Some(&reader), &mut Likeness::default(), &self.device)?;
-        println!(
-            "reads {:.3} of the pixels of photographs right, after {steps} steps, {:.0} s",
+        say!(
+            "reads {:.3} of the pixels of photographs correctly, after {steps} steps, {:.0} s",
             photographs.get("pixel_accuracy").copied().unwrap_or(f64::NAN),
             start.elapsed().as_secs_f64()
         );
@@ -142,14 +146,14 @@ impl Study {
         self.results.save(&self.out.join("results.json"))
     }
 
-    /// A checksum of what scores depend on besides the run.
+    /// Returns a checksum of what scores depend on besides the run.
     fn scored_by(&self) -> String {
-        format!("{:08x}", table::checksum(&format!("{SCORING} {:?}", self.palette)))
+        format!("{:08x}", table::checksum(&format!("{SCORING_VERSION} {:?}", self.palette)))
     }
 
     /// Trains and scores one variant with one seed, unless that is done.
     pub(crate) fn train(&mut self, job: &Job, seed: u64) -> Result<()> {
-        if STOP.load(Ordering::Relaxed) {
+        if stop::requested() {
             return Ok(());
         }
         let run = self.out.join("runs").join(format!("{}-seed{seed}", job.slug));
@@ -160,18 +164,18 @@ impl Study {
         let mut config = job.config.clone();
         config.training.seed = seed;
         let Some(trainer) = self.fit(config, &run)? else { return Ok(()) };
-        let generator = score::still(trainer.exported());
+        let generator = score::detached(trainer.exported());
         let scores = self.score(&generator)?;
-        for (name, column) in ["input", "target", "output"].into_iter().zip(score::pictures(
+        for (name, column) in ["input", "target", "output"].into_iter().zip(score::samples(
             &generator,
             &self.val,
-            PICTURES,
+            SAMPLES,
             &self.device,
         )?) {
             let path = run.join(format!("{name}.png"));
-            column.save(&path).map_err(|error| Error::Image { path, source: error.into() })?;
+            column.save(&path).with_context(|| path.display().to_string())?;
         }
-        println!(
+        say!(
             "{} seed {seed}: L1 {:.4}, sharpness {:.3}, {:.0} s",
             job.slug,
             scores.get("l1").copied().unwrap_or(f64::NAN),
@@ -188,15 +192,15 @@ impl Study {
             scored_by: self.scored_by(),
         });
         self.results.save(&self.out.join("results.json"))?;
-        // The weights stay; the optimisers' state is as large again twice over, and of no more use.
+        // The weights stay; the optimisers' state is twice as large and not needed any more.
         let checkpoints = run.join("checkpoints");
-        std::fs::remove_dir_all(&checkpoints).map_err(|error| io(&checkpoints, error))
+        std::fs::remove_dir_all(&checkpoints).with_context(|| checkpoints.display().to_string())
     }
 
-    /// Scores a run that is done, if it was scored with other classes or in another way, or lacks FID.
+    /// Scores a finished run again if it was scored with other classes or by another version, or lacks FID.
     fn score_again(&mut self, done: usize, run: &Path) -> Result<()> {
         let (before, by) = (&self.results.runs[done], self.scored_by());
-        let lacks_fid = self.likeness.is_known() && !before.scores.contains_key("fid");
+        let lacks_fid = self.likeness.is_available() && !before.scores.contains_key("fid");
         if before.scored_by == by && !lacks_fid {
             return Ok(());
         }
@@ -217,7 +221,7 @@ impl Study {
         score::score(Some(generator), &self.val, reader, &mut self.likeness, &self.device)
     }
 
-    /// Trains in a run folder from where it was saved last; none if it was stopped before the end.
+    /// Trains in a run folder from its newest checkpoint. Returns `None` if it was stopped before the end.
     fn fit(&self, config: Pix2PixConfig, run: &Path) -> Result<Option<Trainer>> {
         let steps = self.results.plan.steps;
         let train = PairedFolder::open(&self.train, &config.data)?;
@@ -227,29 +231,29 @@ impl Study {
         if done < steps {
             trainer.fit(&train, Some(&val), run, |event| {
                 done += u64::from(matches!(event, Event::Step { .. }));
-                let is_enough = done >= steps || STOP.load(Ordering::Relaxed);
+                let is_enough = done >= steps || stop::requested();
                 if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })?;
         }
         Ok((trainer.steps() >= steps).then_some(trainer))
     }
 
-    /// Whether a run of a further seed fits into the time, if it takes as long as those of the same variant before.
+    /// Whether a run of a further seed fits into the time, if it takes as long as earlier runs of the same variant.
     pub(crate) fn has_time_for(&self, options: &Options, job: &Job, seed: u64) -> bool {
         let runs = &self.results.runs;
         let is_free = options.steps.is_some() || self.results.find(&job.slug, seed).is_some();
         let running: f64 = runs.iter().map(|run| run.seconds).sum();
         let used = running + self.results.reader.as_ref().map_or(0.0, |reader| reader.seconds);
         let needed = runs.iter().filter(|run| run.job == job.slug).map(|run| run.seconds).fold(0.0, f64::max);
-        is_free || used + needed <= 60.0 * options.budget * budget::RUNS
+        is_free || used + needed <= 60.0 * options.budget * budget::RUNS_FRACTION
     }
 
-    /// Writes the tables as they stand, as numbers and as a page.
+    /// Writes the results so far as numbers and as a page.
     pub(crate) fn conclude(
         &mut self,
         tables: &[Table],
         jobs: &[Job],
-        rows: &[Vec<Place>],
+        rows: &[Vec<Assigned>],
         finished: bool,
     ) -> Result<()> {
         let summaries = tables.iter().zip(rows).map(|(table, row)| {
@@ -260,29 +264,17 @@ impl Study {
         self.results.tables = summaries.collect();
         self.results.save(&self.out.join("results.json"))?;
         let html = page::render(&self.results, &self.out, finished)?;
-        results::write(&self.out.join("index.html"), html.as_bytes())
+        files::replace_and_sync(&self.out.join("index.html"), html.as_bytes())
     }
 }
 
-/// Draws pairs, label map on the left and photograph on the right, unless that is done.
-fn draw_pairs(folder: &Path, size: u32, seed: u64) -> Result<PathBuf> {
-    for (split, first, count) in [("train", 0, TRAIN_PAIRS), ("val", 1 << 32, VAL_PAIRS)] {
+/// Draws pairs to train and to validate on, unless that is done, and returns their folder.
+fn drawn_pairs(folder: &Path, size: u32, seed: u64) -> Result<PathBuf> {
+    for (split, first, count) in [("train", 0, TRAIN_PAIRS), ("val", demo::HELD_OUT, VAL_PAIRS)] {
         let split = folder.join(split);
-        std::fs::create_dir_all(&split).map_err(|error| io(&split, error))?;
-        for index in 0..count {
-            let path = split.join(format!("{index:04}.png"));
-            if path.is_file() {
-                continue;
-            }
-            let (labels, photograph) = facades::pair(seed, first + index, size);
-            let mut both = image::RgbImage::new(2 * size, size);
-            image::imageops::replace(&mut both, &labels, 0, 0);
-            image::imageops::replace(&mut both, &photograph, i64::from(size), 0);
-            // Whole or not at all, so that a study that was killed while it drew can go on.
-            let part = path.with_extension("part");
-            both.save_with_format(&part, image::ImageFormat::Png)
-                .map_err(|error| Error::Image { path: part.clone(), source: error.into() })?;
-            std::fs::rename(&part, &path).map_err(|error| io(&path, error))?;
+        // Files are drawn in order and appear whole, so the last one stands for all.
+        if !split.join(format!("{:04}.png", count - 1)).is_file() {
+            demo::draw_pairs(split, first..first + count, size, seed)?;
         }
     }
     Ok(folder.to_owned())

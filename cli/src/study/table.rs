@@ -2,18 +2,19 @@
 
 use std::path::Path;
 
-use pix2pix::{Backbone, CheckpointProblem, DiscriminatorConfig, Error, Pix2PixConfig, Result};
+use anyhow::{Context, Result, anyhow, bail};
+use pix2pix::{Backbone, DiscriminatorConfig, Pix2PixConfig};
 use serde::{Deserialize, Serialize};
 
-/// The tables that the study has unless others are named.
-const OWN: [(&str, &str); 4] = [
-    ("objective.toml", include_str!("../../docs/study/objective.toml")),
-    ("generator.toml", include_str!("../../docs/study/generator.toml")),
-    ("patch.toml", include_str!("../../docs/study/patch.toml")),
-    ("colour.toml", include_str!("../../docs/study/colour.toml")),
+/// The tables of a study unless others are named.
+const PAPER_TABLES: [(&str, &str); 4] = [
+    ("objective.toml", include_str!("../../study/objective.toml")),
+    ("generator.toml", include_str!("../../study/generator.toml")),
+    ("patch.toml", include_str!("../../study/patch.toml")),
+    ("colour.toml", include_str!("../../study/colour.toml")),
 ];
 
-/// One table: variants side by side, and what is claimed of them.
+/// One table: variants to compare, and claims about them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Table {
@@ -28,18 +29,18 @@ pub(crate) struct Table {
     pub(crate) claims: Vec<Claim>,
 }
 
-/// What a row of a table changes in the study's configuration.
+/// A row of a table: changes of the study's configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Variant {
     pub(crate) name: String,
-    /// Changes, laid out as `config.json`.
+    /// Changed fields, as in `config.json`.
     #[serde(default)]
     config: serde_json::Value,
-    /// Another shape of the generator, of the depth that suits the size.
+    /// Another architecture of the generator, of the depth that suits the size.
     #[serde(default)]
     backbone: Option<Shape>,
-    /// The side of the discriminator's patches; the widest that fits, where pictures are too small for it.
+    /// Side of the discriminator's patches; the widest that fits if images are too small for it.
     #[serde(default)]
     patch: Option<usize>,
     /// The paper's scores, by name.
@@ -54,7 +55,7 @@ enum Shape {
     EncoderDecoder,
 }
 
-/// One variant's score is higher than another's.
+/// A claim that one variant's score is higher than another's.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Claim {
@@ -67,37 +68,33 @@ pub(crate) struct Claim {
 impl Table {
     pub(crate) fn all(files: &[impl AsRef<Path>]) -> Result<Vec<Self>> {
         if files.is_empty() {
-            return OWN.iter().map(|(name, text)| Self::parse(Path::new(name), text)).collect();
+            return PAPER_TABLES.iter().map(|(name, text)| Self::parse(Path::new(name), text)).collect();
         }
         let read = |path: &Path| {
-            let text = std::fs::read_to_string(path).map_err(|error| super::io(path, error))?;
+            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
             Self::parse(path, &text)
         };
         files.iter().map(|path| read(path.as_ref())).collect()
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self> {
-        let table: Self = toml::from_str(text).map_err(|error| corrupt(path, &error.to_string()))?;
+        let table: Self = toml::from_str(text).with_context(|| path.display().to_string())?;
         for claim in &table.claims {
             for name in [&claim.higher, &claim.lower] {
                 if !table.variants.iter().any(|variant| variant.name == *name) {
-                    return Err(corrupt(path, &format!("a claim names `{name}`, which is no variant of it")));
+                    bail!("{}: a claim names `{name}`, which is not a variant of this table", path.display());
                 }
             }
         }
         if let Some(name) = table.columns.iter().find(|name| super::score::column(name).is_none()) {
-            return Err(corrupt(path, &format!("`{name}` is no score")));
+            bail!("{}: the column `{name}` is not a score", path.display());
         }
         Ok(table)
     }
 }
 
-fn corrupt(path: &Path, problem: &str) -> Error {
-    Error::Checkpoint { path: path.to_owned(), problem: CheckpointProblem::Corrupt(problem.to_owned()) }
-}
-
 impl Variant {
-    /// The study's configuration with this variant's changes.
+    /// Returns the study's configuration with this variant's changes.
     pub(crate) fn configure(&self, base: &Pix2PixConfig) -> Result<Pix2PixConfig> {
         let mut config = match &self.config {
             serde_json::Value::Null => base.clone(),
@@ -120,7 +117,7 @@ impl Variant {
         Ok(config)
     }
 
-    /// What differs from what the variant asks for.
+    /// Describes what the configuration could not have of what the variant asks for.
     pub(crate) fn note(&self, config: &Pix2PixConfig) -> Option<String> {
         let seen = config.discriminator.receptive_field();
         let is_less = self.patch.is_some_and(|patch| patch > seen);
@@ -128,7 +125,7 @@ impl Variant {
     }
 }
 
-/// The side of patches that are as large a part of a picture as the paper's 70 of 256 pixels, but no less than 16.
+/// Returns the side of patches that are as large a part of an image as the paper's 70 of 256 pixels, but at least 16.
 pub(crate) fn patch(size: usize) -> usize {
     match size {
         ..128 => 16,
@@ -137,27 +134,26 @@ pub(crate) fn patch(size: usize) -> usize {
     }
 }
 
-/// How many layers of a discriminator make its patches so large.
+/// Returns the number of layers that give a discriminator patches of this side.
 pub(crate) fn layers(patch: usize, config: &DiscriminatorConfig) -> Result<usize> {
     let sees = |layers: &usize| config.clone().with_layers(*layers).receptive_field() == patch;
-    (0..=DiscriminatorConfig::MAX_LAYERS).find(sees).ok_or_else(|| Error::Config {
-        field: "patch",
-        problem: format!("{patch} is not 1, 16, 34, 70, 142, 286 or 574"),
-    })
+    (0..=DiscriminatorConfig::MAX_LAYERS)
+        .find(sees)
+        .ok_or_else(|| anyhow!("patch: {patch} is not 1, 16, 34, 70, 142, 286 or 574"))
 }
 
-/// One thing to train: a configuration, and the variants that share it.
+/// A configuration to train. Equal variants share one.
 pub(crate) struct Job {
-    /// Its folder's name, from the first variant's.
+    /// The name of its run folders.
     pub(crate) slug: String,
     pub(crate) config: Pix2PixConfig,
 }
 
-/// What a variant comes to: the index of its job, and what differs from what it asks for.
-pub(crate) type Place = (usize, Option<String>);
+/// A variant's job, by index, and its note.
+pub(crate) type Assigned = (usize, Option<String>);
 
-/// Every configuration of the tables once, and for each table where its variants are.
-pub(crate) fn jobs(tables: &[Table], base: &Pix2PixConfig) -> Result<(Vec<Job>, Vec<Vec<Place>>)> {
+/// Returns every configuration of the tables once, and for each table the jobs of its variants.
+pub(crate) fn jobs(tables: &[Table], base: &Pix2PixConfig) -> Result<(Vec<Job>, Vec<Vec<Assigned>>)> {
     let mut jobs: Vec<Job> = Vec::new();
     let mut rows = Vec::new();
     for table in tables {
@@ -177,9 +173,9 @@ pub(crate) fn jobs(tables: &[Table], base: &Pix2PixConfig) -> Result<(Vec<Job>, 
     Ok((jobs, rows))
 }
 
-/// A folder name that tells configurations of a study apart, whichever table they come from.
+/// Returns a folder name that is unique to a configuration within a study.
 fn slug(config: &Pix2PixConfig) -> String {
-    let (loss, judge) = (&config.loss, &config.discriminator);
+    let (loss, discriminator) = (&config.loss, &config.discriminator);
     let mut parts = vec![match config.generator.backbone {
         Backbone::Unet { .. } => "unet".to_owned(),
         Backbone::EncoderDecoder { .. } => "encoder-decoder".to_owned(),
@@ -189,15 +185,15 @@ fn slug(config: &Pix2PixConfig) -> String {
         parts.push(format!("{:?}", loss.pixel).to_lowercase());
     }
     if loss.gan_weight > 0.0 {
-        parts.push(if judge.conditional { "cgan" } else { "gan" }.to_owned());
-        parts.push(format!("patch{}", judge.receptive_field()));
+        parts.push(if discriminator.conditional { "cgan" } else { "gan" }.to_owned());
+        parts.push(format!("patch{}", discriminator.receptive_field()));
     }
-    // What the words do not say, a checksum does.
+    // A checksum distinguishes what the words do not mention.
     let text = serde_json::to_string(config).unwrap_or_default();
     format!("{}-{:08x}", parts.join("-"), checksum(&text))
 }
 
-/// Tells texts apart; the same on every machine.
+/// Returns a checksum of a text (FNV-1a), the same on every machine.
 pub(crate) fn checksum(text: &str) -> u32 {
     text.bytes().fold(0xcbf2_9ce4u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

@@ -1,38 +1,39 @@
-//! Which pictures to read, and where to write what becomes of them.
+//! The images to read and the files to write.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Error, Result, anyhow, bail};
 use image::ImageFormat;
-use pix2pix::{Error, Result};
 use walkdir::WalkDir;
 
-use super::broken;
+use crate::files;
 
-/// What to read and where to write it.
+/// An image to read, and the file to write.
 pub(crate) struct Job {
     pub(crate) input: PathBuf,
     pub(crate) output: PathBuf,
     pub(crate) format: ImageFormat,
 }
 
-/// What there is in a folder.
+/// The content of a folder.
 #[derive(Default)]
 pub(crate) struct Listing {
     pub(crate) jobs: Vec<Job>,
     /// Folders that could not be read.
     pub(crate) errors: Vec<Error>,
-    /// Files that are hidden, or have no picture's name.
+    /// Files that are hidden, or do not have the extension of an image.
     pub(crate) others: usize,
 }
 
-/// The picture `input`, or all pictures in that folder; `format` is the type to write into a folder.
+/// Lists the image `input`, or all images in that folder; `format` is the type to write into a folder.
 pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>) -> Result<Listing> {
     if !input.is_dir() {
         let format = ImageFormat::from_path(output).ok().filter(ImageFormat::writing_enabled);
-        let format =
-            format.ok_or_else(|| broken(output, "has no picture's extension; use for instance .png"))?;
+        let format = format.ok_or_else(|| {
+            anyhow!("{}: not the extension of an image; use for instance .png", output.display())
+        })?;
         let job = Job { input: input.to_owned(), output: output.to_owned(), format };
         return Ok(Listing { jobs: vec![job], ..Listing::default() });
     }
@@ -40,22 +41,19 @@ pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>) -> Result<
         Some(name) => match ImageFormat::from_extension(name).filter(ImageFormat::writing_enabled) {
             Some(format) => Some((name, format)),
             None => {
-                let problem =
-                    format!("`{name}` is no type that can be written; use png, jpg, tif, webp, bmp or gif");
-                return Err(Error::Config { field: "--format", problem });
+                bail!("--format: `{name}` is not a type that can be written; use one of {}", files::TYPES)
             }
         },
         None => None,
     };
-    std::fs::create_dir_all(output).map_err(|error| io(output, error))?;
-    let real = |path: &Path| path.canonicalize().map_err(|error| io(path, error));
+    std::fs::create_dir_all(output).with_context(|| output.display().to_string())?;
+    let real = |path: &Path| path.canonicalize().with_context(|| path.display().to_string());
     let results = real(output)?;
     if real(input)? == results {
-        let problem = format!("{} is the input folder, too; name another one", output.display());
-        return Err(Error::Config { field: "--output", problem });
+        bail!("--output: {} is the input folder, too; name another one", output.display());
     }
     let mut listing = Listing::default();
-    // Earlier results are no input, even if their folder lies inside.
+    // Earlier outputs are not inputs, even if their folder lies inside.
     let inside = |path: &Path| path.canonicalize().is_ok_and(|path| path == results);
     for entry in
         WalkDir::new(input).sort_by_file_name().into_iter().filter_entry(|entry| !inside(entry.path()))
@@ -63,8 +61,7 @@ pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>) -> Result<
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
-                let path = error.path().unwrap_or(input).to_owned();
-                listing.errors.push(io(&path, error.into()));
+                listing.errors.push(files::located(&error, input));
                 continue;
             }
         };
@@ -72,9 +69,9 @@ pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>) -> Result<
             continue;
         }
         let path = entry.path();
-        // macOS puts a hidden `._photo.jpg` without a picture next to a `photo.jpg`.
+        // macOS puts a hidden `._photo.jpg` that is not an image next to a `photo.jpg`.
         let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        let own = ImageFormat::from_path(path).ok().filter(|format| format.reading_enabled() && !is_hidden);
+        let own = files::readable_format(path).filter(|_| !is_hidden);
         let Some(own) = own else {
             listing.others += 1;
             continue;
@@ -82,24 +79,24 @@ pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>) -> Result<
         let place = output.join(path.strip_prefix(input).unwrap_or(path));
         let (place, format) = match wanted {
             Some((extension, format)) => (place.with_extension(extension), format),
-            // Colour tables of 256 are too few for what a network gives.
+            // A palette of 256 colours is too small for the output of a network.
             None if own == ImageFormat::Gif => (place.with_extension("png"), ImageFormat::Png),
             None => (place, own),
         };
         listing.jobs.push(Job { input: path.to_owned(), output: place, format });
     }
     if listing.jobs.is_empty() && listing.errors.is_empty() {
-        return Err(broken(input, "no pictures in this folder (png, jpg, tif, webp, bmp, gif)"));
+        bail!("{}: no images in this folder ({})", input.display(), files::TYPES);
     }
-    unite(&mut listing.jobs);
+    make_unique(&mut listing.jobs);
     Ok(listing)
 }
 
-/// Pictures whose outputs would have one name get their own type into it, and a number if that is not enough, so that
-/// none is written over another. Many disks take upper and lower case for the same.
+/// Makes the names of outputs unique: those that are equal get the type of their input as a suffix, and a number if that
+/// is not enough. Many file systems do not distinguish upper and lower case.
 ///
-/// The names depend on the names in the folder alone, so that a run that was stopped finds its results again.
-fn unite(jobs: &mut [Job]) {
+/// The names depend only on those in the folder, so a run that was stopped finds its outputs again.
+fn make_unique(jobs: &mut [Job]) {
     let key = |path: &Path| path.to_string_lossy().to_lowercase();
     let mut wanted: HashMap<String, usize> = HashMap::new();
     jobs.iter().for_each(|job| *wanted.entry(key(&job.output)).or_default() += 1);
@@ -114,7 +111,7 @@ fn unite(jobs: &mut [Job]) {
     }
 }
 
-/// `photo.png` as `photo-3.png`.
+/// Appends a suffix to the name: `photo.png` becomes `photo-3.png`.
 pub(crate) fn with_suffix(path: &Path, suffix: &OsStr) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();
     name.push("-");
@@ -124,8 +121,4 @@ pub(crate) fn with_suffix(path: &Path, suffix: &OsStr) -> PathBuf {
         name.push(extension);
     }
     path.with_file_name(name)
-}
-
-fn io(path: &Path, source: std::io::Error) -> Error {
-    Error::Io { path: path.to_owned(), source }
 }

@@ -1,77 +1,72 @@
-//! Pictures through a trained generator: one file, or every picture in a folder and the folders in it.
+//! `pix2pix translate`: translates one image, or every image in a folder and its subfolders.
 //!
 //! ```text
-//! cargo run --release --example translate -- --weights runs/demo --input labels.png --output photo.png
-//! cargo run --release --example translate -- --weights runs/demo --input labels/ --output photos/ --mode image
+//! pix2pix translate --weights runs/demo --input labels.png --output photo.png
+//! pix2pix translate --weights runs/demo --input labels/ --output photos/ --mode image
 //! ```
-//!
-//! Decoding, the network and encoding go on at the same time. A file that cannot be read stops nothing: such files are
-//! listed at the end, and the status is 1.
 
 mod jobs;
-#[path = "../support/mode.rs"]
-mod mode;
 mod pipeline;
-#[path = "../support/mod.rs"]
-mod support;
 mod write;
 
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use clap::Parser;
+use anyhow::{Result, bail};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use jobs::Listing;
-use mode::ModeName;
-use pix2pix::{Error, Result, Translator};
+use pix2pix::Translator;
 use write::Writer;
 
-#[derive(Parser)]
-#[command(about = "Translates pictures of any size with a trained generator")]
-struct Options {
+use crate::common::{Common, ModeName};
+use crate::output::{note, one_line, say};
+
+/// Translates images of any size with a trained generator
+///
+/// Decoding, the network and encoding run at the same time. A file that cannot be read does not stop the others: such
+/// files are listed at the end, and the exit status is 1.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
     /// Run folder, weights file, or file of the PyTorch original
-    #[arg(long)]
+    #[arg(long, help_heading = FILES)]
     weights: PathBuf,
-    /// Picture, or folder of pictures
-    #[arg(long)]
+    /// Image, or folder of images
+    #[arg(long, help_heading = FILES)]
     input: PathBuf,
-    /// Picture to write, its type by its extension; a folder if the input is one
-    #[arg(long)]
+    /// Image to write, its type by its extension; a folder if the input is one
+    #[arg(long, help_heading = FILES)]
     output: PathBuf,
-    /// Type of the pictures written into a folder, for instance png [default: each one's own, png for gif]
-    #[arg(long)]
+    /// Type of the images written into a folder, for instance png [default: that of the input; png for gif]
+    #[arg(long, help_heading = FILES)]
     format: Option<String>,
     /// Quality of JPEG files, 1 to 100
-    #[arg(long, default_value_t = 92, value_parser = clap::value_parser!(u8).range(1..=100))]
+    #[arg(long, default_value_t = 92, value_parser = clap::value_parser!(u8).range(1..=100), help_heading = FILES)]
     quality: u8,
-    /// Write over pictures that are there already; without it they are left alone
-    #[arg(long)]
+    /// Replace outputs that exist already [default: they are kept]
+    #[arg(long, help_heading = FILES)]
     overwrite: bool,
-    /// How normalisation and noise behave
-    #[arg(long, value_enum, default_value = "paper")]
+    /// How normalisation and dropout behave
+    #[arg(long, value_enum, default_value = "paper", help_heading = TRANSLATION)]
     mode: ModeName,
-    /// Pixels of a tile's side; larger pictures go through in tiles, which bounds the memory [default: 1024]
-    #[arg(long)]
+    /// Side of a tile in pixels; larger images are translated in tiles, which bounds the memory [default: 1024]
+    #[arg(long, help_heading = TRANSLATION)]
     tile: Option<usize>,
-    /// Outputs for each picture, each with other noise (mode paper)
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Outputs for each image, each with its own dropout noise (mode paper)
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = TRANSLATION)]
     samples: u64,
     #[command(flatten)]
-    common: support::Common,
+    common: Common,
 }
 
-fn main() -> ExitCode {
-    support::exit(run(&Options::parse()))
-}
+const FILES: &str = "Files";
+const TRANSLATION: &str = "Translation";
 
-fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     if options.samples > 1 && options.mode != ModeName::Paper {
-        let problem =
-            format!("{} outputs would all be equal; only the mode `paper` has noise", options.samples);
-        return Err(Error::Config { field: "--samples", problem });
+        bail!("--samples: {} outputs would all be equal; only the mode `paper` has noise", options.samples);
     }
-    let mut translator = Translator::load(&options.weights, &options.common.device()?)?;
+    let mut translator = Translator::load(&options.weights, &options.common.compute.device()?)?;
     if let Some(tile) = options.tile {
         translator = translator.with_tiles(tile)?;
     }
@@ -81,50 +76,47 @@ fn run(options: &Options) -> Result<()> {
     let samples: Vec<Translator> = samples.collect();
     let Listing { jobs: all, mut errors, others } =
         jobs::list(&options.input, &options.output, options.format.as_deref())?;
-    let unread = errors.len();
+    let unreadable = errors.len();
     let count = all.len();
     let writer = Writer::new(options.quality, options.overwrite, options.samples);
     let jobs: Vec<_> = all.into_iter().filter(|job| !writer.is_done(job)).collect();
-    let left_alone = count - jobs.len();
-    if left_alone > 0 && !options.input.is_dir() {
-        return Err(broken(&options.output, "is there already; remove it, or use --overwrite"));
+    let kept = count - jobs.len();
+    if kept > 0 && !options.input.is_dir() {
+        bail!("{}: the file exists already; remove it, or use --overwrite", options.output.display());
     }
 
     let start = Instant::now();
     let bar = ProgressBar::new(jobs.len() as u64);
     bar.set_style(
-        ProgressStyle::with_template("{bar:40} {pos}/{len}  {per_sec}  {eta} left").expect("a template"),
+        ProgressStyle::with_template("{bar:40} {pos}/{len}  {per_sec}  {eta} left")
+            .expect("the template is valid"),
     );
     let failed = pipeline::translate_all(&jobs, &samples, &writer, &bar);
     bar.finish_and_clear();
 
-    let bad = failed.len();
+    let failures = failed.len();
     errors.extend(failed);
     for error in &errors {
-        eprintln!("skipped {error}");
+        note!("skipped {}", one_line(error));
     }
-    let done = jobs.len() - bad;
+    let done = jobs.len() - failures;
     let rate = done as f64 / start.elapsed().as_secs_f64();
-    println!("{}: {done} translated, {rate:.1} a second", options.output.display());
-    if left_alone > 0 {
-        println!("{left_alone} were there already (--overwrite does them again)");
+    say!("{}: {done} translated, {rate:.1} a second", options.output.display());
+    if kept > 0 {
+        say!("{kept} existed already (--overwrite translates them again)");
     }
     if others > 0 {
-        println!("{others} other files left alone: hidden, or no pictures by their names");
+        say!("{others} other files ignored: hidden, or without the extension of an image");
     }
     if let Some(lost) = writer.lost() {
-        println!("{lost}");
+        say!("{lost}");
     }
     let mut problems = Vec::new();
-    if bad > 0 {
-        problems.push(format!("{bad} of {} pictures could not be translated", jobs.len()));
+    if failures > 0 {
+        problems.push(format!("{failures} of {} images could not be translated", jobs.len()));
     }
-    if unread > 0 {
-        problems.push(format!("{unread} folders or files in it could not be looked at"));
+    if unreadable > 0 {
+        problems.push(format!("{unreadable} folders or files in it could not be read"));
     }
-    if problems.is_empty() { Ok(()) } else { Err(broken(&options.input, problems.join(", "))) }
-}
-
-fn broken(path: &Path, problem: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::Image { path: path.to_owned(), source: problem.into() }
+    if problems.is_empty() { Ok(()) } else { bail!("{}: {}", options.input.display(), problems.join(", ")) }
 }
