@@ -1,8 +1,8 @@
-"""What the PyTorch original's `test.py` does with a folder of pictures, to time against the example `translate`.
+"""Translates a folder of images as the PyTorch original's `test.py` does, to time against `pix2pix translate`.
 
-One picture after the other through Pillow, the network in training mode, as there; without its page of results.
+One image after the other through Pillow, the network in training mode, as there; without its page of results.
 
-    cargo run --release --example import_pytorch -- --export --input runs/demo --output net_G.safetensors
+    pix2pix export --weights runs/demo --output net_G.safetensors
     python benches/compare/folder.py net_G.safetensors pictures/ output/
 """
 

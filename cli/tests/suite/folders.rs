@@ -1,37 +1,18 @@
-//! Folders through the `translate`, `evaluate` and `colorize` examples: names, broken files, and what is said of them.
-//!
-//! `cargo test` builds the examples before the tests, in the same profile, next to them.
-#![cfg(feature = "flex")]
-
-mod support;
+//! Folders through `translate`, `evaluate` and `colorize`: names, broken files, and the messages about them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use image::{DynamicImage, ImageDecoder, ImageEncoder, ImageReader, Rgb, RgbImage};
 use pix2pix::{Backbone, Mode, Pix2PixConfig, Translator, device};
-use support::{picture, small_config};
 
-fn example(name: &str, folder: &Path, arguments: &[&str]) -> Output {
-    let program = std::env::current_exe().unwrap();
-    let program = program.parent().unwrap().parent().unwrap().join("examples").join(name);
-    Command::new(&program)
-        .current_dir(folder)
-        .args(arguments)
-        .output()
-        .unwrap_or_else(|error| panic!("{}: {error}", program.display()))
-}
+use crate::program::{run, told};
+use crate::support::{picture, small_config};
 
 /// Status, stdout and stderr of `translate` from `in` to `out`.
 fn translate(folder: &Path, more: &[&str]) -> (i32, String, String) {
     let arguments = ["--weights", "weights", "--input", "in", "--output", "out"];
-    told(example("translate", folder, &[&arguments[..], more].concat()))
-}
-
-fn told(output: Output) -> (i32, String, String) {
-    let [shown, message] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
-    (output.status.code().unwrap(), shown, message)
+    told(run("translate", folder, &[&arguments[..], more].concat()))
 }
 
 /// The smallest network there is, with random weights.
@@ -51,7 +32,7 @@ fn workplace() -> tempfile::TempDir {
     folder
 }
 
-/// All names in a folder and those in it, sorted.
+/// All paths below a folder, sorted.
 fn names(folder: &Path) -> Vec<PathBuf> {
     let mut names = BTreeSet::new();
     for entry in walkdir::WalkDir::new(folder).min_depth(1) {
@@ -64,7 +45,7 @@ fn names(folder: &Path) -> Vec<PathBuf> {
 fn no_file_but_the_outputs_is_touched() {
     let folder = workplace();
     let here = folder.path();
-    // Of one stem, so that they are written at once by two threads.
+    // Equal stems, so that two threads write them at the same time.
     for number in 0..20 {
         for kind in ["jpg", "png", "bmp"] {
             picture(9, 8, number).save(here.join(format!("in/{number}.{kind}"))).unwrap();
@@ -90,7 +71,7 @@ fn no_file_but_the_outputs_is_touched() {
 }
 
 #[test]
-fn no_two_pictures_have_one_output() {
+fn no_two_images_have_one_output() {
     let folder = workplace();
     let here = folder.path();
     for name in ["a.png", "a.jpg", "a-jpg.png", "a.b.png", "B.png", "B.bmp", "c.png", "C.PNG"] {
@@ -106,14 +87,14 @@ fn no_two_pictures_have_one_output() {
         assert!(found.contains(&name.into()), "{name} is not in {found:?}");
     }
     let (_, shown, _) = translate(here, &["--format", "png"]);
-    let again = format!("{count} were there already");
+    let again = format!("{count} existed already");
     assert!(shown.contains("0 translated") && shown.contains(&again), "{shown}");
     std::fs::remove_dir_all(here.join("out")).unwrap();
     let (_, shown, message) = translate(here, &["--format", "png", "--samples", "2"]);
     assert!(shown.contains(&format!("{count} translated")), "{shown} {message}");
     assert_eq!(names(&here.join("out")).len(), 2 * count);
 
-    // Of several outputs only the missing one is made.
+    // Only the missing ones of several outputs are made.
     let [first, second] = ["out/a.b-1.png", "out/a.b-2.png"].map(|name| here.join(name));
     std::fs::write(&first, b"mine").unwrap();
     std::fs::remove_file(&second).unwrap();
@@ -146,7 +127,7 @@ fn names_of_any_bytes_are_kept() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_folder_that_cannot_be_read_stops_nothing() {
+fn an_unreadable_folder_does_not_stop_the_others() {
     let folder = workplace();
     let here = folder.path();
     picture(8, 8, 1).save(here.join("in/a.png")).unwrap();
@@ -160,7 +141,7 @@ fn a_folder_that_cannot_be_read_stops_nothing() {
     }
     let (status, shown, message) = translate(here, &[]);
     assert!(status == 1 && shown.contains("2 translated"), "{shown} {message}");
-    assert!(message.contains("error: in: 1 folders or files in it could not be looked at"), "{message}");
+    assert!(message.contains("error: in: 1 folders or files in it could not be read"), "{message}");
     assert_eq!(names(&here.join("out")), [PathBuf::from("a.png"), "z.png".into()]);
 }
 
@@ -190,12 +171,12 @@ fn a_thousand_files_of_which_twenty_are_broken() {
         }
     }
     for other in ["in/notes.txt", "in/1/._8.png"] {
-        std::fs::write(here.join(other), b"no picture").unwrap();
+        std::fs::write(here.join(other), b"not an image").unwrap();
     }
     let (status, shown, message) = translate(here, &["--mode", "running"]);
     assert_eq!(status, 1, "{message}");
-    assert!(shown.contains("980 translated") && shown.contains("2 other files left alone"), "{shown}");
-    assert!(message.contains("20 of 1000 pictures could not be translated"), "{message}");
+    assert!(shown.contains("980 translated") && shown.contains("2 other files ignored"), "{shown}");
+    assert!(message.contains("20 of 1000 images could not be translated"), "{message}");
     assert_eq!((broken.len(), message.lines().filter(|line| line.starts_with("skipped ")).count()), (20, 20));
     for name in &broken {
         assert!(message.contains(&format!("skipped {name}: ")), "{name}: {message}");
@@ -204,7 +185,7 @@ fn a_thousand_files_of_which_twenty_are_broken() {
     assert_eq!(outputs.count(), 980);
 }
 
-/// An ICC profile that says what it is for, and nothing more.
+/// An ICC profile that names its colour space and holds nothing else.
 fn profile(space: &[u8; 4]) -> Vec<u8> {
     let mut profile = vec![0; 128];
     profile[16..20].copy_from_slice(space);
@@ -216,33 +197,33 @@ fn profile_in(path: &Path) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn what_a_photographer_put_into_a_file_is_kept_or_named() {
+fn profiles_depth_and_alpha_are_kept_or_reported_lost() {
     let folder = workplace();
     let here = folder.path();
-    let save = |name: &str, picture: &DynamicImage, space| {
+    let save = |name: &str, image: &DynamicImage, space| {
         let mut encoder =
             image::codecs::png::PngEncoder::new(std::fs::File::create(here.join(name)).unwrap());
         encoder.set_icc_profile(profile(space)).unwrap();
-        picture.write_with_encoder(encoder).unwrap();
+        image.write_with_encoder(encoder).unwrap();
     };
-    // The TIFF decoder reads no profile into more memory than the picture takes.
+    // The TIFF decoder reads no profile into more memory than the image takes.
     let colour = DynamicImage::ImageRgb8(picture(60, 40, 3));
     save("in/colour.png", &colour, b"RGB ");
     save("in/deep.png", &DynamicImage::ImageRgba16(colour.to_rgba16()), b"RGB ");
-    // The network makes colour of it, which a profile for grey is wrong for.
+    // The network's output is in colour, which a profile for grey does not suit.
     save("in/grey.png", &DynamicImage::ImageLuma8(colour.to_luma8()), b"GRAY");
 
-    for (format, said) in [
+    for (format, lost) in [
         ("png", None),
         ("tif", None),
         ("jpg", Some("alpha of 1, 16 bits of 1;")),
-        ("webp", Some("for it: 16 bits of 1;")),
+        ("webp", Some("hold it: 16 bits of 1;")),
         ("bmp", Some("16 bits of 1, the colour profile of 2;")),
     ] {
         let (status, shown, message) = translate(here, &["--format", format]);
         assert_eq!((status, message.as_str()), (0, ""), "{format}");
-        assert_eq!(shown.contains("lost"), said.is_some(), "{format}: {shown}");
-        assert!(shown.contains(said.unwrap_or_default()), "{format}: {shown}");
+        assert_eq!(shown.contains("lost"), lost.is_some(), "{format}: {shown}");
+        assert!(shown.contains(lost.unwrap_or_default()), "{format}: {shown}");
         let out = |name: &str| here.join(format!("out/{name}.{format}"));
         let kept = (format != "bmp").then(|| profile(b"RGB "));
         assert_eq!((profile_in(&out("colour")), profile_in(&out("deep"))), (kept.clone(), kept), "{format}");
@@ -270,7 +251,7 @@ fn samples_without_noise_are_refused() {
     assert!(!folder.path().join("out").exists());
 }
 
-/// A pair of 32 pixels whose target is what `evaluate` will see.
+/// Writes a pair of 32 pixels whose target is the output that `evaluate` will compute.
 fn write_perfect_pair(path: &Path) {
     let input = picture(32, 32, 1);
     let output = translator().with_mode(Mode::IMAGE).translate(&input.clone().into()).unwrap().into_rgb8();
@@ -281,14 +262,14 @@ fn write_perfect_pair(path: &Path) {
 }
 
 #[test]
-fn evaluation_goes_on_after_a_broken_pair() {
+fn evaluation_continues_after_a_broken_pair() {
     let folder = workplace();
     let here = folder.path();
-    std::fs::write(here.join("in/0.png"), b"no picture").unwrap();
+    std::fs::write(here.join("in/0.png"), b"not an image").unwrap();
     write_perfect_pair(&here.join("in/1.png"));
     let arguments = ["--weights", "weights", "--data", "in", "--mode", "image", "--json", "scores.json"];
     let scores = |more: &[&str]| {
-        let (status, shown, message) = told(example("evaluate", here, &[&arguments[..], more].concat()));
+        let (status, shown, message) = told(run("evaluate", here, &[&arguments[..], more].concat()));
         assert!(status == 1 && shown.contains("mean of 1"), "{shown} {message}");
         assert!(message.contains("skipped in/0.png") && message.contains("1 of 2 pairs"), "{message}");
         let text = std::fs::read_to_string(here.join("scores.json")).unwrap();
@@ -306,7 +287,7 @@ fn evaluation_goes_on_after_a_broken_pair() {
     assert!(psnr == "inf" || psnr.as_f64().is_some_and(|psnr| psnr > 120.0), "{found}");
 
     std::fs::remove_file(here.join("in/1.png")).unwrap();
-    let (status, _, message) = told(example("evaluate", here, &arguments));
+    let (status, _, message) = told(run("evaluate", here, &arguments));
     assert!(status == 1 && message.contains("error: in: 1 of 1 pairs could not be read"), "{message}");
 }
 
@@ -321,7 +302,7 @@ fn weights_of_an_impossible_size_are_refused() {
         .unwrap()
         .save(here.join("weights"))
         .unwrap();
-    let (status, _, message) = told(example("evaluate", here, &["--weights", "weights", "--data", "in"]));
+    let (status, _, message) = told(run("evaluate", here, &["--weights", "weights", "--data", "in"]));
     assert!(status == 1 && message.contains("data.crop_size: 30 is not divisible by 4"), "{message}");
 }
 
@@ -329,15 +310,15 @@ fn weights_of_an_impossible_size_are_refused() {
 fn colours_are_learnt_past_a_broken_photograph() {
     let folder = workplace();
     let here = folder.path();
-    let (status, _, message) = told(example("colorize", here, &[]));
+    let (status, _, message) = told(run("colorize", here, &[]));
     assert!(status == 2 && message.contains("Usage: "), "{message}");
 
     RgbImage::from_fn(40, 40, |x, y| Rgb([x as u8 * 4, 90, y as u8 * 6]))
         .save(here.join("in/a.png"))
         .unwrap();
-    std::fs::write(here.join("in/b.jpg"), b"no picture").unwrap();
+    std::fs::write(here.join("in/b.jpg"), b"not an image").unwrap();
     let small = ["--size", "32", "--base-channels", "2", "--data", "in", "--out", "run", "--epochs", "2"];
-    let (status, shown, message) = told(example("colorize", here, &small));
+    let (status, shown, message) = told(run("colorize", here, &small));
     assert!(status == 0 && shown.contains("4 steps"), "{shown} {message}");
     assert_eq!(message.matches("skipped in/b.jpg").count(), 1, "{message}");
     assert!(shown.contains("1 photographs could not be read"), "{shown}");
@@ -346,7 +327,7 @@ fn colours_are_learnt_past_a_broken_photograph() {
     grey.pixels_mut().for_each(|pixel| pixel.0[1] = 1000);
     grey.save(here.join("grey.png")).unwrap();
     let colour = ["--out", "run", "--input", "grey.png", "--output", "coloured.png"];
-    let (status, _, message) = told(example("colorize", here, &colour));
+    let (status, _, message) = told(run("colorize", here, &colour));
     assert_eq!((status, message.as_str()), (0, ""));
     let coloured = image::open(here.join("coloured.png")).unwrap();
     assert_eq!((coloured.width(), coloured.color()), (21, image::ColorType::Rgba16));
@@ -354,6 +335,6 @@ fn colours_are_learnt_past_a_broken_photograph() {
 
     std::fs::remove_file(here.join("in/a.png")).unwrap();
     let (status, _, message) =
-        told(example("colorize", here, &["--data", "in", "--out", "other", "--size", "32"]));
+        told(run("colorize", here, &["--data", "in", "--out", "other", "--size", "32"]));
     assert!(status == 1 && message.contains("error: in/b.jpg: "), "{message}");
 }

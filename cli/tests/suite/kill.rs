@@ -1,19 +1,17 @@
-//! The `train` example, killed without warning at moments spread over its run, ends like one that was left alone, with
-//! however many threads each part of it runs.
+//! `train`, killed without warning at moments spread over its run, ends like one that was left alone, with any number of
+//! threads.
 //!
-//! `PIX2PIX_KILLS` sets how often; 6 unless told.
-#![cfg(feature = "flex")]
-
-mod support;
+//! `PIX2PIX_KILLS` sets the number of kills; the default is 6.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
-use support::write_pairs;
+use crate::program::{finish, pix2pix, text};
+use crate::support::write_pairs;
 
-/// What all runs share, and what each has of its own: as little as there can be, and all that a checkpoint holds.
+/// Flags of all runs, and of each recipe: the first has as few as possible, the second fills every part of a checkpoint.
 const SHARED: &str = "--data data --size 32 --base-channels 4 --workers 1 --resume";
 const RECIPES: [&str; 2] = [
     "--epochs 40 --save-every 1",
@@ -21,31 +19,21 @@ const RECIPES: [&str; 2] = [
      --ema-decay 0.9 --clip-norm 1 --schedule cosine",
 ];
 
-/// Threads of one start after the other.
+/// Threads of successive starts.
 const THREADS: [&str; 3] = ["2", "1", "4"];
 
 fn start(folder: &Path, recipe: usize, out: &str, threads: &str) -> Child {
-    let mut program: PathBuf = std::env::current_exe().unwrap();
-    program.pop();
-    program.pop();
-    Command::new(program.join("examples/train"))
-        .current_dir(folder)
-        .args(SHARED.split(' '))
-        .args(RECIPES[recipe].split_whitespace())
-        .args(["--out", out])
-        .env("RAYON_NUM_THREADS", threads)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    let arguments: Vec<&str> = SHARED.split(' ').chain(RECIPES[recipe].split_whitespace()).collect();
+    let mut program = pix2pix("train", folder, &[&arguments[..], &["--out", out]].concat());
+    program.env("RAYON_NUM_THREADS", threads).stdout(Stdio::null()).spawn().unwrap()
 }
 
-fn finish(child: Child) {
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+fn succeed(child: Child) {
+    let output = finish(child);
+    assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
-/// Every file below `folder` that must not depend on interruptions, by its path.
+/// Returns every file below `folder` that must not depend on interruptions, by its path.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut open = vec![folder.to_owned()];
@@ -70,10 +58,13 @@ fn kills_leave_no_trace() {
         write_pairs(&folder.path().join("data").join(split), 7, 32);
     }
     // With 1, 2 and 4 threads, and never killed.
+    let mut shortest = [Duration::MAX; 2];
     let whole = [0, 1].map(|recipe| {
         let runs = THREADS.map(|threads| {
             let out = format!("whole-{recipe}-{threads}");
-            finish(start(folder.path(), recipe, &out, threads));
+            let clock = Instant::now();
+            succeed(start(folder.path(), recipe, &out, threads));
+            shortest[recipe] = shortest[recipe].min(clock.elapsed());
             files(&folder.path().join(&out))
         });
         runs[1..].iter().for_each(|run| assert_same(run, &runs[0]));
@@ -83,18 +74,19 @@ fn kills_leave_no_trace() {
 
     let (mut killed, mut round, mut starts) = (0, 0, 0);
     while killed < kills {
+        assert!(round < 10 + kills, "only {killed} of {kills} kills in {round} runs: the runs end too early");
         let (out, recipe) = (format!("run-{round}"), round % 2);
         round += 1;
         let mut attempts = 0;
         loop {
             let mut child = start(folder.path(), recipe, &out, THREADS[starts % 3]);
-            // The golden ratio spreads moments evenly, however many there are.
-            let moment = 20.0 + 600.0 * (starts as f64 * 0.618_034).fract();
+            // A part of what a whole run takes here; the golden ratio spreads the moments evenly, however many there are.
+            let longest = (shortest[recipe] / 2).min(Duration::from_millis(620));
+            std::thread::sleep(longest.mul_f64((starts as f64 * 0.618_034).fract()));
             starts += 1;
-            std::thread::sleep(Duration::from_millis(moment as u64));
             attempts += 1;
             if killed >= kills || attempts > 20 || child.try_wait().unwrap().is_some() {
-                finish(child);
+                succeed(child);
                 break;
             }
             child.kill().unwrap(); // SIGKILL

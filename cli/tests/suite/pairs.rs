@@ -1,25 +1,23 @@
-//! `make_pairs` as a user runs it: what it writes for each task, and what it refuses.
+//! `pairs`: what it writes for each task, and what it refuses.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use image::{Rgb, RgbImage, Rgba, RgbaImage};
 use pix2pix::data::{DataConfig, PairedFolder};
 
+use crate::program::run;
+
 fn make(folder: &Path, arguments: &[&str]) -> Output {
-    let mut path = std::env::current_exe().unwrap();
-    path.pop();
-    path.pop();
-    let program = path.join("examples").join("make_pairs");
-    Command::new(program).current_dir(folder).args(["--input", "in"]).args(arguments).output().unwrap()
+    run("pairs", folder, &[&["--input", "in"], arguments].concat())
 }
 
-/// The halves of the one pair that a task makes of a picture of 32 × 24 pixels.
-fn pair(task: &str, picture: &image::DynamicImage) -> [RgbImage; 2] {
+/// The halves of the one pair that a task makes of an image of 32 × 24 pixels.
+fn pair(task: &str, photograph: &image::DynamicImage) -> [RgbImage; 2] {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("in")).unwrap();
-    picture.save(folder.path().join("in/a.b.png")).unwrap();
-    std::fs::write(folder.path().join("in/notes.txt"), "no picture").unwrap();
+    photograph.save(folder.path().join("in/a.b.png")).unwrap();
+    std::fs::write(folder.path().join("in/notes.txt"), "not an image").unwrap();
     let output = make(folder.path(), &["--task", task, "--output", "out"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let both = image::open(folder.path().join("out/train/a_b_png.png")).unwrap().to_rgb8();
@@ -66,7 +64,7 @@ fn edges_are_found_at_the_size_that_is_trained_on() {
     large.save(folder.path().join("in/more_a.png")).unwrap();
     let arguments = ["--task", "edges", "--size", "60", "--output", "in/out", "--val-every", "0"];
     for _ in 0..2 {
-        let output = make(folder.path(), &arguments); // the second time, the first one's output lies there, too
+        let output = make(folder.path(), &arguments); // the second time, the output of the first lies there, too
         let shown = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(shown.contains("2 pairs to train on"), "{shown}");
     }
@@ -79,7 +77,7 @@ fn edges_are_found_at_the_size_that_is_trained_on() {
 }
 
 #[test]
-fn one_in_so_many_is_held_out_and_both_splits_open() {
+fn every_second_photograph_is_held_out_and_both_splits_open() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("in")).unwrap();
     for index in 0..5 {
@@ -104,10 +102,10 @@ fn mistakes_are_named() {
     };
     assert!(message(&["--task", "grey"]).starts_with("error: in: "));
     std::fs::create_dir(folder.path().join("in")).unwrap();
-    assert!(message(&["--task", "grey"]).contains("no photographs here"));
+    assert!(message(&["--task", "grey"]).contains("no photographs in this folder"));
     photograph().save(folder.path().join("in/a.png")).unwrap();
     assert!(message(&["--task", "background"]).contains("a.png: it has no transparency"));
     assert!(message(&["--task", "edges", "--low", "90"]).contains("--low: 90"));
-    std::fs::write(folder.path().join("in/b.jpg"), "no picture").unwrap();
+    std::fs::write(folder.path().join("in/b.jpg"), "not an image").unwrap();
     assert!(message(&["--task", "grey"]).contains("b.jpg"));
 }

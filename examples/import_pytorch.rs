@@ -1,0 +1,43 @@
+//! Loads a generator that the PyTorch original has saved, runs it, and writes it back for PyTorch.
+//!
+//! Takes a second. Without an argument it loads a small ResNet of this crate's tests.
+//!
+//! ```text
+//! cargo run --release --example import_pytorch
+//! cargo run --release --example import_pytorch latest_net_G.pth
+//!
+//! Resnet { blocks: 2 }, 3 -> 3 channels, 14739 parameters
+//! [1, 3, 64, 64] -> [1, 3, 64, 64]
+//! written: back.safetensors
+//! ```
+//!
+//! In Python the exported file is loaded by `net.load_state_dict(safetensors.torch.load_file("back.safetensors"))`. The
+//! program has `pix2pix import` and `pix2pix export` for this.
+
+use pix2pix::{Mode, Result, Tensor, device, pytorch};
+
+fn main() -> Result<()> {
+    let device = device::best();
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/resnet_dropout.pth");
+    let path = std::env::args().nth(1).unwrap_or_else(|| default.to_owned());
+
+    // The architecture is found from the names and shapes in the file.
+    let (config, generator) = pytorch::load_generator(path, &device)?;
+    println!(
+        "{:?}, {} -> {} channels, {} parameters",
+        config.backbone,
+        config.input_channels,
+        config.output_channels,
+        generator.parameter_count()
+    );
+
+    // Sides must be multiples of what the network halves; a `Translator` pads other images.
+    let side = 64.max(generator.multiple());
+    let input = Tensor::<4>::zeros([1, config.input_channels, side, side], &device);
+    let output = generator.forward_with(input.clone(), Mode::RUNNING); // PyTorch's `.eval()`
+    println!("{:?} -> {:?}", input.dims(), output.dims());
+
+    pytorch::save(&pytorch::generator_state(&generator, &config), "back.safetensors")?;
+    println!("written: back.safetensors");
+    Ok(())
+}
