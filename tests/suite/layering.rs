@@ -7,7 +7,7 @@ const LAYERS: [&[&str]; 8] = [
     &["error", "device", "random", "files"],
     &["kernels", "weights"],
     &["layers"],
-    &["unet", "resnet", "generator", "discriminator", "loss", "metrics", "data", "report"],
+    &["unet", "resnet", "generator", "discriminator", "loss", "metrics", "data", "report", "demo"],
     &["config"],
     &["train", "translate", "pytorch"],
     &["lib"],

@@ -1,14 +1,12 @@
 //! Saving and going on: round trips, interrupted runs, and files that are not what they should be.
 #![cfg(feature = "flex")]
 
-mod support;
-
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use crate::support::{picture, small_config, write_pairs};
 use pix2pix::data::PairedFolder;
 use pix2pix::{CheckpointProblem, Error, Event, Mode, Pix2PixConfig, Tensor, Trainer, Translator, device};
-use support::{picture, small_config, write_pairs};
 
 fn config() -> Pix2PixConfig {
     let mut config = small_config();

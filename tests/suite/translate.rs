@@ -1,10 +1,9 @@
 //! Any picture in, a picture out: sizes, types, tiles, batches, weights of all origins, and files that are damaged.
 #![cfg(feature = "flex")]
 
-mod support;
-
 use std::path::{Path, PathBuf};
 
+use crate::support::{picture, small_config, write_pairs};
 use image::{DynamicImage, ImageBuffer, ImageFormat, RgbImage, RgbaImage};
 use pix2pix::data::PairedFolder;
 use pix2pix::{
@@ -13,7 +12,6 @@ use pix2pix::{
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::{picture, small_config, write_pairs};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pictures").join(name)

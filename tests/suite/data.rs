@@ -1,14 +1,12 @@
 //! Pairs on disk: layouts, directions, what both halves share, and every kind of bad input with its message.
 #![cfg(feature = "flex")]
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::{picture, small_config, write_pairs};
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, RgbImage};
 use pix2pix::data::{Batch, DataConfig, Direction, Epoch, PairedFolder, ResizeFilter, Sampling};
 use pix2pix::{Error, Pix2PixConfig, Tensor, Trainer, device};
-use support::{picture, small_config, write_pairs};
 
 fn config() -> DataConfig {
     DataConfig::new().with_load_size(18).with_crop_size(16).with_workers(2)
@@ -75,7 +73,7 @@ fn crop_and_mirror_are_shared_by_both_halves() {
 #[test]
 fn with_replacement_some_pairs_come_twice() {
     let folder = tempfile::tempdir().unwrap();
-    support::write_pairs(folder.path(), 12, 16);
+    crate::support::write_pairs(folder.path(), 12, 16);
     let config = DataConfig::new().with_load_size(16).with_crop_size(16).with_mirror(false).with_workers(0);
     let distinct = |sampling: Sampling, epoch: usize| {
         let pairs = PairedFolder::open(folder.path(), &config.clone().with_sampling(sampling)).unwrap();

@@ -1,14 +1,12 @@
 //! Training on several devices at once: the same as on one. Two names of the CPU stand in for two devices.
 #![cfg(feature = "flex")]
 
-mod support;
-
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use crate::support::{small_config, write_pairs};
 use pix2pix::data::{Batch, PairedFolder};
 use pix2pix::{Event, Norm, Pix2PixConfig, Tensor, Trainer, device};
-use support::{small_config, write_pairs};
 
 fn config() -> Pix2PixConfig {
     let mut config = small_config();

@@ -1,17 +1,15 @@
 //! A run that is left alone: it stops when its numbers break down, keeps its best, and records each thing once.
 #![cfg(feature = "flex")]
 
-mod support;
-
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::{small_config, write_pairs};
 use pix2pix::data::PairedFolder;
 use pix2pix::metrics::Metric;
 use pix2pix::report::Record;
 use pix2pix::{Error, Event, Pix2PixConfig, Trainer, device};
-use support::{small_config, write_pairs};
 
 fn config() -> Pix2PixConfig {
     let mut config = small_config();
@@ -151,7 +149,7 @@ fn the_best_is_that_of_all_epochs_however_often_the_run_is_saved_or_stopped() {
     for seed in 0..3 {
         let mut both = image::RgbImage::new(64, 32);
         for left in [0, 32] {
-            image::imageops::replace(&mut both, &support::picture(32, 32, seed), left, 0);
+            image::imageops::replace(&mut both, &crate::support::picture(32, 32, seed), left, 0);
         }
         both.save(folder.path().join(format!("val/{seed}.png"))).unwrap();
     }

@@ -1,12 +1,10 @@
 //! The trainer: what a step does and leaves alone, that it learns, and that the seed decides.
 #![cfg(feature = "flex")]
 
-mod support;
-
+use crate::support::{small_config, write_pairs};
 use burn::module::Module;
 use pix2pix::data::{Batch, Direction, PairedFolder};
 use pix2pix::{GanMode, Pix2PixConfig, Tensor, Trainer, device};
-use support::{small_config, write_pairs};
 
 fn batch(config: &Pix2PixConfig) -> Batch {
     let size = config.data.crop_size;
