@@ -33,7 +33,8 @@ impl Colours {
         rng.set_stream(epoch.number as u64);
         let mut order: Vec<&RgbImage> = self.images.iter().collect();
         order.shuffle(&mut rng);
-        let chunks: Vec<_> = order.chunks(self.batch_size).skip(epoch.first_batch).map(<[_]>::to_vec).collect();
+        let chunks: Vec<_> =
+            order.chunks(self.batch_size).skip(epoch.first_batch).map(<[_]>::to_vec).collect();
         chunks.into_iter().map(|images| Batch {
             input: tensor(&images, 1, |[r, g, b], _| 0.299 * r + 0.587 * g + 0.114 * b, device),
             target: tensor(&images, 3, |colour, channel| colour[channel], device),
@@ -50,8 +51,10 @@ fn tensor(
 ) -> Tensor<4> {
     let (width, height) = images[0].dimensions();
     let mut values = Vec::new();
-    for (image, channel) in images.iter().flat_map(|image| (0..channels).map(move |channel| (image, channel))) {
-        values.extend(image.pixels().map(|pixel| value(pixel.0.map(|v| f32::from(v) / 127.5 - 1.0), channel)));
+    for (image, channel) in images.iter().flat_map(|image| (0..channels).map(move |channel| (image, channel)))
+    {
+        values
+            .extend(image.pixels().map(|pixel| value(pixel.0.map(|v| f32::from(v) / 127.5 - 1.0), channel)));
     }
     let shape = [images.len(), channels, height as usize, width as usize];
     Tensor::<1>::from_floats(values.as_slice(), device).reshape(shape)

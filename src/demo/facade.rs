@@ -4,6 +4,8 @@ use image::{Rgb, RgbImage, imageops};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::paint::{Color, hash, masonry, mix, noise, scale, tile};
+
 /// Draws pair `index` of the set `seed`: label map and photograph, `size`×`size` pixels each.
 ///
 /// A function of its arguments alone.
@@ -19,7 +21,7 @@ pub fn pair(seed: u64, index: u64, size: u32) -> (RgbImage, RgbImage) {
     let facade = Facade::draw(&mut rng);
     let class = |x, y| facade.parts.iter().rfind(|(_, area)| area.contains(x, y)).map_or(SKY, |part| part.0);
     let label = |x, y| facade.label(class(x, y));
-    // Small pictures need more samples a pixel: a glazing bar is narrower than a pixel there.
+    // Small images need more samples per pixel: there a glazing bar is narrower than a pixel.
     let samples = if size <= 128 { 4 } else { 2 };
     let photograph = rasterize(size * samples, |x, y| facade.color(x, y).map(|v| (v * 255.0) as u8));
     (rasterize(size, label), imageops::thumbnail(&photograph, size, size))
@@ -30,7 +32,7 @@ fn rasterize(side: u32, color: impl Fn(f32, f32) -> [u8; 3]) -> RgbImage {
     RgbImage::from_fn(side, side, |x, y| Rgb(color(unit(x), unit(y))))
 }
 
-/// A class is its colour on the label map; [`Facade::label`] shades it where one class has several colours.
+/// A class, by its colour on the label map. [`Facade::label`] shades it where one class has several colours.
 type Class = [u8; 3];
 const SKY: Class = [0, 0, 170];
 const NEIGHBOUR: Class = [120, 0, 170];
@@ -44,14 +46,13 @@ const BALCONY: Class = [170, 255, 85];
 const DOOR: Class = [255, 160, 0];
 const SHOP: Class = [170, 0, 0];
 
-/// The later parts lie over the earlier ones.
+/// Later parts cover earlier ones.
 type Parts = Vec<(Class, Area)>;
-type Color = [f32; 3];
 const WHITE: Color = [0.97, 0.96, 0.93];
 const DARK: Color = [0.11, 0.12, 0.15];
 const LAMP: Color = [1.0, 0.84, 0.5];
 
-/// A box in units of the picture's side, y pointing down; its top may be round, or `slope` in at both ends.
+/// A box in units of the image's side, with y pointing down. Its top may be round, or narrower by `slope` at both ends.
 #[derive(Clone, Copy, Default)]
 struct Area {
     left: f32,
@@ -72,7 +73,7 @@ impl Area {
         Self { left: left + by, top: top + by, right: right - by, bottom: bottom - by, ..*self }
     }
 
-    /// Where a point lies in the box: (0, 0) is the top left corner, (1, 1) the bottom right one.
+    /// Returns the position of a point within the box: (0, 0) is the top left corner, (1, 1) the bottom right.
     fn local(&self, x: f32, y: f32) -> (f32, f32) {
         ((x - self.left) / (self.right - self.left), (y - self.top) / (self.bottom - self.top))
     }
@@ -87,11 +88,11 @@ impl Area {
 
 struct Facade {
     parts: Parts,
-    /// Which of their colours wall, accent, sky and roof have.
+    /// Indices of the colours of wall, accent, sky and roof.
     shades: [u8; 4],
     front: Area,
     wall: Color,
-    /// The blocks of the wall: length, height, width of the joint, unlikeness.
+    /// The blocks of the wall: length, height, width of the joint, variation of brightness.
     bond: [f32; 4],
     frame: Color,
     accent: Color,
@@ -147,7 +148,7 @@ impl Facade {
         }
     }
 
-    /// The label map's colour for a class: the map says what to paint, and in which of its colours.
+    /// Returns the label map's colour for a class. It tells what to paint, and in which colour.
     fn label(&self, class: Class) -> [u8; 3] {
         let [wall, accent, sky, roof] = self.shades;
         let [r, g, b] = class;
@@ -160,7 +161,7 @@ impl Facade {
         }
     }
 
-    /// The photograph's colour at a point.
+    /// Returns the photograph's colour at a point.
     fn color(&self, x: f32, y: f32) -> Color {
         let grain = 0.12 * (hash(x.to_bits() as i32, y.to_bits() as i32, self.salt) - 0.5);
         let light = 1.08 + grain - 0.4 * ((x - 0.5).powi(2) + (y - 0.5).powi(2));
@@ -170,13 +171,13 @@ impl Facade {
                 let dim = shaded && !matches!(*class, SKY | NEIGHBOUR);
                 return scale(color, if dim { light * 0.5 } else { light });
             }
-            // The sun stands at the left; what juts out throws a shadow.
+            // The sun is at the left; parts that stand out cast shadows.
             shaded |= matches!(*class, ROOF | TRIM | BALCONY | SHUTTER) && area.contains(x - 0.016, y - 0.02);
         }
         DARK
     }
 
-    /// The photograph's colour at a point of a part; none where one sees through it.
+    /// Returns the photograph's colour at a point of a part, or `None` where the part is open.
     fn paint(&self, class: Class, area: &Area, salt: u32, x: f32, y: f32) -> Option<Color> {
         let ((u, v), width) = (area.local(x, y), area.right - area.left);
         let trim = scale(mix(self.wall, WHITE, 0.65), 1.1 - 0.2 * v);
@@ -185,7 +186,7 @@ impl Facade {
             NEIGHBOUR if (u - 0.5).abs() * width < 0.03 && (v * 5.0).fract() > 0.4 => [0.4, 0.42, 0.5],
             NEIGHBOUR => [0, 1, 2].map(|c| 0.16 + 0.1 * hash(c, 0, salt)),
             GROUND => masonry([0.3, 0.3, 0.32], [0.14; 3], [0.11, 0.03, 0.1, 0.2], salt, x, y),
-            // Courses begin at the front's corner, so that the label map tells where they lie.
+            // Courses begin at the corner of the front, so that the label map determines where they are.
             WALL => {
                 let (x, y) = (x - self.front.left, y - self.front.top);
                 masonry(self.wall, mix(self.wall, [0.85, 0.8, 0.72], 0.6), self.bond, self.salt, x, y)
@@ -290,47 +291,6 @@ fn add_floors(parts: &mut Parts, rng: &mut ChaCha8Rng, front: Area, arched: bool
     }
 }
 
-/// Blocks in a running bond; `bond` is as in [`Facade`].
-fn masonry(color: Color, mortar: Color, bond: [f32; 4], salt: u32, x: f32, y: f32) -> Color {
-    let [length, course, joint, unlikeness] = bond;
-    let (u, v, random) = tile(x, y, length, course, salt);
-    let stains = 0.2 * noise(x, y * 0.08, 30.0, salt) + 0.16 * noise(x, y, 7.0, salt);
-    let shade = 0.82 + stains + unlikeness * (random - 0.5);
-    if u < joint / 2.0 || v < joint { mortar } else { scale(color, shade) }
-}
-
-/// A point's place in a running bond: how far across and down a block it lies, and the block's random number.
-fn tile(x: f32, y: f32, width: f32, height: f32, salt: u32) -> (f32, f32, f32) {
-    let (row, at) = ((y / height).floor(), x / width + 0.5 * (y / height).floor());
-    (at.rem_euclid(1.0), y / height - row, hash(at.floor() as i32, row as i32, salt))
-}
-
 fn pick<T: Copy>(rng: &mut ChaCha8Rng, choices: &[T]) -> T {
     choices[rng.random_range(0..choices.len())]
-}
-
-fn scale(color: Color, by: f32) -> Color {
-    color.map(|v| v * by)
-}
-
-fn mix(a: Color, b: Color, t: f32) -> Color {
-    [0, 1, 2].map(|c| a[c] + (b[c] - a[c]) * t.clamp(0.0, 1.0))
-}
-
-/// A number in 0..1 that depends on nothing but the arguments.
-fn hash(x: i32, y: i32, salt: u32) -> f32 {
-    let h = (x as u32).wrapping_mul(0x9E37_79B1) ^ (y as u32).wrapping_mul(0x85EB_CA77);
-    let h = h ^ salt.wrapping_mul(0xC2B2_AE3D);
-    let h = (h ^ (h >> 15)).wrapping_mul(0x2C1B_3C6D);
-    let h = (h ^ (h >> 12)).wrapping_mul(0x297A_2D39);
-    ((h ^ (h >> 15)) >> 8) as f32 / 16_777_216.0
-}
-
-/// Smooth noise in 0..1, with `frequency` bumps along the picture's side.
-fn noise(x: f32, y: f32, frequency: f32, salt: u32) -> f32 {
-    let [(column, u), (row, v)] = [x * frequency, y * frequency].map(|at| (at.floor(), at - at.floor()));
-    let corner = |dx, dy| hash(column as i32 + dx, row as i32 + dy, salt);
-    let [u, v] = [u, v].map(|t| t * t * (3.0 - 2.0 * t));
-    let [top, bottom] = [0, 1].map(|dy| corner(0, dy) + (corner(1, dy) - corner(0, dy)) * u);
-    top + (bottom - top) * v
 }

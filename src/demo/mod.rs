@@ -3,6 +3,7 @@
 //! The program's demo, its study, the examples and the tests share them, so that none needs a download.
 
 mod facade;
+mod paint;
 
 use std::ops::Range;
 use std::path::Path;
@@ -68,10 +69,7 @@ mod tests {
     #[test]
     fn pairs_are_a_function_of_seed_index_and_size() {
         let checksum = |seed, index, size| crc32c::crc32c(side_by_side(&pair(seed, index, size)).as_raw());
-        assert_eq!(
-            [checksum(0, 0, 64), checksum(0, HELD_OUT, 64), checksum(7, 3, 256)],
-            [0, 0, 0]
-        );
+        assert_eq!([checksum(0, 0, 64), checksum(0, HELD_OUT, 64), checksum(7, 3, 256)], [0, 0, 0]);
     }
 
     #[test]

@@ -120,8 +120,7 @@ fn a_generator_goes_to_pytorch_and_comes_back() {
     let here = folder.path();
     succeeds("train", here, &["--size", "32", "--base-channels", "2", "--out", "run", "--steps", "1"]);
     succeeds("export", here, &["--weights", "run", "--output", "net_G.safetensors"]);
-    let shown =
-        succeeds("import", here, &["--input", "net_G.safetensors", "--output", "back.safetensors"]);
+    let shown = succeeds("import", here, &["--input", "net_G.safetensors", "--output", "back.safetensors"]);
     assert!(shown.contains("Unet { depth: 5 }"), "{shown}");
     let discriminator = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/pixel.pth");
     let arguments = ["--input", "net_G.safetensors", "--output", "more", "--discriminator"];

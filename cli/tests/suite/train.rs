@@ -92,7 +92,10 @@ fn a_run_that_diverges_rolls_back_and_gives_up() {
     let folder = tempfile::tempdir().unwrap();
     let small = ["--size", "32", "--base-channels", "2", "--out", "run", "--lr", "1e30", "--resume"];
     let message = fails(1, "train", folder.path(), &small);
-    assert!(message.starts_with("error: ") && message.contains("step ") && message.contains("no checkpoint"), "{message}");
+    assert!(
+        message.starts_with("error: ") && message.contains("step ") && message.contains("no checkpoint"),
+        "{message}"
+    );
     let message = fails(1, "train", folder.path(), &[&small[..], &["--on-nan", "rollback"]].concat());
     assert!(message.contains("detour 3 of 3") && message.contains("\nerror: "), "{message}");
     assert!(!folder.path().join("run/generator.safetensors").exists(), "nothing unsound is saved");
@@ -186,7 +189,8 @@ fn a_closed_or_full_stdout_never_ends_a_training() {
 #[test]
 fn a_configuration_file_lies_under_the_flags() {
     let folder = tempfile::tempdir().unwrap();
-    let text = "loss.l1_weight = 7.0\ngenerator.base_channels = 2\ntraining = { clip_norm = 1.5, seed = 3 }\n";
+    let text =
+        "loss.l1_weight = 7.0\ngenerator.base_channels = 2\ntraining = { clip_norm = 1.5, seed = 3 }\n";
     std::fs::write(folder.path().join("mine.toml"), text).unwrap();
     let flags = ["--config", "mine.toml", "--size", "32", "--seed", "4", "--steps", "1", "--out", "run"];
     succeeds("train", folder.path(), &flags);
