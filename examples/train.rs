@@ -49,8 +49,8 @@ fn main() -> Result<()> {
         trainer.generator().parameter_count()
     );
 
-    // `fit` trains all epochs, saves checkpoints and writes the page; the closure is told of each step and epoch, and may
-    // stop it.
+    // `fit` trains all epochs, saves checkpoints and writes the page; the closure receives each step and epoch,
+    // and may stop the training.
     trainer.fit(&train, Some(&val), RUN, |event| {
         if let Event::Epoch { epoch, scores: Some(scores) } = event {
             println!("epoch {epoch}  {scores}");

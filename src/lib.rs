@@ -13,6 +13,7 @@
 //! | score outputs | [`metrics`] |
 //! | bring checkpoints over from PyTorch, or take them there | [`pytorch`] |
 //! | choose a backend | [`device`] |
+//! | draw pairs to try things on | [`demo`] |
 //! | read on | [`guide`] |
 #![recursion_limit = "256"]
 #![warn(clippy::unwrap_used)]

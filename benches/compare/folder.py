@@ -3,7 +3,7 @@
 One image after the other through Pillow, the network in training mode, as there; without its page of results.
 
     pix2pix export --weights runs/demo --output net_G.safetensors
-    python benches/compare/folder.py net_G.safetensors pictures/ output/
+    python benches/compare/folder.py net_G.safetensors images/ output/
 """
 
 import json
@@ -39,4 +39,4 @@ for file in files:
     Image.fromarray(output).save(path)
 seconds = time.perf_counter() - loaded
 memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"pictures": len(files), "a_second": len(files) / seconds, "load": loaded - start, "peak_mb": memory}))
+print(json.dumps({"images": len(files), "a_second": len(files) / seconds, "load": loaded - start, "peak_mb": memory}))

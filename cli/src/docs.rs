@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::Program;
 
@@ -62,6 +62,10 @@ fn every_command_of_the_program_in_the_documents_is_valid() {
     let commands = shown("pix2pix ");
     assert!(commands.len() > 20, "only {} commands found", commands.len());
     for Shown { place, words } in commands {
+        // A sentence may name a command without its flags.
+        if words.len() == 2 && Program::command().find_subcommand(&words[1]).is_some() {
+            continue;
+        }
         if let Err(error) = Program::try_parse_from(&words) {
             panic!("{place}\n{error}");
         }

@@ -82,7 +82,7 @@ impl Command {
             Self::Backends(options) => backends::run(options),
             Self::Time(options) => time::run(options),
         }?;
-        // Commands that train have their results in files; of the others, what stdout did not take is lost.
+        // The results of training are in files. Those of the other commands are lost where stdout does not take them.
         match output::failure() {
             Some(error) => Err(error).context("stdout"),
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! What the program writes to its user, whether or not somebody reads it.
+//! Writing to stdout and stderr without failing where they are closed or full.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
@@ -25,7 +25,7 @@ pub(crate) fn write_stdout(line: std::fmt::Arguments) {
 }
 
 pub(crate) fn write_stderr(line: std::fmt::Arguments) {
-    let _ = writeln!(io::stderr(), "{line}"); // there is nowhere left to report it
+    let _ = writeln!(io::stderr(), "{line}"); // nothing is left to report it to
 }
 
 /// The error of the first line that stdout did not take. A reader that has closed the pipe has read enough, which is

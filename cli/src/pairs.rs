@@ -21,7 +21,7 @@ use crate::output::say;
 /// Makes side-by-side pairs out of a folder of photographs
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// What the input half, on the left, is
+    /// Kind of the input half, on the left
     #[arg(long, value_enum, help_heading = PAIRS)]
     task: Task,
     /// Folder of photographs, with all its subfolders
@@ -108,7 +108,7 @@ fn pair(options: &Options, photograph: DynamicImage) -> std::result::Result<[Rgb
             let white = over_white(&photograph).into();
             return Ok([photograph.to_rgb8().into(), white].map(|half| small(half).to_rgb8()));
         }
-        Task::Background => return Err("it has no transparency, which tells what the background is"),
+        Task::Background => return Err("the image has no transparency to separate the background; use another file or task"),
     };
     let target = small(photograph);
     Ok([make_input(&target, options).to_rgb8(), target.to_rgb8()])

@@ -20,7 +20,7 @@ pub const HELD_OUT: u64 = 1 << 32;
 /// Draws the pairs `indices` of the set `seed` into `folder` as `0000.png`, `0001.png` …: label map on the left,
 /// photograph on the right, each `size`×`size` pixels.
 ///
-/// Makes the folder if there is none. Each file appears whole or not at all, and replaces one of its name.
+/// Creates the folder if it does not exist. Each file appears whole or not at all, and replaces one of the same name.
 ///
 /// # Errors
 /// [`Error::Io`] or [`Error::Image`] if a file cannot be written.

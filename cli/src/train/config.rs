@@ -318,7 +318,7 @@ mod tests {
         assert!(flag.contains("--step-every") && flag.contains("--schedule step"), "{flag}");
     }
 
-    /// What the help says a flag's default is, against the configuration without flags.
+    /// Compares the defaults that the help states with the configuration without flags.
     #[test]
     fn help_states_the_defaults_of_the_presets() {
         let mut program = Program::command();

@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What a training needs that may have to begin again.
+/// A run and its data, from which a rollback makes a new trainer.
 struct Run<'a> {
     options: &'a Options,
     config: Pix2PixConfig,
@@ -85,7 +85,7 @@ impl Run<'_> {
             }
             trainer = resumed(&self.config, &self.out, &self.devices)?;
             if origin != Some(trainer.steps()) {
-                (origin, detours) = (Some(trainer.steps()), 0); // there is a newer checkpoint since
+                (origin, detours) = (Some(trainer.steps()), 0); // a newer checkpoint was saved since
             }
             if detours == MAX_DETOURS {
                 return Err(error.into());
@@ -155,7 +155,7 @@ fn resumed(config: &Pix2PixConfig, out: &Path, devices: &[Device]) -> Result<Tra
 
 /// Returns the folder of this run, which must not hold another run unless that is to be resumed.
 fn run_folder(options: &Options) -> Result<PathBuf> {
-    // A run without its checkpoints, too, has results that nobody wants to lose.
+    // A run that has lost its checkpoints still has results to protect.
     let results = ["checkpoints", "metrics.jsonl", "generator.safetensors"];
     let is_taken = |folder: &Path| results.iter().any(|name| folder.join(name).exists());
     let out = match (&options.out, &options.data) {

@@ -15,7 +15,7 @@ fn translate(folder: &Path, more: &[&str]) -> (i32, String, String) {
     told(run("translate", folder, &[&arguments[..], more].concat()))
 }
 
-/// The smallest network there is, with random weights.
+/// A very small network with random weights.
 fn translator() -> Translator {
     let mut config = small_config();
     config.generator.base_channels = 2;

@@ -104,7 +104,7 @@ fn mistakes_are_named() {
     std::fs::create_dir(folder.path().join("in")).unwrap();
     assert!(message(&["--task", "grey"]).contains("no photographs in this folder"));
     photograph().save(folder.path().join("in/a.png")).unwrap();
-    assert!(message(&["--task", "background"]).contains("a.png: it has no transparency"));
+    assert!(message(&["--task", "background"]).contains("a.png: the image has no transparency"));
     assert!(message(&["--task", "edges", "--low", "90"]).contains("--low: 90"));
     std::fs::write(folder.path().join("in/b.jpg"), "not an image").unwrap();
     assert!(message(&["--task", "grey"]).contains("b.jpg"));

@@ -176,7 +176,7 @@ fn a_closed_or_full_stdout_never_ends_a_training() {
         assert!(output.status.success(), "{out}: {}", text(&output.stderr));
         assert!(folder.path().join(out).join("checkpoints/step-000000900").is_dir(), "{out}");
     }
-    // What a command printed and nobody could read is an error, unless the reader wanted no more.
+    // Of other commands, output that stdout does not take is an error, except where the reader has closed the pipe.
     let weights = ["--weights", "full", "--data", "full/data"];
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let output = finish(pix2pix("evaluate", folder.path(), &weights).stdout(full).spawn().unwrap());
@@ -202,15 +202,15 @@ fn a_configuration_file_lies_under_the_flags() {
 
 #[test]
 fn the_version_names_the_features_and_help_lists_the_commands() {
-    let told = |argument: &str| {
+    let shown = |argument: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_pix2pix")).arg(argument).output().unwrap();
         assert!(output.status.success());
         text(&output.stdout)
     };
-    let version = told("--version");
+    let version = shown("--version");
     assert!(version.starts_with("pix2pix 0.1.0 (flex"), "{version}");
     assert_eq!(version.contains("pytorch"), cfg!(feature = "pytorch"), "{version}");
-    let help = told("--help");
+    let help = shown("--help");
     for command in
         ["train", "translate", "evaluate", "import", "export", "pairs", "colorize", "study", "backends"]
     {
