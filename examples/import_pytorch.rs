@@ -1,76 +1,43 @@
-//! A generator of the PyTorch original, `.pth` or `.safetensors`, to a weights file of this crate, and back.
+//! Loads a generator that the PyTorch original has saved, runs it, and writes it back for PyTorch.
+//!
+//! Takes a second. Without an argument it loads a small ResNet of this crate's tests.
 //!
 //! ```text
-//! cargo run --release --example import_pytorch -- --input latest_net_G.pth --output facades.safetensors
-//! cargo run --release --example translate -- --weights facades.safetensors --input labels.png --output photo.png
-//! cargo run --release --example import_pytorch -- --input latest_net_G.pth --discriminator latest_net_D.pth --output runs/more
-//! cargo run --release --example import_pytorch -- --export --input runs/demo --output net_G.safetensors
-//! cargo run --release --example import_pytorch -- --export --input runs/demo --output net_G.safetensors --discriminator net_D.safetensors
+//! cargo run --release --example import_pytorch
+//! cargo run --release --example import_pytorch latest_net_G.pth
+//!
+//! Resnet { blocks: 2 }, 3 -> 3 channels, 14739 parameters
+//! [1, 3, 64, 64] -> [1, 3, 64, 64]
+//! written: back.safetensors
 //! ```
 //!
-//! With a discriminator the import's output is a run folder, from which `Trainer::resume` goes on. Exported files are
-//! for PyTorch: `net.load_state_dict(safetensors.torch.load_file("net_G.safetensors"))`.
+//! In Python the exported file is loaded by `net.load_state_dict(safetensors.torch.load_file("back.safetensors"))`. The
+//! program has `pix2pix import` and `pix2pix export` for this.
 
-mod support;
+use pix2pix::{Mode, Result, Tensor, device, pytorch};
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+fn main() -> Result<()> {
+    let device = device::best();
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/resnet_dropout.pth");
+    let path = std::env::args().nth(1).unwrap_or_else(|| default.to_owned());
 
-use clap::Parser;
-use pix2pix::{Pix2PixConfig, Result, Trainer, Translator, pytorch};
+    // The architecture is found from the names and shapes in the file.
+    let (config, generator) = pytorch::load_generator(path, &device)?;
+    println!(
+        "{:?}, {} -> {} channels, {} parameters",
+        config.backbone,
+        config.input_channels,
+        config.output_channels,
+        generator.parameter_count()
+    );
 
-#[derive(Parser)]
-#[command(about = "Brings a generator over from the PyTorch original, or takes one there")]
-struct Options {
-    /// A `.pth` or `.safetensors` of the PyTorch original; with --export, a run folder or weights file
-    #[arg(long)]
-    input: PathBuf,
-    /// The discriminator that belongs to the generator; with --export, the file to write that of the run folder to
-    #[arg(long)]
-    discriminator: Option<PathBuf>,
-    /// The file, or with --discriminator the run folder, to write
-    #[arg(long)]
-    output: PathBuf,
-    /// Write safetensors with the names of the PyTorch original
-    #[arg(long)]
-    export: bool,
-    #[command(flatten)]
-    common: support::Common,
-}
+    // Sides must be multiples of what the network halves; a `Translator` pads other images.
+    let side = 64.max(generator.multiple());
+    let input = Tensor::<4>::zeros([1, config.input_channels, side, side], &device);
+    let output = generator.forward_with(input.clone(), Mode::RUNNING); // PyTorch's `.eval()`
+    println!("{:?} -> {:?}", input.dims(), output.dims());
 
-fn main() -> ExitCode {
-    support::exit(run(&Options::parse()))
-}
-
-fn run(options: &Options) -> Result<()> {
-    let device = options.common.device()?;
-    if options.export {
-        let translator = Translator::load(&options.input, &device)?;
-        let state = pytorch::generator_state(translator.generator());
-        pytorch::save(&state, &options.output)?;
-        println!("{} tensors: {}", state.len(), options.output.display());
-        if let Some(path) = &options.discriminator {
-            let trainer = Trainer::resume(&options.input, &device)?;
-            let state = pytorch::discriminator_state(trainer.discriminator());
-            pytorch::save(&state, path)?;
-            println!("{} tensors: {}", state.len(), path.display());
-        }
-        return Ok(());
-    }
-    let translator = Translator::load(&options.input, &device)?;
-    let generator = translator.generator();
-    println!("{:?}, {} parameters", generator.config().backbone, generator.parameter_count());
-    match &options.discriminator {
-        Some(path) => {
-            let discriminator = pytorch::load_discriminator_of(path, generator.config(), &device)?;
-            println!("{:?}, {} parameters", discriminator.config(), discriminator.parameter_count());
-            let Pix2PixConfig { loss, data, training, .. } = translator.config().clone();
-            let generator = generator.clone();
-            Trainer::from_networks(generator, discriminator, loss, data, training, &device)?
-                .save(&options.output)?;
-        }
-        None => translator.save(&options.output)?,
-    }
-    println!("{}", options.output.display());
+    pytorch::save(&pytorch::generator_state(&generator, &config), "back.safetensors")?;
+    println!("written: back.safetensors");
     Ok(())
 }

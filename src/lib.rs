@@ -16,12 +16,14 @@
 //! | compute metrics of outputs | [`metrics`] |
 //! | bring checkpoints over from PyTorch, or take them there | [`pytorch`] |
 //! | choose a backend | [`device`] |
+//! | draw pairs to try things on | [`demo`] |
 //! | read on | [`guide`] |
 #![recursion_limit = "256"]
 #![warn(clippy::unwrap_used)]
 
 mod config;
 pub mod data;
+pub mod demo;
 pub mod device;
 mod discriminator;
 mod error;

@@ -15,7 +15,7 @@ import tempfile
 HERE = pathlib.Path(__file__).parent
 
 parser = argparse.ArgumentParser()
-parser.add_argument("ours", help="the compiled example `compare`")
+parser.add_argument("ours", help="the compiled program `pix2pix`")
 parser.add_argument("--peer", help="the compiled package `peer`: rten, another runtime in Rust")
 parser.add_argument("--threads", type=int, default=os.cpu_count())
 parser.add_argument("--rounds", type=int, default=3, help="processes of each program, in turn")
@@ -56,10 +56,10 @@ def programs(what, onnx):
     threads = ["--threads", str(options.threads)]
     theirs = [sys.executable, str(HERE / "theirs.py")]
     runtimes = [sys.executable, str(HERE / "runtimes.py")]
-    yield "ours", lambda case: [options.ours, *case]
-    yield "ours, exact", lambda case: [options.ours, "--exact", *case]
+    yield "ours", lambda case: [options.ours, "time", *case]
+    yield "ours, exact", lambda case: [options.ours, "time", "--exact", *case]
     if options.ndarray:
-        yield "ours, ndarray", lambda case: [options.ours, "--backend", "ndarray", *case]
+        yield "ours, ndarray", lambda case: [options.ours, "time", "--backend", "ndarray", *case]
     yield "PyTorch", lambda case: [*theirs, "eager", *threads, *case]
     if options.best:
         yield "PyTorch, best", lambda case: [*theirs, "best", *threads, *case]

@@ -40,8 +40,8 @@ def train(options):
     draw = random.Random(options.seed)
     size, load_size = options.size, options.size * 286 // 256
 
-    def planes(picture):
-        values = numpy.asarray(picture, dtype=numpy.float32) / 127.5 - 1
+    def planes(image):
+        values = numpy.asarray(image, dtype=numpy.float32) / 127.5 - 1
         return torch.from_numpy(values).permute(2, 0, 1).contiguous()
 
     train_pairs = [torch.stack([planes(side) for side in pair]) for pair in pairs(options.data / "train", load_size)]
@@ -102,7 +102,7 @@ def train(options):
                 step += 1
                 distances.append(distance.item())
             record(kind="epoch", step=step, epoch=epoch, g_l1=statistics.mean(distances))
-            # Batches of one: the statistics are each picture's own. Dropout stays on, as the paper has it.
+            # Batches of one: the statistics are each image's own. Dropout stays on, as in the paper.
             with torch.no_grad():
                 score = statistics.mean(l1(generator(image), target).item() for image, target in val_pairs)
             record(kind="validation", step=step, epoch=epoch, l1=score)

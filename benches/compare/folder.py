@@ -1,9 +1,9 @@
-"""What the PyTorch original's `test.py` does with a folder of pictures, to time against the example `translate`.
+"""Translates a folder of images as the PyTorch original's `test.py` does, to time against `pix2pix translate`.
 
-One picture after the other through Pillow, the network in training mode, as there; without its page of results.
+One image after the other through Pillow, the network in training mode, as there; without its page of results.
 
-    cargo run --release --example import_pytorch -- --export --input runs/demo --output net_G.safetensors
-    python benches/compare/folder.py net_G.safetensors pictures/ output/
+    pix2pix export --weights runs/demo --output net_G.safetensors
+    python benches/compare/folder.py net_G.safetensors images/ output/
 """
 
 import json
@@ -39,4 +39,4 @@ for file in files:
     Image.fromarray(output).save(path)
 seconds = time.perf_counter() - loaded
 memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"pictures": len(files), "a_second": len(files) / seconds, "load": loaded - start, "peak_mb": memory}))
+print(json.dumps({"images": len(files), "a_second": len(files) / seconds, "load": loaded - start, "peak_mb": memory}))

@@ -5,8 +5,8 @@
     python -B roundtrip.py --small   # without those of full width
 
 For every network: `torch.save(net.state_dict(), ...)` as the original saves it; the crate reads the file, and its outputs
-are compared with PyTorch's in eval and in train mode (`tests/pytorch.rs`); `examples/import_pytorch` imports generator and
-discriminator into a run folder and exports both again; PyTorch loads these strictly and computes the same as before.
+are compared with PyTorch's in eval and in train mode (`tests/pytorch.rs`); `pix2pix import` reads generator and
+discriminator into a run folder and `pix2pix export` writes both again; PyTorch loads these strictly and computes the same as before.
 """
 
 import argparse
@@ -112,11 +112,12 @@ def cargo(*arguments, **variables):
 
 def returned(folder, g_config, d_config):
     """What the crate exports, loaded strictly, must compute what the first network computed."""
-    example = ("run", "--release", "--quiet", "--example", "import_pytorch", "--", "--backend", "flex")
+    program = ("run", "--release", "--quiet", "--package", "pix2pix-cli", "--")
     files = dict(G=folder / "G.safetensors", D=folder / "D.safetensors")
     run = folder / "run"
-    cargo(*example, "--input", folder / "latest_net_G.pth", "--discriminator", folder / "latest_net_D.pth", "--output", run)
-    cargo(*example, "--export", "--input", run, "--output", files["G"], "--discriminator", files["D"])
+    pair = ("--input", folder / "latest_net_G.pth", "--discriminator", folder / "latest_net_D.pth")
+    cargo(*program, "import", "--backend", "flex", *pair, "--output", run)
+    cargo(*program, "export", "--backend", "flex", "--weights", run, "--output", files["G"], "--discriminator", files["D"])
     expected = load_file(folder / "expected.safetensors")
     worst = 0.0
     for net, file, kind, inputs in ((networks.generator(g_config), "G", "generator", ("input",)),

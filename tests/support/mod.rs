@@ -1,4 +1,4 @@
-//! Small configurations and pictures that several tests share.
+//! Small configurations and images that several tests share.
 #![allow(dead_code, reason = "no test uses everything")]
 
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use image::{Rgb, RgbImage};
 use pix2pix::Pix2PixConfig;
 
-/// The paper's recipe for pictures of 32 pixels and networks of a few channels.
+/// Returns the paper's recipe for images of 32 pixels and networks of a few channels.
 pub(crate) fn small_config() -> Pix2PixConfig {
     let mut config = Pix2PixConfig::paper().with_size(32).unwrap();
     config.generator.base_channels = 4;
@@ -15,7 +15,7 @@ pub(crate) fn small_config() -> Pix2PixConfig {
     config
 }
 
-/// A picture of `size` whose pixels tell their place and the `seed`.
+/// Draws an image whose pixels depend on their position and the `seed`.
 pub(crate) fn picture(width: u32, height: u32, seed: u8) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         Rgb([(x * 255 / width) as u8, (y * 255 / height) as u8, seed.wrapping_mul(37)])

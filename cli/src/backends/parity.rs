@@ -1,0 +1,266 @@
+//! A computation to repeat on several devices, and the differences between their results.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use pix2pix::data::Batch;
+use pix2pix::{
+    Backbone, Device, Dropout, GanMode, Mode, Norm, Pix2PixConfig, PixelLoss, Result, Statistics, Tensor,
+    Trainer, UpsampleKind,
+};
+
+/// Tensors by name.
+type Named = BTreeMap<String, Vec<f32>>;
+
+/// A gradient below this fraction of the largest is rounding noise, such as that of a bias before an instance norm, which
+/// cancels it. Adam would normalise it to full steps.
+const NEGLIGIBLE: f64 = 1e-5;
+
+/// The results of one device.
+pub(crate) struct Outcome {
+    /// The generator's output before any training.
+    forward: Vec<f32>,
+    /// The gradient of every parameter: of the discriminator under its loss, of the generator under its own.
+    gradients: Named,
+    /// The losses of every step.
+    pub(crate) losses: Vec<f32>,
+    /// The change of every parameter and running statistic over all steps.
+    moved: Named,
+    /// Mean time of a step, without the first.
+    #[allow(dead_code, reason = "the test compares numbers only")]
+    pub(crate) milliseconds: f64,
+}
+
+/// The relative difference between two devices: |a − b| / |b|, as Euclidean lengths.
+pub(crate) struct Difference {
+    pub(crate) forward: f64,
+    /// The greatest of any parameter.
+    pub(crate) gradients: f64,
+    pub(crate) losses: f64,
+    /// Of the changes of all learned parameters together.
+    pub(crate) moved: f64,
+    /// Of the changes of all running statistics together.
+    pub(crate) statistics: f64,
+}
+
+/// Returns the paper's recipe with a U-Net that is two levels less deep.
+///
+/// Two values at 1×1 pixels normalise to +1 and −1 whatever they are, so the gradient before them is rounding noise, which
+/// Adam would normalise to full steps.
+pub(crate) fn config(size: usize, base_channels: usize, seed: u64) -> Pix2PixConfig {
+    let mut config = Pix2PixConfig::paper().with_size(size).expect("a size for a U-Net");
+    if let Backbone::Unet { depth } = &mut config.generator.backbone {
+        *depth = depth.saturating_sub(2).max(2);
+    }
+    config.generator.base_channels = base_channels;
+    config.discriminator.base_channels = base_channels;
+    config.training.seed = seed;
+    config
+}
+
+/// Returns small networks with every layer and objective that [`config`] lacks.
+#[allow(dead_code, reason = "the command compares only the usual network")]
+pub(crate) fn variants() -> Vec<(&'static str, Pix2PixConfig)> {
+    let config = |change: fn(&mut Pix2PixConfig)| {
+        let mut config = config(32, 8, 0);
+        change(&mut config);
+        config
+    };
+    vec![
+        (
+            "ResNet, instance norm, least squares",
+            config(|config| {
+                config.generator.backbone = Backbone::Resnet { blocks: 2 };
+                config.generator.norm = Norm::Instance { affine: false };
+                config.discriminator.norm = Norm::Instance { affine: false };
+                config.loss.gan = GanMode::LeastSquares;
+            }),
+        ),
+        (
+            "bilinear resizing, hinge",
+            config(|config| {
+                config.generator.upsample = UpsampleKind::BilinearConv;
+                config.discriminator.layers = 2;
+                config.loss.gan = GanMode::Hinge;
+            }),
+        ),
+        (
+            "nearest resizing, affine instance norm, single pixels",
+            config(|config| {
+                config.generator.upsample = UpsampleKind::NearestConv;
+                config.generator.norm = Norm::Instance { affine: true };
+                config.discriminator.layers = 0;
+            }),
+        ),
+        (
+            "encoder-decoder, no norm, no condition, L2, smoothed labels",
+            config(|config| {
+                config.generator.backbone = Backbone::EncoderDecoder { depth: 3 };
+                // Without norms, narrow layers would shrink the output to the rounding errors of tanh.
+                (config.generator.base_channels, config.discriminator.base_channels) = (64, 64);
+                config.generator.norm = Norm::None;
+                config.discriminator.norm = Norm::None;
+                config.discriminator.layers = 1;
+                config.discriminator.conditional = false;
+                config.loss.pixel = PixelLoss::L2;
+                config.loss.real_label = 0.9;
+            }),
+        ),
+    ]
+}
+
+impl Outcome {
+    /// Computes one forward pass, one backward pass of each network, and `steps` steps of training.
+    pub(crate) fn of(config: &Pix2PixConfig, steps: usize, device: &Device) -> Result<Self> {
+        let mut trainer = Trainer::new(config.clone(), device)?;
+        let batch = batch(config, device);
+        let (forward, gradients) = backward(config, &batch, device);
+        let start = parameters(&trainer);
+
+        let mut losses = Vec::new();
+        let mut clock = Instant::now();
+        for step in 0..steps {
+            if step == 1 {
+                clock = Instant::now();
+            }
+            let values = trainer.step(batch.clone()).read();
+            losses.push(values.g_l1);
+            losses.extend([values.g_gan, values.d_real, values.d_fake].into_iter().flatten());
+        }
+        let milliseconds = clock.elapsed().as_secs_f64() * 1000.0 / steps.saturating_sub(1).max(1) as f64;
+        let moved = parameters(&trainer).into_iter().map(|(name, now)| {
+            let values = now.iter().zip(&start[&name]).map(|(now, then)| now - then).collect();
+            (name, values)
+        });
+        let moved = moved.collect();
+        Ok(Self { forward, gradients, losses, moved, milliseconds })
+    }
+
+    /// Returns the differences from a reference.
+    pub(crate) fn difference(&self, reference: &Self) -> Difference {
+        let longest = reference.gradients.values().map(|gradient| length(gradient)).fold(0.0, f64::max);
+        let is_negligible = |name: &String| {
+            reference.gradients.get(name).is_some_and(|gradient| length(gradient) < NEGLIGIBLE * longest)
+        };
+        let gradients = reference.gradients.iter().map(|(name, expected)| {
+            let found = &self.gradients[name];
+            // A gradient that is negligible in the reference must be so here.
+            if is_negligible(name) { length(found) / longest } else { distance(found, expected) }
+        });
+        let moved = |outcome: &Self, is_statistic: bool| {
+            let chosen = |name: &String| name.contains("running_") == is_statistic && !is_negligible(name);
+            let parts = outcome.moved.iter().filter(|(name, _)| chosen(name));
+            parts.flat_map(|(_, values)| values.clone()).collect::<Vec<f32>>()
+        };
+        let moved = |is_statistic| distance(&moved(self, is_statistic), &moved(reference, is_statistic));
+        Difference {
+            forward: distance_of_images(&self.forward, &reference.forward),
+            // A NaN must not hide behind a maximum.
+            gradients: gradients
+                .fold(0.0, |worst: f64, d| if d.is_nan() { f64::INFINITY } else { worst.max(d) }),
+            losses: distance(&self.losses, &reference.losses),
+            moved: moved(false),
+            statistics: moved(true),
+        }
+    }
+}
+
+fn distance(found: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(found.len(), expected.len(), "tensors of one shape");
+    let apart: Vec<f32> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
+    let apart = length(&apart);
+    if apart == 0.0 { 0.0 } else { apart / length(expected) }
+}
+
+/// The same for images. Those fainter than a tenth of their range are compared with a tenth: some backends compute tanh
+/// of small values with the rounding errors of large ones.
+fn distance_of_images(found: &[f32], expected: &[f32]) -> f64 {
+    let faintest = 0.1 * (expected.len() as f64).sqrt();
+    distance(found, expected) * (length(expected) / faintest).min(1.0)
+}
+
+fn length(values: &[f32]) -> f64 {
+    values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
+}
+
+/// Returns two images of noise. Smooth ones would leave channels nearly constant, whose normalisation magnifies rounding
+/// errors.
+fn batch(config: &Pix2PixConfig, device: &Device) -> Batch {
+    let size = config.data.crop_size;
+    let image = |channels: usize, seed: u32| {
+        let mut state = seed;
+        let mut noise = || {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state as f32 / u32::MAX as f32 * 2.0 - 1.0
+        };
+        let values: Vec<f32> = (0..2 * channels * size * size).map(|_| noise()).collect();
+        Tensor::<1>::from_floats(values.as_slice(), device).reshape([2, channels, size, size])
+    };
+    Batch { input: image(config.data.input_channels, 1), target: image(config.data.target_channels, 2) }
+}
+
+/// Returns the generator's output and the gradients of one step of each network, with equal dropout noise on all devices.
+fn backward(config: &Pix2PixConfig, batch: &Batch, device: &Device) -> (Vec<f32>, Named) {
+    let training = device.clone().autodiff();
+    let generator = config.generator.init_seeded(1, &training);
+    let discriminator = config.discriminator.init_seeded(2, &training);
+    let (input, target) = (batch.input.clone().autodiff(), batch.target.clone().autodiff());
+    let mode = Mode { statistics: Statistics::Batch, dropout: Dropout::Seeded(1) };
+    let loss = config.loss.init();
+
+    let output = generator.forward_with(input.clone(), mode);
+    let real = discriminator.forward(input.clone(), target.clone());
+    let fake = discriminator.forward(input.clone(), output.clone().detach());
+    let grads =
+        GradientsParams::from_grads(loss.discriminator(real, fake).total().backward(), &discriminator);
+    let mut gradients = named("discriminator", &discriminator, Some(grads));
+    let logits = discriminator.clone().no_grad().forward(input, output.clone());
+    let total = loss.generator(Some(logits), output.clone(), target).total();
+    let grads = GradientsParams::from_grads(total.backward(), &generator);
+    gradients.extend(named("generator", &generator, Some(grads)));
+    (values(output), gradients)
+}
+
+/// Returns the parameters and running statistics of both networks.
+fn parameters(trainer: &Trainer) -> Named {
+    let mut parameters = named("generator", trainer.generator(), None);
+    parameters.extend(named("discriminator", trainer.discriminator(), None));
+    parameters
+}
+
+/// Returns a network's parameters by name, or its `gradients`.
+fn named(network: &str, module: &impl Module, gradients: Option<GradientsParams>) -> Named {
+    struct Collect {
+        path: Vec<String>,
+        gradients: Option<GradientsParams>,
+        named: Named,
+    }
+    impl ModuleVisitor for Collect {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let value = match &mut self.gradients {
+                Some(gradients) => gradients.remove::<D>(param.id),
+                None => Some(param.val()),
+            };
+            self.named.extend(value.map(|value| (self.path.join("."), values(value))));
+        }
+    }
+    let mut collect = Collect { path: vec![network.to_owned()], gradients, named: Named::new() };
+    module.visit(&mut collect);
+    collect.named
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().convert::<f32>().try_into_vec().expect("converted to f32")
+}

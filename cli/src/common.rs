@@ -1,0 +1,72 @@
+//! Arguments that several commands share.
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use pix2pix::data::Direction;
+use pix2pix::{Device, Mode, device};
+
+/// Where to compute, and from which seed.
+#[derive(Args, Debug)]
+pub(crate) struct Common {
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 0, help_heading = "Device and seed")]
+    pub(crate) seed: u64,
+}
+
+/// Where to compute.
+#[derive(Args, Debug)]
+pub(crate) struct Compute {
+    /// Backend: flex, ndarray, wgpu or cuda [default: the best that is compiled in and has a device]
+    #[arg(long, help_heading = "Device and seed")]
+    pub(crate) backend: Option<String>,
+}
+
+impl Compute {
+    pub(crate) fn device(&self) -> Result<Device> {
+        match &self.backend {
+            Some(name) => Ok(device::named(name)?),
+            None => Ok(device::best()),
+        }
+    }
+}
+
+/// [`Direction`] as a flag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Way {
+    /// A, the left half, is the input
+    AToB,
+    /// B, the right half, is the input
+    BToA,
+}
+
+impl From<Way> for Direction {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::AToB => Self::AToB,
+            Way::BToA => Self::BToA,
+        }
+    }
+}
+
+/// [`Mode`] as a flag.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum ModeName {
+    /// Dropout on; statistics of the image itself
+    Paper,
+    /// Dropout off; statistics of the image itself
+    Image,
+    /// Dropout off; running statistics of the training
+    Running,
+}
+
+impl ModeName {
+    pub(crate) fn mode(self, seed: u64) -> Mode {
+        match self {
+            Self::Paper => Mode::PAPER.with_noise(seed),
+            Self::Image => Mode::IMAGE,
+            Self::Running => Mode::RUNNING,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! `pix2pix evaluate`: scores a generator on held-out pairs by L1, PSNR and SSIM.
+//!
+//! ```text
+//! pix2pix evaluate --weights runs/demo --data runs/demo/data --json scores.json
+//! ```
+//!
+//! Pairs are resized to the size of the training, as in its own validation, so the means compare with its curves. The
+//! scores are those of scikit-image with `data_range=2`, SSIM with the settings of Wang et al. 2004. JSON has no
+//! infinity: the PSNR of equal images is written as `"inf"`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use pix2pix::data::{Batch, PairedFolder};
+use pix2pix::metrics::{self, Scores};
+use pix2pix::{Device, Mode, Statistics, Tensor, Translator};
+use serde_json::json;
+
+use crate::common::{Common, ModeName, Way};
+use crate::output::{note, one_line, say};
+
+/// Scores a generator on pairs of images: L1, PSNR and SSIM
+///
+/// Prints a line for each pair and the means. Pairs that cannot be read are listed and left out of the means, and the
+/// exit status is 1.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Run folder, weights file, or file of the PyTorch original
+    #[arg(long, help_heading = INPUT)]
+    weights: PathBuf,
+    /// Folder of pairs, or one with `train/`, `val/` …
+    #[arg(long, help_heading = INPUT)]
+    data: PathBuf,
+    /// Folder in --data to score
+    #[arg(long, default_value = "val", help_heading = INPUT)]
+    split: String,
+    /// Which half is the input [default: as in the training]
+    #[arg(long, value_enum, help_heading = INPUT)]
+    direction: Option<Way>,
+    /// How normalisation and dropout behave
+    #[arg(long, value_enum, default_value = "paper", help_heading = SCORING)]
+    mode: ModeName,
+    /// Round the outputs to 8 bits before scoring, as image files do [default: score the network's own numbers]
+    #[arg(long, help_heading = SCORING)]
+    eight_bits: bool,
+    /// Write all scores as JSON to this file [default: no file]
+    #[arg(long, value_name = "FILE", help_heading = SCORING)]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+const INPUT: &str = "Input";
+const SCORING: &str = "Scoring";
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let device = options.common.compute.device()?;
+    let translator = Translator::load(&options.weights, &device)?;
+    translator.config().validate()?;
+    let pairs = pairs(options, &translator)?;
+    let Scored { rows, errors } = score_all(options, &translator, &pairs, &device);
+    for error in &errors {
+        note!("skipped {error}");
+    }
+    let unreadable =
+        || anyhow!("{}: {} of {} pairs could not be read", options.data.display(), errors.len(), pairs.len());
+    if rows.is_empty() {
+        return Err(unreadable());
+    }
+    let mean = mean(&rows);
+    say!("{}", line(&format!("mean of {}", rows.len()), &mean));
+    if let Some(path) = &options.json {
+        let pairs: Vec<_> = rows.iter().map(|(name, scores)| with_name(name, scores)).collect();
+        let all = json!({ "mean": values(&mean), "pairs": pairs, "skipped": errors });
+        std::fs::write(path, format!("{all:#}\n")).with_context(|| path.display().to_string())?;
+    }
+    if errors.is_empty() { Ok(()) } else { Err(unreadable()) }
+}
+
+/// The scores of each pair by its file name, and why the others could not be read.
+#[derive(Default)]
+struct Scored {
+    rows: Vec<(String, Scores)>,
+    errors: Vec<String>,
+}
+
+/// Opens the pairs, resized as in the training.
+fn pairs(options: &Options, translator: &Translator) -> Result<PairedFolder> {
+    let mut config = translator.config().data.clone();
+    config.batch_size = 1;
+    if let Some(way) = options.direction {
+        config.direction = way.into();
+    }
+    let split = options.data.join(&options.split);
+    Ok(PairedFolder::open(if split.is_dir() { split } else { options.data.clone() }, &config)?)
+}
+
+/// Scores every pair and prints its line.
+fn score_all(options: &Options, translator: &Translator, pairs: &PairedFolder, device: &Device) -> Scored {
+    let mut scored = Scored::default();
+    say!("{:<40} {:>8} {:>8} {:>8}", "pair", "L1", "PSNR", "SSIM");
+    for (index, batch) in pairs.in_order(device).enumerate() {
+        let Batch { input, target } = match batch {
+            Ok(batch) => batch,
+            Err(error) => {
+                scored.errors.push(one_line(&error.into()));
+                continue;
+            }
+        };
+        // Noise of its own for every image, as in the training's validation.
+        let mode = options.mode.mode(options.common.seed.wrapping_add(index as u64));
+        let mode = match mode.statistics {
+            Statistics::Batch => Mode { statistics: Statistics::Image, ..mode },
+            _ => mode,
+        };
+        let output = translator.generator().forward_with(input, mode);
+        let output = if options.eight_bits { in_eight_bits(output) } else { output };
+        let scores = score(&output, &target);
+        let name = pairs.path(index).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        say!("{}", line(&name, &scores));
+        scored.rows.push((name, scores));
+    }
+    scored
+}
+
+/// Rounds values in `[-1, 1]` to the 256 levels of an image file.
+fn in_eight_bits(output: Tensor<4>) -> Tensor<4> {
+    ((output + 1.0) * 127.5).round() / 127.5 - 1.0
+}
+
+fn score(output: &Tensor<4>, target: &Tensor<4>) -> Scores {
+    let [l1, psnr, ssim] = [metrics::l1, metrics::psnr, metrics::ssim]
+        .map(|metric| f64::from(metric(output.clone(), target.clone()).into_scalar::<f32>()));
+    Scores { l1, psnr, ssim }
+}
+
+fn mean(rows: &[(String, Scores)]) -> Scores {
+    let mean =
+        |metric: fn(&Scores) -> f64| rows.iter().map(|(_, row)| metric(row)).sum::<f64>() / rows.len() as f64;
+    Scores { l1: mean(|row| row.l1), psnr: mean(|row| row.psnr), ssim: mean(|row| row.ssim) }
+}
+
+fn line(name: &str, Scores { l1, psnr, ssim }: &Scores) -> String {
+    format!("{name:<40} {l1:>8.4} {psnr:>8.2} {ssim:>8.4}")
+}
+
+/// The scores as JSON.
+fn values(scores: &Scores) -> serde_json::Value {
+    let number = |score: f64| if score.is_finite() { json!(score) } else { json!(score.to_string()) };
+    json!({ "l1": number(scores.l1), "psnr": number(scores.psnr), "ssim": number(scores.ssim) })
+}
+
+fn with_name(name: &str, scores: &Scores) -> serde_json::Value {
+    let mut values = values(scores);
+    values["name"] = json!(name);
+    values
+}

@@ -1,0 +1,60 @@
+//! `pix2pix import`: converts networks of the PyTorch original.
+//!
+//! ```text
+//! pix2pix import --input latest_net_G.pth --output facades.safetensors
+//! pix2pix import --input latest_net_G.pth --discriminator latest_net_D.pth --output runs/more
+//! ```
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use pix2pix::{Backbone, Pix2PixConfig, Trainer, Translator, pytorch};
+
+use crate::common::Compute;
+use crate::output::say;
+
+/// Converts a generator of the PyTorch original to a weights file
+///
+/// The architecture is found from the file. With --discriminator the output is a run folder, in which `pix2pix train
+/// --resume` continues.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Generator of the PyTorch original, `.pth` or `.safetensors`
+    #[arg(long, help_heading = FILES)]
+    input: PathBuf,
+    /// Discriminator that belongs to the generator [default: none]
+    #[arg(long, help_heading = FILES)]
+    discriminator: Option<PathBuf>,
+    /// Weights file, or with --discriminator the run folder, to write
+    #[arg(long, help_heading = FILES)]
+    output: PathBuf,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+const FILES: &str = "Files";
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let device = options.compute.device()?;
+    let (generator, network) = pytorch::load_generator(&options.input, &device)?;
+    let mut config = Pix2PixConfig::pytorch();
+    if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = generator.backbone {
+        config = config.with_size(1 << depth);
+    }
+    let mut config = config.with_channels(generator.input_channels, generator.output_channels);
+    config.generator = generator;
+    say!("{:?}, {} parameters", config.generator.backbone, network.parameter_count());
+    match &options.discriminator {
+        Some(path) => {
+            let (architecture, discriminator) =
+                pytorch::load_discriminator_of(path, &config.generator, &device)?;
+            say!("{architecture:?}, {} parameters", discriminator.parameter_count());
+            config.discriminator = architecture;
+            Trainer::with_networks(config, network, discriminator, &device)?.save(&options.output)?;
+        }
+        None => Translator::new(network, &config, &device)?.save(&options.output)?,
+    }
+    say!("{}", options.output.display());
+    Ok(())
+}

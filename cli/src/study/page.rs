@@ -1,0 +1,210 @@
+//! The page: tables, curves and images in one self-contained file.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use image::{ImageFormat, RgbImage, imageops};
+use minijinja::{Environment, context, value::Serde};
+use pix2pix::report::Record;
+use serde::Serialize;
+
+use super::results::{Results, Summary};
+use super::score::column;
+
+/// Greatest width in pixels of an image in the grid.
+const MAX_CELL: u32 = 128;
+/// The area of a chart's curves, in the units of the template's `viewBox`.
+const LEFT: f64 = 42.0;
+const RIGHT: f64 = 348.0;
+const TOP: f64 = 8.0;
+const BOTTOM: f64 = 150.0;
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    table: &'a Summary,
+    headings: Vec<(&'static str, &'static str)>,
+    cells: Vec<Vec<Cell>>,
+    photographs: Vec<String>,
+    /// The two scores that each claim compares, as text.
+    compared: Vec<String>,
+    chart: Option<Chart>,
+    grid: Option<Grid>,
+}
+
+/// One score as text.
+#[derive(Serialize)]
+struct Cell {
+    mean: String,
+    deviation: String,
+    paper: String,
+    is_best: bool,
+}
+
+/// Validation L1 over steps, with a curve for each row.
+#[derive(Serialize)]
+struct Chart {
+    curves: Vec<(String, String)>,
+    rows: Vec<(f64, String)>,
+    steps: u64,
+}
+
+#[derive(Serialize)]
+struct Grid {
+    columns: Vec<String>,
+    width: u32,
+    data: String,
+}
+
+pub(crate) fn render(results: &Results, out: &Path, finished: bool) -> Result<String> {
+    let tables = results.tables.iter().map(|table| shown(results, table, out));
+    let tables = tables.collect::<Result<Vec<_>>>()?;
+    let (plan, runs) = (&results.plan, results.runs.len());
+    let seconds: f64 = results.runs.iter().map(|run| run.seconds).sum();
+    let data = match &plan.data {
+        Some(data) => data.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        None => "façades, drawn".to_owned(),
+    };
+    let claims: Vec<_> = results.tables.iter().flat_map(|table| &table.claims).filter(|c| c.of > 0).collect();
+    let context = context! {
+        finished, runs, data,
+        claims => claims.len(),
+        holding => claims.iter().filter(|claim| claim.holds == claim.of).count(),
+        minutes => format!("{:.0}", seconds / 60.0),
+        plan => Serde(plan),
+        has_reader => results.photographs.is_some(),
+        tables => Serde(tables),
+    };
+    let mut environment = Environment::new();
+    environment
+        .add_template("page.html.j2", include_str!("page.html.j2"))
+        .and_then(|()| environment.get_template("page.html.j2"))
+        .and_then(|page| page.render(context))
+        .with_context(|| out.join("index.html").display().to_string())
+}
+
+fn shown<'a>(results: &Results, table: &'a Summary, out: &Path) -> Result<Shown<'a>> {
+    let columns: Vec<_> = table.columns.iter().filter_map(|name| column(name)).collect();
+    let text = |value: Option<f64>, digits: usize| {
+        value.map_or_else(String::new, |value| format!("{value:.digits$}"))
+    };
+    let best: Vec<Option<usize>> =
+        columns.iter().enumerate().map(|(at, (heading, ..))| best(table, at, heading)).collect();
+    let cells = table.rows.iter().enumerate().map(|(row, found)| {
+        let cells = found.cells.iter().zip(&columns).zip(&best);
+        let cells = cells.map(|(((mean, deviation, paper), (_, digits, _)), best)| Cell {
+            mean: text(*mean, *digits),
+            deviation: text(*deviation, *digits),
+            paper: text(*paper, 2),
+            is_best: *best == Some(row),
+        });
+        cells.collect()
+    });
+    let compared = table.claims.iter().map(|claim| match (claim.means, column(&claim.metric)) {
+        (Some([higher, lower]), Some((_, digits, _))) => format!("{higher:.digits$} and {lower:.digits$}"),
+        _ => String::new(),
+    });
+    let photographs = results.photographs.as_ref().map(|scores| {
+        let shown = table
+            .columns
+            .iter()
+            .zip(&columns)
+            .map(|(name, (_, digits, _))| text(scores.get(name).copied(), *digits));
+        shown.collect()
+    });
+    Ok(Shown {
+        table,
+        headings: columns.iter().map(|(heading, _, meaning)| (*heading, *meaning)).collect(),
+        cells: cells.collect(),
+        photographs: photographs.unwrap_or_default(),
+        compared: compared.collect(),
+        chart: chart(results, table, out),
+        grid: grid(results, table, out)?,
+    })
+}
+
+/// Returns the row with the best mean in a column: lowest or highest by the arrow of its heading, else nearest to 1.
+fn best(table: &Summary, column: usize, heading: &str) -> Option<usize> {
+    let badness = |mean: f64| match heading.chars().next_back() {
+        Some('↓') => mean,
+        Some('↑') => -mean,
+        _ => mean.ln().abs(),
+    };
+    let rows = table.rows.iter().enumerate();
+    let known = rows.filter_map(|(at, row)| Some((at, badness(row.cells[column].0?))));
+    let known: Vec<_> = known.collect();
+    if known.len() < 2 {
+        return None;
+    }
+    known.into_iter().min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(at, _)| at)
+}
+
+/// Returns the folder name of a job's first run.
+fn first_run(results: &Results, job: &str) -> Option<String> {
+    let run = results.runs.iter().find(|run| run.job == job)?;
+    Some(format!("{job}-seed{}", run.seed))
+}
+
+fn chart(results: &Results, table: &Summary, out: &Path) -> Option<Chart> {
+    let series = table.rows.iter().filter_map(|row| {
+        let path = out.join("runs").join(first_run(results, &row.job)?).join("metrics.jsonl");
+        let text = std::fs::read_to_string(path).ok()?;
+        let points = text.lines().filter_map(|line| match serde_json::from_str(line) {
+            Ok(Record::Validation { step, l1, .. }) if l1.is_finite() => Some((step, f64::from(l1))),
+            _ => None,
+        });
+        Some((row.name.clone(), points.collect::<Vec<_>>()))
+    });
+    let series: Vec<_> = series.filter(|(_, points)| points.len() > 1).collect();
+    let steps = series.iter().flat_map(|(_, points)| points.iter().map(|point| point.0)).max()?.max(1);
+    // Without the first point: the untrained generator's score would flatten the rest.
+    let values = || series.iter().flat_map(|(_, points)| points.iter().skip(1).map(|point| point.1));
+    let (low, high) = values().fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
+    let span = (high - low).max(1e-6);
+    let y = |value: f64| BOTTOM - (value - low) / span * (BOTTOM - TOP);
+    let curve = |(name, points): &(String, Vec<(u64, f64)>)| {
+        let points = points.iter().skip(1).map(|(step, value)| {
+            format!("{:.1},{:.1}", LEFT + *step as f64 / steps as f64 * (RIGHT - LEFT), y(*value))
+        });
+        (name.clone(), points.collect::<Vec<_>>().join(" "))
+    };
+    let ticks = (0..=4).map(|i| low + span * f64::from(i) / 4.0);
+    Some(Chart {
+        curves: series.iter().map(curve).collect(),
+        rows: ticks.map(|value| (y(value), format!("{value:.3}"))).collect(),
+        steps,
+    })
+}
+
+/// Draws input, target and each row's output for the first validation pairs.
+fn grid(results: &Results, table: &Summary, out: &Path) -> Result<Option<Grid>> {
+    let mut columns: Vec<(String, RgbImage)> = Vec::new();
+    for row in &table.rows {
+        let Some(run) = first_run(results, &row.job) else { continue };
+        let folder = out.join("runs").join(run);
+        let open = |name: &str| {
+            let path = folder.join(format!("{name}.png"));
+            image::open(&path).map(|image| image.to_rgb8()).with_context(|| path.display().to_string())
+        };
+        if columns.is_empty() {
+            columns.push(("input".to_owned(), open("input")?));
+            columns.push(("target".to_owned(), open("target")?));
+        }
+        columns.push((row.name.clone(), open("output")?));
+    }
+    let Some((_, first)) = columns.first() else { return Ok(None) };
+    let size = first.width().clamp(1, MAX_CELL);
+    let height = first.height() * size / first.width().max(1);
+    let mut all = RgbImage::new(size * columns.len() as u32, height);
+    for (at, (_, column)) in columns.iter().enumerate() {
+        let small = imageops::thumbnail(column, size, height);
+        imageops::replace(&mut all, &small, i64::from(size) * at as i64, 0);
+    }
+    let mut png = std::io::Cursor::new(Vec::new());
+    all.write_to(&mut png, ImageFormat::Png).with_context(|| out.join("index.html").display().to_string())?;
+    Ok(Some(Grid {
+        columns: columns.into_iter().map(|(name, _)| name).collect(),
+        width: all.width(),
+        data: format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png.into_inner())),
+    }))
+}

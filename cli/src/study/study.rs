@@ -1,0 +1,281 @@
+//! Trains and scores each variant, unless that is done, and records the results.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use pix2pix::data::PairedFolder;
+use pix2pix::metrics::Palette;
+use pix2pix::{Device, Event, Generator, Pix2PixConfig, PixelLoss, Trainer, Translator, demo};
+
+use super::likeness::Likeness;
+use super::reader::{self, Labels, Reader};
+use super::results::{Plan, Reading, Results, Run};
+use super::score::{self, Scores};
+use super::table::{self, Assigned, Job, Table};
+use super::{Options, budget, page};
+use crate::files;
+use crate::output::say;
+use crate::stop;
+
+/// Pairs that are drawn if none are given.
+pub(crate) const TRAIN_PAIRS: u64 = 400;
+const VAL_PAIRS: u64 = 50;
+/// Steps between two checkpoints, roughly.
+const SAVE_EVERY: u64 = 500;
+/// Rows of images on the page.
+const SAMPLES: usize = 6;
+/// The network that reads labels is trained once, for the steps of this many runs; they cost less without a discriminator.
+pub(crate) const READER_RUNS: u64 = 4;
+/// Version of the scoring; when it changes, finished runs are scored again.
+const SCORING_VERSION: u32 = 2;
+
+/// A study: its variants, its data and its results so far.
+pub(crate) struct Study {
+    out: PathBuf,
+    /// The configuration that the variants change.
+    pub(crate) base: Pix2PixConfig,
+    train: PathBuf,
+    val: PairedFolder,
+    palette: Option<Palette>,
+    reader: Option<Reader>,
+    likeness: Likeness,
+    pub(crate) results: Results,
+    device: Device,
+}
+
+impl Study {
+    /// Begins a study, or continues one with the same plan.
+    pub(crate) fn open(
+        options: &Options,
+        plan: Plan,
+        before: Option<Results>,
+        device: Device,
+    ) -> Result<Self> {
+        let mut base = Pix2PixConfig::paper().with_size(plan.size)?;
+        (base.generator.base_channels, base.discriminator.base_channels) =
+            (plan.base_channels, plan.base_channels);
+        base.discriminator.layers = table::layers(plan.patch, &base.discriminator)?;
+        base.data.direction = plan.direction;
+        if !plan.jitter {
+            (base.data.load_size, base.data.mirror) = (plan.size, false);
+        }
+        let data = match &plan.data {
+            Some(data) => data.clone(),
+            None => drawn_pairs(&options.out.join("data"), plan.size as u32, options.common.seed)?,
+        };
+        let train = data.join("train");
+        let batches = PairedFolder::open(&train, &base.data)?.len() as u64;
+        base.training.epochs = plan.steps.div_ceil(batches) as usize;
+        base.training.save_every = SAVE_EVERY.div_ceil(batches) as usize;
+        (base.training.keep, base.data.workers) = (1, 1);
+        base.validate()?;
+        let palette = match (&options.palette, &plan.data) {
+            (Some(path), _) => {
+                let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+                Some(reader::palette(path, &text)?)
+            }
+            (None, None) => Some(reader::palette(
+                Path::new("palette-synthetic.toml"),
+                include_str!("../../study/palette-synthetic.toml"),
+            )?),
+            (None, Some(_)) => None,
+        };
+        let val = PairedFolder::open(data.join("val"), &base.data)?;
+        let new = Results { plan, runs: vec![], reader: None, photographs: None, tables: vec![] };
+        let results = before.unwrap_or(new);
+        let likeness = Likeness::open(options.inception.as_deref(), &device)?;
+        Ok(Self {
+            out: options.out.clone(),
+            base,
+            train,
+            val,
+            palette,
+            reader: None,
+            likeness,
+            results,
+            device,
+        })
+    }
+
+    /// Trains the network that reads labels back from generated photographs, unless that is done.
+    pub(crate) fn train_reader(&mut self) -> Result<()> {
+        let Some(palette) = self.palette.clone() else { return Ok(()) };
+        let start = Instant::now();
+        let labels = Labels::new(palette, &self.val)?;
+        let finer = labels.finer(&self.train, &self.base.data)?;
+        // Mean squares make a channel's value the probability of its class; L1 would make it the most probable value.
+        let mut config =
+            self.base.clone().with_channels(self.base.data.target_channels, labels.palette.classes());
+        (config.loss.gan_weight, config.loss.pixel) = (0.0, PixelLoss::L2);
+        let steps = READER_RUNS * self.results.plan.steps;
+        config.training.epochs = steps.div_ceil(finer.len() as u64) as usize;
+        let run = self.out.join("runs").join(format!("reader-{}", self.scored_by()));
+        let mut trainer = Trainer::resume_or_new(&run, config, &self.device)?;
+        if trainer.steps() < steps {
+            let save_every = trainer.config().training.save_every;
+            'training: while let Some(epoch) = trainer.next_epoch() {
+                for batch in finer.batches(epoch, &self.device) {
+                    trainer.step(labels.lesson(batch?));
+                    if trainer.steps() >= steps || stop::requested() {
+                        break 'training;
+                    }
+                }
+                if epoch.number.is_multiple_of(save_every) {
+                    trainer.save(&run)?;
+                }
+            }
+            trainer.save(&run)?;
+            if trainer.steps() < steps {
+                return Ok(()); // stopped
+            }
+            self.results.reader = Some(Reading { steps, seconds: start.elapsed().as_secs_f64() });
+        }
+        let val = labels.finer(&self.train.with_file_name("val"), &self.base.data)?.with_batch_size(1);
+        let reader = Reader { generator: score::detached(trainer.exported()), labels, val };
+        let photographs =
+            score::score(None, &self.val, Some(&reader), &mut Likeness::default(), &self.device)?;
+        say!(
+            "reads {:.3} of the pixels of photographs correctly, after {steps} steps, {:.0} s",
+            photographs.get("pixel_accuracy").copied().unwrap_or(f64::NAN),
+            start.elapsed().as_secs_f64()
+        );
+        self.results.photographs = Some(photographs);
+        self.reader = Some(reader);
+        self.results.save(&self.out.join("results.json"))
+    }
+
+    /// Returns a checksum of what scores depend on besides the run.
+    fn scored_by(&self) -> String {
+        format!("{:08x}", table::checksum(&format!("{SCORING_VERSION} {:?}", self.palette)))
+    }
+
+    /// Trains and scores one variant with one seed, unless that is done.
+    pub(crate) fn train(&mut self, job: &Job, seed: u64) -> Result<()> {
+        if stop::requested() {
+            return Ok(());
+        }
+        let run = self.out.join("runs").join(format!("{}-seed{seed}", job.slug));
+        if let Some(done) = self.results.runs.iter().position(|run| run.job == job.slug && run.seed == seed) {
+            return self.score_again(done, &run);
+        }
+        let start = Instant::now();
+        let mut config = job.config.clone();
+        config.training.seed = seed;
+        let Some(trainer) = self.fit(config, &run)? else { return Ok(()) };
+        let generator = score::detached(trainer.exported());
+        let scores = self.score(&generator)?;
+        for (name, column) in ["input", "target", "output"].into_iter().zip(score::samples(
+            &generator,
+            &self.val,
+            SAMPLES,
+            &self.device,
+        )?) {
+            let path = run.join(format!("{name}.png"));
+            column.save(&path).with_context(|| path.display().to_string())?;
+        }
+        say!(
+            "{} seed {seed}: L1 {:.4}, sharpness {:.3}, {:.0} s",
+            job.slug,
+            scores.get("l1").copied().unwrap_or(f64::NAN),
+            scores.get("sharpness").copied().unwrap_or(f64::NAN),
+            start.elapsed().as_secs_f64()
+        );
+        self.results.runs.push(Run {
+            job: job.slug.clone(),
+            seed,
+            steps: trainer.steps(),
+            seconds: start.elapsed().as_secs_f64(),
+            parameters: trainer.generator().parameter_count(),
+            scores,
+            scored_by: self.scored_by(),
+        });
+        self.results.save(&self.out.join("results.json"))?;
+        // The weights stay; the optimisers' state is twice as large and not needed any more.
+        let checkpoints = run.join("checkpoints");
+        std::fs::remove_dir_all(&checkpoints).with_context(|| checkpoints.display().to_string())
+    }
+
+    /// Scores a finished run again if it was scored with other classes or by another version, or lacks FID.
+    fn score_again(&mut self, done: usize, run: &Path) -> Result<()> {
+        let (before, by) = (&self.results.runs[done], self.scored_by());
+        let lacks_fid = self.likeness.is_available() && !before.scores.contains_key("fid");
+        if before.scored_by == by && !lacks_fid {
+            return Ok(());
+        }
+        let generator = Translator::load(run, &self.device)?.generator().clone();
+        let mut scores = self.score(&generator)?;
+        let run = &mut self.results.runs[done];
+        for name in ["fid", "kid"] {
+            if let (Some(value), false) = (run.scores.get(name), scores.contains_key(name)) {
+                scores.insert(name.to_owned(), *value);
+            }
+        }
+        (run.scores, run.scored_by) = (scores, by);
+        Ok(())
+    }
+
+    fn score(&mut self, generator: &Generator) -> Result<Scores> {
+        let reader = self.reader.as_ref();
+        score::score(Some(generator), &self.val, reader, &mut self.likeness, &self.device)
+    }
+
+    /// Trains in a run folder from its newest checkpoint. Returns `None` if it was stopped before the end.
+    fn fit(&self, config: Pix2PixConfig, run: &Path) -> Result<Option<Trainer>> {
+        let steps = self.results.plan.steps;
+        let train = PairedFolder::open(&self.train, &config.data)?;
+        let val = PairedFolder::open(self.train.with_file_name("val"), &config.data)?;
+        let mut trainer = Trainer::resume_or_new(run, config, &self.device)?;
+        let mut done = trainer.steps();
+        if done < steps {
+            trainer.fit(&train, Some(&val), run, |event| {
+                done += u64::from(matches!(event, Event::Step { .. }));
+                let is_enough = done >= steps || stop::requested();
+                if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+        }
+        Ok((trainer.steps() >= steps).then_some(trainer))
+    }
+
+    /// Whether a run of a further seed fits into the time, if it takes as long as earlier runs of the same variant.
+    pub(crate) fn has_time_for(&self, options: &Options, job: &Job, seed: u64) -> bool {
+        let runs = &self.results.runs;
+        let is_free = options.steps.is_some() || self.results.find(&job.slug, seed).is_some();
+        let running: f64 = runs.iter().map(|run| run.seconds).sum();
+        let used = running + self.results.reader.as_ref().map_or(0.0, |reader| reader.seconds);
+        let needed = runs.iter().filter(|run| run.job == job.slug).map(|run| run.seconds).fold(0.0, f64::max);
+        is_free || used + needed <= 60.0 * options.budget * budget::RUNS_FRACTION
+    }
+
+    /// Writes the results so far as numbers and as a page.
+    pub(crate) fn conclude(
+        &mut self,
+        tables: &[Table],
+        jobs: &[Job],
+        rows: &[Vec<Assigned>],
+        finished: bool,
+    ) -> Result<()> {
+        let summaries = tables.iter().zip(rows).map(|(table, row)| {
+            let row: Vec<_> =
+                row.iter().map(|(job, note)| (jobs[*job].slug.as_str(), note.clone())).collect();
+            self.results.summary(table, &row)
+        });
+        self.results.tables = summaries.collect();
+        self.results.save(&self.out.join("results.json"))?;
+        let html = page::render(&self.results, &self.out, finished)?;
+        files::replace_and_sync(&self.out.join("index.html"), html.as_bytes())
+    }
+}
+
+/// Draws pairs to train and to validate on, unless that is done, and returns their folder.
+fn drawn_pairs(folder: &Path, size: u32, seed: u64) -> Result<PathBuf> {
+    for (split, first, count) in [("train", 0, TRAIN_PAIRS), ("val", demo::HELD_OUT, VAL_PAIRS)] {
+        let split = folder.join(split);
+        // Files are drawn in order and appear whole, so the last one stands for all.
+        if !split.join(format!("{:04}.png", count - 1)).is_file() {
+            demo::draw_pairs(split, first..first + count, size, seed)?;
+        }
+    }
+    Ok(folder.to_owned())
+}

@@ -1,0 +1,370 @@
+//! The configuration of a run: a preset, under a file, under the flags that were given.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use pix2pix::{Backbone, GanMode, Norm, Pix2PixConfig, Schedule};
+
+use super::options::{Decay, Gan, NormKind, Options, PATCHES, Preset, Shape};
+
+/// What `--schedule step` does unless other flags say otherwise.
+const STEP_EVERY: usize = 50;
+const STEP_FACTOR: f64 = 0.1;
+
+/// The demo: small images and networks, for about two minutes on two cores.
+mod demo {
+    pub(super) const SIZE: usize = 64;
+    pub(super) const BASE_CHANNELS: usize = 32;
+    pub(super) const EPOCHS: usize = 4;
+    pub(super) const DECAY_EPOCHS: usize = 2;
+}
+
+/// Builds the configuration from the preset, the configuration file and the flags, the later over the earlier.
+pub(super) fn configure(options: &Options) -> Result<Pix2PixConfig> {
+    let mut config = match options.preset {
+        Preset::Paper => Pix2PixConfig::paper(),
+        Preset::Pytorch => Pix2PixConfig::pytorch(),
+    };
+    if options.data.is_none() {
+        config = shrink_to_demo(config);
+    }
+    if let Some(path) = &options.config {
+        config = with_file(&config, path)?;
+    }
+    if let Some(size) = options.size {
+        config = config.with_size(size);
+    }
+    set_networks(&mut config, options);
+    set_objective(&mut config, options);
+    set_schedule(&mut config.training.schedule, options)?;
+    set_training(&mut config, options);
+    config.validate()?;
+    Ok(config)
+}
+
+/// Makes everything small. The demo draws as many pairs as it needs, so it has no jitter, which would only blur them.
+fn shrink_to_demo(config: Pix2PixConfig) -> Pix2PixConfig {
+    let mut config = config.with_size(demo::SIZE);
+    config.generator.base_channels = demo::BASE_CHANNELS;
+    config.discriminator.base_channels = demo::BASE_CHANNELS;
+    (config.training.epochs, config.training.decay_epochs) = (demo::EPOCHS, demo::DECAY_EPOCHS);
+    (config.data.load_size, config.data.mirror) = (demo::SIZE, false);
+    config
+}
+
+/// Lays the fields of a JSON or TOML file over a configuration.
+fn with_file(config: &Pix2PixConfig, path: &Path) -> Result<Pix2PixConfig> {
+    let name = || path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(name)?;
+    let json = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("json") => text,
+        Some("toml") => {
+            let fields: serde_json::Value = toml::from_str(&text).with_context(name)?;
+            fields.to_string()
+        }
+        _ => bail!("{}: the extension is neither .json nor .toml; rename the file", path.display()),
+    };
+    config.changed(&json).with_context(name)
+}
+
+fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
+    if let Some(shape) = options.generator {
+        config.generator.backbone = match shape {
+            Shape::Unet => Backbone::Unet { depth: depth(config) },
+            Shape::EncoderDecoder => Backbone::EncoderDecoder { depth: depth(config) },
+            Shape::Resnet9 => Backbone::Resnet { blocks: 9 },
+            Shape::Resnet6 => Backbone::Resnet { blocks: 6 },
+        };
+    }
+    if let Some(norm) = options.norm {
+        let norm = match norm {
+            NormKind::Batch => Norm::Batch,
+            NormKind::Instance => Norm::Instance { affine: false },
+            NormKind::None => Norm::None,
+        };
+        (config.generator.norm, config.discriminator.norm) = (norm, norm);
+    }
+    if let Some(patch) = &options.patch {
+        set(&mut config.discriminator.layers, PATCHES.iter().position(|name| name == patch));
+    }
+    config.discriminator.conditional &= !options.unconditional;
+    set(&mut config.generator.base_channels, options.base_channels);
+    set(&mut config.discriminator.base_channels, options.base_channels);
+}
+
+/// The depth of the network that is configured, or the one that suits its images.
+fn depth(config: &Pix2PixConfig) -> usize {
+    match config.generator.backbone {
+        Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } => depth,
+        _ => match Pix2PixConfig::paper().with_size(config.data.crop_size).generator.backbone {
+            Backbone::Unet { depth } => depth,
+            _ => 8,
+        },
+    }
+}
+
+fn set_objective(config: &mut Pix2PixConfig, options: &Options) {
+    if let Some(gan) = options.gan {
+        match gan {
+            Gan::Vanilla => config.loss.gan = GanMode::Vanilla,
+            Gan::Lsgan => config.loss.gan = GanMode::LeastSquares,
+            Gan::Hinge => config.loss.gan = GanMode::Hinge,
+            Gan::None => config.loss.gan_weight = 0.0,
+        }
+        // A file may have turned the adversary off that the flag asks for.
+        if !matches!(gan, Gan::None) && config.loss.gan_weight == 0.0 {
+            config.loss.gan_weight = Pix2PixConfig::paper().loss.gan_weight;
+        }
+    }
+    set(&mut config.loss.l1_weight, options.l1_weight);
+}
+
+fn set_schedule(schedule: &mut Schedule, options: &Options) -> Result<()> {
+    match options.schedule {
+        Some(Decay::Linear) => *schedule = Schedule::Linear,
+        Some(Decay::Cosine) => *schedule = Schedule::Cosine,
+        Some(Decay::Step) if !matches!(schedule, Schedule::Step { .. }) => {
+            *schedule = Schedule::Step { every: STEP_EVERY, factor: STEP_FACTOR };
+        }
+        Some(Decay::Step) | None => {}
+    }
+    if let Schedule::Step { every, factor } = schedule {
+        set(every, options.step_every);
+        set(factor, options.step_factor);
+        return Ok(());
+    }
+    let given =
+        [("--step-every", options.step_every.is_some()), ("--step-factor", options.step_factor.is_some())];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) => Err(anyhow!("{flag}: the schedule has no steps; add `--schedule step`")),
+        None => Ok(()),
+    }
+}
+
+fn set_training(config: &mut Pix2PixConfig, options: &Options) {
+    set(&mut config.data.direction, options.direction.map(Into::into));
+    set(&mut config.data.load_size, options.load_size);
+    config.data.mirror &= !options.no_mirror;
+    set(&mut config.data.batch_size, options.batch_size);
+    set(&mut config.data.workers, options.workers);
+    let training = &mut config.training;
+    set(&mut training.epochs, options.epochs);
+    set(&mut training.decay_epochs, options.decay_epochs);
+    set(&mut training.learning_rate, options.lr);
+    set(&mut training.save_every, options.save_every);
+    set(&mut training.save_steps, options.save_steps);
+    set(&mut training.keep, options.keep);
+    set(&mut training.warmup_steps, options.warmup_steps);
+    set(&mut training.accumulate, options.accumulate);
+    set(&mut training.seed, options.seed);
+    if options.clip_norm.is_some() {
+        training.clip_norm = options.clip_norm;
+    }
+    if options.ema_decay.is_some() {
+        (training.ema_decay, training.export_ema) = (options.ema_decay, true);
+    }
+    training.tensorboard |= options.tensorboard;
+}
+
+fn set<T>(field: &mut T, given: Option<T>) {
+    if let Some(value) = given {
+        *field = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{Command, Program};
+
+    fn configured(arguments: &[&str]) -> Result<Pix2PixConfig> {
+        let program = Program::try_parse_from([&["pix2pix", "train"], arguments].concat()).unwrap();
+        let Command::Train(options) = program.command else { panic!("not `train`") };
+        configure(&options)
+    }
+
+    /// A file with a value of its own for every field of the configuration.
+    fn every_field() -> Value {
+        json!({
+            "generator": {
+                "input_channels": 1, "output_channels": 4, "backbone": {"encoder_decoder": {"depth": 5}},
+                "base_channels": 8, "norm": {"instance": {"affine": true}}, "dropout": 0.25,
+                "dropout_layout": "pytorch", "upsample": "nearest_conv",
+            },
+            "discriminator": {
+                "input_channels": 1, "output_channels": 4, "layers": 2, "base_channels": 16, "norm": "none",
+                "conditional": false,
+            },
+            "loss": {
+                "gan": "hinge", "gan_weight": 0.5, "discriminator_weight": 0.75, "pixel": "l2", "l1_weight": 7.5,
+                "real_label": 0.9,
+            },
+            "data": {
+                "direction": "b-to-a", "input_channels": 1, "target_channels": 4, "load_size": 100,
+                "filter": "bicubic", "crop_size": 96, "mirror": false, "sampling": "with_replacement",
+                "batch_size": 6, "workers": 5,
+            },
+            "training": {
+                "epochs": 11, "decay_epochs": 12, "decay_to_zero": true, "learning_rate": 0.00123, "beta_1": 0.4,
+                "beta_2": 0.98, "seed": 77, "schedule": {"step": {"every": 3, "factor": 0.3}}, "warmup_steps": 13,
+                "discriminator_rate": 0.6, "discriminator_every": 2, "clip_norm": 1.5, "accumulate": 3,
+                "ema_decay": 0.95, "export_ema": true, "best_by": "ssim", "tensorboard": true, "save_every": 14,
+                "save_steps": 15, "keep": 4,
+            },
+        })
+    }
+
+    /// Fails where a field of the paper's configuration is missing in `file`, or has the same value.
+    fn assert_all_differ(paper: &Value, file: &Value, path: &str) {
+        match paper {
+            Value::Object(fields) if fields.len() > 1 => {
+                for (name, value) in fields {
+                    assert_all_differ(value, &file[name], &format!("{path}.{name}"));
+                }
+            }
+            _ => assert!(!file.is_null() && file != paper, "{path} is {file} as in the paper"),
+        }
+    }
+
+    #[test]
+    fn a_file_with_every_field_comes_out_unchanged() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_all_differ(&serde_json::to_value(Pix2PixConfig::paper()).unwrap(), &every_field(), "");
+        let expected: Pix2PixConfig = serde_json::from_value(every_field()).unwrap();
+        let json = folder.path().join("all.json");
+        std::fs::write(&json, every_field().to_string()).unwrap();
+        let toml = folder.path().join("all.toml");
+        std::fs::write(&toml, to_toml(&every_field())).unwrap();
+        for file in [json, toml] {
+            for demo in [true, false] {
+                let data: &[&str] = if demo { &[] } else { &["--data", "pairs"] };
+                let found = configured(&[data, &["--config", file.to_str().unwrap()]].concat()).unwrap();
+                assert_eq!(found, expected, "{}", file.display());
+                assert_eq!(serde_json::to_value(&found).unwrap(), every_field());
+            }
+        }
+    }
+
+    /// JSON as TOML: a table for each part of the configuration, values within them on one line.
+    fn to_toml(json: &Value) -> String {
+        fn inline(value: &Value) -> String {
+            match value {
+                Value::Object(fields) => {
+                    let fields: Vec<_> = fields.iter().map(|(k, v)| format!("{k} = {}", inline(v))).collect();
+                    format!("{{ {} }}", fields.join(", "))
+                }
+                value => value.to_string(),
+            }
+        }
+        let mut text = String::new();
+        for (part, fields) in json.as_object().unwrap() {
+            text += &format!("[{part}]\n");
+            for (name, value) in fields.as_object().unwrap() {
+                text += &format!("{name} = {}\n", inline(value));
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn flags_override_the_file_and_nothing_else_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("all.json");
+        std::fs::write(&file, every_field().to_string()).unwrap();
+        let unchanged: Pix2PixConfig = serde_json::from_value(every_field()).unwrap();
+        let with = |flags: &[&str]| {
+            configured(&[&["--data", "pairs", "--config", file.to_str().unwrap()], flags].concat()).unwrap()
+        };
+        let changed = |change: fn(&mut Pix2PixConfig)| {
+            let mut config = unchanged.clone();
+            change(&mut config);
+            config
+        };
+        assert_eq!(with(&["--preset", "pytorch"]), unchanged);
+        assert_eq!(with(&["--seed", "3"]), changed(|c| c.training.seed = 3));
+        assert_eq!(with(&["--gan", "vanilla"]), changed(|c| c.loss.gan = GanMode::Vanilla));
+        assert_eq!(
+            with(&["--generator", "unet"]),
+            changed(|c| c.generator.backbone = Backbone::Unet { depth: 5 })
+        );
+        let schedule = |every, factor| Schedule::Step { every, factor };
+        assert_eq!(with(&["--step-every", "9"]).training.schedule, schedule(9, 0.3));
+        assert_eq!(with(&["--schedule", "step"]).training.schedule, schedule(3, 0.3));
+        assert_eq!(with(&["--schedule", "linear"]).training.schedule, Schedule::Linear);
+        let resized = with(&["--size", "64", "--load-size", "70"]);
+        assert_eq!((resized.data.crop_size, resized.data.load_size), (64, 70));
+        assert_eq!(resized.generator.backbone, Backbone::EncoderDecoder { depth: 6 });
+    }
+
+    #[test]
+    fn mistakes_name_the_file_or_the_flag() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            crate::output::one_line(&configured(&["--config", file.to_str().unwrap()]).unwrap_err())
+        };
+        let unknown = message("a.json", r#"{"loss": {"lambda": 10}}"#);
+        assert!(unknown.contains("a.json: ") && unknown.contains("unknown field `loss.lambda`"), "{unknown}");
+        let range = message("a.toml", "training.learning_rate = -1.0");
+        assert!(range.contains("a.toml: ") && range.contains("training.learning_rate: -1"), "{range}");
+        let syntax = message("a.toml", "training =");
+        assert!(syntax.contains("a.toml: TOML parse error at line 1") && !syntax.contains('\n'), "{syntax}");
+        assert!(message("a.yaml", "").contains("neither .json nor .toml"));
+        let flag = configured(&["--step-every", "5"]).unwrap_err().to_string();
+        assert!(flag.contains("--step-every") && flag.contains("--schedule step"), "{flag}");
+    }
+
+    /// Compares the defaults that the help states with the configuration without flags.
+    #[test]
+    fn help_states_the_defaults_of_the_presets() {
+        let mut program = Program::command();
+        let train = program.find_subcommand_mut("train").unwrap();
+        let (paper, pytorch) = (Pix2PixConfig::paper(), Pix2PixConfig::pytorch());
+        let demo = configured(&[]).unwrap();
+        let expected = [
+            ("size", format!("{}; {} without --data", paper.data.crop_size, demo.data.crop_size)),
+            ("load_size", format!("{}; {} without --data", paper.data.load_size, demo.data.load_size)),
+            ("batch_size", paper.data.batch_size.to_string()),
+            ("workers", paper.data.workers.to_string()),
+            ("save_every", paper.training.save_every.to_string()),
+            ("save_steps", paper.training.save_steps.to_string()),
+            ("keep", paper.training.keep.to_string()),
+            (
+                "base_channels",
+                format!("{}; {} without --data", paper.generator.base_channels, demo.generator.base_channels),
+            ),
+            ("patch", paper.discriminator.receptive_field().to_string()),
+            ("l1_weight", paper.loss.l1_weight.to_string()),
+            (
+                "epochs",
+                format!(
+                    "{}; {} with --preset pytorch; {} without --data",
+                    paper.training.epochs, pytorch.training.epochs, demo.training.epochs
+                ),
+            ),
+            (
+                "decay_epochs",
+                format!(
+                    "{}; {} with --preset pytorch; {} without --data",
+                    paper.training.decay_epochs, pytorch.training.decay_epochs, demo.training.decay_epochs
+                ),
+            ),
+            ("lr", paper.training.learning_rate.to_string()),
+            ("step_every", STEP_EVERY.to_string()),
+            ("step_factor", STEP_FACTOR.to_string()),
+            ("warmup_steps", paper.training.warmup_steps.to_string()),
+            ("accumulate", paper.training.accumulate.to_string()),
+            ("seed", paper.training.seed.to_string()),
+        ];
+        for (name, default) in expected {
+            let argument = train.get_arguments().find(|argument| argument.get_id() == name).unwrap();
+            let help = argument.get_help().unwrap().to_string();
+            assert!(help.ends_with(&format!("[default: {default}]")), "--{name}: {help}");
+        }
+        assert!(paper.training.clip_norm.is_none() && paper.training.ema_decay.is_none());
+    }
+}

@@ -1,0 +1,183 @@
+//! `pix2pix train`: trains on a folder of pairs and leaves a run folder with weights, curves and sample images.
+//!
+//! ```text
+//! pix2pix train
+//! pix2pix train --data datasets/facades --direction b-to-a --out runs/facades
+//! pix2pix train --data datasets/facades --direction b-to-a --out runs/facades --resume
+//! ```
+
+mod config;
+mod options;
+mod progress;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use pix2pix::data::PairedFolder;
+use pix2pix::{Device, Error, Pix2PixConfig, Trainer, demo, device};
+
+use crate::output::{note, say};
+use crate::stop;
+use options::OnNan;
+pub(crate) use options::Options;
+use progress::Progress;
+
+/// Pairs that the demo draws.
+const DEMO_PAIRS: u64 = 450;
+const DEMO_HELD_OUT: u64 = 24;
+
+/// Attempts that `--on-nan rollback` makes from one checkpoint before it gives up.
+const MAX_DETOURS: u64 = 3;
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let devices = devices(options)?;
+    let config = config::configure(options)?;
+    let out = run_folder(options)?;
+    let (train, val) = pairs(options, &config, &out)?;
+    let trainer = trainer(options, &config, &out, &devices)?;
+    say!(
+        "{} pairs to train on, {} to validate; generator of {} parameters on {:?}",
+        train.len(),
+        val.as_ref().map_or(0, PairedFolder::len),
+        trainer.generator().parameter_count(),
+        devices[0]
+    );
+    let start = trainer.steps();
+    let run = Run { options, config, devices, out, train, val };
+    let steps = run.fit(trainer)?;
+    let out = run.out.display();
+    if stop::requested() {
+        say!("stopped and saved after step {steps}; the same command with --resume continues");
+    }
+    say!("{} steps; curves and images: {}", steps - start, run.out.join("index.html").display());
+    say!("translate an image: pix2pix translate --weights {out} --input IN --output OUT");
+    Ok(())
+}
+
+/// A run and its data, from which a rollback makes a new trainer.
+struct Run<'a> {
+    options: &'a Options,
+    config: Pix2PixConfig,
+    devices: Vec<Device>,
+    out: PathBuf,
+    train: PairedFolder,
+    val: Option<PairedFolder>,
+}
+
+impl Run<'_> {
+    /// Trains to the end, or until the user stops it, and returns the number of steps done.
+    fn fit(&self, mut trainer: Trainer) -> Result<u64> {
+        let last_step = self.options.steps;
+        let mut progress = Progress::new(&trainer, last_step);
+        if last_step.is_some_and(|last| trainer.steps() >= last) {
+            return Ok(trainer.steps());
+        }
+        stop::listen();
+        // The step of the last rollback, and how many there were from it.
+        let (mut origin, mut detours) = (None, 0);
+        while let Err(error) =
+            trainer.fit(&self.train, self.val.as_ref(), &self.out, |event| progress.show(&event))
+        {
+            let rolls_back =
+                matches!(error, Error::Diverged { .. }) && self.options.on_nan == OnNan::Rollback;
+            if !rolls_back {
+                return Err(error.into());
+            }
+            trainer = resumed(&self.config, &self.out, &self.devices)?;
+            if origin != Some(trainer.steps()) {
+                (origin, detours) = (Some(trainer.steps()), 0); // a newer checkpoint was saved since
+            }
+            if detours == MAX_DETOURS {
+                return Err(error.into());
+            }
+            detours += 1;
+            trainer.detour(detours);
+            progress.rewind(trainer.steps());
+            note!("warning: {error}");
+            note!("warning: returning to step {}, detour {detours} of {MAX_DETOURS}", trainer.steps());
+        }
+        progress.finish();
+        Ok(trainer.steps())
+    }
+}
+
+/// Returns the devices to train on, at least one.
+fn devices(options: &Options) -> Result<Vec<Device>> {
+    let found = match &options.compute.backend {
+        Some(name) if options.devices > 1 => device::all(name)?,
+        _ => vec![options.compute.device()?],
+    };
+    Ok(found.into_iter().cycle().take(options.devices.max(1)).collect())
+}
+
+/// Opens the pairs to train on and those to validate on; draws them first where none are named.
+fn pairs(
+    options: &Options,
+    config: &Pix2PixConfig,
+    out: &Path,
+) -> Result<(PairedFolder, Option<PairedFolder>)> {
+    let data = match &options.data {
+        Some(data) => data.clone(),
+        None => {
+            let (data, size, seed) = (out.join("data"), config.data.crop_size as u32, config.training.seed);
+            demo::draw_pairs(data.join("train"), 0..DEMO_PAIRS, size, seed)?;
+            demo::draw_pairs(data.join("val"), demo::HELD_OUT..demo::HELD_OUT + DEMO_HELD_OUT, size, seed)?;
+            data
+        }
+    };
+    let train = PairedFolder::open(data.join("train"), &config.data)?;
+    let val = data.join("val");
+    let val = val.is_dir().then(|| PairedFolder::open(val, &config.data)).transpose()?;
+    Ok((train, val))
+}
+
+/// A new trainer, or with `--resume` the one of the newest checkpoint. Warns of what differs from it.
+fn trainer(options: &Options, config: &Pix2PixConfig, out: &Path, devices: &[Device]) -> Result<Trainer> {
+    if !options.resume {
+        return Ok(Trainer::new(config.clone(), &devices[0])?.also_on(&devices[1..]));
+    }
+    let trainer = resumed(config, out, devices)?;
+    for error in trainer.damaged() {
+        note!("warning: {error}; resuming from step {}", trainer.steps());
+    }
+    for change in trainer.changes() {
+        note!("warning: {change}");
+    }
+    if trainer.steps() == 0 {
+        say!("nothing is saved in {} yet; starting a new run", out.display());
+    }
+    Ok(trainer)
+}
+
+fn resumed(config: &Pix2PixConfig, out: &Path, devices: &[Device]) -> Result<Trainer> {
+    Ok(Trainer::resume_or_new(out, config.clone(), &devices[0])?.also_on(&devices[1..]))
+}
+
+/// Returns the folder of this run, which must not hold another run unless that is to be resumed.
+fn run_folder(options: &Options) -> Result<PathBuf> {
+    // A run that has lost its checkpoints still has results to protect.
+    let results = ["checkpoints", "metrics.jsonl", "generator.safetensors"];
+    let is_taken = |folder: &Path| results.iter().any(|name| folder.join(name).exists());
+    let out = match (&options.out, &options.data) {
+        (Some(out), _) => out.clone(),
+        (None, Some(_)) => PathBuf::from("runs/train"),
+        (None, None) if options.resume => PathBuf::from("runs/demo"),
+        // The demo may be run again and again, so it looks for a free name.
+        (None, None) => (1..)
+            .map(|n| PathBuf::from(if n == 1 { "runs/demo".to_owned() } else { format!("runs/demo-{n}") }))
+            .find(|folder| !is_taken(folder))
+            .unwrap_or_default(),
+    };
+    if options.resume || !is_taken(&out) {
+        return Ok(out);
+    }
+    let has_checkpoints = out.join(results[0]).is_dir();
+    let out = out.display();
+    match has_checkpoints {
+        true => bail!("--out: {out} holds a run; add --resume to continue it, or name another folder"),
+        false => bail!(
+            "--out: {out} holds results without checkpoints to resume from; name another folder, or add --resume to \
+             train a new run over them"
+        ),
+    }
+}

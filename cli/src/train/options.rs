@@ -1,0 +1,188 @@
+//! The flags of `train`. Each one that belongs to the configuration is an `Option`: one that is not given leaves the
+//! configuration file or the preset as it is.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::common::{Compute, Way};
+
+/// Trains a generator on pairs of images
+///
+/// The run folder gets weights, checkpoints, curves and sample images; open its index.html. Without --data the program
+/// draws its own pairs, 450 façades of 64×64 pixels, and trains on them for about two minutes on a CPU.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Folder with `train/` and, optionally, `val/`: side-by-side images, or `A/` and `B/` in each [default: draws
+    /// façades]
+    #[arg(long, help_heading = DATA)]
+    pub(crate) data: Option<PathBuf>,
+    /// Which half is translated into the other [default: a-to-b]
+    #[arg(long, value_enum, help_heading = DATA)]
+    pub(crate) direction: Option<Way>,
+    /// Side of the square images in pixels; sets the depth of a U-Net, and --load-size to 286/256 of it [default: 256;
+    /// 64 without --data]
+    #[arg(long, help_heading = DATA)]
+    pub(crate) size: Option<usize>,
+    /// Pixels that images are resized to before the random crop [default: 286; 64 without --data]
+    #[arg(long, help_heading = DATA)]
+    pub(crate) load_size: Option<usize>,
+    /// Do not mirror images at random [default: half of the pairs are mirrored; none without --data]
+    #[arg(long, help_heading = DATA)]
+    pub(crate) no_mirror: bool,
+    /// Pairs in a batch [default: 1]
+    #[arg(long, help_heading = DATA)]
+    pub(crate) batch_size: Option<usize>,
+    /// Threads that read ahead [default: 2]
+    #[arg(long, help_heading = DATA)]
+    pub(crate) workers: Option<usize>,
+
+    /// Run folder [default: runs/train; runs/demo without --data]
+    #[arg(long, help_heading = RUN)]
+    pub(crate) out: Option<PathBuf>,
+    /// Resume the run in --out from its newest checkpoint
+    #[arg(long, help_heading = RUN)]
+    pub(crate) resume: bool,
+    /// Configuration file, JSON or TOML, with any fields of config.json; it overrides --preset, and flags override it
+    #[arg(long, value_name = "FILE", help_heading = RUN)]
+    pub(crate) config: Option<PathBuf>,
+    /// Recipe whose defaults to use
+    #[arg(long, value_enum, default_value = "paper", help_heading = RUN)]
+    pub(crate) preset: Preset,
+    /// Stop after this many steps [default: after the last epoch]
+    #[arg(long, help_heading = RUN)]
+    pub(crate) steps: Option<u64>,
+    /// Epochs between two checkpoints [default: 5]
+    #[arg(long, help_heading = RUN)]
+    pub(crate) save_every: Option<usize>,
+    /// Steps between two checkpoints within an epoch; 0 saves only at the ends of epochs [default: 0]
+    #[arg(long, help_heading = RUN)]
+    pub(crate) save_steps: Option<u64>,
+    /// Newest checkpoints to keep besides the best [default: 2]
+    #[arg(long, help_heading = RUN)]
+    pub(crate) keep: Option<usize>,
+    /// What to do when a loss is NaN or infinite
+    #[arg(long, value_enum, default_value = "stop", help_heading = RUN)]
+    pub(crate) on_nan: OnNan,
+    /// Write event files for TensorBoard
+    #[arg(long, help_heading = RUN)]
+    pub(crate) tensorboard: bool,
+
+    /// Channels of the first layer of both networks [default: 64; 32 without --data]
+    #[arg(long, help_heading = NETWORKS)]
+    pub(crate) base_channels: Option<usize>,
+    /// Architecture of the generator [default: unet]
+    #[arg(long, value_enum, help_heading = NETWORKS)]
+    pub(crate) generator: Option<Shape>,
+    /// Side of the discriminator's patches in pixels: 1, 16, 34, 70, 142 or 286 [default: 70]
+    #[arg(long, value_parser = PATCHES, help_heading = NETWORKS)]
+    pub(crate) patch: Option<String>,
+    /// Normalisation in both networks [default: batch]
+    #[arg(long, value_enum, help_heading = NETWORKS)]
+    pub(crate) norm: Option<NormKind>,
+    /// Hide the input from the discriminator [default: it sees the input]
+    #[arg(long, help_heading = NETWORKS)]
+    pub(crate) unconditional: bool,
+
+    /// Adversarial loss; `none` trains with L1 alone [default: vanilla]
+    #[arg(long, value_enum, help_heading = OBJECTIVE)]
+    pub(crate) gan: Option<Gan>,
+    /// Weight of L1 [default: 100]
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) l1_weight: Option<f64>,
+    /// Epochs at the full learning rate [default: 200; 100 with --preset pytorch; 4 without --data]
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) epochs: Option<usize>,
+    /// Epochs after them in which the learning rate falls to zero [default: 0; 100 with --preset pytorch; 2 without
+    /// --data]
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) decay_epochs: Option<usize>,
+    /// Learning rate [default: 0.0002]
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) lr: Option<f64>,
+    /// Shape of the learning rate: how it falls in --decay-epochs, or `step` [default: linear]
+    #[arg(long, value_enum, help_heading = OBJECTIVE)]
+    pub(crate) schedule: Option<Decay>,
+    /// Epochs between two falls of the learning rate, with `--schedule step` [default: 50]
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) step_every: Option<usize>,
+    /// Factor of the learning rate at each fall, with `--schedule step` [default: 0.1]
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) step_factor: Option<f64>,
+    /// Steps in which the learning rate rises from zero [default: 0]
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) warmup_steps: Option<u64>,
+    /// Length that the gradient of each network is clipped to [default: no clipping]
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) clip_norm: Option<f64>,
+    /// Micro-batches that each batch is computed in, to save memory [default: 1]
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) accumulate: Option<usize>,
+    /// Export the exponential moving average (EMA) of the generator with this decay, for instance 0.999 [default: no
+    /// average]
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) ema_decay: Option<f64>,
+
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    /// Devices of --backend that share each batch; a CPU may be counted several times
+    #[arg(long, default_value_t = 1, requires = "backend", help_heading = "Device and seed")]
+    pub(crate) devices: usize,
+    /// Seed of everything random [default: 0]
+    #[arg(long, help_heading = "Device and seed")]
+    pub(crate) seed: Option<u64>,
+}
+
+const DATA: &str = "Data";
+const RUN: &str = "Run";
+const NETWORKS: &str = "Networks";
+const OBJECTIVE: &str = "Objective and optimiser";
+
+/// The values of `--patch`, by the discriminator's number of layers.
+pub(super) const PATCHES: [&str; 6] = ["1", "16", "34", "70", "142", "286"];
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Preset {
+    /// The paper's
+    Paper,
+    /// The PyTorch original's
+    Pytorch,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum OnNan {
+    /// Stop with an error
+    Stop,
+    /// Return to the last checkpoint and continue with other random numbers, at most three times
+    Rollback,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Decay {
+    Linear,
+    Cosine,
+    Step,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Shape {
+    Unet,
+    EncoderDecoder,
+    Resnet9,
+    Resnet6,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum NormKind {
+    Batch,
+    Instance,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Gan {
+    Vanilla,
+    Lsgan,
+    Hinge,
+    None,
+}

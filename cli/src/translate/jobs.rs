@@ -1,0 +1,124 @@
+//! The images to read and the files to write.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Error, Result, anyhow, bail};
+use image::ImageFormat;
+use walkdir::WalkDir;
+
+use crate::files;
+
+/// An image to read, and the file to write.
+pub(crate) struct Job {
+    pub(crate) input: PathBuf,
+    pub(crate) output: PathBuf,
+    pub(crate) format: ImageFormat,
+}
+
+/// The content of a folder.
+#[derive(Default)]
+pub(crate) struct Listing {
+    pub(crate) jobs: Vec<Job>,
+    /// Folders that could not be read.
+    pub(crate) errors: Vec<Error>,
+    /// Files that are hidden, or do not have the extension of an image.
+    pub(crate) others: usize,
+}
+
+/// Lists the image `input`, or all images in that folder; `format` is the type to write into a folder.
+pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>) -> Result<Listing> {
+    if !input.is_dir() {
+        let format = ImageFormat::from_path(output).ok().filter(ImageFormat::writing_enabled);
+        let format = format.ok_or_else(|| {
+            anyhow!("{}: not the extension of an image; use for instance .png", output.display())
+        })?;
+        let job = Job { input: input.to_owned(), output: output.to_owned(), format };
+        return Ok(Listing { jobs: vec![job], ..Listing::default() });
+    }
+    let wanted = match format {
+        Some(name) => match ImageFormat::from_extension(name).filter(ImageFormat::writing_enabled) {
+            Some(format) => Some((name, format)),
+            None => {
+                bail!("--format: `{name}` is not a type that can be written; use one of {}", files::TYPES)
+            }
+        },
+        None => None,
+    };
+    std::fs::create_dir_all(output).with_context(|| output.display().to_string())?;
+    let real = |path: &Path| path.canonicalize().with_context(|| path.display().to_string());
+    let results = real(output)?;
+    if real(input)? == results {
+        bail!("--output: {} is the input folder, too; name another one", output.display());
+    }
+    let mut listing = Listing::default();
+    // Earlier outputs are not inputs, even if their folder lies inside.
+    let inside = |path: &Path| path.canonicalize().is_ok_and(|path| path == results);
+    for entry in
+        WalkDir::new(input).sort_by_file_name().into_iter().filter_entry(|entry| !inside(entry.path()))
+    {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                listing.errors.push(files::located(&error, input));
+                continue;
+            }
+        };
+        if entry.file_type().is_dir() {
+            continue;
+        }
+        let path = entry.path();
+        // macOS puts a hidden `._photo.jpg` that is not an image next to a `photo.jpg`.
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        let own = files::readable_format(path).filter(|_| !is_hidden);
+        let Some(own) = own else {
+            listing.others += 1;
+            continue;
+        };
+        let place = output.join(path.strip_prefix(input).unwrap_or(path));
+        let (place, format) = match wanted {
+            Some((extension, format)) => (place.with_extension(extension), format),
+            // A palette of 256 colours is too small for the output of a network.
+            None if own == ImageFormat::Gif => (place.with_extension("png"), ImageFormat::Png),
+            None => (place, own),
+        };
+        listing.jobs.push(Job { input: path.to_owned(), output: place, format });
+    }
+    if listing.jobs.is_empty() && listing.errors.is_empty() {
+        bail!("{}: no images in this folder ({})", input.display(), files::TYPES);
+    }
+    make_unique(&mut listing.jobs);
+    Ok(listing)
+}
+
+/// Makes the names of outputs unique: those that are equal get the type of their input as a suffix, and a number if that
+/// is not enough. Many file systems do not distinguish upper and lower case.
+///
+/// The names depend only on those in the folder, so a run that was stopped finds its outputs again.
+fn make_unique(jobs: &mut [Job]) {
+    let key = |path: &Path| path.to_string_lossy().to_lowercase();
+    let mut wanted: HashMap<String, usize> = HashMap::new();
+    jobs.iter().for_each(|job| *wanted.entry(key(&job.output)).or_default() += 1);
+    let (alone, together): (Vec<_>, Vec<_>) = jobs.iter_mut().partition(|job| wanted[&key(&job.output)] == 1);
+    let mut taken: HashSet<String> = alone.iter().map(|job| key(&job.output)).collect();
+    for job in together {
+        let own = job.input.extension().unwrap_or_default().to_owned();
+        let named = with_suffix(&job.output, &own);
+        let numbered = (2..).map(|number: u64| with_suffix(&named, number.to_string().as_ref()));
+        let mut names = std::iter::once(named.clone()).chain(numbered);
+        job.output = names.find(|path| taken.insert(key(path))).unwrap_or(named);
+    }
+}
+
+/// Appends a suffix to the name: `photo.png` becomes `photo-3.png`.
+pub(crate) fn with_suffix(path: &Path, suffix: &OsStr) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push("-");
+    name.push(suffix);
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}

@@ -1,0 +1,122 @@
+//! `pix2pix translate`: translates one image, or every image in a folder and its subfolders.
+//!
+//! ```text
+//! pix2pix translate --weights runs/demo --input labels.png --output photo.png
+//! pix2pix translate --weights runs/demo --input labels/ --output photos/ --mode image
+//! ```
+
+mod jobs;
+mod pipeline;
+mod write;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use jobs::Listing;
+use pix2pix::Translator;
+use write::Writer;
+
+use crate::common::{Common, ModeName};
+use crate::output::{note, one_line, say};
+
+/// Translates images of any size with a trained generator
+///
+/// Decoding, the network and encoding run at the same time. A file that cannot be read does not stop the others: such
+/// files are listed at the end, and the exit status is 1.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Run folder, weights file, or file of the PyTorch original
+    #[arg(long, help_heading = FILES)]
+    weights: PathBuf,
+    /// Image, or folder of images
+    #[arg(long, help_heading = FILES)]
+    input: PathBuf,
+    /// Image to write, its type by its extension; a folder if the input is one
+    #[arg(long, help_heading = FILES)]
+    output: PathBuf,
+    /// Type of the images written into a folder, for instance png [default: that of the input; png for gif]
+    #[arg(long, help_heading = FILES)]
+    format: Option<String>,
+    /// Quality of JPEG files, 1 to 100
+    #[arg(long, default_value_t = 92, value_parser = clap::value_parser!(u8).range(1..=100), help_heading = FILES)]
+    quality: u8,
+    /// Replace outputs that exist already [default: they are kept]
+    #[arg(long, help_heading = FILES)]
+    overwrite: bool,
+    /// How normalisation and dropout behave
+    #[arg(long, value_enum, default_value = "paper", help_heading = TRANSLATION)]
+    mode: ModeName,
+    /// Side of a tile in pixels; larger images are translated in tiles, which bounds the memory [default: 1024]
+    #[arg(long, help_heading = TRANSLATION)]
+    tile: Option<usize>,
+    /// Outputs for each image, each with its own dropout noise (mode paper)
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = TRANSLATION)]
+    samples: u64,
+    #[command(flatten)]
+    common: Common,
+}
+
+const FILES: &str = "Files";
+const TRANSLATION: &str = "Translation";
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.samples > 1 && options.mode != ModeName::Paper {
+        bail!("--samples: {} outputs would all be equal; only the mode `paper` has noise", options.samples);
+    }
+    let mut translator = Translator::load(&options.weights, &options.common.compute.device()?)?;
+    if let Some(tile) = options.tile {
+        translator = translator.with_tiles(tile)?;
+    }
+    let samples = (0..options.samples).map(|sample| {
+        translator.clone().with_mode(options.mode.mode(options.common.seed.wrapping_add(sample)))
+    });
+    let samples: Vec<Translator> = samples.collect();
+    let Listing { jobs: all, mut errors, others } =
+        jobs::list(&options.input, &options.output, options.format.as_deref())?;
+    let unreadable = errors.len();
+    let count = all.len();
+    let writer = Writer::new(options.quality, options.overwrite, options.samples);
+    let jobs: Vec<_> = all.into_iter().filter(|job| !writer.is_done(job)).collect();
+    let kept = count - jobs.len();
+    if kept > 0 && !options.input.is_dir() {
+        bail!("{}: the file exists already; remove it, or use --overwrite", options.output.display());
+    }
+
+    let start = Instant::now();
+    let bar = ProgressBar::new(jobs.len() as u64);
+    bar.set_style(
+        ProgressStyle::with_template("{bar:40} {pos}/{len}  {per_sec}  {eta} left")
+            .expect("the template is valid"),
+    );
+    let failed = pipeline::translate_all(&jobs, &samples, &writer, &bar);
+    bar.finish_and_clear();
+
+    let failures = failed.len();
+    errors.extend(failed);
+    for error in &errors {
+        note!("skipped {}", one_line(error));
+    }
+    let done = jobs.len() - failures;
+    let rate = done as f64 / start.elapsed().as_secs_f64();
+    say!("{}: {done} translated, {rate:.1} a second", options.output.display());
+    if kept > 0 {
+        say!("{kept} existed already (--overwrite translates them again)");
+    }
+    if others > 0 {
+        say!("{others} other files ignored: hidden, or without the extension of an image");
+    }
+    if let Some(lost) = writer.lost() {
+        say!("{lost}");
+    }
+    let mut problems = Vec::new();
+    if failures > 0 {
+        problems.push(format!("{failures} of {} images could not be translated", jobs.len()));
+    }
+    if unreadable > 0 {
+        problems.push(format!("{unreadable} folders or files in it could not be read"));
+    }
+    if problems.is_empty() { Ok(()) } else { bail!("{}: {}", options.input.display(), problems.join(", ")) }
+}

@@ -1,0 +1,176 @@
+//! Decodes, translates and encodes at the same time, in bounded memory.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use anyhow::{Error, Result, anyhow};
+use image::{DynamicImage, ImageDecoder, ImageReader};
+use indicatif::ProgressBar;
+use pix2pix::{Translator, data};
+
+use super::jobs::Job;
+use super::write::Writer;
+
+/// Images that wait for the network, and outputs that wait to be written.
+const QUEUE_LEN: usize = 2;
+/// Threads that decode, and threads that encode.
+const WORKERS: usize = 2;
+/// Bytes of images between decoder and network, and again between network and encoder. A larger image goes alone.
+const MAX_BYTES: u64 = 256 << 20;
+/// Longer files are refused before their header is read.
+const MAX_FILE_LEN: u64 = 1 << 30;
+
+/// An image on its way to the network.
+struct Input<'a> {
+    job: &'a Job,
+    image: DynamicImage,
+    profile: Option<Arc<[u8]>>,
+    /// For the image's bytes; dropping it frees them.
+    _permit: Permit<'a>,
+}
+
+/// An output on its way to its file.
+struct Output<'a> {
+    job: &'a Job,
+    sample: u64,
+    image: DynamicImage,
+    profile: Option<Arc<[u8]>>,
+    _permit: Permit<'a>,
+}
+
+/// Translates all jobs. Threads decode ahead of the network and others encode behind it, with short queues between them.
+///
+/// Each of the `translators` gives one output of each image. Returns an error for every image that lacks an output.
+pub(crate) fn translate_all(
+    jobs: &[Job],
+    translators: &[Translator],
+    writer: &Writer,
+    bar: &ProgressBar,
+) -> Vec<Error> {
+    let failed = Mutex::new(Vec::new());
+    let fail = |job: &Job, error| {
+        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+        // One error for each image is enough.
+        if !failed.iter().any(|(path, _)| *path == job.input) {
+            failed.push((job.input.clone(), error));
+        }
+    };
+    let next = AtomicUsize::new(0);
+    let (before, behind) = (Budget::new(MAX_BYTES), Budget::new(MAX_BYTES));
+    let (decoded, images) = sync_channel(QUEUE_LEN);
+    let (translated, outputs) = sync_channel::<Output>(QUEUE_LEN);
+    let outputs = Mutex::new(outputs);
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            let decoded = decoded.clone();
+            let (next, before) = (&next, &before);
+            scope.spawn(move || {
+                while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let input = catch_panic(&job.input, || read(job, before));
+                    if decoded.send((job, input)).is_err() {
+                        break;
+                    }
+                }
+            });
+            scope.spawn(|| {
+                loop {
+                    let received = outputs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(Output { job, sample, image, profile, _permit }) = received else { break };
+                    let write = || writer.write(job, sample, image, profile.as_deref());
+                    catch_panic(&job.input, write).unwrap_or_else(|error| fail(job, error));
+                }
+            });
+        }
+        drop(decoded);
+        for (job, input) in images {
+            let done = input.and_then(|input| {
+                for (sample, translator) in (0..).zip(translators) {
+                    if writer.keeps(job, sample) {
+                        continue;
+                    }
+                    let permit = behind.take(size(&input.image));
+                    let translate = || Ok(translator.translate(&input.image)?);
+                    let image = catch_panic(&job.input, translate)?;
+                    let profile = input.profile.clone();
+                    let output = Output { job: input.job, sample, image, profile, _permit: permit };
+                    // The writers stop only when this queue is closed.
+                    let _ = translated.send(output);
+                }
+                Ok(())
+            });
+            done.unwrap_or_else(|error| fail(job, error));
+            bar.inc(1);
+        }
+        drop(translated);
+    });
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failed.into_iter().map(|(_, error)| error).collect()
+}
+
+/// Decodes an image once there is room for it.
+fn read<'a>(job: &'a Job, budget: &'a Budget) -> Result<Input<'a>> {
+    let permit = budget.take(claimed(&job.input));
+    let (image, profile) = data::open_with_profile(&job.input)?;
+    Ok(Input { job, image, profile: profile.map(Arc::from), _permit: permit })
+}
+
+/// Returns the bytes that an image needs according to its header; 0 without a header, which decoding will report.
+fn claimed(path: &Path) -> u64 {
+    let decoder = || {
+        let file = std::fs::metadata(path).ok()?;
+        let reader = || ImageReader::open(path).ok()?.with_guessed_format().ok()?.into_decoder().ok();
+        (file.is_file() && file.len() <= MAX_FILE_LEN).then(reader)?
+    };
+    decoder().map_or(0, |decoder| decoder.total_bytes())
+}
+
+fn size(image: &DynamicImage) -> u64 {
+    image.as_bytes().len() as u64
+}
+
+/// Turns a panic into an error, so that one image never stops the others.
+fn catch_panic<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic: Box<dyn Any + Send>| {
+        let words = panic.downcast_ref::<String>().map(String::as_str);
+        let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        Err(anyhow!("{}: the program failed on this image: {words}", path.display()))
+    })
+}
+
+/// A limit on the bytes in use at once.
+struct Budget {
+    whole: u64,
+    used: Mutex<u64>,
+    freed: Condvar,
+}
+
+struct Permit<'a> {
+    budget: &'a Budget,
+    bytes: u64,
+}
+
+impl Budget {
+    fn new(whole: u64) -> Self {
+        Self { whole, used: Mutex::new(0), freed: Condvar::new() }
+    }
+
+    /// Waits until `bytes` are free; more than the whole budget waits for all of it.
+    fn take(&self, bytes: u64) -> Permit<'_> {
+        let bytes = bytes.min(self.whole);
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = self.freed.wait_while(used, |used| *used + bytes > self.whole);
+        *used.unwrap_or_else(PoisonError::into_inner) += bytes;
+        Permit { budget: self, bytes }
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        *self.budget.used.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+        self.budget.freed.notify_all();
+    }
+}

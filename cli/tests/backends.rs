@@ -1,0 +1,67 @@
+//! Every compiled backend computes what the first one does: forward pass, gradients, losses, ten steps of training.
+//!
+//! With a single backend this compares its fast convolutions with its exact ones; `--features ndarray,wgpu` compares
+//! three backends.
+//! `PIX2PIX_EXPECT_BACKENDS="flex wgpu"` makes it fail where one of these is not compiled in or has no device.
+
+#[path = "../src/backends/parity.rs"]
+mod parity;
+
+use std::collections::BTreeMap;
+
+use parity::Outcome;
+use pix2pix::device;
+
+/// Rounding alone.
+const FORWARD: f64 = 1e-5;
+/// Sums over all pixels and layers.
+const GRADIENTS: f64 = 1e-4;
+const LOSSES: f64 = 1e-3;
+/// Of the learned parameters alone, in three steps: running statistics move hundreds of times as far and would hide them.
+const MOVED: f64 = 1e-3;
+/// The same in ten steps: Adam divides small gradients by their own size, so their rounding counts as much as that of
+/// large ones. `flex` with and without Winograd's algorithm was 4e-5 apart, and 2.4e-2 with other rounding.
+const MOVED_FAR: f64 = 5e-2;
+const STATISTICS: f64 = 1e-3;
+
+#[test]
+fn every_compiled_backend_computes_the_same() {
+    let expected = std::env::var("PIX2PIX_EXPECT_BACKENDS").unwrap_or_default();
+    // The usual network in ten steps, its relatives in fewer.
+    let mut cases = vec![("the paper's", parity::config(64, 16, 0), 10)];
+    cases.extend(parity::variants().into_iter().map(|(name, config)| (name, config, 3)));
+    let mut references: BTreeMap<&str, Outcome> = BTreeMap::new();
+    let mut ran = Vec::new();
+    // The first one twice: by other algorithms, its rounding differs as another backend's does.
+    let exactly = device::compiled().first().map(|name| (*name, true));
+    for (name, is_exact) in device::compiled().into_iter().map(|name| (name, false)).chain(exactly) {
+        device::set_exact(is_exact);
+        let device = match device::named(name) {
+            Ok(device) => device,
+            Err(error) => {
+                eprintln!("{error}");
+                continue;
+            }
+        };
+        for (case, config, steps) in &cases {
+            let outcome = Outcome::of(config, *steps, &device).unwrap();
+            assert!(outcome.losses.iter().all(|loss| loss.is_finite()), "{name}: {:?}", outcome.losses);
+            let d = outcome.difference(references.get(case).unwrap_or(&outcome));
+            for (what, found, limit) in [
+                ("forward pass", d.forward, FORWARD),
+                ("gradients", d.gradients, GRADIENTS),
+                ("losses", d.losses, LOSSES),
+                ("movement of parameters", d.moved, if *steps < 10 { MOVED } else { MOVED_FAR }),
+                ("movement of running statistics", d.statistics, STATISTICS),
+            ] {
+                println!("{name}{}, {case}: {what} {found:.1e}", if is_exact { ", exact" } else { "" });
+                assert!(found <= limit, "{name}, {case}: {what} differ by {found:e}");
+            }
+            references.entry(case).or_insert(outcome);
+        }
+        ran.push(name);
+    }
+    for name in expected.split_whitespace() {
+        assert!(ran.contains(&name), "`{name}` was to be compared, but only {ran:?} ran");
+    }
+}

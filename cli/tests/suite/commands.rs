@@ -1,0 +1,159 @@
+//! `translate`, `evaluate`, `colorize`, `import`, `export` and `backends`.
+
+use std::path::Path;
+
+use crate::program::{fails, run, succeeds, text};
+
+#[test]
+fn a_folder_is_translated_past_files_that_are_not_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    succeeds("train", here, &["--size", "32", "--base-channels", "2", "--out", "run", "--steps", "1"]);
+    let input = here.join("input");
+    std::fs::create_dir_all(input.join("a/b")).unwrap();
+    for (index, name) in ["0.png", "a/1.jpg", "a/b/2.webp", "a/b/2.bmp", "3.tif"].into_iter().enumerate() {
+        image::RgbImage::from_pixel(20 + index as u32, 9, image::Rgb([9, 80, 200]))
+            .save(input.join(name))
+            .unwrap();
+    }
+    std::fs::write(input.join("a/broken.png"), b"not an image").unwrap();
+    std::fs::write(input.join("empty.jpg"), b"").unwrap();
+    std::fs::write(input.join("notes.txt"), b"not an image").unwrap();
+    let arguments = ["--weights", "run", "--input", "input", "--output", "input/out"];
+    let output = run("translate", here, &arguments);
+    let (shown, message) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(shown.contains("5 translated"), "{shown}");
+    assert!(
+        message.contains("a/broken.png") && message.contains("empty.jpg: the file is empty"),
+        "{message}"
+    );
+    assert!(message.contains("error: input: 2 of 7 images could not be translated"), "{message}");
+    for (index, name) in ["0.png", "a/1.jpg", "a/b/2.webp", "a/b/2.bmp", "3.tif"].into_iter().enumerate() {
+        let size = image::image_dimensions(input.join("out").join(name)).unwrap();
+        assert_eq!(size, (20 + index as u32, 9), "{name}");
+    }
+
+    // Existing outputs are kept unless --overwrite is given; outputs inside of the input folder are not inputs.
+    let kept = input.join("out/0.png");
+    std::fs::write(&kept, b"mine").unwrap();
+    let output = run("translate", here, &arguments);
+    let (shown, message) = (text(&output.stdout), text(&output.stderr));
+    assert!(shown.contains("0 translated") && shown.contains("5 existed already"), "{shown} {message}");
+    assert_eq!(std::fs::read(&kept).unwrap(), b"mine");
+    let output = run("translate", here, &[&arguments[..], &["--overwrite"]].concat());
+    assert!(text(&output.stdout).contains("5 translated"), "{}", text(&output.stderr));
+    assert!(image::open(&kept).is_ok());
+    let one = ["--weights", "run", "--input", "input/0.png", "--output", "input/out/0.png"];
+    assert!(fails(1, "translate", here, &one).contains("--overwrite"));
+    succeeds("translate", here, &[&one[..], &["--overwrite", "--mode", "running"]].concat());
+
+    // Another type, under unique names.
+    std::fs::remove_file(input.join("a/broken.png")).unwrap();
+    std::fs::remove_file(input.join("empty.jpg")).unwrap();
+    let arguments = ["--weights", "run", "--input", "input/a", "--output", "jpeg", "--format", "jpg"];
+    succeeds("translate", here, &arguments);
+    for name in ["1.jpg", "b/2-bmp.jpg", "b/2-webp.jpg"] {
+        assert!(image::open(here.join("jpeg").join(name)).is_ok(), "{name}");
+    }
+    let arguments = ["--weights", "run", "--input", "input/a", "--output", "x", "--format", "svg"];
+    assert!(fails(1, "translate", here, &arguments).contains("`svg` is not a type"));
+}
+
+#[test]
+fn evaluate_gives_the_scores_of_the_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    succeeds("train", here, &["--size", "32", "--base-channels", "2", "--out", "run", "--steps", "2"]);
+    let arguments = ["--weights", "run", "--data", "run/data", "--json", "scores.json"];
+    let shown = succeeds("evaluate", here, &arguments);
+    assert!(shown.contains("0000.png") && shown.contains("mean of 24"), "{shown}");
+    let scores = std::fs::read_to_string(here.join("scores.json")).unwrap();
+    let scores: serde_json::Value = serde_json::from_str(&scores).unwrap();
+    assert_eq!(scores["pairs"].as_array().unwrap().len(), 24);
+    let trainer = pix2pix::Trainer::resume(here.join("run"), &pix2pix::device::cpu()).unwrap();
+    let pairs = pix2pix::data::PairedFolder::open(here.join("run/data/val"), &trainer.config().data).unwrap();
+    let expected = trainer.evaluate(&pairs).unwrap();
+    for (name, expected) in [("l1", expected.l1), ("psnr", expected.psnr), ("ssim", expected.ssim)] {
+        let found = scores["mean"][name].as_f64().unwrap();
+        assert!((found - expected).abs() < 1e-5 * expected.abs(), "{name}: {found} is not {expected}");
+    }
+}
+
+#[test]
+fn colorize_learns_from_photographs_and_colours_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    std::fs::create_dir_all(here.join("photographs/more")).unwrap();
+    for (index, name) in ["0.png", "1.jpg", "more/2.png"].into_iter().enumerate() {
+        let image = image::RgbImage::from_fn(50 + index as u32, 40, |x, y| {
+            image::Rgb([x as u8 * 4, 90, y as u8 * 6])
+        });
+        image.save(here.join("photographs").join(name)).unwrap();
+    }
+    let small = ["--size", "32", "--base-channels", "2", "--data", "photographs", "--out", "run"];
+    let shown = succeeds("colorize", here, &[&small[..], &["--steps", "2"]].concat());
+    assert!(shown.contains("3 photographs") && shown.contains("2 steps"), "{shown}");
+    let shown = succeeds("colorize", here, &[&small[..], &["--steps", "4", "--batch-size", "1"]].concat());
+    assert!(shown.contains("4 steps"), "{shown}");
+    image::GrayImage::from_fn(37, 21, |x, y| image::Luma([(x * 5 + y) as u8]))
+        .save(here.join("grey.png"))
+        .unwrap();
+    succeeds("colorize", here, &["--out", "run", "--input", "grey.png", "--output", "coloured.png"]);
+    let coloured = image::open(here.join("coloured.png")).unwrap();
+    assert_eq!((coloured.width(), coloured.height(), coloured.color()), (37, 21, image::ColorType::Rgb8));
+    std::fs::create_dir(here.join("nothing")).unwrap();
+    assert!(fails(1, "colorize", here, &["--data", "nothing"]).contains("no photographs in this folder"));
+}
+
+#[test]
+fn backends_compares_with_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = succeeds("backends", folder.path(), &["--size", "32", "--base-channels", "2"]);
+    assert!(shown.contains("flex") && shown.contains("gradients"), "{shown}");
+}
+
+#[test]
+#[cfg(feature = "pytorch")]
+fn a_generator_goes_to_pytorch_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    succeeds("train", here, &["--size", "32", "--base-channels", "2", "--out", "run", "--steps", "1"]);
+    succeeds("export", here, &["--weights", "run", "--output", "net_G.safetensors"]);
+    let shown = succeeds("import", here, &["--input", "net_G.safetensors", "--output", "back.safetensors"]);
+    assert!(shown.contains("Unet { depth: 5 }"), "{shown}");
+    let discriminator = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/pixel.pth");
+    let arguments = ["--input", "net_G.safetensors", "--output", "more", "--discriminator"];
+    succeeds("import", here, &[&arguments[..], &[discriminator.to_str().unwrap()]].concat());
+    let trainer = pix2pix::Trainer::resume(here.join("more"), &pix2pix::device::cpu()).unwrap();
+    assert_eq!(trainer.config().discriminator.layers, 0);
+
+    // The run's own discriminator there and back.
+    let both = ["--weights", "run", "--output", "G.safetensors", "--discriminator", "D.safetensors"];
+    succeeds("export", here, &both);
+    let both = ["--input", "G.safetensors", "--output", "again", "--discriminator", "D.safetensors"];
+    succeeds("import", here, &both);
+    let state = |run: &str| {
+        let trainer = pix2pix::Trainer::resume(here.join(run), &pix2pix::device::cpu()).unwrap();
+        pix2pix::pytorch::discriminator_state(trainer.discriminator(), &trainer.config().discriminator)
+    };
+    assert!(state("run") == state("again"));
+
+    let pair = here.join("run/data/val/0000.png");
+    for (weights, output) in [("run", "a.png"), ("back.safetensors", "b.png")] {
+        let arguments =
+            ["--weights", weights, "--input", pair.to_str().unwrap(), "--output", output, "--mode", "image"];
+        succeeds("translate", here, &arguments);
+    }
+    let [a, b] = ["a.png", "b.png"].map(|name| image::open(here.join(name)).unwrap());
+    assert_eq!(a, b);
+}
+
+#[test]
+fn exports_have_a_format_by_their_extension() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, expected) in [("net_G.pth", "not supported"), ("net_G.bin", "not .safetensors")] {
+        let message = fails(1, "export", folder.path(), &["--weights", "none", "--output", name]);
+        assert!(message.contains(name) && message.contains(expected), "{message}");
+    }
+}

@@ -1,0 +1,267 @@
+//! `study`: killed, resumed, and the same numbers in the end; budgets, scores and mistakes.
+
+use std::path::Path;
+use std::process::{Child, Command, Output};
+
+use serde_json::Value;
+
+use crate::program::{self, pix2pix, wait_until};
+
+/// Two objectives in one table, and a claim in both directions, of which one must fail.
+const TABLE: &str = r#"
+title = "Two <ways>"
+columns = ["l1", "sharpness", "lab_a", "mean_iou"]
+
+[[variant]]
+name = "L1"
+config.loss = { gan_weight = 0.0 }
+paper = { mean_iou = 0.11 }
+
+[[variant]]
+name = "middle"
+patch = 70
+
+[[variant]]
+name = "L1+cGAN"
+patch = 286
+
+[[variant]]
+name = "L1 by another name"
+config = { loss.gan_weight = 0.0 }
+
+[[claim]]
+says = "one way"
+metric = "l1"
+higher = "L1"
+lower = "L1+cGAN"
+
+[[claim]]
+says = "the other way"
+metric = "l1"
+higher = "L1+cGAN"
+lower = "L1"
+
+[[claim]]
+says = "a run with itself"
+metric = "l1"
+higher = "L1+cGAN"
+lower = "middle"
+"#;
+
+fn study(folder: &Path, arguments: &[&str]) -> Command {
+    let size = ["--table", "table.toml", "--size", "32", "--base-channels", "4", "--seeds", "2"];
+    pix2pix("study", folder, &[&size[..], arguments].concat())
+}
+
+fn finish(mut command: Command) -> Output {
+    program::finish(command.spawn().unwrap())
+}
+
+fn results(out: &Path) -> Option<Value> {
+    serde_json::from_str(&std::fs::read_to_string(out.join("results.json")).ok()?).ok()
+}
+
+/// Returns the runs without their durations.
+fn runs(out: &Path) -> Vec<Value> {
+    let mut runs = results(out).unwrap()["runs"].as_array().unwrap().clone();
+    runs.iter_mut().for_each(|run| drop(run.as_object_mut().unwrap().remove("seconds")));
+    runs
+}
+
+/// Kills the child once it is time, if it has not ended by then.
+fn kill_once(mut child: Child, is_time: impl Fn() -> bool) {
+    wait_until("the moment to kill", || is_time() || child.try_wait().unwrap().is_some());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Begins the study in `out` and kills it twice: after one run is done, and in the middle of another, between its first
+/// checkpoint and its last. Returns whether that came about; a fast machine may finish before the second kill.
+fn was_killed_twice(folder: &Path, out: &Path, arguments: &[&str]) -> bool {
+    let count = || results(out).map_or(0, |all| all["runs"].as_array().unwrap().len());
+    kill_once(study(folder, arguments).spawn().unwrap(), || count() > 0);
+    let is_inside = || {
+        let folders = std::fs::read_dir(out.join("runs")).unwrap().flatten();
+        let mut names = folders.map(|entry| entry.path());
+        names.any(|run| {
+            let is_reader = run.file_name().unwrap().to_string_lossy().starts_with("reader");
+            run.join("checkpoints").join("step-000000800").exists() && !is_reader && count() < 3
+        })
+    };
+    kill_once(study(folder, arguments).spawn().unwrap(), is_inside);
+    (1..4).contains(&count())
+}
+
+#[test]
+fn a_study_that_is_killed_resumes_and_ends_with_the_same_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("table.toml"), TABLE).unwrap();
+    let whole = finish(study(folder.path(), &["--steps", "1200", "--out", "whole"]));
+    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
+
+    let torn = (1..=3).map(|attempt| format!("torn-{attempt}")).find(|out| {
+        was_killed_twice(folder.path(), &folder.path().join(out), &["--steps", "1200", "--out", out])
+    });
+    let torn = torn.expect("one of three studies is killed before its end");
+    let (arguments, out) = (["--steps", "1200", "--out", &torn], folder.path().join(&torn));
+    let ended = finish(study(folder.path(), &arguments));
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(runs(&out), runs(&folder.path().join("whole")));
+
+    check_results(&out);
+    check_page(&out);
+
+    // Nothing is trained twice, which would take other times, and nothing under other settings.
+    let before = results(&out).unwrap()["runs"].clone();
+    assert!(finish(study(folder.path(), &arguments)).status.success());
+    assert_eq!(results(&out).unwrap()["runs"], before);
+    let other = finish(study(folder.path(), &["--steps", "1201", "--out", &torn]));
+    let message = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(other.status.code() == Some(1) && message.contains("other settings"), "{message}");
+}
+
+fn check_results(out: &Path) {
+    let results = results(out).unwrap();
+    assert_eq!(runs(out).len(), 4, "two configurations, two seeds: equal variants are trained once");
+    for run in runs(out) {
+        assert_eq!(run["steps"], 1200);
+        for score in
+            ["l1", "psnr", "ssim", "sharpness", "lab_l", "lab_a", "lab_b", "pixel_accuracy", "mean_iou"]
+        {
+            assert!(run["scores"][score].as_f64().unwrap() > 0.0, "{score}: {run}");
+        }
+    }
+    let (reader, outputs) = (&results["photographs"], &runs(out)[0]["scores"]);
+    assert_eq!((reader["l1"].as_f64(), reader["sharpness"].as_f64()), (Some(0.0), Some(1.0)));
+    assert!(reader["pixel_accuracy"].as_f64() > Some(0.3), "{reader}");
+    assert!(outputs["sharpness"].as_f64() < Some(1.0), "L1 blurs: {outputs}");
+
+    let table = &results["tables"][0];
+    let row = |index: usize| &table["rows"][index];
+    assert_eq!((&row(0)["seeds"], &row(0)["cells"][0][0]), (&Value::from(2), &row(3)["cells"][0][0]));
+    assert_eq!(row(1)["job"], row(2)["job"]);
+    assert!(row(1)["note"].is_null() && row(2)["note"] == "at 32 pixels the widest is 70×70", "{table}");
+    assert_eq!(
+        (&table["claims"][2]["is_void"], &table["claims"][2]["of"]),
+        (&Value::from(true), &Value::from(0))
+    );
+    let l1 = |seed: usize| {
+        runs(out).iter().filter(|run| run["job"] == row(0)["job"]).nth(seed).unwrap()["scores"]["l1"]
+            .as_f64()
+            .unwrap()
+    };
+    let (mean, deviation) = ((l1(0) + l1(1)) / 2.0, (l1(0) - l1(1)).abs() / 2f64.sqrt());
+    for (cell, expected) in [(0, mean), (1, deviation)] {
+        assert!((row(0)["cells"][0][cell].as_f64().unwrap() - expected).abs() < 1e-9);
+    }
+    let holds = |claim: usize| table["claims"][claim]["holds"].as_u64().unwrap();
+    assert_eq!((holds(0) + holds(1), table["claims"][0]["of"].as_u64()), (2, Some(2)));
+}
+
+fn check_page(out: &Path) {
+    let page = std::fs::read_to_string(out.join("index.html")).unwrap();
+    for expected in [
+        "Two &lt;ways&gt;",
+        "Finished",
+        "data:image/png;base64",
+        "<polyline",
+        "paper 0.11",
+        "of 2</b>",
+        "the same run at this size",
+    ] {
+        assert!(page.contains(expected), "{expected}");
+    }
+    for foreign in ["http://", "https://", "src=\"runs", "<ways>", "<script"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+}
+
+#[test]
+fn runs_are_scored_again_with_other_classes_and_not_trained_again() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("table.toml"), TABLE).unwrap();
+    // A single class, which any network reads.
+    std::fs::write(folder.path().join("one.toml"), r#"all = ["000000"]"#).unwrap();
+    let out = folder.path().join("runs/study");
+    let with = |arguments: &[&str]| {
+        let output = finish(study(folder.path(), &[&["--steps", "3"], arguments].concat()));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        runs(&out)
+    };
+    let before = with(&[]);
+    let after = with(&["--palette", "one.toml"]);
+    for (before, after) in before.iter().zip(&after) {
+        assert!(before["scores"]["pixel_accuracy"].as_f64() < Some(1.0), "{before}");
+        assert_eq!(after["scores"]["pixel_accuracy"].as_f64(), Some(1.0));
+        assert_eq!(before["scores"]["l1"], after["scores"]["l1"], "the same generator");
+    }
+    assert_eq!(before, with(&[]), "and back");
+}
+
+#[test]
+fn mistakes_in_tables_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = |table: String| {
+        std::fs::write(folder.path().join("table.toml"), table).unwrap();
+        let output = finish(study(folder.path(), &["--steps", "1"]));
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for (right, wrong, expected) in [
+        ("gan_weight", "gan_wait", "gan_wait"),
+        ("patch = 286", "patch = 71", "patch: 71 is not 1, 16, 34, 70"),
+        ("higher = \"L1\"", "higher = \"L3\"", "`L3`, which is not a variant"),
+        ("\"lab_a\"", "\"lab_x\"", "`lab_x` is not a score"),
+        ("[[claim]]", "[[claims]]", "table.toml"),
+    ] {
+        let message = message(TABLE.replace(right, wrong));
+        assert!(message.starts_with("error: ") && message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn inception_scores_runs_that_are_done_or_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("table.toml"), TABLE.replace("\"lab_a\"", "\"fid\", \"kid\"")).unwrap();
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/inception.safetensors");
+    let with = ["--steps", "3", "--inception", weights.to_str().unwrap()];
+    if cfg!(not(feature = "fid")) {
+        let output = finish(study(folder.path(), &with));
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && message.contains("--features fid"), "{message}");
+        return;
+    }
+    let columns = |out: &Path| results(out).unwrap()["tables"][0]["columns"].to_string();
+    let out = folder.path().join("runs/study");
+    assert!(finish(study(folder.path(), &["--steps", "3"])).status.success());
+    assert!(!columns(&out).contains("fid"), "a score that no run has gets no column");
+    let before = runs(&out);
+    assert!(finish(study(folder.path(), &with)).status.success());
+    assert!(columns(&out).contains("fid"));
+    for (before, after) in before.iter().zip(runs(&out)) {
+        assert_eq!(before["scores"]["l1"], after["scores"]["l1"], "the same generator");
+        assert!(after["scores"]["fid"].as_f64() > Some(0.0) && after["scores"]["kid"].is_number(), "{after}");
+    }
+}
+
+#[test]
+fn a_budget_chooses_the_steps_and_leaves_out_runs_that_do_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("table.toml"), TABLE).unwrap();
+    let steps_within = |minutes: &str, out: &str| {
+        let output = finish(study(folder.path(), &["--budget", minutes, "--out", out]));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let steps = results(&folder.path().join(out)).unwrap()["plan"]["steps"].as_u64().unwrap();
+        (steps, String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    // No machine trains anything in 60 microseconds, and any makes more than a step in a second.
+    let (steps, shown) = steps_within("0.000001", "none");
+    assert!(
+        steps == 1 && shown.contains("no time for 2 runs of later seeds within 0.000001 minutes"),
+        "{steps}: {shown}"
+    );
+    let runs = runs(&folder.path().join("none"));
+    assert!(runs.len() == 2 && runs.iter().all(|run| run["steps"] == 1 && run["seed"] == 0));
+    let (steps, shown) = steps_within("0.1", "some");
+    assert!(steps > 1 && (steps < 400 || steps % 400 == 0), "whole epochs where one fits: {shown}");
+}

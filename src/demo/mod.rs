@@ -1,0 +1,86 @@
+//! Draws pairs to try things on: label maps of façades, and "photographs" painted from the same layouts.
+//!
+//! The program's demo, its study, the examples and the tests share them, so that none needs a download.
+
+mod facade;
+mod paint;
+
+use std::ops::Range;
+use std::path::Path;
+
+use image::{ImageFormat, RgbImage, imageops};
+
+pub use facade::pair;
+
+use crate::error::{Error, Result};
+
+/// The first index of the pairs to validate on; those to train on begin at 0.
+pub const HELD_OUT: u64 = 1 << 32;
+
+/// Draws the pairs `indices` of the set `seed` into `folder` as `0000.png`, `0001.png` …: label map on the left,
+/// photograph on the right, each `size`×`size` pixels.
+///
+/// Creates the folder if it does not exist. Each file appears whole or not at all, and replaces one of the same name.
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::Image`] if a file cannot be written.
+///
+/// # Examples
+/// ```
+/// use pix2pix::demo;
+///
+/// # fn main() -> pix2pix::Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let folder = folder.path();
+/// demo::draw_pairs(folder.join("train"), 0..3, 32, 0)?;
+/// demo::draw_pairs(folder.join("val"), demo::HELD_OUT..demo::HELD_OUT + 1, 32, 0)?;
+/// assert!(folder.join("train/0002.png").is_file() && folder.join("val/0000.png").is_file());
+/// # Ok(())
+/// # }
+/// ```
+pub fn draw_pairs(folder: impl AsRef<Path>, indices: Range<u64>, size: u32, seed: u64) -> Result<()> {
+    let folder = folder.as_ref();
+    std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+    for (number, index) in indices.enumerate() {
+        let path = folder.join(format!("{number:04}.png"));
+        let unfinished = path.with_extension("part");
+        side_by_side(&pair(seed, index, size))
+            .save_with_format(&unfinished, ImageFormat::Png)
+            .map_err(|error| Error::image(&unfinished, error))?;
+        std::fs::rename(&unfinished, &path).map_err(|error| Error::io(&path, error))?;
+    }
+    Ok(())
+}
+
+/// Joins both images of a pair, as they lie in a file.
+fn side_by_side((left, right): &(RgbImage, RgbImage)) -> RgbImage {
+    let (width, height) = left.dimensions();
+    let mut both = RgbImage::new(2 * width, height);
+    imageops::replace(&mut both, left, 0, 0);
+    imageops::replace(&mut both, right, i64::from(width), 0);
+    both
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_a_function_of_seed_index_and_size() {
+        let checksum = |seed, index, size| crc32c::crc32c(side_by_side(&pair(seed, index, size)).as_raw());
+        assert_eq!([checksum(0, 0, 64), checksum(0, HELD_OUT, 64), checksum(7, 3, 256)], [0, 0, 0]);
+    }
+
+    #[test]
+    fn files_hold_the_pairs_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            draw_pairs(folder.path().join("new/train"), 5..7, 32, 1).unwrap();
+        }
+        let train = folder.path().join("new/train");
+        assert_eq!(std::fs::read_dir(&train).unwrap().count(), 2);
+        let found = image::open(train.join("0001.png")).unwrap().to_rgb8();
+        assert_eq!(found, side_by_side(&pair(1, 6, 32)));
+    }
+}

@@ -1,0 +1,521 @@
+//! Saving and going on: round trips, interrupted runs, and files that are not what they should be.
+#![cfg(feature = "flex")]
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use crate::support::{picture, small_config, write_pairs};
+use pix2pix::data::PairedFolder;
+use pix2pix::{CheckpointProblem, Error, Event, Mode, Pix2PixConfig, Tensor, Trainer, Translator, device};
+
+fn config() -> Pix2PixConfig {
+    let mut config = small_config();
+    (config.training.epochs, config.training.save_every) = (3, 1);
+    config
+}
+
+fn pairs(folder: &Path) -> PairedFolder {
+    if !folder.join("train").is_dir() {
+        write_pairs(&folder.join("train"), 4, 32);
+    }
+    PairedFolder::open(folder.join("train"), &config().data).unwrap()
+}
+
+/// Trains until `stop` steps are done, or to the end.
+fn train(trainer: &mut Trainer, pairs: &PairedFolder, run: &Path, stop: Option<u64>) {
+    let mut steps = trainer.steps();
+    let watch = |event: Event| {
+        steps += u64::from(matches!(event, Event::Step { .. }));
+        if stop == Some(steps) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    trainer.fit(pairs, None, run, watch).unwrap();
+}
+
+fn output(trainer: &Trainer) -> Vec<f32> {
+    let device = device::cpu().autodiff();
+    let ramp: Vec<f32> = (0..3 * 32 * 32).map(|i| (i as f32 * 0.013).sin()).collect();
+    let input = Tensor::<1>::from_floats(ramp.as_slice(), &device).reshape([1, 3, 32, 32]);
+    trainer.generator().forward_with(input, Mode::RUNNING).into_data().try_into_vec().unwrap()
+}
+
+#[test]
+fn an_interrupted_run_ends_like_one_that_was_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let pairs = pairs(folder.path());
+    let whole = folder.path().join("whole");
+    let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    train(&mut trainer, &pairs, &whole, None);
+    let expected = output(&trainer);
+
+    for stop in [1, 4, 6] {
+        let run = folder.path().join(format!("interrupted-{stop}"));
+        let mut trainer = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap();
+        train(&mut trainer, &pairs, &run, Some(stop));
+        drop(trainer);
+        let mut trainer = Trainer::resume(&run, &device::cpu()).unwrap();
+        assert_eq!(trainer.steps(), stop);
+        train(&mut trainer, &pairs, &run, None);
+        assert_eq!(trainer.steps(), 12);
+        assert!(output(&trainer) == expected, "stopped after step {stop}");
+        let weights = |run: &Path| std::fs::read(run.join("generator.safetensors")).unwrap();
+        assert!(weights(&run) == weights(&whole), "stopped after step {stop}");
+    }
+}
+
+#[test]
+fn the_weights_file_explains_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    trainer.save(folder.path()).unwrap();
+    let image = image::DynamicImage::ImageRgb8(picture(40, 23, 5));
+    for path in [folder.path().to_owned(), folder.path().join("generator.safetensors")] {
+        let translator = Translator::load(path, &device::cpu()).unwrap();
+        let first = translator.translate(&image).unwrap();
+        assert_eq!((first.width(), first.height()), (40, 23));
+        assert_eq!(first, translator.translate(&image).unwrap(), "the same noise every time");
+        let other = translator.with_mode(Mode::PAPER.with_noise(9)).translate(&image).unwrap();
+        assert_ne!(first, other);
+    }
+}
+
+#[test]
+fn only_the_newest_checkpoints_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let pairs = pairs(folder.path());
+    let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    train(&mut trainer, &pairs, folder.path(), None);
+    let checkpoints = folder.path().join("checkpoints");
+    assert_eq!(names(&checkpoints), ["step-000000008", "step-000000012"]);
+
+    let kept = folder.path().join("one");
+    let mut config = config();
+    config.training.keep = 1;
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+    train(&mut trainer, &pairs, &kept, None);
+    assert_eq!(names(&kept.join("checkpoints")), ["step-000000012"]);
+}
+
+/// What lies in `folder`, sorted.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+fn saved() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.training.ema_decay = Some(0.9);
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+    let pairs = pairs(folder.path());
+    let run = folder.path().join("run");
+    train(&mut trainer, &pairs, &run, Some(1));
+    (folder, run.join("checkpoints/step-000000001"))
+}
+
+const FILES: [&str; 8] = [
+    "average.bpk",
+    "generator.bpk",
+    "discriminator.bpk",
+    "optimizer_g.bpk",
+    "optimizer_d.bpk",
+    "state.json",
+    "config.json",
+    "manifest.txt",
+];
+
+/// Fails to resume from `run`, and tells why.
+fn refusal(run: &Path) -> String {
+    let error = Trainer::resume(run, &device::cpu()).unwrap_err();
+    assert!(matches!(error, Error::Checkpoint { .. }), "{error:?}");
+    error.to_string()
+}
+
+/// Lengths to cut a file of a checkpoint down to, and places to flip a bit at: a thousand of each over all files.
+const PLACES: usize = 160;
+
+#[test]
+fn damaged_files_are_named() {
+    let (folder, checkpoint) = saved();
+    let run = folder.path().join("run");
+    let whole = FILES.map(|file| std::fs::read(checkpoint.join(file)).unwrap());
+    let (mut truncated, mut flipped) = (0, 0);
+    for (file, bytes) in FILES.iter().zip(&whole) {
+        let path = checkpoint.join(file);
+        let refuse = |damaged: &[u8]| {
+            std::fs::write(&path, damaged).unwrap();
+            let message = refusal(&run);
+            assert!(message.contains(file), "{file}: {message}");
+        };
+        let places = PLACES.min(bytes.len());
+        for place in (0..places).map(|part| bytes.len() * part / places) {
+            refuse(&bytes[..place]);
+            truncated += 1;
+        }
+        refuse(&bytes[..bytes.len() - 1]);
+        for part in 0..PLACES {
+            let mut damaged = bytes.clone();
+            damaged[bytes.len() * part / PLACES] ^= 1 << (part % 8);
+            refuse(&damaged);
+            flipped += 1;
+        }
+        refuse(&[&bytes[..], b"\n"].concat());
+        refuse(b"not what it was");
+        // Each file in the place of each other.
+        whole.iter().filter(|other| *other != bytes).for_each(|other| refuse(other));
+        std::fs::remove_file(&path).unwrap();
+        let message = refusal(&run);
+        assert!(message.contains(file), "{message}");
+        std::fs::create_dir(&path).unwrap();
+        let message = Trainer::resume(&run, &device::cpu()).unwrap_err().to_string();
+        assert!(message.contains(file), "{message}");
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+    }
+    assert!(truncated >= 1000 && flipped >= 1000, "{truncated} {flipped}");
+    assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().steps(), 1);
+}
+
+#[test]
+fn the_checkpoint_before_a_damaged_one_is_used_and_the_caller_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
+    let mut config = config();
+    config.training.ema_decay = Some(0.9);
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+    train(&mut trainer, &pairs, &run, None);
+    let weights = std::fs::read(run.join("generator.safetensors")).unwrap();
+
+    let checkpoints = run.join("checkpoints");
+    for file in FILES {
+        // A file of another step is whole in itself, yet does not belong here.
+        std::fs::copy(
+            checkpoints.join("step-000000008").join(if file == "config.json" { "state.json" } else { file }),
+            checkpoints.join("step-000000012").join(file),
+        )
+        .unwrap();
+        let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
+        let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
+        assert!(trainer.steps() == 8 && told.len() == 1, "{file}: {told:?}");
+        assert!(told[0].contains("step-000000012") && told[0].contains("another copy"), "{told:?}");
+        if file == "generator.bpk" {
+            assert!(told[0].contains(file), "{told:?}");
+        }
+    }
+    let mut trainer = Trainer::resume(&run, &device::cpu()).unwrap();
+    train(&mut trainer, &pairs, &run, None);
+    assert!(std::fs::read(run.join("generator.safetensors")).unwrap() == weights);
+    assert_eq!(names(&checkpoints), ["damaged-step-000000012", "step-000000008", "step-000000012"]);
+    assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().damaged().count(), 0);
+}
+
+/// Renames and copies in the folder of checkpoints, whole as each may be.
+#[test]
+fn whole_checkpoints_in_the_wrong_place_are_found_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
+    train(&mut Trainer::new(config(), &device::cpu()).unwrap(), &pairs, &run, None);
+    let at = |step: u64| run.join(format!("checkpoints/step-{step:09}"));
+    let resumed = || Trainer::resume(&run, &device::cpu());
+
+    // The name of another step.
+    std::fs::rename(at(12), at(16)).unwrap();
+    let trainer = resumed().unwrap();
+    let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
+    assert!(trainer.steps() == 8 && told.len() == 1, "{told:?}");
+    assert!(
+        told[0].contains("step-000000016/state.json") && told[0].contains("it is of step 12"),
+        "{told:?}"
+    );
+    // Two that have changed places.
+    std::fs::rename(at(8), at(12)).unwrap();
+    std::fs::rename(at(16), at(8)).unwrap();
+    assert!(refusal(&run).contains("step-000000012/state.json"));
+    std::fs::rename(at(8), at(16)).unwrap();
+    std::fs::rename(at(12), at(8)).unwrap();
+    std::fs::rename(at(16), at(12)).unwrap();
+    assert_eq!(resumed().unwrap().damaged().count(), 0);
+
+    // The checkpoint of another run, with another seed or other networks.
+    let changes: [fn(&mut Pix2PixConfig); 2] =
+        [|config| config.training.seed = 5, |config| config.generator.base_channels = 5];
+    std::fs::rename(at(12), folder.path().join("aside")).unwrap();
+    for change in changes {
+        let (mut other, home) = (config(), folder.path().join("other"));
+        change(&mut other);
+        train(&mut Trainer::new(other, &device::cpu()).unwrap(), &pairs, &home, Some(10));
+        std::fs::rename(home.join("checkpoints/step-000000010"), at(10)).unwrap();
+        for trainer in [resumed().unwrap(), Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap()] {
+            let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
+            assert!(trainer.steps() == 8 && told[0].contains("it belongs to another run"), "{told:?}");
+        }
+        std::fs::remove_dir_all(at(10)).unwrap();
+        std::fs::remove_dir_all(home).unwrap();
+    }
+    std::fs::rename(folder.path().join("aside"), at(12)).unwrap();
+
+    // Nor is another run saved among the checkpoints of this one.
+    let mut other = config();
+    other.training.seed = 5;
+    other.training.epochs = 4;
+    let elsewhere = folder.path().join("elsewhere");
+    let mut trainer = Trainer::new(other, &device::cpu()).unwrap();
+    train(&mut trainer, &pairs, &elsewhere, None);
+    let error = trainer.save(&run).unwrap_err();
+    assert!(matches!(error, Error::Checkpoint { problem: CheckpointProblem::Foreign, .. }), "{error}");
+}
+
+#[test]
+fn what_others_put_among_the_checkpoints_stays_and_disturbs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
+    let checkpoints = run.join("checkpoints");
+    train(&mut Trainer::new(config(), &device::cpu()).unwrap(), &pairs, &run, Some(4));
+    std::fs::rename(checkpoints.join("step-000000004"), checkpoints.join("step-000000004-backup")).unwrap();
+    for file in ["step-x", "step-000000099", "notes"] {
+        std::fs::write(checkpoints.join(file), "mine").unwrap();
+    }
+    assert!(Trainer::resume(&run, &device::cpu()).is_err(), "a backup is no checkpoint");
+    let mut trainer = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap();
+    train(&mut trainer, &pairs, &run, None);
+    assert_eq!(
+        names(&checkpoints),
+        ["notes", "step-000000004-backup", "step-000000008", "step-000000012", "step-000000099", "step-x"]
+    );
+}
+
+#[test]
+fn a_newest_checkpoint_that_cannot_be_read_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
+    train(&mut Trainer::new(config(), &device::cpu()).unwrap(), &pairs, &run, None);
+    for file in ["generator.bpk", "manifest.txt"] {
+        // Reading a folder as a file fails as a failing disk does: neither damaged, nor missing.
+        let path = run.join("checkpoints/step-000000012").join(file);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
+        let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
+        assert!(trainer.steps() == 8 && told[0].contains(file), "{told:?}");
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn exported_weights_with_a_flipped_bit_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    Trainer::new(config(), &device::cpu()).unwrap().save(folder.path()).unwrap();
+    let file = folder.path().join("generator.safetensors");
+    let bytes = std::fs::read(&file).unwrap();
+    let start = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let load = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        Translator::load(&file, &device::cpu()).map(drop)
+    };
+    for part in 0..200 {
+        let mut damaged = bytes.clone();
+        damaged[start + (bytes.len() - start) * part / 200] ^= 1 << (part % 8);
+        let message = load(&damaged).unwrap_err().to_string();
+        assert!(
+            message.contains("generator.safetensors: damaged") && message.contains("checksum"),
+            "{message}"
+        );
+    }
+    load(&bytes).unwrap();
+    // A file without a checksum, as of others, is read as it is.
+    let text = String::from_utf8_lossy(&bytes[8..start]).into_owned();
+    let at = text.find(r#",\n  \"crc32c\""#).unwrap();
+    let end = at + text[at..].find(r#"\n}"#).unwrap();
+    let others = format!("{}{}", &text[..at], &text[end..]);
+    let damaged = bytes[start..].iter().map(|byte| byte ^ 1).collect::<Vec<_>>();
+    load(&[&(others.len() as u64).to_le_bytes(), others.as_bytes(), &damaged].concat()).unwrap();
+}
+
+#[test]
+fn checkpoints_within_an_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
+    let mut config = config();
+    (config.training.save_steps, config.training.save_every, config.training.keep) = (3, 9, 9);
+    let mut trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
+    train(&mut trainer, &pairs, &run, None);
+    let checkpoints = run.join("checkpoints");
+    assert_eq!(names(&checkpoints), ["step-000000003", "step-000000006", "step-000000009", "step-000000012"]);
+    let files = |run: &Path| {
+        let files = ["generator.safetensors", "metrics.jsonl", "checkpoints/step-000000012/state.json"];
+        files.map(|file| std::fs::read(run.join(file)).unwrap())
+    };
+    let whole = files(&run);
+    for step in [9, 6, 3] {
+        for later in (step + 3..=12).step_by(3) {
+            std::fs::remove_dir_all(checkpoints.join(format!("step-{later:09}"))).unwrap();
+        }
+        let mut trainer = Trainer::resume_or_new(&run, config.clone(), &device::cpu()).unwrap();
+        assert_eq!(trainer.steps(), step);
+        train(&mut trainer, &pairs, &run, None);
+        assert!(files(&run) == whole, "from step {step}");
+    }
+}
+
+#[test]
+fn what_a_killed_process_left_is_cleared() {
+    let (folder, checkpoint) = saved();
+    let (run, checkpoints) = (folder.path().join("run"), checkpoint.parent().unwrap());
+    std::fs::create_dir(checkpoints.join(".saving-abc")).unwrap();
+    std::fs::write(checkpoints.join(".saving-abc/generator.bpk"), "half").unwrap();
+    // Killed between the two renames of a save that replaces: the old one is still found.
+    std::fs::rename(&checkpoint, checkpoints.join("step-000000001-replaced")).unwrap();
+    let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
+    assert_eq!(trainer.steps(), 1);
+    trainer.save(&run).unwrap();
+    assert_eq!(names(checkpoints), ["step-000000001"]);
+    trainer.save(&run).unwrap();
+    assert_eq!(names(checkpoints), ["step-000000001"]);
+}
+
+#[test]
+fn two_runs_in_one_folder_are_refused() {
+    let (folder, _) = saved();
+    let run = folder.path().join("run");
+    let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
+    let other = std::fs::File::open(run.join(".lock")).unwrap();
+    other.lock().unwrap();
+    let message = trainer.save(&run).unwrap_err().to_string();
+    assert!(message.contains("another run is training in this folder"), "{message}");
+    let error = Trainer::resume(&run, &device::cpu())
+        .unwrap()
+        .fit(&pairs(folder.path()), None, &run, |_| ControlFlow::Continue(()))
+        .unwrap_err();
+    assert!(matches!(error, Error::Checkpoint { problem: CheckpointProblem::InUse, .. }), "{error}");
+    drop(other);
+    trainer.save(&run).unwrap();
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_leaves_the_checkpoint_whole() {
+    let (folder, checkpoint) = saved();
+    let (run, checkpoints) = (folder.path().join("run"), checkpoint.parent().unwrap());
+    let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
+    let locked = |is_locked| {
+        let mut permissions = std::fs::metadata(checkpoints).unwrap().permissions();
+        permissions.set_readonly(is_locked);
+        std::fs::set_permissions(checkpoints, permissions).unwrap();
+    };
+    locked(true);
+    // Who may do everything, as root may, is not stopped by permissions.
+    if std::fs::write(checkpoints.join("probe"), "").is_err() {
+        let error = trainer.save(&run).unwrap_err();
+        assert!(matches!(&error, Error::Io { path, .. } if path.starts_with(checkpoints)), "{error}");
+    }
+    locked(false);
+    assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().steps(), 1);
+
+    let blocked = folder.path().join("blocked");
+    std::fs::create_dir(&blocked).unwrap();
+    std::fs::write(blocked.join("checkpoints"), "a file where a folder should be").unwrap();
+    let error = trainer.save(&blocked).unwrap_err();
+    assert!(error.to_string().contains("blocked/checkpoints"), "{error}");
+}
+
+#[test]
+fn other_versions_and_other_networks_are_refused() {
+    let (folder, checkpoint) = saved();
+    let run = folder.path().join("run");
+    let mut averaged = config();
+    averaged.training.ema_decay = Some(0.9);
+    let mut other = averaged.clone();
+    other.generator.base_channels = 5;
+    let error = Trainer::resume_or_new(&run, other, &device::cpu()).unwrap_err();
+    assert!(error.to_string().contains("generator differs"), "{error}");
+
+    // An average of the whole past is not dropped by a setting that was forgotten.
+    let error = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap_err();
+    assert!(error.to_string().contains("training.ema_decay differs"), "{error}");
+
+    let mut longer = averaged.clone();
+    (longer.training.epochs, longer.training.clip_norm) = (30, Some(1.0));
+    let trainer = Trainer::resume_or_new(&run, longer, &device::cpu()).unwrap();
+    assert_eq!(trainer.epochs(), 30);
+    assert_eq!(trainer.changes(), ["training.clip_norm is 1.0, was none", "training.epochs is 30, was 3"]);
+    assert!(Trainer::resume_or_new(&run, averaged, &device::cpu()).unwrap().changes().is_empty());
+
+    let manifest = checkpoint.join("manifest.txt");
+    let version = || match Trainer::resume(&run, &device::cpu()).unwrap_err() {
+        Error::Checkpoint { problem: CheckpointProblem::Version { found, .. }, .. } => found,
+        error => panic!("{error}"),
+    };
+    let newer = "format 99\nall.bin 3 00000000\n";
+    let sealed = format!("{newer}crc32c {:08x}\n", crc32c::crc32c(newer.as_bytes()));
+    std::fs::write(&manifest, sealed).unwrap();
+    assert_eq!(version(), 99);
+    std::fs::remove_file(&manifest).unwrap();
+    std::fs::write(checkpoint.join("state.json"), r#"{"format": 1, "epoch": 1}"#).unwrap();
+    assert_eq!(version(), 1);
+    let message = Trainer::resume(&run, &device::cpu()).unwrap_err().to_string();
+    assert!(message.contains("format 1"), "{message}");
+
+    let error = Trainer::resume(folder.path().join("train"), &device::cpu()).unwrap_err();
+    assert!(matches!(error, Error::Checkpoint { problem: CheckpointProblem::Missing, .. }));
+    assert!(error.to_string().contains("train: no checkpoint here"), "{error}");
+}
+
+#[test]
+fn weights_that_do_not_fit_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("generator.safetensors");
+    let error = Translator::load(&file, &device::cpu()).unwrap_err();
+    assert!(error.to_string().contains("generator.safetensors"), "{error}");
+    for bytes in [&b""[..], b"12345678", &[255; 100]] {
+        std::fs::write(&file, bytes).unwrap();
+        let error = Translator::load(&file, &device::cpu()).unwrap_err();
+        assert!(
+            matches!(error, Error::Checkpoint { .. }) && error.to_string().contains("generator.safetensors")
+        );
+    }
+
+    Trainer::new(config(), &device::cpu()).unwrap().save(folder.path()).unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    // The configuration in the header now claims another width; the JSON keeps its length.
+    let text = String::from_utf8_lossy(&bytes[8..]).into_owned();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    assert!(text[..header].contains(r#"\"base_channels\": 4"#));
+    let changed = text[..header].replace(r#"\"base_channels\": 4"#, r#"\"base_channels\": 5"#);
+    let forged = [&bytes[..8], changed.as_bytes(), &bytes[8 + header..]].concat();
+    std::fs::write(&file, forged).unwrap();
+    let error = Translator::load(&file, &device::cpu()).unwrap_err();
+    assert!(matches!(&error, Error::Weights { mismatched, .. } if mismatched.len() > 10), "{error}");
+    assert!(
+        error.to_string().contains(
+            "of another shape: network.encoder.0.conv.weight (network [5, 3, 4, 4], file [4, 3, 4, 4])"
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_run_that_is_further_is_not_overwritten() {
+    let (folder, checkpoint) = saved();
+    let run = folder.path().join("run");
+    let trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    let message = trainer.save(&run).unwrap_err().to_string();
+    assert!(message.contains("a run of 1 steps lies here"), "{message}");
+    assert!(checkpoint.is_dir());
+
+    let mut other = config();
+    other.data.direction = pix2pix::data::Direction::BToA;
+    let message = Trainer::resume_or_new(&run, other, &device::cpu()).unwrap_err().to_string();
+    assert!(message.contains("data.direction differs"), "{message}");
+}
+
+#[test]
+fn translating_leaves_a_trainer_as_it_was() {
+    let trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    let before = output(&trainer);
+    let translator = Translator::new(trainer.generator().clone(), &device::cpu()).unwrap();
+    translator.translate(&image::DynamicImage::ImageRgb8(picture(32, 32, 5))).unwrap();
+    assert!(output(&trainer) == before, "its running statistics moved");
+}

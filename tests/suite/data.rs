@@ -1,0 +1,313 @@
+//! Pairs on disk: layouts, directions, what both halves share, and every kind of bad input with its message.
+#![cfg(feature = "flex")]
+
+use std::path::Path;
+
+use crate::support::{picture, small_config, write_pairs};
+use image::{DynamicImage, GrayImage, ImageBuffer, Luma, RgbImage};
+use pix2pix::data::{Batch, DataConfig, Direction, Epoch, PairedFolder, ResizeFilter, Sampling};
+use pix2pix::{Error, Pix2PixConfig, Tensor, Trainer, device};
+
+fn config() -> DataConfig {
+    DataConfig::new().with_load_size(18).with_crop_size(16).with_workers(2)
+}
+
+fn values(tensor: Tensor<4>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap()
+}
+
+fn batches(pairs: &PairedFolder, epoch: impl Into<Epoch>) -> Vec<(Vec<f32>, Vec<f32>)> {
+    let batches = pairs.batches(epoch, &device::cpu());
+    batches.map(Result::unwrap).map(|Batch { input, target }| (values(input), values(target))).collect()
+}
+
+fn fails(folder: &Path) -> Error {
+    match PairedFolder::open(folder, &config()) {
+        Err(error) => error,
+        Ok(pairs) => pairs.in_order(&device::cpu()).find_map(Result::err).expect("one of the pairs is bad"),
+    }
+}
+
+#[test]
+fn both_layouts_and_directions_give_the_same_pairs() {
+    let folder = tempfile::tempdir().unwrap();
+    let side_by_side = folder.path().join("one");
+    write_pairs(&side_by_side, 3, 20);
+    let separate = folder.path().join("two");
+    for half in ["A", "B"] {
+        std::fs::create_dir_all(separate.join(half)).unwrap();
+    }
+    for index in 0..3 {
+        let both = image::open(side_by_side.join(format!("{index}.png"))).unwrap();
+        both.crop_imm(0, 0, 20, 20).save(separate.join(format!("A/{index}.png"))).unwrap();
+        both.crop_imm(20, 0, 20, 20).save(separate.join(format!("B/{index}.bmp"))).unwrap();
+    }
+    let open =
+        |folder: &Path, direction| PairedFolder::open(folder, &config().with_direction(direction)).unwrap();
+    for index in 0..3 {
+        let pair = open(&side_by_side, Direction::AToB).pair(index).unwrap();
+        assert_eq!(open(&separate, Direction::AToB).pair(index).unwrap(), pair);
+        let swapped = open(&side_by_side, Direction::BToA).pair(index).unwrap();
+        assert_eq!((&swapped.input, &swapped.target), (&pair.target, &pair.input));
+        assert_eq!(pair.input.len(), 3 * 16 * 16);
+    }
+}
+
+#[test]
+fn crop_and_mirror_are_shared_by_both_halves() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pairs(folder.path(), 5, 18); // no resizing: the target stays the exact inverse
+    let pairs = PairedFolder::open(folder.path(), &config()).unwrap();
+    let whole: Vec<Vec<f32>> = (0..5).map(|index| pairs.pair(index).unwrap().input).collect();
+    let mut differs = false;
+    for epoch in 1..4 {
+        for (input, target) in batches(&pairs, epoch) {
+            let worst = input.iter().zip(&target).map(|(a, b)| (a + b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-5, "input and target were cut differently: {worst}");
+            differs |= !whole.contains(&input);
+        }
+    }
+    assert!(differs);
+}
+
+#[test]
+fn with_replacement_some_pairs_come_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    crate::support::write_pairs(folder.path(), 12, 16);
+    let config = DataConfig::new().with_load_size(16).with_crop_size(16).with_mirror(false).with_workers(0);
+    let distinct = |sampling: Sampling, epoch: usize| {
+        let pairs = PairedFolder::open(folder.path(), &config.clone().with_sampling(sampling)).unwrap();
+        let read = batches(&pairs, epoch);
+        assert_eq!(read.len(), 12);
+        let bits = read.into_iter().map(|(input, _)| input.into_iter().map(f32::to_bits).collect::<Vec<_>>());
+        bits.collect::<std::collections::BTreeSet<_>>().len()
+    };
+    for epoch in 1..4 {
+        assert_eq!(distinct(Sampling::Shuffled, epoch), 12);
+        // That all twelve come has a chance of 5e-5.
+        assert!((4..12).contains(&distinct(Sampling::WithReplacement, epoch)));
+    }
+}
+
+#[test]
+fn order_and_augmentation_are_a_function_of_seed_and_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pairs(folder.path(), 9, 24);
+    let open = |workers| {
+        PairedFolder::open(folder.path(), &config().with_batch_size(2).with_workers(workers)).unwrap()
+    };
+    let reference = batches(&open(0), 1);
+    assert_eq!(reference.len(), 5);
+    for workers in [1, 2, 3, 7] {
+        assert!(batches(&open(workers), 1) == reference, "{workers} workers");
+    }
+    assert!(batches(&open(2), 2) != reference);
+    assert!(batches(&open(2), Epoch { number: 1, seed: 1, first_batch: 0 }) != reference);
+    // An interrupted epoch goes on with the very batches that it would have had.
+    let rest = batches(&open(2), Epoch { number: 1, seed: 0, first_batch: 3 });
+    assert!(rest == reference[3..]);
+    assert_eq!(open(2).batches(Epoch { number: 1, seed: 0, first_batch: 9 }, &device::cpu()).len(), 0);
+}
+
+#[test]
+fn every_setting_changes_the_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pairs(folder.path(), 6, 24);
+    let run = |config: DataConfig| batches(&PairedFolder::open(folder.path(), &config).unwrap(), 1);
+    let reference = run(config());
+    for changed in [
+        config().with_direction(Direction::BToA),
+        config().with_input_channels(1),
+        config().with_target_channels(4),
+        config().with_load_size(20),
+        config().with_filter(ResizeFilter::Bilinear),
+        config().with_crop_size(14),
+        config().with_mirror(false),
+        config().with_batch_size(3),
+    ] {
+        assert!(run(changed.clone()) != reference, "{changed}");
+    }
+}
+
+#[test]
+fn grey_deep_and_every_file_type_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let ramp = |x: u32, y: u32| (x * 3 + y * 5) as u8;
+    let grey = GrayImage::from_fn(32, 16, |x, y| Luma([ramp(x, y)]));
+    let deep = ImageBuffer::from_fn(32, 16, |x, y| Luma([u16::from(ramp(x, y)) * 257]));
+    let (grey, deep) = (DynamicImage::ImageLuma8(grey), DynamicImage::ImageLuma16(deep));
+    grey.save(folder.path().join("a.png")).unwrap();
+    deep.save(folder.path().join("b.png")).unwrap();
+    grey.to_rgb8().save(folder.path().join("c.bmp")).unwrap();
+    deep.to_rgb16().save(folder.path().join("d.tiff")).unwrap();
+    grey.to_rgb8().save(folder.path().join("e.webp")).unwrap();
+    grey.save(folder.path().join("f.jpg")).unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "not a picture").unwrap();
+    for channels in [1, 3] {
+        let config = config().with_input_channels(channels).with_target_channels(channels);
+        let pairs = PairedFolder::open(folder.path(), &config).unwrap();
+        assert_eq!(pairs.len(), 6);
+        let first = pairs.pair(0).unwrap();
+        for index in 1..6 {
+            let other = pairs.pair(index).unwrap();
+            let tolerance = if index == 5 { 0.05 } else { 1e-5 }; // JPEG loses a little
+            let worst = first.input.iter().zip(&other.input).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < tolerance, "file {index} with {channels} channels: {worst}");
+        }
+    }
+}
+
+#[test]
+fn a_photograph_is_turned_upright() {
+    // A JPEG of 16x32 whose EXIF block says "rotate by 90 degrees": upright it is 32x16.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("turned.jpg");
+    picture(16, 32, 1).save(&path).unwrap();
+    let jpeg = std::fs::read(&path).unwrap();
+    let exif: &[u8] = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    let length = (exif.len() as u16 + 2).to_be_bytes();
+    let turned = [&jpeg[..2], &[0xff, 0xe1], &length, exif, &jpeg[2..]].concat();
+    std::fs::write(&path, turned).unwrap();
+    let pair = PairedFolder::open(folder.path(), &config()).unwrap().pair(0).unwrap();
+    assert_eq!(pair.input.len(), 3 * 16 * 16);
+    // Red grew along x before the turn, so it grows along y after it.
+    let red = &pair.input[..16 * 16];
+    assert!(red[15 * 16 + 8] > red[8] + 1.0, "{red:?}");
+}
+
+#[test]
+fn a_folder_without_pairs() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = fails(folder.path()).to_string();
+    assert!(message.contains("no pairs here") && message.contains("folders A and B"), "{message}");
+    std::fs::create_dir(folder.path().join("train")).unwrap();
+    let message = fails(folder.path()).to_string();
+    assert!(message.contains("did you mean"), "{message}");
+    let error = fails(&folder.path().join("nowhere"));
+    assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("nowhere"));
+}
+
+#[test]
+fn unmatched_names_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    for half in ["A", "B"] {
+        std::fs::create_dir(folder.path().join(half)).unwrap();
+        picture(16, 16, 1).save(folder.path().join(half).join("both.png")).unwrap();
+    }
+    picture(16, 16, 1).save(folder.path().join("A/lonely.png")).unwrap();
+    picture(16, 16, 1).save(folder.path().join("B/other.png")).unwrap();
+    let error = fails(folder.path());
+    let Error::Pairs { unmatched, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(unmatched.len(), 2);
+    let message = error.to_string();
+    assert!(message.contains("lonely.png") && message.contains("other.png"), "{message}");
+    assert!(message.contains("add the partner"), "{message}");
+}
+
+#[test]
+fn files_that_are_no_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pairs(folder.path(), 1, 16);
+    let good = std::fs::read(folder.path().join("0.png")).unwrap();
+    let bad: [(&str, Vec<u8>); 5] = [
+        ("truncated.png", good[..good.len() / 2].to_vec()),
+        ("text.jpg", b"this is no picture".to_vec()),
+        ("empty.png", vec![]),
+        ("bomb.png", bomb(60_000)),
+        ("large_bomb.png", bomb(16_000)), // allowed sides, but 768 MB
+    ];
+    for (name, bytes) in bad {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let error = fails(folder.path());
+        assert!(matches!(error, Error::Image { .. }) && error.to_string().contains(name), "{error:?}");
+        if name.contains("bomb") {
+            assert!(error.to_string().to_lowercase().contains("limit"), "{error}");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+/// A PNG of a few bytes that claims to hold `side`×`side` pixels.
+fn bomb(side: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    DynamicImage::ImageRgb8(RgbImage::new(1, 1))
+        .write_to(&mut std::io::Cursor::new(&mut bytes), image::ImageFormat::Png)
+        .unwrap();
+    bytes[16..20].copy_from_slice(&side.to_be_bytes());
+    bytes[20..24].copy_from_slice(&side.to_be_bytes());
+    let crc = crc32(&bytes[12..29]).to_be_bytes();
+    bytes[29..33].copy_from_slice(&crc);
+    bytes
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (!(crc & 1)).wrapping_add(1)))
+    })
+}
+
+#[test]
+fn halves_that_do_not_match() {
+    let folder = tempfile::tempdir().unwrap();
+    picture(33, 16, 1).save(folder.path().join("odd.png")).unwrap();
+    let message = fails(folder.path()).to_string();
+    assert!(message.contains("odd.png: width 33 is odd"), "{message}");
+
+    let separate = tempfile::tempdir().unwrap();
+    for (half, size) in [("A", 16), ("B", 20)] {
+        std::fs::create_dir(separate.path().join(half)).unwrap();
+        picture(size, 16, 1).save(separate.path().join(half).join("x.png")).unwrap();
+    }
+    let message = fails(separate.path()).to_string();
+    assert!(message.contains("[20, 16] pixels") && message.contains("has [16, 16]"), "{message}");
+    assert!(message.contains("must have the same size"), "{message}");
+}
+
+#[test]
+fn channels_of_model_and_data_must_agree() {
+    let mut config = Pix2PixConfig::paper();
+    config.data = config.data.with_target_channels(1);
+    let message = Trainer::new(config, &device::cpu()).unwrap_err().to_string();
+    assert!(message.contains("data.target_channels: 1, but the generator has 3"), "{message}");
+    let folder = tempfile::tempdir().unwrap();
+    let config = Pix2PixConfig::paper().with_channels(5, 3);
+    let message = PairedFolder::open(folder.path(), &config.data).unwrap_err().to_string();
+    assert!(message.contains("data.input_channels: 5 is not 1 (grey), 3 (colour) or 4"), "{message}");
+}
+
+#[test]
+fn an_unwritable_output_folder_is_found_before_training() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pairs(&folder.path().join("train"), 1, 32);
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let config = small_config();
+    let pairs = PairedFolder::open(folder.path().join("train"), &config.data).unwrap();
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+    let error = trainer.fit(&pairs, None, file.join("run"), |_| panic!("it trained")).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("run"), "{error}");
+    assert_eq!(trainer.steps(), 0);
+}
+
+#[test]
+fn a_bad_picture_ends_the_run_with_what_it_has_learned() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = folder.path().join("train");
+    write_pairs(&train, 3, 32);
+    let good = std::fs::read(train.join("1.png")).unwrap();
+    std::fs::write(train.join("1.png"), &good[..good.len() / 2]).unwrap();
+    let run = folder.path().join("run");
+    let mut config = small_config();
+    config.training.epochs = 2;
+    let pairs = PairedFolder::open(&train, &config.data).unwrap();
+    let mut trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
+    let error = trainer.fit(&pairs, None, &run, |_| std::ops::ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(error, Error::Image { .. }) && error.to_string().contains("1.png"), "{error}");
+    let steps = trainer.steps();
+    std::fs::write(train.join("1.png"), good).unwrap();
+    let mut trainer = Trainer::resume_or_new(&run, config, &device::cpu()).unwrap();
+    assert_eq!(trainer.steps(), steps);
+    trainer.fit(&pairs, None, &run, |_| std::ops::ControlFlow::Continue(())).unwrap();
+    assert_eq!(trainer.steps(), 6);
+}

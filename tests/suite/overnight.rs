@@ -1,0 +1,345 @@
+//! A run that is left alone: it stops when its numbers break down, keeps its best, and records each thing once.
+#![cfg(feature = "flex")]
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{small_config, write_pairs};
+use pix2pix::data::PairedFolder;
+use pix2pix::metrics::Metric;
+use pix2pix::report::Record;
+use pix2pix::{Error, Event, Pix2PixConfig, Trainer, device};
+
+fn config() -> Pix2PixConfig {
+    let mut config = small_config();
+    (config.training.epochs, config.training.save_every) = (4, 1);
+    config
+}
+
+fn pairs(folder: &Path, split: &str) -> PairedFolder {
+    if !folder.join(split).is_dir() {
+        write_pairs(&folder.join(split), 7, 32);
+    }
+    PairedFolder::open(folder.join(split), &config().data).unwrap()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn numbers_that_break_down_stop_the_run_and_are_not_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let (train, run) = (pairs(folder.path(), "train"), folder.path().join("run"));
+    let go_on = |_: Event| ControlFlow::Continue(());
+    let mut first = config();
+    first.training.epochs = 1;
+    Trainer::new(first, &device::cpu()).unwrap().fit(&train, None, &run, go_on).unwrap();
+
+    let mut broken = config();
+    broken.training.learning_rate = 1e30;
+    // The same steps by hand, up to the first whose losses are no numbers.
+    let mut by_hand = Trainer::resume_or_new(&run, broken.clone(), &device::cpu()).unwrap();
+    let epoch = by_hand.next_epoch().unwrap();
+    let is_finite = |batch: pix2pix::Result<_>| by_hand.step(batch.unwrap()).read().is_finite();
+    let finite =
+        train.batches(epoch, &device::cpu()).map(is_finite).take_while(|is_finite| *is_finite).count();
+    let expected = 7 + finite as u64 + 1;
+
+    let mut trainer = Trainer::resume_or_new(&run, broken, &device::cpu()).unwrap();
+    let error = trainer.fit(&train, None, &run, go_on).unwrap_err();
+    let message = error.to_string();
+    let Error::Diverged { step, checkpoint, .. } = error else { panic!("{message}") };
+    assert_eq!(checkpoint, Some(run.join("checkpoints/step-000000007")));
+    assert!(step == expected && expected < 14, "{message}");
+    assert!(finite == 0 || message.contains("the last losses that were: G_GAN"), "{message}");
+    assert!(message.contains("step-000000007") && message.contains("lower learning rate"), "{message}");
+
+    // Nothing was saved, and a sound run goes on from there, if it must by another path.
+    let end = |detour| {
+        let copied = tempfile::tempdir().unwrap();
+        let run = copied.path().join("run");
+        copy(&folder.path().join("run"), &run);
+        let mut trainer = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap();
+        trainer.detour(detour);
+        trainer.fit(&train, None, &run, go_on).unwrap();
+        std::fs::read(run.join("generator.safetensors")).unwrap()
+    };
+    let ends = [end(0), end(1), end(2)];
+    assert!(ends[0] != ends[1] && ends[1] != ends[2]);
+    assert!(end(1) == ends[1]);
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn interruptions_do_not_show_in_what_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let [train, val] = ["train", "val"].map(|split| pairs(folder.path(), split));
+    let whole = folder.path().join("whole");
+    let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    trainer.fit(&train, Some(&val), &whole, |_| ControlFlow::Continue(())).unwrap();
+
+    let run = folder.path().join("run");
+    for stop in [3, 7, 11, 20, 21, 99] {
+        let mut trainer = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap();
+        let mut steps = trainer.steps();
+        let watch = |event: Event| {
+            steps += u64::from(matches!(event, Event::Step { .. }));
+            if steps == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        trainer.fit(&train, Some(&val), &run, watch).unwrap();
+    }
+    let [whole, run] = [whole, run].map(|run| read(run.join("metrics.jsonl")));
+    assert_eq!(whole, run);
+    assert_eq!((whole.lines().count(), whole.matches("validation").count()), (2 + 4 + 5, 5));
+    assert!(whole.contains("d_fake_accuracy"), "{whole}");
+}
+
+#[test]
+fn the_best_checkpoint_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let [train, val] = ["train", "val"].map(|split| pairs(folder.path(), split));
+    for (metric, is_lower_better) in [(Metric::L1, true), (Metric::Ssim, false)] {
+        let run = folder.path().join(format!("{metric:?}"));
+        let mut config = config();
+        (config.training.epochs, config.training.keep, config.training.best_by) = (6, 1, metric);
+        // Wild enough that the last epoch is not the best.
+        config.training.learning_rate = 0.02;
+        let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+        let mut scores = vec![];
+        let watch = |event: Event| {
+            if let Event::Epoch { epoch, scores: Some(score) } = event {
+                scores.push((7 * epoch as u64, if is_lower_better { -score.l1 } else { score.ssim }));
+            }
+            ControlFlow::Continue(())
+        };
+        trainer.fit(&train, Some(&val), &run, watch).unwrap();
+        let best =
+            scores.iter().fold(scores[0], |best, score| if score.1 > best.1 { *score } else { best }).0;
+        assert_eq!(trainer.best_step(), Some(best), "{scores:?}");
+        assert!(run.join(format!("checkpoints/step-{best:09}")).is_dir());
+        assert!(run.join("checkpoints/step-000000042").is_dir());
+        let count = std::fs::read_dir(run.join("checkpoints")).unwrap().count();
+        assert_eq!(count, if best == 42 { 1 } else { 2 });
+        assert!(run.join("generator-best.safetensors").is_file());
+        assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().best_step(), Some(best));
+    }
+}
+
+#[test]
+fn the_best_is_that_of_all_epochs_however_often_the_run_is_saved_or_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = pairs(folder.path(), "train");
+    // Inputs are their own targets here, while training inverts them: the more it learns, the worse.
+    let mut config = config();
+    std::fs::create_dir(folder.path().join("val")).unwrap();
+    for seed in 0..3 {
+        let mut both = image::RgbImage::new(64, 32);
+        for left in [0, 32] {
+            image::imageops::replace(&mut both, &crate::support::picture(32, 32, seed), left, 0);
+        }
+        both.save(folder.path().join(format!("val/{seed}.png"))).unwrap();
+    }
+    let val = pairs(folder.path(), "val");
+    (config.training.epochs, config.training.keep, config.training.learning_rate) = (6, 1, 0.002);
+    let fit = |run: &Path, save_every, stops: &[u64]| {
+        let mut config = config.clone();
+        config.training.save_every = save_every;
+        for stop in stops {
+            let mut trainer = Trainer::resume_or_new(run, config.clone(), &device::cpu()).unwrap();
+            let mut steps = trainer.steps();
+            let watch = |event: Event| {
+                steps += u64::from(matches!(event, Event::Step { .. }));
+                if steps == *stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            trainer.fit(&train, Some(&val), run, watch).unwrap();
+        }
+        let best = Trainer::resume(run, &device::cpu()).unwrap().best_step();
+        (best, std::fs::read(run.join("generator-best.safetensors")).unwrap().split_off(8000))
+    };
+    let expected = fit(&folder.path().join("often"), 1, &[99]);
+    assert_ne!(expected.0, Some(42), "the last must not be the best for this test to tell anything");
+    for (name, save_every, stops) in
+        [("seldom", 5, &[99][..]), ("never", 99, &[99]), ("stopped", 5, &[3, 7, 16, 28, 30, 99])]
+    {
+        assert!(fit(&folder.path().join(name), save_every, stops) == expected, "{name}");
+    }
+}
+
+#[test]
+fn each_line_has_the_rate_of_its_step_and_each_epoch_the_means_of_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = pairs(folder.path(), "train");
+    let mut config = config();
+    (config.training.warmup_steps, config.training.learning_rate) = (40, 1e-3);
+    let run = folder.path().join("run");
+    let mut losses_of = std::collections::BTreeMap::<usize, Vec<f32>>::new();
+    let watch = |event: Event| {
+        if let Event::Step { epoch, losses, .. } = event {
+            losses_of.entry(epoch).or_default().push(losses.read().g_l1);
+        }
+        ControlFlow::Continue(())
+    };
+    Trainer::new(config, &device::cpu()).unwrap().fit(&train, None, &run, watch).unwrap();
+    let metrics = read(run.join("metrics.jsonl"));
+    let (mut rates, mut means) = (vec![], vec![]);
+    for line in metrics.lines().map(|line| serde_json::from_str(line).unwrap()) {
+        match line {
+            Record::Step { step, learning_rate, .. } => rates.push((step, learning_rate)),
+            Record::Epoch { epoch, step, g_l1, .. } => means.push((epoch, step, g_l1)),
+            Record::Validation { .. } => panic!("{metrics}"),
+        }
+    }
+    assert_eq!(rates, [(10, 0.25e-3), (20, 0.5e-3)]);
+    assert_eq!(means.len(), 4);
+    for (epoch, step, mean) in means {
+        let all = &losses_of[&epoch];
+        assert_eq!((all.len(), step), (7, 7 * epoch as u64));
+        assert!((all.iter().sum::<f32>() / 7.0 - mean).abs() < 1e-4 * mean, "{epoch}: {mean} of {all:?}");
+    }
+}
+
+#[test]
+fn damaged_metrics_are_told_and_samples_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let [train, val] = ["train", "val"].map(|split| pairs(folder.path(), split));
+    let run = folder.path().join("run");
+    let go_on = |_: Event| ControlFlow::Continue(());
+    Trainer::new(config(), &device::cpu()).unwrap().fit(&train, Some(&val), &run, go_on).unwrap();
+    let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
+    assert_eq!(trainer.damaged().count(), 0);
+    // A copy elsewhere has no metrics, and misses none.
+    let copy = folder.path().join("copy");
+    trainer.save(&copy).unwrap();
+    assert_eq!(Trainer::resume(&copy, &device::cpu()).unwrap().damaged().count(), 0);
+
+    // All but the first lines are lost.
+    let metrics = read(run.join("metrics.jsonl"));
+    std::fs::write(run.join("metrics.jsonl"), &metrics[..metrics.len() / 3]).unwrap();
+    let mut longer = config();
+    longer.training.epochs = 5;
+    let mut trainer = Trainer::resume_or_new(&run, longer.clone(), &device::cpu()).unwrap();
+    let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
+    assert!(trainer.steps() == 28 && told.len() == 1 && told[0].contains("metrics.jsonl"), "{told:?}");
+    trainer.fit(&train, Some(&val), &run, go_on).unwrap();
+    for epoch in 0..=5 {
+        assert!(run.join(format!("samples/epoch-{epoch:04}.png")).is_file(), "{epoch}");
+    }
+    assert_eq!(read(run.join("damaged-metrics.jsonl")), metrics[..metrics.len() / 3]);
+    assert_eq!(Trainer::resume_or_new(&run, longer, &device::cpu()).unwrap().damaged().count(), 0);
+}
+
+#[test]
+fn a_run_that_cannot_be_saved_says_why_it_stopped_and_why_it_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (train, run) = (pairs(folder.path(), "train"), folder.path().join("run"));
+    let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    let watch = |event: Event| {
+        if let Event::Step { epoch: 2, batch: 1, .. } = event {
+            // A picture is spoilt, and the run's folder is gone.
+            for index in 0..7 {
+                std::fs::write(folder.path().join(format!("train/{index}.png")), "no picture").unwrap();
+            }
+            std::fs::remove_dir_all(run.join("checkpoints")).unwrap();
+            std::fs::write(run.join("checkpoints"), "a file").unwrap();
+        }
+        ControlFlow::Continue(())
+    };
+    let error = trainer.fit(&train, None, &run, watch).unwrap_err();
+    let message = error.to_string();
+    assert!(matches!(error, Error::Unsaved { .. }), "{message}");
+    assert!(message.contains(".png") && message.contains("could not be saved"), "{message}");
+    assert!(message.contains("run/checkpoints"), "{message}");
+}
+
+#[test]
+fn accuracies_are_shares() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = pairs(folder.path(), "train");
+    let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    let mut seen = vec![];
+    let watch = |event: Event| {
+        if let Event::Step { losses, .. } = event {
+            let values = losses.read();
+            seen.extend([values.d_real_accuracy.unwrap(), values.d_fake_accuracy.unwrap()]);
+        }
+        ControlFlow::Continue(())
+    };
+    trainer.fit(&train, None, folder.path().join("run"), watch).unwrap();
+    assert!(seen.iter().all(|share| (0.0..=1.0).contains(share)), "{seen:?}");
+    assert!(seen.iter().any(|share| *share > 0.5) && seen.iter().any(|share| *share < 1.0), "{seen:?}");
+}
+
+/// A file system of 20 MB in a folder, for as long as this lives; none where that is not allowed.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=20m", "pix2pix"])
+            .arg(folder.path())
+            .output();
+        mount.is_ok_and(|output| output.status.success()).then(|| Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_file_system_that_fills_leaves_the_last_checkpoint() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("skipped: only root may mount a file system");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let [train, val] = ["train", "val"].map(|split| pairs(folder.path(), split));
+    let go_on = |_: Event| ControlFlow::Continue(());
+    let mut config = config();
+    (config.generator.base_channels, config.discriminator.base_channels) = (8, 8);
+    (config.training.epochs, config.training.keep) = (8, 99);
+    let run = disk.0.path().join("run");
+
+    let mut large = config.clone();
+    (large.generator.base_channels, large.discriminator.base_channels) = (64, 64);
+    let mut trainer = Trainer::new(large, &device::cpu()).unwrap();
+    let message = trainer.fit(&train, Some(&val), &run, go_on).unwrap_err().to_string();
+    assert!(message.contains("MB are free; free some space"), "{message}");
+    assert_eq!(trainer.steps(), 0, "found out before training");
+
+    let mut trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
+    let error = trainer.fit(&train, Some(&val), &run, go_on).unwrap_err();
+    let message = error.to_string();
+    assert!(matches!(&error, Error::Io { path, .. } if path.starts_with(&run)), "{message}");
+    assert!(message.contains("free some space and go on"), "{message}");
+    let saved = std::fs::read_dir(run.join("checkpoints")).unwrap().count() as u64;
+    assert!((2..8).contains(&saved), "{saved}");
+
+    // It goes on once there is room: here by keeping fewer.
+    config.training.keep = 1;
+    let mut trainer = Trainer::resume_or_new(&run, config.clone(), &device::cpu()).unwrap();
+    assert_eq!((trainer.steps(), trainer.damaged().count()), (7 * saved, 0));
+    trainer.fit(&train, Some(&val), &run, go_on).unwrap();
+    let whole = folder.path().join("whole");
+    Trainer::new(config, &device::cpu()).unwrap().fit(&train, Some(&val), &whole, go_on).unwrap();
+    for file in ["generator.safetensors", "metrics.jsonl"] {
+        assert!(std::fs::read(run.join(file)).unwrap() == std::fs::read(whole.join(file)).unwrap(), "{file}");
+    }
+}

@@ -1,0 +1,247 @@
+//! The trainer: what a step does and leaves alone, that it learns, and that the seed decides.
+#![cfg(feature = "flex")]
+
+use crate::support::{small_config, write_pairs};
+use burn::module::Module;
+use pix2pix::data::{Batch, Direction, PairedFolder};
+use pix2pix::{GanMode, Pix2PixConfig, Tensor, Trainer, device};
+
+fn batch(config: &Pix2PixConfig) -> Batch {
+    let size = config.data.crop_size;
+    let ramp = |scale: f32| {
+        let values: Vec<f32> = (0..3 * size * size).map(|i| (i as f32 * scale).sin()).collect();
+        Tensor::<1>::from_floats(values.as_slice(), &device::cpu()).reshape([1, 3, size, size])
+    };
+    Batch { input: ramp(0.01), target: ramp(0.02) }
+}
+
+/// All parameters and running statistics in one list.
+fn parameters(network: &impl Module) -> Vec<f32> {
+    struct Collect(Vec<f32>);
+    impl burn::module::ModuleVisitor for Collect {
+        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
+            self.0.extend(param.val().into_data().try_into_vec::<f32>().unwrap());
+        }
+    }
+    let mut collect = Collect(vec![]);
+    network.visit(&mut collect);
+    collect.0
+}
+
+#[test]
+fn it_overfits_one_pair() {
+    let mut config = small_config();
+    config.generator.base_channels = 8;
+    config.generator.dropout = 0.0;
+    config.training.learning_rate = 2e-3;
+    let batch = batch(&config);
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+    let first = trainer.step(batch.clone()).read().g_l1;
+    for _ in 0..60 {
+        trainer.step(batch.clone());
+    }
+    let last = trainer.step(batch).read().g_l1;
+    assert!(last < first / 3.0, "G_L1 only went from {first} to {last}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits() {
+    let run = |seed| {
+        let mut config = small_config();
+        config.training.seed = seed;
+        let batch = batch(&config);
+        let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+        for _ in 0..3 {
+            trainer.step(batch.clone());
+        }
+        (parameters(trainer.generator()), parameters(trainer.discriminator()))
+    };
+    assert!(run(1) == run(1));
+    assert!(run(1) != run(2));
+}
+
+#[test]
+fn both_networks_move_and_each_on_its_own_loss() {
+    let config = small_config();
+    let batch = batch(&config);
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+    let (g, d) = (parameters(trainer.generator()), parameters(trainer.discriminator()));
+    trainer.step(batch.clone());
+    assert_ne!(parameters(trainer.generator()), g);
+    assert_ne!(parameters(trainer.discriminator()), d);
+
+    // Scaling the generator's loss must not reach the discriminator: its moves are those of its own loss alone.
+    let after = |l1_weight| {
+        let mut config = small_config();
+        config.loss.l1_weight = l1_weight;
+        let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+        trainer.step(batch.clone());
+        parameters(trainer.discriminator())
+    };
+    assert_eq!(after(100.0), after(1.0));
+}
+
+#[test]
+fn every_setting_of_loss_and_training_changes_the_result() {
+    let run = |change: fn(&mut Pix2PixConfig)| {
+        let mut config = small_config();
+        change(&mut config);
+        let batch = batch(&config);
+        let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+        trainer.next_epoch();
+        for _ in 0..3 {
+            trainer.step(batch.clone());
+        }
+        parameters(trainer.generator())
+    };
+    let reference = run(|_| ());
+    assert!(run(|_| ()) == reference);
+    type Change = (&'static str, fn(&mut Pix2PixConfig));
+    let changes: [Change; 18] = [
+        ("least squares", |config| config.loss.gan = GanMode::LeastSquares),
+        ("hinge", |config| config.loss.gan = GanMode::Hinge),
+        ("no GAN", |config| config.loss.gan_weight = 0.0),
+        ("GAN weight", |config| config.loss.gan_weight = 50.0),
+        ("no L1", |config| config.loss.l1_weight = 0.0),
+        ("label smoothing", |config| config.loss.real_label = 0.5),
+        ("unconditional", |config| config.discriminator.conditional = false),
+        ("learning rate", |config| config.training.learning_rate = 1e-3),
+        ("beta 1", |config| config.training.beta_1 = 0.9),
+        ("beta 2", |config| config.training.beta_2 = 0.5),
+        ("discriminator's rate", |config| config.training.discriminator_rate = 0.5),
+        ("discriminator's turns", |config| config.training.discriminator_every = 2),
+        ("clipping", |config| config.training.clip_norm = Some(1e-6)),
+        ("warm-up", |config| config.training.warmup_steps = 5),
+        ("falling in steps", |config| {
+            config.training.schedule = pix2pix::Schedule::Step { every: 1, factor: 0.5 };
+            config.training.warmup_steps = 2;
+        }),
+        ("cosine", |config| {
+            (config.training.epochs, config.training.decay_epochs) = (0, 9);
+            config.training.schedule = pix2pix::Schedule::Cosine;
+        }),
+        ("decay to zero", |config| {
+            (config.training.epochs, config.training.decay_epochs) = (0, 9);
+            config.training.decay_to_zero = true;
+        }),
+        ("decay from the start", |config| (config.training.epochs, config.training.decay_epochs) = (0, 9)),
+    ];
+    for (name, change) in changes {
+        assert!(run(change) != reference, "{name}");
+    }
+}
+
+#[test]
+fn the_discriminator_moves_when_it_is_its_turn() {
+    let mut config = small_config();
+    config.training.discriminator_every = 3;
+    let batch = batch(&config);
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+    let moved = (0..7).map(|_| {
+        // Running statistics move in every pass; the first parameter is a convolution's.
+        let before = parameters(trainer.discriminator())[0];
+        trainer.step(batch.clone());
+        parameters(trainer.discriminator())[0] != before
+    });
+    assert_eq!(moved.collect::<Vec<_>>(), [true, false, false, true, false, false, true]);
+}
+
+#[test]
+fn the_average_follows_the_generator() {
+    let decay = 0.75;
+    let mut config = small_config();
+    (config.training.ema_decay, config.training.export_ema) = (Some(decay), true);
+    let batch = batch(&config);
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
+    let mut expected = parameters(trainer.generator());
+    assert!(parameters(trainer.exported()) == expected);
+    for step in 0..3 {
+        trainer.step(batch.clone());
+        let newest = parameters(trainer.generator());
+        for (average, newest) in expected.iter_mut().zip(newest) {
+            *average = decay as f32 * *average + (1.0 - decay as f32) * newest;
+        }
+        let average = parameters(trainer.exported());
+        let error = average.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(error < 1e-6, "step {step}: {error}");
+        // The average goes into the checkpoint and comes out of it.
+        trainer.save(folder.path()).unwrap();
+        trainer = Trainer::resume(folder.path(), &device::cpu()).unwrap();
+        assert!(parameters(trainer.exported()) == average);
+    }
+    let weights = || std::fs::read(folder.path().join("generator.safetensors")).unwrap();
+    let average = weights();
+    config.training.export_ema = false;
+    let trainer = Trainer::resume_or_new(folder.path(), config, &device::cpu()).unwrap();
+    trainer.save(folder.path()).unwrap();
+    assert!(weights() != average, "the choice is made when saving");
+}
+
+#[test]
+fn without_an_adversarial_term_there_is_no_discriminator_to_train() {
+    let mut config = small_config();
+    config.loss.gan_weight = 0.0;
+    let batch = batch(&config);
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+    let before = parameters(trainer.discriminator());
+    let losses = trainer.step(batch).read();
+    assert_eq!((losses.g_gan, losses.d_real, losses.d_fake), (None, None, None));
+    assert!(losses.g_l1 > 0.0);
+    assert_eq!(parameters(trainer.discriminator()), before);
+}
+
+#[test]
+fn losses_begin_where_an_undecided_discriminator_is() {
+    let config = small_config();
+    let batch = batch(&config);
+    let losses = Trainer::new(config, &device::cpu()).unwrap().step(batch).read();
+    for loss in [losses.g_gan, losses.d_real, losses.d_fake] {
+        assert!((loss.unwrap() - std::f32::consts::LN_2).abs() < 0.3, "{losses}");
+    }
+}
+
+#[test]
+fn fit_leaves_a_whole_run_folder_and_evaluate_scores_it() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pairs(&folder.path().join("train"), 6, 32);
+    write_pairs(&folder.path().join("val"), 2, 32);
+    let mut config = small_config();
+    config.data.direction = Direction::BToA;
+    config.data.batch_size = 2;
+    (config.training.epochs, config.training.decay_epochs) = (2, 1);
+    let [train, val] =
+        ["train", "val"].map(|split| PairedFolder::open(folder.path().join(split), &config.data).unwrap());
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+    let run = folder.path().join("run");
+    let (mut steps, mut epochs) = (0, 0);
+    trainer
+        .fit(&train, Some(&val), &run, |event| {
+            match event {
+                pix2pix::Event::Step { batches, .. } => {
+                    assert_eq!(batches, 3);
+                    steps += 1;
+                }
+                pix2pix::Event::Epoch { scores, .. } => {
+                    assert!(scores.unwrap().l1 > 0.0);
+                    epochs += 1;
+                }
+                _ => {}
+            }
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!((steps, epochs, trainer.steps()), (9, 3, 9));
+    assert!(trainer.next_epoch().is_none());
+    for file in
+        ["config.json", "metrics.jsonl", "index.html", "generator.safetensors", "samples/epoch-0003.png"]
+    {
+        assert!(run.join(file).is_file(), "{file}");
+    }
+    let scores = trainer.evaluate(&val).unwrap();
+    assert_eq!(scores, trainer.evaluate(&val).unwrap(), "scores are the same every time");
+    assert!(scores.psnr > 0.0 && scores.ssim < 1.0);
+
+    let strip = image::open(run.join("samples/epoch-0003.png")).unwrap();
+    assert_eq!((strip.width(), strip.height()), (3 * 32, 2 * 32));
+}
