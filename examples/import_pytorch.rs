@@ -22,7 +22,8 @@ fn main() -> Result<()> {
     let path = std::env::args().nth(1).unwrap_or_else(|| default.to_owned());
 
     // The architecture is found from the names and shapes in the file.
-    let (config, generator) = pytorch::load_generator(path, &device)?;
+    let generator = pytorch::load_generator(path, &device)?;
+    let config = generator.config();
     println!(
         "{:?}, {} -> {} channels, {} parameters",
         config.backbone,
@@ -37,7 +38,7 @@ fn main() -> Result<()> {
     let output = generator.forward_with(input.clone(), Mode::RUNNING); // PyTorch's `.eval()`
     println!("{:?} -> {:?}", input.dims(), output.dims());
 
-    pytorch::save(&pytorch::generator_state(&generator, &config), "back.safetensors")?;
+    pytorch::save(&pytorch::generator_state(&generator), "back.safetensors")?;
     println!("written: back.safetensors");
     Ok(())
 }

@@ -66,7 +66,7 @@ fn main() -> Result<()> {
     let data = Colours { images, batch_size: 4 };
 
     // 64 pixels, one channel in, three out; the small networks of the demo.
-    let mut config = Pix2PixConfig::paper().with_size(64).with_channels(1, 3);
+    let mut config = Pix2PixConfig::paper().with_size(64)?.with_channels(1, 3);
     (config.generator.base_channels, config.discriminator.base_channels) = (32, 32);
     config.training.epochs = 10;
 

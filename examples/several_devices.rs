@@ -29,7 +29,7 @@ fn main() -> Result<()> {
 
 /// Trains three steps and returns the last losses.
 fn train(devices: &[Device]) -> Result<String> {
-    let mut config = Pix2PixConfig::paper().with_size(SIZE);
+    let mut config = Pix2PixConfig::paper().with_size(SIZE)?;
     config.data.batch_size = BATCH_SIZE;
     config.generator.base_channels = 8;
     config.discriminator.base_channels = 8;

@@ -32,7 +32,7 @@ fn main() -> Result<()> {
 
     // The paper's recipe, made small: 64 pixels, half of the channels, and 6 epochs, in the last two of which the
     // learning rate falls to zero.
-    let mut config = Pix2PixConfig::paper().with_size(SIZE);
+    let mut config = Pix2PixConfig::paper().with_size(SIZE)?;
     config.generator.base_channels = 32;
     config.discriminator.base_channels = 32;
     (config.training.epochs, config.training.decay_epochs) = (4, 2);

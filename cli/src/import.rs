@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use pix2pix::{Backbone, Pix2PixConfig, Trainer, Translator, pytorch};
+use pix2pix::{Pix2PixConfig, Trainer, Translator, pytorch};
 
 use crate::common::Compute;
 use crate::output::say;
@@ -37,23 +37,18 @@ const FILES: &str = "Files";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let device = options.compute.device()?;
-    let (generator, network) = pytorch::load_generator(&options.input, &device)?;
-    let mut config = Pix2PixConfig::pytorch();
-    if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = generator.backbone {
-        config = config.with_size(1 << depth);
-    }
-    let mut config = config.with_channels(generator.input_channels, generator.output_channels);
-    config.generator = generator;
-    say!("{:?}, {} parameters", config.generator.backbone, network.parameter_count());
+    let translator = Translator::load(&options.input, &device)?;
+    let generator = translator.generator();
+    say!("{:?}, {} parameters", generator.config().backbone, generator.parameter_count());
     match &options.discriminator {
         Some(path) => {
-            let (architecture, discriminator) =
-                pytorch::load_discriminator_of(path, &config.generator, &device)?;
-            say!("{architecture:?}, {} parameters", discriminator.parameter_count());
-            config.discriminator = architecture;
-            Trainer::with_networks(config, network, discriminator, &device)?.save(&options.output)?;
+            let discriminator = pytorch::load_discriminator_of(path, generator.config(), &device)?;
+            say!("{:?}, {} parameters", discriminator.config(), discriminator.parameter_count());
+            let Pix2PixConfig { loss, data, training, .. } = translator.config().clone();
+            Trainer::from_networks(generator.clone(), discriminator, loss, data, training, &device)?
+                .save(&options.output)?;
         }
-        None => Translator::new(network, &config, &device)?.save(&options.output)?,
+        None => translator.save(&options.output)?,
     }
     say!("{}", options.output.display());
     Ok(())

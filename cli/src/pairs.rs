@@ -108,7 +108,9 @@ fn pair(options: &Options, photograph: DynamicImage) -> std::result::Result<[Rgb
             let white = over_white(&photograph).into();
             return Ok([photograph.to_rgb8().into(), white].map(|half| small(half).to_rgb8()));
         }
-        Task::Background => return Err("the image has no transparency to separate the background; use another file or task"),
+        Task::Background => {
+            return Err("the image has no transparency to separate the background; use another file or task");
+        }
     };
     let target = small(photograph);
     Ok([make_input(&target, options).to_rgb8(), target.to_rgb8()])

@@ -26,13 +26,13 @@ pub(super) fn configure(options: &Options) -> Result<Pix2PixConfig> {
         Preset::Pytorch => Pix2PixConfig::pytorch(),
     };
     if options.data.is_none() {
-        config = shrink_to_demo(config);
+        config = shrink_to_demo(config)?;
     }
     if let Some(path) = &options.config {
         config = with_file(&config, path)?;
     }
     if let Some(size) = options.size {
-        config = config.with_size(size);
+        config = config.with_size(size)?;
     }
     set_networks(&mut config, options);
     set_objective(&mut config, options);
@@ -43,28 +43,25 @@ pub(super) fn configure(options: &Options) -> Result<Pix2PixConfig> {
 }
 
 /// Makes everything small. The demo draws as many pairs as it needs, so it has no jitter, which would only blur them.
-fn shrink_to_demo(config: Pix2PixConfig) -> Pix2PixConfig {
-    let mut config = config.with_size(demo::SIZE);
+fn shrink_to_demo(config: Pix2PixConfig) -> Result<Pix2PixConfig> {
+    let mut config = config.with_size(demo::SIZE)?;
     config.generator.base_channels = demo::BASE_CHANNELS;
     config.discriminator.base_channels = demo::BASE_CHANNELS;
     (config.training.epochs, config.training.decay_epochs) = (demo::EPOCHS, demo::DECAY_EPOCHS);
     (config.data.load_size, config.data.mirror) = (demo::SIZE, false);
-    config
+    Ok(config)
 }
 
 /// Lays the fields of a JSON or TOML file over a configuration.
 fn with_file(config: &Pix2PixConfig, path: &Path) -> Result<Pix2PixConfig> {
     let name = || path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(name)?;
-    let json = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("json") => text,
-        Some("toml") => {
-            let fields: serde_json::Value = toml::from_str(&text).with_context(name)?;
-            fields.to_string()
-        }
+    let fields = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("json") => serde_json::from_str(&text).with_context(name)?,
+        Some("toml") => toml::from_str(&text).with_context(name)?,
         _ => bail!("{}: the extension is neither .json nor .toml; rename the file", path.display()),
     };
-    config.changed(&json).with_context(name)
+    config.with_overrides(&fields).with_context(name)
 }
 
 fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
@@ -96,10 +93,7 @@ fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
 fn depth(config: &Pix2PixConfig) -> usize {
     match config.generator.backbone {
         Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } => depth,
-        _ => match Pix2PixConfig::paper().with_size(config.data.crop_size).generator.backbone {
-            Backbone::Unet { depth } => depth,
-            _ => 8,
-        },
+        _ => config.data.crop_size.trailing_zeros().clamp(2, 12) as usize,
     }
 }
 

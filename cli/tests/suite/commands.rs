@@ -135,7 +135,7 @@ fn a_generator_goes_to_pytorch_and_comes_back() {
     succeeds("import", here, &both);
     let state = |run: &str| {
         let trainer = pix2pix::Trainer::resume(here.join(run), &pix2pix::device::cpu()).unwrap();
-        pix2pix::pytorch::discriminator_state(trainer.discriminator(), &trainer.config().discriminator)
+        pix2pix::pytorch::discriminator_state(trainer.discriminator())
     };
     assert!(state("run") == state("again"));
 

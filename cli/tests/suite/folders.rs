@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageDecoder, ImageEncoder, ImageReader, Rgb, RgbImage};
-use pix2pix::{Backbone, Mode, Pix2PixConfig, Translator, device};
+use pix2pix::{Backbone, Mode, Translator, device};
 
 use crate::program::{run, told};
 use crate::support::{picture, small_config};
