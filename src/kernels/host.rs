@@ -8,7 +8,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::DType;
 use burn::tensor::{Shape, TensorData};
 
-use super::filters::Weight;
+use super::conv::Weight;
 
 /// A backend whose f32 tensors lie in ordinary memory.
 pub(super) trait Host: Backend {

@@ -6,30 +6,23 @@
 //! the forward pass and both gradients of either.
 
 mod adam;
-mod direct;
-mod filters;
-mod geometry;
+mod autodiff;
+mod buffer_pool;
+mod conv;
 mod host;
-mod map;
-mod matmul;
-mod method;
-mod ops;
 mod pointwise;
 #[cfg(feature = "flex")]
 mod pooled;
-mod streamed;
-mod winograd;
-mod workspace;
 
 use burn::backend::Dispatch;
 use burn::tensor::DType;
 
 use crate::{Tensor, device};
-use geometry::Geometry;
-use ops::{Convolve, Pointwise};
+use autodiff::{Convolve, Pointwise};
+use conv::Geometry;
 
 pub use adam::AdamRule;
-pub(crate) use filters::Filters;
+pub(crate) use conv::Filters;
 pub(crate) use pointwise::Activation;
 
 /// Whether the kernels can take a tensor; its partners must have its type and device, as for burn's operations.

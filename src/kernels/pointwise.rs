@@ -3,7 +3,7 @@
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::workspace;
+use super::buffer_pool;
 
 /// Values that one task takes.
 const CHUNK: usize = 1 << 14;
@@ -23,7 +23,7 @@ pub(crate) enum Activation {
 /// Applies an activation.
 pub(super) fn activate(x: &[f32], activation: Activation) -> Vec<f32> {
     let arch = Arch::new();
-    let mut out = workspace::take(x.len());
+    let mut out = buffer_pool::take(x.len());
     out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(out, x)| {
         let pairs = out.iter_mut().zip(x);
         match activation {
@@ -69,7 +69,7 @@ fn tanh(x: f32) -> f32 {
 /// The gradient of [`activate`], from its output and the gradient of that.
 pub(super) fn activate_backward(output: &[f32], gradient: &[f32], activation: Activation) -> Vec<f32> {
     let arch = Arch::new();
-    let mut out = workspace::take(output.len());
+    let mut out = buffer_pool::take(output.len());
     let chunks = out.par_chunks_mut(CHUNK).zip(output.par_chunks(CHUNK)).zip(gradient.par_chunks(CHUNK));
     chunks.for_each(|((out, output), gradient)| {
         let all = out.iter_mut().zip(output).zip(gradient);
@@ -146,7 +146,7 @@ pub(super) fn normalize(
     epsilon: f64,
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let arch = Arch::new();
-    let mut out = workspace::take(x.len());
+    let mut out = buffer_pool::take(x.len());
     let mut targets = planes.by_channel(&mut out);
     let channels = targets.par_chunks_mut(planes.pictures.max(1)).enumerate().map(|(channel, out)| {
         arch.dispatch(
@@ -180,7 +180,7 @@ pub(super) fn normalize_backward(
     gradient: &[f32],
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let arch = Arch::new();
-    let mut out = workspace::take(x.len());
+    let mut out = buffer_pool::take(x.len());
     let mut targets = planes.by_channel(&mut out);
     let channels = targets.par_chunks_mut(planes.pictures.max(1)).enumerate().map(|(channel, out)| {
         arch.dispatch(

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
 
-use super::workspace;
+use super::buffer_pool;
 
 /// The memory of a tensor.
 struct Pooled(Vec<f32>);
@@ -45,6 +45,6 @@ impl AllocationController for Pooled {
 
 impl Drop for Pooled {
     fn drop(&mut self) {
-        workspace::give_back(std::mem::take(&mut self.0));
+        buffer_pool::give_back(std::mem::take(&mut self.0));
     }
 }

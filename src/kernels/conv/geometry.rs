@@ -7,44 +7,44 @@
 /// convolution, go from the small map to the large one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
-    pub(super) pictures: usize,
+    pub(in crate::kernels) pictures: usize,
     /// `[C, H, W]`.
-    pub(super) large: [usize; 3],
+    pub(in crate::kernels) large: [usize; 3],
     /// `[O, h, w]`.
-    pub(super) small: [usize; 3],
-    pub(super) kernel: usize,
-    pub(super) stride: usize,
-    pub(super) padding: usize,
+    pub(in crate::kernels) small: [usize; 3],
+    pub(in crate::kernels) kernel: usize,
+    pub(in crate::kernels) stride: usize,
+    pub(in crate::kernels) padding: usize,
 }
 
 impl Geometry {
     /// Elements of one channel of the large map.
-    pub(super) fn large_plane(&self) -> usize {
+    pub(in crate::kernels) fn large_plane(&self) -> usize {
         self.large[1] * self.large[2]
     }
 
     /// Elements of one channel of the small map.
-    pub(super) fn small_plane(&self) -> usize {
+    pub(in crate::kernels) fn small_plane(&self) -> usize {
         self.small[1] * self.small[2]
     }
 
     /// Elements of all pictures of the large map.
-    pub(super) fn large_len(&self) -> usize {
+    pub(in crate::kernels) fn large_len(&self) -> usize {
         self.pictures * self.large[0] * self.large_plane()
     }
 
     /// Elements of all pictures of the small map.
-    pub(super) fn small_len(&self) -> usize {
+    pub(in crate::kernels) fn small_len(&self) -> usize {
         self.pictures * self.small[0] * self.small_plane()
     }
 
     /// Elements of the weight.
-    pub(super) fn weight_len(&self) -> usize {
+    pub(in crate::kernels) fn weight_len(&self) -> usize {
         self.small[0] * self.patch()
     }
 
     /// Values of the large map that one value of the small map sees.
-    pub(super) fn patch(&self) -> usize {
+    pub(in crate::kernels) fn patch(&self) -> usize {
         self.large[0] * self.kernel * self.kernel
     }
 }

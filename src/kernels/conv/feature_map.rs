@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::workspace::{self, Workspace};
+use crate::kernels::buffer_pool::{self, Workspace};
 
 /// A feature map `[N, C, plane]`: the channels of one tensor or of two, as they are or rectified.
 ///
 /// What joins a skip connection and what activates is part of reading, so neither takes a pass over memory.
 #[derive(Clone, Copy)]
-pub(super) struct Map<'a> {
+pub(in crate::kernels) struct Map<'a> {
     first: Part<'a>,
     second: Part<'a>,
     /// What values below zero are multiplied by; 1 leaves all as they are.
@@ -25,24 +25,24 @@ struct Part<'a> {
 
 impl<'a> Map<'a> {
     /// A single tensor of `channels` channels, rectified.
-    pub(super) fn rectified(values: &'a [f32], channels: usize, slope: f32) -> Self {
+    pub(in crate::kernels) fn rectified(values: &'a [f32], channels: usize, slope: f32) -> Self {
         Self::joined([(values, channels), (&[], 0)], slope)
     }
 
     /// A single tensor as it is.
-    pub(super) fn plain(values: &'a [f32], channels: usize) -> Self {
+    pub(in crate::kernels) fn plain(values: &'a [f32], channels: usize) -> Self {
         Self::rectified(values, channels, 1.0)
     }
 
     /// The channels of the first tensor, then those of the second, rectified.
-    pub(super) fn joined([first, second]: [(&'a [f32], usize); 2], slope: f32) -> Self {
+    pub(in crate::kernels) fn joined([first, second]: [(&'a [f32], usize); 2], slope: f32) -> Self {
         let part = |(values, channels)| Part { values, channels };
         Self { first: part(first), second: part(second), slope }
     }
 
     /// One channel of `plane` values, not yet rectified.
     #[inline(always)]
-    pub(super) fn plane(&self, plane: usize, picture: usize, channel: usize) -> &'a [f32] {
+    pub(in crate::kernels) fn plane(&self, plane: usize, picture: usize, channel: usize) -> &'a [f32] {
         let (part, channel) = match channel.checked_sub(self.first.channels) {
             Some(channel) => (&self.second, channel),
             None => (&self.first, channel),
@@ -52,7 +52,7 @@ impl<'a> Map<'a> {
 
     /// Rectifies values that were copied from a plane.
     #[inline(always)]
-    pub(super) fn rectify(&self, values: &mut [f32]) {
+    pub(in crate::kernels) fn rectify(&self, values: &mut [f32]) {
         if self.slope != 1.0 {
             values
                 .iter_mut()
@@ -61,13 +61,18 @@ impl<'a> Map<'a> {
     }
 
     /// The values as they lie in memory, if those are the map.
-    pub(super) fn in_place(&self) -> Option<&'a [f32]> {
+    pub(in crate::kernels) fn in_place(&self) -> Option<&'a [f32]> {
         (self.second.channels == 0 && self.slope == 1.0).then_some(self.first.values)
     }
 
     /// Some of the channels of all pictures, as they are.
-    pub(super) fn channels(&self, plane: usize, pictures: usize, range: Range<usize>) -> Vec<f32> {
-        let mut out = workspace::take(pictures * range.len() * plane);
+    pub(in crate::kernels) fn channels(
+        &self,
+        plane: usize,
+        pictures: usize,
+        range: Range<usize>,
+    ) -> Vec<f32> {
+        let mut out = buffer_pool::take(pictures * range.len() * plane);
         out.par_chunks_mut(plane).enumerate().for_each(|(index, out)| {
             let (picture, channel) = (index / range.len(), index % range.len());
             out.copy_from_slice(self.plane(plane, picture, range.start + channel));
@@ -76,7 +81,7 @@ impl<'a> Map<'a> {
     }
 
     /// The map as one tensor.
-    pub(super) fn settle(&self, plane: usize) -> Settled<'a> {
+    pub(in crate::kernels) fn settle(&self, plane: usize) -> Settled<'a> {
         if let Some(values) = self.in_place() {
             return Settled::InPlace(values);
         }
@@ -91,7 +96,7 @@ impl<'a> Map<'a> {
 }
 
 /// A map as one tensor.
-pub(super) enum Settled<'a> {
+pub(in crate::kernels) enum Settled<'a> {
     InPlace(&'a [f32]),
     Copied(Workspace),
 }

@@ -7,12 +7,10 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, TensorMetadata, backend_extension};
 
 use super::on_host_backends;
-use crate::kernels::geometry::Geometry;
+use crate::kernels::buffer_pool::Workspace;
+use crate::kernels::conv::{Geometry, Map, Method};
 use crate::kernels::host::Host;
-use crate::kernels::map::Map;
-use crate::kernels::method::Method;
 use crate::kernels::pointwise;
-use crate::kernels::workspace::Workspace;
 
 /// The two directions of a convolution between a large and a small feature map.
 ///

@@ -3,16 +3,15 @@
 //! A column holds the patch of the large map that one position of the small map sees. Weights are used as they lie in
 //! memory: a row of `[O, C·kernel·kernel]` is one filter.
 
-mod few;
-
 use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::batched_gemm::{Sizes, Strides, multiply, pitch};
+use super::feature_map::Map;
 use super::geometry::Geometry;
-use super::map::Map;
-use super::matmul::{Sizes, Strides, multiply, pitch};
-use super::workspace::{self, Workspace};
+use super::im2col_small;
+use crate::kernels::buffer_pool::{self, Workspace};
 
 /// Values of gathered patches held at a time (32 MiB); larger maps are done piece by piece.
 const COLUMNS: usize = 1 << 23;
@@ -25,11 +24,11 @@ const SMALL_PRODUCT: usize = 1 << 16;
 /// From the large map to the small one.
 pub(super) fn down(g: &Geometry, large: Map, weight: &[f32]) -> Vec<f32> {
     let large = large.settle(g.large_plane());
-    let mut small = workspace::take(g.small_len());
+    let mut small = buffer_pool::take(g.small_len());
     for chunk in chunks(g) {
         let positions = chunk.positions(g);
-        if g.pictures == 1 && g.small_plane() <= few::HANDFUL {
-            few::down(g, &chunk, &large, weight, &mut small);
+        if g.pictures == 1 && g.small_plane() <= im2col_small::HANDFUL {
+            im2col_small::down(g, &chunk, &large, weight, &mut small);
             continue;
         }
         let pitch = pitch(positions);
@@ -51,11 +50,11 @@ pub(super) fn down(g: &Geometry, large: Map, weight: &[f32]) -> Vec<f32> {
 
 /// From the small map to the large one; the adjoint of [`down`] in the map.
 pub(super) fn up(g: &Geometry, small: Map, weight: &[f32]) -> Vec<f32> {
-    let mut large = workspace::take(g.large_len());
+    let mut large = buffer_pool::take(g.large_len());
     for chunk in chunks(g) {
         let positions = chunk.positions(g);
-        if positions <= few::FEW {
-            few::up(g, &chunk, small, weight, &mut large);
+        if positions <= im2col_small::FEW {
+            im2col_small::up(g, &chunk, small, weight, &mut large);
             continue;
         }
         let pitch = pitch(positions);
@@ -71,14 +70,14 @@ pub(super) fn up(g: &Geometry, small: Map, weight: &[f32]) -> Vec<f32> {
 }
 
 /// The place without its padding, unless it lies there.
-fn inside_of(len: usize, place: usize, padding: usize) -> Option<usize> {
+pub(super) fn inside_of(len: usize, place: usize, padding: usize) -> Option<usize> {
     place.checked_sub(padding).filter(|place| *place < len)
 }
 
 /// The gradient of the weight; the adjoint of [`down`] in the weight.
 pub(super) fn weight(g: &Geometry, large: Map, small: Map) -> Vec<f32> {
     let large = large.settle(g.large_plane());
-    let mut weight = workspace::take(g.weight_len());
+    let mut weight = buffer_pool::take(g.weight_len());
     for (index, chunk) in chunks(g).into_iter().enumerate() {
         let positions = chunk.positions(g);
         let pitch = pitch(positions);
@@ -117,22 +116,22 @@ fn divisor_up_to(value: usize, limit: usize) -> usize {
 }
 
 /// Some rows of the small map: of one picture, or all rows of several.
-struct Chunk {
-    pictures: Range<usize>,
-    rows: Range<usize>,
+pub(super) struct Chunk {
+    pub(super) pictures: Range<usize>,
+    pub(super) rows: Range<usize>,
 }
 
 impl Chunk {
-    fn positions(&self, g: &Geometry) -> usize {
+    pub(super) fn positions(&self, g: &Geometry) -> usize {
         self.pictures.len() * self.picture_positions(g)
     }
 
-    fn picture_positions(&self, g: &Geometry) -> usize {
+    pub(super) fn picture_positions(&self, g: &Geometry) -> usize {
         self.rows.len() * g.small[2]
     }
 
     /// Zeros a plane of the large map before its first chunk is added to it.
-    fn clear_once(&self, plane: &mut [f32]) {
+    pub(super) fn clear_once(&self, plane: &mut [f32]) {
         if self.rows.start == 0 {
             plane.fill(0.0);
         }
@@ -168,13 +167,13 @@ fn chunks(g: &Geometry) -> Vec<Chunk> {
 }
 
 /// The values of a chunk of the small map as a matrix `[O, positions]`.
-enum Positions<'a> {
+pub(super) enum Positions<'a> {
     InPlace(&'a [f32], Strides),
     Copied(Workspace, Strides),
 }
 
 impl<'a> Positions<'a> {
-    fn new(g: &Geometry, chunk: &Chunk, small: Map<'a>) -> Self {
+    pub(super) fn new(g: &Geometry, chunk: &Chunk, small: Map<'a>) -> Self {
         if let (Some(start), Some(values)) = (chunk.start_within_one_picture(g), small.in_place())
             && pitch(g.small_plane()) == g.small_plane()
         {
@@ -193,7 +192,7 @@ impl<'a> Positions<'a> {
         Self::Copied(copy, Strides::rows(pitch))
     }
 
-    fn matrix(&self) -> (&[f32], Strides) {
+    pub(super) fn matrix(&self) -> (&[f32], Strides) {
         match self {
             Self::InPlace(values, strides) => (values, *strides),
             Self::Copied(values, strides) => (values, *strides),

@@ -6,18 +6,18 @@
 //! tile's places. The two gradients use the transposed transforms of the same three.
 #![allow(clippy::needless_range_loop)] // formulas with several indices read best with all of them written out
 
-mod filters;
-mod lanes;
-mod maps;
-mod rows;
-mod transform;
+mod filter_transform;
+mod matrices;
+mod simd;
+mod strided;
+mod tile_transform;
 
 use std::ops::Range;
 
+use super::batched_gemm::{Sizes, Strides, multiply, pitch};
+use super::feature_map::Map;
 use super::geometry::Geometry;
-use super::map::Map;
-use super::matmul::{Sizes, Strides, multiply, pitch};
-use super::workspace::{self, Workspace};
+use crate::kernels::buffer_pool::{self, Workspace};
 
 /// Values of transformed maps held at a time (16 MiB), so that they are still in the cache when they are used; a larger
 /// batch is done piece by piece.
@@ -54,7 +54,7 @@ impl<'a, const M: usize, const R: usize, const T: usize> Winograd<'a, M, R, T> {
 
     /// From the large map to the small one, by [`filters`](Self::filters).
     pub(super) fn down(&self, large: Map, filters: &[f32]) -> Vec<f32> {
-        let mut small = workspace::take(self.g.small_len());
+        let mut small = buffer_pool::take(self.g.small_len());
         for piece in self.pieces() {
             let inputs = piece.inputs(large);
             let mut products = Workspace::new(piece.g.small[0] * piece.stack());
@@ -77,7 +77,7 @@ impl<'a, const M: usize, const R: usize, const T: usize> Winograd<'a, M, R, T> {
 
     /// From the small map to the large one; the adjoint of [`down`](Self::down) in the map.
     pub(super) fn up(&self, small: Map, filters: &[f32]) -> Vec<f32> {
-        let mut large = workspace::take(self.g.large_len());
+        let mut large = buffer_pool::take(self.g.large_len());
         for piece in self.pieces() {
             let spread = piece.outputs_adjoint(small);
             let mut products = Workspace::new(piece.channels() * piece.stack());
@@ -117,7 +117,7 @@ impl<'a, const M: usize, const R: usize, const T: usize> Winograd<'a, M, R, T> {
                 (&inputs, piece.map_strides().transposed()),
             );
         }
-        let mut weight = workspace::take(self.g.weight_len());
+        let mut weight = buffer_pool::take(self.g.weight_len());
         self.filters_adjoint(&products, &mut weight);
         weight
     }

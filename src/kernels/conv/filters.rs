@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::method::Method;
-use super::workspace::Workspace;
+use super::algorithm::Method;
+use crate::kernels::buffer_pool::Workspace;
 
 /// Filters kept at most, more than a network has; older ones are of weights that were replaced.
 const MOST: usize = 64;
@@ -49,7 +49,7 @@ impl Filters {
     }
 
     /// Whether this thread is in a pass that keeps its filters.
-    pub(super) fn are_kept() -> bool {
+    pub(in crate::kernels) fn are_kept() -> bool {
         CURRENT.with_borrow(Option::is_some)
     }
 
@@ -74,15 +74,19 @@ impl Filters {
 }
 
 /// The weight of a convolution, `[O, C, kernel, kernel]`.
-pub(super) struct Weight<'a> {
-    pub(super) values: Cow<'a, [f32]>,
+pub(in crate::kernels) struct Weight<'a> {
+    pub(in crate::kernels) values: Cow<'a, [f32]>,
     /// Gives something that keeps the values where they are.
-    pub(super) holder: Box<dyn Fn() -> Box<dyn Any + Send> + 'a>,
+    pub(in crate::kernels) holder: Box<dyn Fn() -> Box<dyn Any + Send> + 'a>,
 }
 
 impl Weight<'_> {
     /// Its filters by a method: kept ones, or such as `compute` finds.
-    pub(super) fn filters(&self, method: Method, compute: impl FnOnce() -> Workspace) -> Arc<Workspace> {
+    pub(in crate::kernels) fn filters(
+        &self,
+        method: Method,
+        compute: impl FnOnce() -> Workspace,
+    ) -> Arc<Workspace> {
         let current = CURRENT.with_borrow(Clone::clone);
         match (&self.values, current) {
             (Cow::Borrowed(_), Some(filters)) => filters.of(method, self, compute),

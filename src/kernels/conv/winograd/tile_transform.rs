@@ -6,9 +6,9 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::lanes::{accumulate, apply, each, load, store};
-use super::rows::{put_every, take_every};
-use super::transform::Transform;
+use super::matrices::Transform;
+use super::simd::{accumulate, apply, each, load, store};
+use super::strided::{put_every, take_every};
 use super::{Map, Winograd, Workspace};
 
 /// Rows of one line of tiles, before and after the first of the two passes.

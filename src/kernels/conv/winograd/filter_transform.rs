@@ -3,8 +3,8 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::lanes::{apply, each, load, store};
-use super::transform::Transform;
+use super::matrices::Transform;
+use super::simd::{apply, each, load, store};
 use super::{Winograd, Workspace};
 
 /// The filters of one channel of the small map.

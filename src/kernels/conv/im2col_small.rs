@@ -2,8 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::{Chunk, Geometry, Map, Positions, Sizes, Strides, Workspace, inside_of, multiply};
-use crate::kernels::streamed;
+use super::batched_gemm::{Sizes, Strides, multiply};
+use super::feature_map::Map;
+use super::geometry::Geometry;
+use super::im2col::{Chunk, Positions, inside_of};
+use super::skinny_gemm;
+use crate::kernels::buffer_pool::Workspace;
 
 /// Positions up to which patches are rows, not columns, on the way up: reading the weights is most of the work.
 pub(super) const FEW: usize = 64;
@@ -28,7 +32,7 @@ pub(super) fn up(g: &Geometry, chunk: &Chunk, small: Map, weight: &[f32], large:
     let (positions, patch) = (chunk.positions(g), g.patch());
     let packed = Positions::new(g, chunk, small);
     let (values, strides) = packed.matrix();
-    let patches = streamed::multiply((values, strides), positions, (weight, patch));
+    let patches = skinny_gemm::multiply((values, strides), positions, (weight, patch));
     let taps = g.kernel * g.kernel;
     let [_, height, width] = g.large;
     let planes = chunk.pictures.start * g.large[0] * g.large_plane();

@@ -1,15 +1,15 @@
 //! Which algorithm computes a convolution.
 
-use super::direct;
+use super::feature_map::Map;
 use super::filters::{Filters, Weight};
 use super::geometry::Geometry;
-use super::map::Map;
+use super::im2col;
 use super::winograd::Winograd;
 use crate::device;
 
 /// An algorithm for the three products of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
+pub(in crate::kernels) enum Method {
     /// By definition, as one matrix product.
     Direct,
     /// By Winograd's minimal filtering F(m, r): m outputs of a tile, r taps of a phase.
@@ -34,7 +34,7 @@ impl Method {
     ///
     /// Transforming the filters costs the more, the fewer positions there are to use them, unless they are kept. Thin
     /// maps do not fill the products. F(4, 2) multiplies less than F(2, 2), but has more to transform.
-    pub(super) fn of(g: &Geometry) -> Self {
+    pub(in crate::kernels) fn of(g: &Geometry) -> Self {
         const THINNEST: usize = 32;
         let fits = g.kernel.is_multiple_of(g.stride) && g.padding <= g.stride;
         if !fits || g.stride > 2 || g.large[0] < THINNEST || device::is_exact() {
@@ -54,9 +54,9 @@ impl Method {
         }
     }
 
-    pub(super) fn down(self, g: &Geometry, large: Map, weight: &Weight) -> Vec<f32> {
+    pub(in crate::kernels) fn down(self, g: &Geometry, large: Map, weight: &Weight) -> Vec<f32> {
         match self {
-            Self::Direct => direct::down(g, large, &weight.values),
+            Self::Direct => im2col::down(g, large, &weight.values),
             Self::Winograd(m, r) => {
                 let filters = weight.filters(self, || winograd!(g, m, r, filters(&weight.values)));
                 winograd!(g, m, r, down(large, &filters))
@@ -64,9 +64,9 @@ impl Method {
         }
     }
 
-    pub(super) fn up(self, g: &Geometry, small: Map, weight: &Weight) -> Vec<f32> {
+    pub(in crate::kernels) fn up(self, g: &Geometry, small: Map, weight: &Weight) -> Vec<f32> {
         match self {
-            Self::Direct => direct::up(g, small, &weight.values),
+            Self::Direct => im2col::up(g, small, &weight.values),
             Self::Winograd(m, r) => {
                 let filters = weight.filters(self, || winograd!(g, m, r, filters(&weight.values)));
                 winograd!(g, m, r, up(small, &filters))
@@ -74,9 +74,9 @@ impl Method {
         }
     }
 
-    pub(super) fn weight(self, g: &Geometry, large: Map, small: Map) -> Vec<f32> {
+    pub(in crate::kernels) fn weight(self, g: &Geometry, large: Map, small: Map) -> Vec<f32> {
         match self {
-            Self::Direct => direct::weight(g, large, small),
+            Self::Direct => im2col::weight(g, large, small),
             Self::Winograd(m, r) => winograd!(g, m, r, weight(large, small)),
         }
     }

@@ -1,10 +1,10 @@
 //! The kernels as operations of burn, with their gradients.
 #![allow(deprecated)] // burn deprecates its own ndarray backend
 
-mod convolve;
+mod conv;
 mod pointwise;
 
-pub(super) use convolve::Convolve;
+pub(super) use conv::Convolve;
 pub(super) use pointwise::Pointwise;
 
 /// Implements a trait for every CPU backend that is compiled in.

@@ -6,8 +6,8 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::matmul::Strides;
-use super::workspace::Workspace;
+use super::batched_gemm::Strides;
+use crate::kernels::buffer_pool::Workspace;
 
 /// Rows of the matrix read side by side.
 const DEPTH: usize = 8;
