@@ -51,7 +51,7 @@ fn run(options: &Options) -> Result<()> {
     );
     let mut reference: Option<Outcome> = None;
     for name in names {
-        let outcome = match device::named(name).and_then(|d| Outcome::of(&config, options.steps, &d)) {
+        let outcome = match device::named(name).and_then(|d| Outcome::of(&config, options.steps, false, &d)) {
             Ok(outcome) => outcome,
             Err(error) => {
                 println!("{name:<10} {error}");

@@ -22,7 +22,7 @@ use clap::{Parser, ValueEnum};
 use mode::ModeName;
 use pix2pix::data::{Batch, Direction, PairedFolder};
 use pix2pix::metrics::{self, Scores};
-use pix2pix::{Error, Mode, Result, Statistics, Translator};
+use pix2pix::{Error, Result, Translator};
 use serde_json::json;
 
 #[derive(Parser)]
@@ -88,11 +88,7 @@ fn run(options: &Options) -> Result<()> {
             }
         };
         // Other noise for every picture, as in the training's own validation.
-        let mode = options.mode.mode(options.common.seed.wrapping_add(index as u64));
-        let mode = match mode.statistics {
-            Statistics::Batch => Mode { statistics: Statistics::Image, ..mode },
-            _ => mode,
-        };
+        let mode = options.mode.mode(options.common.seed.wrapping_add(index as u64)).per_image();
         let output = translator.generator().forward_with(input, mode);
         let output = match options.eight_bits {
             true => ((output + 1.0) * 127.5).round() / 127.5 - 1.0,

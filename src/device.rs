@@ -1,14 +1,11 @@
 //! The one file that names a backend: everything else takes a `&Device`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use burn::backend::{Backend, Dispatch};
+use burn::tensor::Device;
 #[cfg(feature = "wgpu")]
 use burn::tensor::{DeviceKind, wgpu::WgpuInitError};
 
-use crate::{Device, Error, Result};
-
-static EXACT: AtomicBool = AtomicBool::new(false);
+use crate::error::{Error, Result};
 
 /// The names that [`named`] knows, whether compiled in or not.
 pub const NAMES: [&str; 4] = ["flex", "ndarray", "wgpu", "cuda"];
@@ -41,7 +38,7 @@ pub fn cpu() -> Device {
     return Device::flex();
     #[cfg(all(feature = "ndarray", not(feature = "flex")))]
     return ndarray();
-    #[cfg(all(feature = "wgpu", not(any(feature = "flex", feature = "ndarray"))))]
+    #[cfg(all(feature = "wgpu", not(feature = "_host")))]
     return Device::wgpu(DeviceKind::Cpu);
     #[allow(unreachable_code)]
     Device::default()
@@ -137,21 +134,6 @@ pub fn compiled() -> Vec<&'static str> {
     names
 }
 
-/// Whether convolutions on the CPU are always computed by their definition, for this whole process; at first they are
-/// not.
-///
-/// Where it is faster, Winograd's algorithm computes them with fewer multiplications. Its rounding errors are a few
-/// times larger, some 1e-6 of a value. Neither depends on the number of threads.
-pub fn set_exact(exact: bool) {
-    EXACT.store(exact, Ordering::Relaxed);
-}
-
-/// What [`set_exact`] said.
-#[cfg(any(feature = "flex", feature = "ndarray"))]
-pub(crate) fn is_exact() -> bool {
-    EXACT.load(Ordering::Relaxed)
-}
-
 /// Whether this device's tensors lie in ordinary memory, so that reading one out costs nothing.
 pub(crate) fn is_host(device: &Device) -> bool {
     let _ = device;
@@ -164,13 +146,6 @@ pub(crate) fn is_host(device: &Device) -> bool {
         return true;
     }
     false
-}
-
-/// Does work for this device on one of rayon's threads, where those do the work anyway.
-///
-/// From outside, each of the hundreds of parallel loops of a pass would wake a thread and wait for it.
-pub(crate) fn among_workers<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
-    if is_host(device) { rayon::scope(|_| work()) } else { work() }
 }
 
 #[cfg(feature = "ndarray")]

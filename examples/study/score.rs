@@ -6,7 +6,7 @@ use burn::module::Module;
 use image::{RgbImage, imageops};
 use pix2pix::data::{Batch, PairedFolder};
 use pix2pix::metrics::{self, Confusion, LabHistogram};
-use pix2pix::{Device, Dropout, Generator, Mode, Result, Statistics, Tensor};
+use pix2pix::{Device, Generator, Mode, Result, Tensor};
 
 use super::likeness::Likeness;
 use super::reader::Reader;
@@ -107,7 +107,7 @@ pub(crate) fn score(
 
 /// The paper's procedure at test time, with noise that is the same every time.
 fn mode(index: usize) -> Mode {
-    Mode { statistics: Statistics::Image, dropout: Dropout::Seeded(index as u64) }
+    Mode::PAPER.with_noise(index as u64).per_image()
 }
 
 /// Inputs, targets and outputs of the first `count` of `val`, one below the other.

@@ -1,25 +1,31 @@
-//! Memory that is used again, as fresh buffers of megabytes cost page faults at every step.
+//! A global pool of f32 buffers: fresh buffers of several megabytes would page-fault on every step.
 
 use std::collections::VecDeque;
+#[cfg(feature = "flex")]
+use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Bytes of free buffers kept at most; the oldest ones go first.
-const KEPT: usize = 1 << 30;
-/// Shorter buffers come from the allocator, which keeps them at hand itself.
-const SHORTEST: usize = 1 << 14;
+#[cfg(feature = "flex")]
+use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
 
-static FREE: Mutex<Pool> = Mutex::new(Pool { buffers: VecDeque::new(), bytes: 0 });
+/// The capacity of the pool. The oldest buffers are freed first.
+const MAX_BYTES: usize = 1 << 30;
+/// Shorter buffers come from the allocator, which reuses small blocks itself.
+const MIN_LEN: usize = 1 << 14;
 
-/// Free buffers, the oldest first.
+static POOL: Mutex<Pool> = Mutex::new(Pool { buffers: VecDeque::new(), bytes: 0 });
+
+/// The free buffers.
 struct Pool {
+    /// The oldest first.
     buffers: VecDeque<Vec<f32>>,
-    /// Of all buffers together.
+    /// The total size of `buffers`.
     bytes: usize,
 }
 
 impl Pool {
-    /// The newest buffer of that length, which is the likeliest to be in the cache.
+    /// Removes the newest buffer of `len` values, the one most likely to be in the CPU's cache.
     fn take(&mut self, len: usize) -> Option<Vec<f32>> {
         let index = self.buffers.iter().rposition(|buffer| buffer.len() == len)?;
         let buffer = self.buffers.remove(index)?;
@@ -27,12 +33,12 @@ impl Pool {
         Some(buffer)
     }
 
-    /// Adds a buffer and returns the oldest ones that no longer fit into `limit` bytes.
-    fn give_back(&mut self, buffer: Vec<f32>, limit: usize) -> Vec<Vec<f32>> {
+    /// Adds a buffer and returns the oldest ones that exceed `max_bytes`.
+    fn give_back(&mut self, buffer: Vec<f32>, max_bytes: usize) -> Vec<Vec<f32>> {
         self.bytes += size_of_val(&buffer[..]);
         self.buffers.push_back(buffer);
         let mut evicted = Vec::new();
-        while self.bytes > limit
+        while self.bytes > max_bytes
             && let Some(oldest) = self.buffers.pop_front()
         {
             self.bytes -= size_of_val(&oldest[..]);
@@ -42,15 +48,15 @@ impl Pool {
     }
 }
 
-fn free() -> MutexGuard<'static, Pool> {
-    FREE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+fn pool() -> MutexGuard<'static, Pool> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A buffer of `len` values with unspecified contents: one of that length that was given back, else a new one.
+/// Returns a buffer of `len` values with unspecified contents, from the pool if it has one of that length.
 ///
-/// Debug builds fill it with NaN, so that tests show a kernel that reads what it has not written.
+/// Debug builds fill it with NaN, so that tests catch a kernel that reads values before it has written them.
 pub(super) fn take(len: usize) -> Vec<f32> {
-    let pooled = if len < SHORTEST { None } else { free().take(len) };
+    let pooled = if len < MIN_LEN { None } else { pool().take(len) };
     let mut buffer = pooled.unwrap_or_else(|| vec![0.0; len]);
     if cfg!(debug_assertions) {
         buffer.fill(f32::NAN);
@@ -58,29 +64,31 @@ pub(super) fn take(len: usize) -> Vec<f32> {
     buffer
 }
 
-/// Gives a buffer back.
+/// Returns a buffer to the pool.
 pub(super) fn give_back(buffer: Vec<f32>) {
-    if buffer.len() >= SHORTEST {
+    if buffer.len() >= MIN_LEN {
         // Freed after the lock is released.
-        let _evicted = free().give_back(buffer, KEPT);
+        let _evicted = pool().give_back(buffer, MAX_BYTES);
     }
 }
 
-/// A buffer with unspecified contents that is given back when it is dropped.
-pub(super) struct Workspace(Vec<f32>);
+/// A buffer that returns to the pool when it is dropped.
+pub(super) struct Buffer(Vec<f32>);
 
-impl Workspace {
+impl Buffer {
+    /// Takes a buffer of `len` values with unspecified contents.
     pub(super) fn new(len: usize) -> Self {
         Self(take(len))
     }
+}
 
-    /// A buffer that was taken by [`take`].
-    pub(super) fn holding(values: Vec<f32>) -> Self {
+impl From<Vec<f32>> for Buffer {
+    fn from(values: Vec<f32>) -> Self {
         Self(values)
     }
 }
 
-impl Deref for Workspace {
+impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
@@ -88,13 +96,63 @@ impl Deref for Workspace {
     }
 }
 
-impl DerefMut for Workspace {
+impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         &mut self.0
     }
 }
 
-impl Drop for Workspace {
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        give_back(std::mem::take(&mut self.0));
+    }
+}
+
+/// Makes `values` the memory of a tensor, without a copy. The memory returns to the pool with the last tensor that
+/// shares it.
+#[cfg(feature = "flex")]
+pub(super) fn into_bytes(values: Vec<f32>) -> Bytes {
+    let len = size_of_val(&values[..]);
+    // SAFETY: the first `len` bytes must be initialised. `len` is the byte length of the vector, whose elements all
+    // are, and nothing resizes the vector within `TensorMemory`.
+    #[allow(unsafe_code)]
+    unsafe {
+        Bytes::from_controller(Box::new(TensorMemory(values)), len)
+    }
+}
+
+/// The memory of a tensor.
+#[cfg(feature = "flex")]
+struct TensorMemory(Vec<f32>);
+
+#[cfg(feature = "flex")]
+impl AllocationController for TensorMemory {
+    fn alloc_align(&self) -> usize {
+        align_of::<f32>()
+    }
+
+    fn property(&self) -> AllocationProperty {
+        AllocationProperty::Other
+    }
+
+    #[allow(unsafe_code)]
+    unsafe fn memory_mut(&mut self, _: AccessPolicy) -> Result<&mut [MaybeUninit<u8>], AccessError> {
+        let len = size_of_val(&self.0[..]);
+        // SAFETY: these bytes belong to the vector, which is borrowed mutably as long as the slice lives. By the
+        // contract of the trait, the caller writes initialised bytes only, and every bit pattern is an f32.
+        Ok(unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), len) })
+    }
+
+    fn memory(&self, _: AccessPolicy) -> Result<&[MaybeUninit<u8>], AccessError> {
+        let len = size_of_val(&self.0[..]);
+        // SAFETY: these bytes belong to the vector, which is borrowed as long as the slice lives.
+        #[allow(unsafe_code)]
+        Ok(unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), len) })
+    }
+}
+
+#[cfg(feature = "flex")]
+impl Drop for TensorMemory {
     fn drop(&mut self) {
         give_back(std::mem::take(&mut self.0));
     }
@@ -107,7 +165,7 @@ mod tests {
     #[test]
     #[cfg(debug_assertions)]
     fn buffers_hold_nan_in_debug_builds() {
-        for len in [1, SHORTEST, SHORTEST + 1] {
+        for len in [1, MIN_LEN, MIN_LEN + 1] {
             give_back(vec![1.0; len]);
             assert!(take(len).iter().all(|value| value.is_nan()), "{len} values, given back before");
             assert!(take(len).iter().all(|value| value.is_nan()), "{len} values, new");

@@ -8,7 +8,7 @@ use super::canvas::Canvas;
 use super::{tensor, values};
 use crate::data::Pixels;
 use crate::generator::{Cut, Layer, Piece};
-use crate::layers::{Moments, Place, moments};
+use crate::layers::{Moments, TilePosition, moments};
 use crate::{Device, Tensor};
 
 /// How far a tile looks beyond its border, in pixels of the head's last map. The head sees less than one of them, the
@@ -84,8 +84,10 @@ impl Tiled<'_> {
         };
         let [rows, columns] =
             tile.window.clone().map(|range| range.start / cut.unit()..range.end / cut.unit());
-        let place =
-            Place { start: [rows.start, columns.start], whole: self.size.map(|size| size / cut.unit()) };
+        let place = TilePosition {
+            start: [rows.start, columns.start],
+            whole: self.size.map(|size| size / cut.unit()),
+        };
         let maps = maps.iter().map(|map| {
             let channels = map.dims()[1];
             map.clone().slice([0..1, 0..channels, rows.clone(), columns.clone()])

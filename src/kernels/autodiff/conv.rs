@@ -1,4 +1,6 @@
-//! Convolutions and transposed convolutions of maps that are rectified as they are read.
+//! Convolutions and transposed convolutions of maps that are activated as they are read.
+
+use std::borrow::Cow;
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -6,40 +8,38 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, TensorMetadata, backend_extension};
 
-use super::on_host_backends;
-use crate::kernels::buffer_pool::Workspace;
-use crate::kernels::conv::{Geometry, Map, Method};
-use crate::kernels::host::Host;
+use crate::kernels::activation::Activation;
+use crate::kernels::buffer_pool::Buffer;
+use crate::kernels::conv::{Algorithm, FeatureMap, Geometry, Options};
+use crate::kernels::host::{Host, on_host_backends};
 use crate::kernels::pointwise;
 
 /// The two directions of a convolution between a large and a small feature map.
-///
-/// The map that is read is rectified with `slope` first.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
 pub(in crate::kernels) trait Convolve: Backend {
-    /// A convolution: from the large map to the small one.
+    /// Convolves: from the large map to the small one.
     fn down(
         large: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         geometry: Geometry,
-        slope: f32,
+        options: Options<'_>,
     ) -> FloatTensor<Self>;
 
-    /// A transposed convolution: from the small map to the large one.
+    /// Convolves transposed: from the small map to the large one.
     fn up(
         small: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         geometry: Geometry,
-        slope: f32,
+        options: Options<'_>,
     ) -> FloatTensor<Self>;
 
-    /// The same, where the small map is the channels of `skip`, then those of `small`.
-    fn up_joined(
+    /// Convolves transposed, where the small map is the channels of `skip`, then those of `small`.
+    fn up_with_skip(
         skip: FloatTensor<Self>,
         small: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         geometry: Geometry,
-        slope: f32,
+        options: Options<'_>,
     ) -> FloatTensor<Self>;
 }
 
@@ -50,57 +50,64 @@ macro_rules! implement {
                 large: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 geometry: Geometry,
-                slope: f32,
+                options: Options<'_>,
             ) -> FloatTensor<Self> {
                 let values = Self::read(&large);
-                down::<Self>(Map::rectified(&values, geometry.large[0], slope), &weight, geometry)
+                let large = FeatureMap::new(&values, geometry.large[0], options.activation);
+                down::<Self>(large, &weight, geometry, options)
             }
 
             fn up(
                 small: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 geometry: Geometry,
-                slope: f32,
+                options: Options<'_>,
             ) -> FloatTensor<Self> {
                 let values = Self::read(&small);
-                up::<Self>(Map::rectified(&values, geometry.small[0], slope), &weight, geometry)
+                let small = FeatureMap::new(&values, geometry.small[0], options.activation);
+                up::<Self>(small, &weight, geometry, options)
             }
 
-            fn up_joined(
+            fn up_with_skip(
                 skip: FloatTensor<Self>,
                 small: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 geometry: Geometry,
-                slope: f32,
+                options: Options<'_>,
             ) -> FloatTensor<Self> {
                 let parts = [(Self::read(&skip), &skip), (Self::read(&small), &small)];
-                up::<Self>(joined::<Self>(&parts, slope), &weight, geometry)
+                up::<Self>(concatenated::<Self>(&parts, options.activation), &weight, geometry, options)
             }
         }
     };
 }
-
 on_host_backends!(implement);
 
-type Values<'a, B> = (std::borrow::Cow<'a, [f32]>, &'a FloatTensor<B>);
+/// A tensor with its values.
+type Part<'a, B> = (Cow<'a, [f32]>, &'a FloatTensor<B>);
 
-fn joined<'a, B: Host>(parts: &'a [Values<'a, B>; 2], slope: f32) -> Map<'a> {
-    Map::joined([0, 1].map(|index| (&*parts[index].0, parts[index].1.shape()[1])), slope)
+fn concatenated<'a, B: Host>(parts: &'a [Part<'a, B>; 2], activation: Activation) -> FeatureMap<'a> {
+    FeatureMap::concatenated([0, 1].map(|index| (&*parts[index].0, parts[index].1.shape()[1])), activation)
 }
 
-fn down<B: Host>(large: Map, weight: &FloatTensor<B>, g: Geometry) -> FloatTensor<B> {
-    let values = Method::of(&g).down(&g, large, &B::weight(weight));
-    B::wrap(values, [g.pictures, g.small[0], g.small[1], g.small[2]])
+fn down<B: Host>(
+    large: FeatureMap,
+    weight: &FloatTensor<B>,
+    g: Geometry,
+    Options { exact, cache, .. }: Options<'_>,
+) -> FloatTensor<B> {
+    let values = Algorithm::of(&g, exact, cache.is_some()).down(&g, large, &B::read(weight), cache);
+    B::wrap(values, [g.images, g.small[0], g.small[1], g.small[2]])
 }
 
-fn up<B: Host>(small: Map, weight: &FloatTensor<B>, g: Geometry) -> FloatTensor<B> {
-    let values = Method::of(&g).up(&g, small, &B::weight(weight));
-    B::wrap(values, [g.pictures, g.large[0], g.large[1], g.large[2]])
-}
-
-fn weight<B: Host>(large: Map, small: Map, g: Geometry) -> FloatTensor<B> {
-    let values = Method::of(&g).weight(&g, large, small);
-    B::wrap(values, [g.small[0], g.large[0], g.kernel, g.kernel])
+fn up<B: Host>(
+    small: FeatureMap,
+    weight: &FloatTensor<B>,
+    g: Geometry,
+    Options { exact, cache, .. }: Options<'_>,
+) -> FloatTensor<B> {
+    let values = Algorithm::of(&g, exact, cache.is_some()).up(&g, small, &B::read(weight), cache);
+    B::wrap(values, [g.images, g.large[0], g.large[1], g.large[2]])
 }
 
 impl<B: Convolve + Host, C: CheckpointStrategy> Convolve for Autodiff<B, C> {
@@ -108,17 +115,17 @@ impl<B: Convolve + Host, C: CheckpointStrategy> Convolve for Autodiff<B, C> {
         large: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         geometry: Geometry,
-        slope: f32,
+        options: Options<'_>,
     ) -> FloatTensor<Self> {
-        let operation = DownBackward { geometry, slope };
-        let prepared = operation.prepare::<C>([large.node(), weight.node()]);
+        let (call, options) = tracked(geometry, options);
+        let prepared = DownBackward(call).prepare::<C>([large.node(), weight.node()]);
         let (large, weight) = (large.into_primitive(), weight.into_primitive());
         match prepared.compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
-                let output = B::down(large.clone(), weight.clone(), geometry, slope);
+                let output = B::down(large.clone(), weight.clone(), geometry, options);
                 prepared.finish((large, weight), output)
             }
-            OpsKind::UnTracked(prepared) => prepared.finish(B::down(large, weight, geometry, slope)),
+            OpsKind::UnTracked(prepared) => prepared.finish(B::down(large, weight, geometry, options)),
         }
     }
 
@@ -126,132 +133,148 @@ impl<B: Convolve + Host, C: CheckpointStrategy> Convolve for Autodiff<B, C> {
         small: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         geometry: Geometry,
-        slope: f32,
+        options: Options<'_>,
     ) -> FloatTensor<Self> {
-        let operation = UpBackward { geometry, slope };
-        let prepared = operation.prepare::<C>([small.node(), weight.node()]);
+        let (call, options) = tracked(geometry, options);
+        let prepared = UpBackward(call).prepare::<C>([small.node(), weight.node()]);
         let (small, weight) = (small.into_primitive(), weight.into_primitive());
         match prepared.compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
-                let output = B::up(small.clone(), weight.clone(), geometry, slope);
+                let output = B::up(small.clone(), weight.clone(), geometry, options);
                 prepared.finish((small, weight), output)
             }
-            OpsKind::UnTracked(prepared) => prepared.finish(B::up(small, weight, geometry, slope)),
+            OpsKind::UnTracked(prepared) => prepared.finish(B::up(small, weight, geometry, options)),
         }
     }
 
-    fn up_joined(
+    fn up_with_skip(
         skip: FloatTensor<Self>,
         small: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         geometry: Geometry,
-        slope: f32,
+        options: Options<'_>,
     ) -> FloatTensor<Self> {
-        let operation = UpJoinedBackward { geometry, slope };
-        let prepared = operation.prepare::<C>([skip.node(), small.node(), weight.node()]);
+        let (call, options) = tracked(geometry, options);
+        let prepared = UpWithSkipBackward(call).prepare::<C>([skip.node(), small.node(), weight.node()]);
         let (skip, small, weight) = (skip.into_primitive(), small.into_primitive(), weight.into_primitive());
         match prepared.compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
-                let output = B::up_joined(skip.clone(), small.clone(), weight.clone(), geometry, slope);
+                let output = B::up_with_skip(skip.clone(), small.clone(), weight.clone(), geometry, options);
                 prepared.finish((skip, small, weight), output)
             }
             OpsKind::UnTracked(prepared) => {
-                prepared.finish(B::up_joined(skip, small, weight, geometry, slope))
+                prepared.finish(B::up_with_skip(skip, small, weight, geometry, options))
             }
         }
     }
 }
 
-#[derive(Debug)]
-struct DownBackward {
+/// What the backward pass of a convolution needs to know besides its tensors.
+#[derive(Clone, Copy, Debug)]
+struct Call {
     geometry: Geometry,
-    slope: f32,
+    activation: Activation,
+    algorithm: Algorithm,
 }
+
+impl Call {
+    /// Computes the gradient of the weight.
+    fn weight_gradient<B: Host>(&self, large: FeatureMap, small: FeatureMap) -> FloatTensor<B> {
+        let g = &self.geometry;
+        B::wrap(self.algorithm.weight(g, large, small), [g.small[0], g.large[0], g.kernel, g.kernel])
+    }
+}
+
+/// Returns what the backward pass needs, and the options without the cache: training changes the weight after every
+/// pass, so cached filters would be stale.
+fn tracked<'a>(geometry: Geometry, options: Options<'a>) -> (Call, Options<'a>) {
+    let Options { activation, exact, .. } = options;
+    let algorithm = Algorithm::of(&geometry, exact, false);
+    (Call { geometry, activation, algorithm }, Options { cache: None, ..options })
+}
+
+#[derive(Debug)]
+struct DownBackward(Call);
 
 impl<B: Convolve + Host> Backward<B, 2> for DownBackward {
     /// The large map and the weight.
     type State = (FloatTensor<B>, FloatTensor<B>);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let (g, slope) = (self.geometry, self.slope);
-        let ([large_node, weight_node], (large, kernel)) = (ops.parents, ops.state);
-        let gradient = grads.consume::<B>(&ops.node);
-        let (values, pull) = (B::read(&large), B::read(&gradient));
-        let pull = Map::plain(&pull, g.small[0]);
+        let Call { geometry: g, activation, algorithm } = self.0;
+        let ([large_node, weight_node], (large, weight)) = (ops.parents, ops.state);
+        let output_gradient = grads.consume::<B>(&ops.node);
+        let (values, output_gradient) = (B::read(&large), B::read(&output_gradient));
+        let output_gradient = FeatureMap::new(&output_gradient, g.small[0], Activation::Linear);
         if let Some(node) = weight_node {
-            let large = Map::rectified(&values, g.large[0], slope);
-            grads.register::<B>(node.id, weight::<B>(large, pull, g));
+            let large = FeatureMap::new(&values, g.large[0], activation);
+            grads.register::<B>(node.id, self.0.weight_gradient::<B>(large, output_gradient));
         }
         if let Some(node) = large_node {
-            let mut pulled = Method::of(&g).up(&g, pull, &B::weight(&kernel));
-            pointwise::rectify_backward(&mut pulled, &values, slope);
-            grads.register::<B>(node.id, B::wrap(pulled, large.shape()));
+            let mut gradient = algorithm.up(&g, output_gradient, &B::read(&weight), None);
+            pointwise::activate_backward_in_place(&mut gradient, &values, activation);
+            grads.register::<B>(node.id, B::wrap(gradient, large.shape()));
         }
     }
 }
 
 #[derive(Debug)]
-struct UpBackward {
-    geometry: Geometry,
-    slope: f32,
-}
+struct UpBackward(Call);
 
 impl<B: Convolve + Host> Backward<B, 2> for UpBackward {
     /// The small map and the weight.
     type State = (FloatTensor<B>, FloatTensor<B>);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let (g, slope) = (self.geometry, self.slope);
-        let ([small_node, weight_node], (small, kernel)) = (ops.parents, ops.state);
-        let gradient = grads.consume::<B>(&ops.node);
-        let (values, pull) = (B::read(&small), B::read(&gradient));
-        let pull = Map::plain(&pull, g.large[0]);
+        let Call { geometry: g, activation, algorithm } = self.0;
+        let ([small_node, weight_node], (small, weight)) = (ops.parents, ops.state);
+        let output_gradient = grads.consume::<B>(&ops.node);
+        let (values, output_gradient) = (B::read(&small), B::read(&output_gradient));
+        let output_gradient = FeatureMap::new(&output_gradient, g.large[0], Activation::Linear);
         if let Some(node) = weight_node {
-            let small = Map::rectified(&values, g.small[0], slope);
-            grads.register::<B>(node.id, weight::<B>(pull, small, g));
+            let small = FeatureMap::new(&values, g.small[0], activation);
+            grads.register::<B>(node.id, self.0.weight_gradient::<B>(output_gradient, small));
         }
         if let Some(node) = small_node {
-            let mut pulled = Method::of(&g).down(&g, pull, &B::weight(&kernel));
-            pointwise::rectify_backward(&mut pulled, &values, slope);
-            grads.register::<B>(node.id, B::wrap(pulled, small.shape()));
+            let mut gradient = algorithm.down(&g, output_gradient, &B::read(&weight), None);
+            pointwise::activate_backward_in_place(&mut gradient, &values, activation);
+            grads.register::<B>(node.id, B::wrap(gradient, small.shape()));
         }
     }
 }
 
 #[derive(Debug)]
-struct UpJoinedBackward {
-    geometry: Geometry,
-    slope: f32,
-}
+struct UpWithSkipBackward(Call);
 
-impl<B: Convolve + Host> Backward<B, 3> for UpJoinedBackward {
+impl<B: Convolve + Host> Backward<B, 3> for UpWithSkipBackward {
     /// The two parts of the small map and the weight.
     type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let (g, slope) = (self.geometry, self.slope);
-        let ([skip_node, small_node, weight_node], (skip, small, kernel)) = (ops.parents, ops.state);
-        let gradient = grads.consume::<B>(&ops.node);
-        let pull = B::read(&gradient);
-        let pull = Map::plain(&pull, g.large[0]);
+        let Call { geometry: g, activation, algorithm } = self.0;
+        let ([skip_node, small_node, weight_node], (skip, small, weight)) = (ops.parents, ops.state);
+        let output_gradient = grads.consume::<B>(&ops.node);
+        let output_gradient = B::read(&output_gradient);
+        let output_gradient = FeatureMap::new(&output_gradient, g.large[0], Activation::Linear);
         let parts = [(B::read(&skip), &skip), (B::read(&small), &small)];
         if let Some(node) = weight_node {
-            grads.register::<B>(node.id, weight::<B>(pull, joined::<B>(&parts, slope), g));
+            let small = concatenated::<B>(&parts, activation);
+            grads.register::<B>(node.id, self.0.weight_gradient::<B>(output_gradient, small));
         }
         if skip_node.is_none() && small_node.is_none() {
             return;
         }
-        let pulled = Workspace::holding(Method::of(&g).down(&g, pull, &B::weight(&kernel)));
-        let pulled = Map::plain(&pulled, g.small[0]);
-        let mut before = 0;
+        let both = Buffer::from(algorithm.down(&g, output_gradient, &B::read(&weight), None));
+        let both = FeatureMap::new(&both, g.small[0], Activation::Linear);
+        let mut first = 0;
         for (node, (values, part)) in [skip_node, small_node].into_iter().zip(parts) {
             let channels = part.shape()[1];
             if let Some(node) = node {
-                let mut own = pulled.channels(g.small_plane(), g.pictures, before..before + channels);
-                pointwise::rectify_backward(&mut own, &values, slope);
-                grads.register::<B>(node.id, B::wrap(own, part.shape()));
+                let mut gradient = both.channels(g.small_plane(), g.images, first..first + channels);
+                pointwise::activate_backward_in_place(&mut gradient, &values, activation);
+                grads.register::<B>(node.id, B::wrap(gradient, part.shape()));
             }
-            before += channels;
+            first += channels;
         }
     }
 }

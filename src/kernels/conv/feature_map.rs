@@ -1,19 +1,21 @@
-//! Feature maps as convolutions read them.
+//! Feature maps as convolutions read them: concatenated and activated on the way.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::kernels::buffer_pool::{self, Workspace};
+use crate::kernels::activation::Activation;
+use crate::kernels::buffer_pool::{self, Buffer};
 
-/// A feature map `[N, C, plane]`: the channels of one tensor or of two, as they are or rectified.
+/// A feature map `[N, C, plane]` made of the channels of one or two tensors, behind an activation.
 ///
-/// What joins a skip connection and what activates is part of reading, so neither takes a pass over memory.
+/// Concatenating a skip connection and applying the activation are fused into the read, so neither costs a pass over
+/// memory.
 #[derive(Clone, Copy)]
-pub(in crate::kernels) struct Map<'a> {
+pub(in crate::kernels) struct FeatureMap<'a> {
     first: Part<'a>,
     second: Part<'a>,
-    /// What values below zero are multiplied by; 1 leaves all as they are.
+    /// The factor of negative values: 1 without an activation.
     slope: f32,
 }
 
@@ -23,36 +25,34 @@ struct Part<'a> {
     channels: usize,
 }
 
-impl<'a> Map<'a> {
-    /// A single tensor of `channels` channels, rectified.
-    pub(in crate::kernels) fn rectified(values: &'a [f32], channels: usize, slope: f32) -> Self {
-        Self::joined([(values, channels), (&[], 0)], slope)
+impl<'a> FeatureMap<'a> {
+    /// Reads a single tensor of `channels` channels.
+    pub(in crate::kernels) fn new(values: &'a [f32], channels: usize, activation: Activation) -> Self {
+        Self::concatenated([(values, channels), (&[], 0)], activation)
     }
 
-    /// A single tensor as it is.
-    pub(in crate::kernels) fn plain(values: &'a [f32], channels: usize) -> Self {
-        Self::rectified(values, channels, 1.0)
-    }
-
-    /// The channels of the first tensor, then those of the second, rectified.
-    pub(in crate::kernels) fn joined([first, second]: [(&'a [f32], usize); 2], slope: f32) -> Self {
+    /// Reads the channels of the first tensor, then those of the second; each tensor comes with its channels.
+    pub(in crate::kernels) fn concatenated(
+        [first, second]: [(&'a [f32], usize); 2],
+        activation: Activation,
+    ) -> Self {
         let part = |(values, channels)| Part { values, channels };
-        Self { first: part(first), second: part(second), slope }
+        Self { first: part(first), second: part(second), slope: activation.slope() }
     }
 
-    /// One channel of `plane` values, not yet rectified.
+    /// Returns one channel of `plane` values, before the activation.
     #[inline(always)]
-    pub(in crate::kernels) fn plane(&self, plane: usize, picture: usize, channel: usize) -> &'a [f32] {
+    pub(in crate::kernels) fn plane(&self, plane: usize, image: usize, channel: usize) -> &'a [f32] {
         let (part, channel) = match channel.checked_sub(self.first.channels) {
             Some(channel) => (&self.second, channel),
             None => (&self.first, channel),
         };
-        &part.values[(picture * part.channels + channel) * plane..][..plane]
+        &part.values[(image * part.channels + channel) * plane..][..plane]
     }
 
-    /// Rectifies values that were copied from a plane.
+    /// Applies the activation to values that were copied from a plane.
     #[inline(always)]
-    pub(in crate::kernels) fn rectify(&self, values: &mut [f32]) {
+    pub(in crate::kernels) fn activate(&self, values: &mut [f32]) {
         if self.slope != 1.0 {
             values
                 .iter_mut()
@@ -60,48 +60,43 @@ impl<'a> Map<'a> {
         }
     }
 
-    /// The values as they lie in memory, if those are the map.
+    /// Returns the map without a copy, if it is a single tensor without an activation.
     pub(in crate::kernels) fn in_place(&self) -> Option<&'a [f32]> {
         (self.second.channels == 0 && self.slope == 1.0).then_some(self.first.values)
     }
 
-    /// Some of the channels of all pictures, as they are.
-    pub(in crate::kernels) fn channels(
-        &self,
-        plane: usize,
-        pictures: usize,
-        range: Range<usize>,
-    ) -> Vec<f32> {
-        let mut out = buffer_pool::take(pictures * range.len() * plane);
+    /// Copies some of the channels of all images, before the activation.
+    pub(in crate::kernels) fn channels(&self, plane: usize, images: usize, range: Range<usize>) -> Vec<f32> {
+        let mut out = buffer_pool::take(images * range.len() * plane);
         out.par_chunks_mut(plane).enumerate().for_each(|(index, out)| {
-            let (picture, channel) = (index / range.len(), index % range.len());
-            out.copy_from_slice(self.plane(plane, picture, range.start + channel));
+            let (image, channel) = (index / range.len(), index % range.len());
+            out.copy_from_slice(self.plane(plane, image, range.start + channel));
         });
         out
     }
 
-    /// The map as one tensor.
-    pub(in crate::kernels) fn settle(&self, plane: usize) -> Settled<'a> {
+    /// Returns the map as one tensor, copied only where it is not one already.
+    pub(in crate::kernels) fn materialize(&self, plane: usize) -> Materialized<'a> {
         if let Some(values) = self.in_place() {
-            return Settled::InPlace(values);
+            return Materialized::InPlace(values);
         }
         let channels = self.first.channels + self.second.channels;
-        let mut copy = Workspace::new(self.first.values.len() + self.second.values.len());
+        let mut copy = Buffer::new(self.first.values.len() + self.second.values.len());
         copy.par_chunks_mut(plane).enumerate().for_each(|(index, out)| {
             out.copy_from_slice(self.plane(plane, index / channels, index % channels));
-            self.rectify(out);
+            self.activate(out);
         });
-        Settled::Copied(copy)
+        Materialized::Copied(copy)
     }
 }
 
-/// A map as one tensor.
-pub(in crate::kernels) enum Settled<'a> {
+/// A feature map as one tensor.
+pub(in crate::kernels) enum Materialized<'a> {
     InPlace(&'a [f32]),
-    Copied(Workspace),
+    Copied(Buffer),
 }
 
-impl std::ops::Deref for Settled<'_> {
+impl std::ops::Deref for Materialized<'_> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {

@@ -1,13 +1,13 @@
-//! The shape of a convolution between a large and a small feature map.
+//! The shape of a convolution, seen as a relation between a large and a small feature map.
 
-/// How a large feature map `[N, C, H, W]` and a small one `[N, O, h, w]` belong together through a weight
-/// `[O, C, kernel, kernel]`.
+/// Relates a large feature map `[N, C, H, W]` to a small one `[N, O, h, w]` through a weight `[O, C, kernel, kernel]`.
 ///
-/// A convolution goes from the large map to the small one; a transposed convolution, and the gradient of a
-/// convolution, go from the small map to the large one.
+/// A convolution computes the small map from the large one. A transposed convolution, and the gradient of a
+/// convolution, compute the large map from the small one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
-    pub(in crate::kernels) pictures: usize,
+    /// `N`.
+    pub(in crate::kernels) images: usize,
     /// `[C, H, W]`.
     pub(in crate::kernels) large: [usize; 3],
     /// `[O, h, w]`.
@@ -18,32 +18,32 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// Elements of one channel of the large map.
+    /// Returns the number of values of one channel of the large map.
     pub(in crate::kernels) fn large_plane(&self) -> usize {
         self.large[1] * self.large[2]
     }
 
-    /// Elements of one channel of the small map.
+    /// Returns the number of values of one channel of the small map.
     pub(in crate::kernels) fn small_plane(&self) -> usize {
         self.small[1] * self.small[2]
     }
 
-    /// Elements of all pictures of the large map.
+    /// Returns the number of values of the large map, all images together.
     pub(in crate::kernels) fn large_len(&self) -> usize {
-        self.pictures * self.large[0] * self.large_plane()
+        self.images * self.large[0] * self.large_plane()
     }
 
-    /// Elements of all pictures of the small map.
+    /// Returns the number of values of the small map, all images together.
     pub(in crate::kernels) fn small_len(&self) -> usize {
-        self.pictures * self.small[0] * self.small_plane()
+        self.images * self.small[0] * self.small_plane()
     }
 
-    /// Elements of the weight.
+    /// Returns the number of values of the weight.
     pub(in crate::kernels) fn weight_len(&self) -> usize {
         self.small[0] * self.patch()
     }
 
-    /// Values of the large map that one value of the small map sees.
+    /// Returns the number of values of the large map that one value of the small map depends on.
     pub(in crate::kernels) fn patch(&self) -> usize {
         self.large[0] * self.kernel * self.kernel
     }

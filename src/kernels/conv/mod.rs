@@ -2,16 +2,18 @@
 
 mod algorithm;
 mod batched_gemm;
+mod chunks;
 mod feature_map;
-mod filters;
+mod filter_cache;
 mod geometry;
 mod im2col;
 mod im2col_small;
+mod options;
 mod skinny_gemm;
 mod winograd;
 
-pub(super) use algorithm::Method;
-pub(super) use feature_map::Map;
-pub(crate) use filters::Filters;
-pub(super) use filters::Weight;
-pub(crate) use geometry::Geometry;
+pub(super) use algorithm::Algorithm;
+pub(super) use feature_map::FeatureMap;
+pub(crate) use filter_cache::FilterCache;
+pub(super) use geometry::Geometry;
+pub(crate) use options::Options;
