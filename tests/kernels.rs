@@ -6,7 +6,8 @@ use burn::tensor::activation::{leaky_relu, relu};
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use pix2pix::__private::{self as layers, Activation, Arithmetic};
-use pix2pix::{Backbone, Device, Generator, GeneratorConfig, Mode, Tensor, device};
+use pix2pix::data::Batch;
+use pix2pix::{Backbone, Device, Generator, GeneratorConfig, Mode, Pix2PixConfig, Tensor, Trainer, device};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -321,6 +322,33 @@ fn concurrent_passes_with_and_without_a_cache_do_not_interfere() {
             }
         }
     });
+}
+
+#[test]
+fn a_resumed_run_continues_with_its_exactness() {
+    let device = device::cpu();
+    let mut config = Pix2PixConfig::paper().with_size(64);
+    (config.generator.base_channels, config.discriminator.base_channels) = (32, 32);
+    let step = |trainer: Trainer| {
+        let mut trainer = trainer;
+        let image = || Tensor::<1>::ones([3 * 64 * 64], &device).reshape([1, 3, 64, 64]);
+        trainer.step(Batch { input: image(), target: image() * 0.5 });
+        trainer
+    };
+    let weights = |trainer: &Trainer| {
+        values(trainer.generator().valid().forward_with(Tensor::ones([1, 3, 64, 64], &device), Mode::IMAGE))
+    };
+    let exact = step(Trainer::new(config.clone(), &device).unwrap().with_exact_convolutions(true));
+    let fast = step(Trainer::new(config, &device).unwrap());
+    assert_ne!(weights(&exact), weights(&fast), "they round differently");
+
+    let run = tempfile::tempdir().unwrap();
+    exact.save(run.path()).unwrap();
+    let resumed = Trainer::resume(run.path(), &device).unwrap();
+    assert!(resumed.has_exact_convolutions() && resumed.changes().is_empty());
+    assert_eq!(weights(&step(resumed)), weights(&step(exact)));
+    let changed = Trainer::resume(run.path(), &device).unwrap().with_exact_convolutions(false);
+    assert_eq!(changed.changes(), ["exact arithmetic is false, was true"]);
 }
 
 #[test]

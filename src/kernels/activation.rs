@@ -7,7 +7,7 @@ pub enum Activation {
     Linear,
     /// ReLU: negative values become zero.
     Relu,
-    /// LeakyReLU: negative values are multiplied by [`LEAK`](Self::LEAK).
+    /// LeakyReLU: negative values are multiplied by 0.2.
     LeakyRelu,
 }
 

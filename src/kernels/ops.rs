@@ -41,7 +41,7 @@ pub(crate) fn convolve(
     Tensor::from_dispatch(<Dispatch as Convolve>::down(x, weight, geometry, options))
 }
 
-/// Applies an activation to `x` and convolves it with the transpose of `weight`, to a map of `[H, W]` pixels.
+/// Applies an activation to `x`, then the transposed convolution with `weight` to a map of `[H, W]` pixels.
 ///
 /// # Shapes
 /// - `skip` and `x`: `[N, .., h, w]`, with `O` channels together; those of `skip` come first

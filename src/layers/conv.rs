@@ -172,7 +172,7 @@ pub fn convolve(
     conv2d(activate(x, activation), weight, bias, ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1))
 }
 
-/// Concatenates `skip` and `x`, applies an activation, then convolves transposed to twice the resolution: by the CPU
+/// Concatenates `skip` and `x`, applies an activation, then doubles the resolution by a transposed convolution: by the CPU
 /// kernels where they support the device, else by burn.
 ///
 /// # Shapes

@@ -16,8 +16,8 @@ use crate::kernels::pointwise;
 
 /// The two directions of a convolution between a large and a small feature map.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
-pub(in crate::kernels) trait Convolve: Backend {
-    /// Convolves: from the large map to the small one.
+pub(crate) trait Convolve: Backend {
+    /// Computes a convolution: from the large map to the small one.
     fn down(
         large: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -25,7 +25,7 @@ pub(in crate::kernels) trait Convolve: Backend {
         options: Options<'_>,
     ) -> FloatTensor<Self>;
 
-    /// Convolves transposed: from the small map to the large one.
+    /// Computes a transposed convolution: from the small map to the large one.
     fn up(
         small: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -33,7 +33,7 @@ pub(in crate::kernels) trait Convolve: Backend {
         options: Options<'_>,
     ) -> FloatTensor<Self>;
 
-    /// Convolves transposed, where the small map is the channels of `skip`, then those of `small`.
+    /// Computes a transposed convolution of the concatenated channels of `skip` and `small`.
     fn up_with_skip(
         skip: FloatTensor<Self>,
         small: FloatTensor<Self>,

@@ -12,7 +12,7 @@ use crate::kernels::pointwise::{self, MapShape};
 
 /// Layers without a matrix product.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
-pub(in crate::kernels) trait Pointwise: Backend {
+pub(crate) trait Pointwise: Backend {
     /// Applies an activation to every value.
     fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
 

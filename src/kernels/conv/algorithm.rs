@@ -11,7 +11,7 @@ use crate::kernels::buffer_pool::Buffer;
 
 /// An algorithm for the three products of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::kernels) enum Algorithm {
+pub(crate) enum Algorithm {
     /// By the definition, as one matrix product over gathered patches.
     Im2col,
     /// By Winograd's minimal filtering F(m, r): m outputs of a tile, r taps of a phase.
@@ -38,7 +38,7 @@ impl Algorithm {
     /// Every position of the small map uses the transformed filters. So with fewer positions for each filter, their
     /// transform costs relatively more, unless they are cached. F(4, 2) multiplies less than F(2, 2), but its transforms
     /// cost more.
-    pub(in crate::kernels) fn of(g: &Geometry, exact: bool, cached: bool) -> Self {
+    pub(crate) fn of(g: &Geometry, exact: bool, cached: bool) -> Self {
         // With fewer channels the products are too thin for the registers.
         const MIN_CHANNELS: usize = 32;
         let suits = g.kernel.is_multiple_of(g.stride) && g.padding <= g.stride;
@@ -69,7 +69,7 @@ impl Algorithm {
     }
 
     /// Computes the small map from the large one.
-    pub(in crate::kernels) fn down(
+    pub(crate) fn down(
         self,
         g: &Geometry,
         large: FeatureMap,
@@ -86,7 +86,7 @@ impl Algorithm {
     }
 
     /// Computes the large map from the small one.
-    pub(in crate::kernels) fn up(
+    pub(crate) fn up(
         self,
         g: &Geometry,
         small: FeatureMap,
@@ -103,7 +103,7 @@ impl Algorithm {
     }
 
     /// Computes the gradient of the weight.
-    pub(in crate::kernels) fn weight(self, g: &Geometry, large: FeatureMap, small: FeatureMap) -> Vec<f32> {
+    pub(crate) fn weight(self, g: &Geometry, large: FeatureMap, small: FeatureMap) -> Vec<f32> {
         match self {
             Self::Im2col => im2col::weight(g, large, small),
             Self::Winograd(m, r) => winograd!(g, m, r, weight(large, small)),

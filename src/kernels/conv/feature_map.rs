@@ -12,7 +12,7 @@ use crate::kernels::buffer_pool::{self, Buffer};
 /// Concatenating a skip connection and applying the activation are fused into the read, so neither costs a pass over
 /// memory.
 #[derive(Clone, Copy)]
-pub(in crate::kernels) struct FeatureMap<'a> {
+pub(crate) struct FeatureMap<'a> {
     first: Part<'a>,
     second: Part<'a>,
     /// The factor of negative values: 1 without an activation.
@@ -27,22 +27,19 @@ struct Part<'a> {
 
 impl<'a> FeatureMap<'a> {
     /// Reads a single tensor of `channels` channels.
-    pub(in crate::kernels) fn new(values: &'a [f32], channels: usize, activation: Activation) -> Self {
+    pub(crate) fn new(values: &'a [f32], channels: usize, activation: Activation) -> Self {
         Self::concatenated([(values, channels), (&[], 0)], activation)
     }
 
     /// Reads the channels of the first tensor, then those of the second; each tensor comes with its channels.
-    pub(in crate::kernels) fn concatenated(
-        [first, second]: [(&'a [f32], usize); 2],
-        activation: Activation,
-    ) -> Self {
+    pub(crate) fn concatenated([first, second]: [(&'a [f32], usize); 2], activation: Activation) -> Self {
         let part = |(values, channels)| Part { values, channels };
         Self { first: part(first), second: part(second), slope: activation.slope() }
     }
 
     /// Returns one channel of `plane` values, before the activation.
     #[inline(always)]
-    pub(in crate::kernels) fn plane(&self, plane: usize, image: usize, channel: usize) -> &'a [f32] {
+    pub(crate) fn plane(&self, plane: usize, image: usize, channel: usize) -> &'a [f32] {
         let (part, channel) = match channel.checked_sub(self.first.channels) {
             Some(channel) => (&self.second, channel),
             None => (&self.first, channel),
@@ -52,7 +49,7 @@ impl<'a> FeatureMap<'a> {
 
     /// Applies the activation to values that were copied from a plane.
     #[inline(always)]
-    pub(in crate::kernels) fn activate(&self, values: &mut [f32]) {
+    pub(crate) fn activate(&self, values: &mut [f32]) {
         if self.slope != 1.0 {
             values
                 .iter_mut()
@@ -61,12 +58,12 @@ impl<'a> FeatureMap<'a> {
     }
 
     /// Returns the map without a copy, if it is a single tensor without an activation.
-    pub(in crate::kernels) fn in_place(&self) -> Option<&'a [f32]> {
+    pub(crate) fn in_place(&self) -> Option<&'a [f32]> {
         (self.second.channels == 0 && self.slope == 1.0).then_some(self.first.values)
     }
 
     /// Copies some of the channels of all images, before the activation.
-    pub(in crate::kernels) fn channels(&self, plane: usize, images: usize, range: Range<usize>) -> Vec<f32> {
+    pub(crate) fn channels(&self, plane: usize, images: usize, range: Range<usize>) -> Vec<f32> {
         let mut out = buffer_pool::take(images * range.len() * plane);
         out.par_chunks_mut(plane).enumerate().for_each(|(index, out)| {
             let (image, channel) = (index / range.len(), index % range.len());
@@ -76,7 +73,7 @@ impl<'a> FeatureMap<'a> {
     }
 
     /// Returns the map as one tensor, copied only where it is not one already.
-    pub(in crate::kernels) fn materialize(&self, plane: usize) -> Materialized<'a> {
+    pub(crate) fn materialize(&self, plane: usize) -> Materialized<'a> {
         if let Some(values) = self.in_place() {
             return Materialized::InPlace(values);
         }
@@ -91,7 +88,7 @@ impl<'a> FeatureMap<'a> {
 }
 
 /// A feature map as one tensor.
-pub(in crate::kernels) enum Materialized<'a> {
+pub(crate) enum Materialized<'a> {
     InPlace(&'a [f32]),
     Copied(Buffer),
 }

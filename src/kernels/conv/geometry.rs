@@ -7,44 +7,44 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     /// `N`.
-    pub(in crate::kernels) images: usize,
+    pub(crate) images: usize,
     /// `[C, H, W]`.
-    pub(in crate::kernels) large: [usize; 3],
+    pub(crate) large: [usize; 3],
     /// `[O, h, w]`.
-    pub(in crate::kernels) small: [usize; 3],
-    pub(in crate::kernels) kernel: usize,
-    pub(in crate::kernels) stride: usize,
-    pub(in crate::kernels) padding: usize,
+    pub(crate) small: [usize; 3],
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
 }
 
 impl Geometry {
     /// Returns the number of values of one channel of the large map.
-    pub(in crate::kernels) fn large_plane(&self) -> usize {
+    pub(crate) fn large_plane(&self) -> usize {
         self.large[1] * self.large[2]
     }
 
     /// Returns the number of values of one channel of the small map.
-    pub(in crate::kernels) fn small_plane(&self) -> usize {
+    pub(crate) fn small_plane(&self) -> usize {
         self.small[1] * self.small[2]
     }
 
     /// Returns the number of values of the large map, all images together.
-    pub(in crate::kernels) fn large_len(&self) -> usize {
+    pub(crate) fn large_len(&self) -> usize {
         self.images * self.large[0] * self.large_plane()
     }
 
     /// Returns the number of values of the small map, all images together.
-    pub(in crate::kernels) fn small_len(&self) -> usize {
+    pub(crate) fn small_len(&self) -> usize {
         self.images * self.small[0] * self.small_plane()
     }
 
     /// Returns the number of values of the weight.
-    pub(in crate::kernels) fn weight_len(&self) -> usize {
+    pub(crate) fn weight_len(&self) -> usize {
         self.small[0] * self.patch()
     }
 
     /// Returns the number of values of the large map that one value of the small map depends on.
-    pub(in crate::kernels) fn patch(&self) -> usize {
+    pub(crate) fn patch(&self) -> usize {
         self.large[0] * self.kernel * self.kernel
     }
 }

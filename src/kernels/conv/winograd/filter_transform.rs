@@ -20,7 +20,7 @@ struct FilterTransform<'a, const M: usize, const R: usize, const T: usize> {
 
 impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
     /// Returns G·g·Gᵀ of every filter, `[O, positions, stride²·C]`.
-    pub(in crate::kernels::conv) fn filters(&self, weight: &[f32]) -> Buffer {
+    pub(crate) fn filters(&self, weight: &[f32]) -> Buffer {
         let mut filters = Buffer::new(self.g.small[0] * self.positions() * self.channels());
         self.transform_filters(
             false,

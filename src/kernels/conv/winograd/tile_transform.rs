@@ -14,7 +14,7 @@
 //! the same row in planes  │ 0   2   4   6   8 │ 1   3   5   7   · │ unused │
 //!                         │◄──── plane_len ──►│◄──── plane_len ──►│
 //!                         │◄───────────────── row_len ───────────────────►│
-//!   tile 1                      ^   ^                   ^             its values 2, 4 and 3
+//!   tile 1                      ^   ^               ^                 its values 2, 3 and 4
 //!
 //! a transformed map       channel 0            channel 1            …
 //!   a channel             position (0, 0)      position (0, 1)      …   T·T of them

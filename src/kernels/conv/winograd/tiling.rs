@@ -12,7 +12,7 @@ const MAX_VALUES: usize = 1 << 22;
 /// A convolution cut into tiles of `M` by `M` values of the small map: F(`M`, `R`) with tiles of `T` = `M` + `R` − 1.
 ///
 /// A *position* is one of the `T·T` elements of a transformed tile. Each has a matrix product of its own.
-pub(in crate::kernels::conv) struct Winograd<'a, const M: usize, const R: usize, const T: usize> {
+pub(crate) struct Winograd<'a, const M: usize, const R: usize, const T: usize> {
     pub(super) g: &'a Geometry,
     /// The images of this piece of the batch.
     pub(super) images: Range<usize>,
@@ -22,7 +22,7 @@ pub(in crate::kernels::conv) struct Winograd<'a, const M: usize, const R: usize,
 
 impl<'a, const M: usize, const R: usize, const T: usize> Winograd<'a, M, R, T> {
     /// Cuts a convolution whose kernel has `R` taps for each phase.
-    pub(in crate::kernels::conv) fn new(g: &'a Geometry) -> Self {
+    pub(crate) fn new(g: &'a Geometry) -> Self {
         assert!(g.kernel == R * g.stride && T == M + R - 1, "F({M}, {R}) does not suit {g:?}");
         let tiles = [g.small[1].div_ceil(M), g.small[2].div_ceil(M)];
         Self { g, images: 0..g.images, tiles }
