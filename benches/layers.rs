@@ -1,4 +1,4 @@
-//! Every convolution of U-Net-256 and the 70×70 discriminator alone, by our kernels and by burn's own operation:
+//! Every convolution of U-Net-256 and the 70×70 discriminator alone, by our kernels and by the operation of burn:
 //! `{backend}/{layer}/{ours|exact|burn}/{forward|step}`, where a step is the forward pass and both gradients.
 
 mod support;
@@ -6,8 +6,8 @@ mod support;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use pix2pix::single::{self, Slope};
-use pix2pix::{Device, Tensor, device};
+use pix2pix::__private::{self as layers, Activation, Arithmetic};
+use pix2pix::{Device, Tensor};
 use support::devices;
 
 /// Name, channels of the large and of the small map, pixels of the large map, stride.
@@ -45,8 +45,8 @@ fn layers(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("layers");
     group.sample_size(10);
     for (backend, device) in devices() {
-        // burn's own on ndarray take seconds.
-        let ways: &[&str] = if backend == "ndarray" { &["ours"] } else { &["ours", "exact", "burn"] };
+        // The operations of burn take seconds on ndarray.
+        let algorithms: &[&str] = if backend == "ndarray" { &["ours"] } else { &["ours", "exact", "burn"] };
         let convolutions = CONVOLUTIONS.map(|layer| (layer, false));
         let transposed = TRANSPOSED.map(|layer| (layer, true));
         for ((name, large, small, size, stride), is_transposed) in convolutions.into_iter().chain(transposed)
@@ -56,30 +56,35 @@ fn layers(criterion: &mut Criterion) {
                 true => (tensor([1, small, size / 2, size / 2], &device), size * size / 4),
                 false => (tensor([1, large, size, size], &device), ((size - 2) / stride + 1).pow(2)),
             };
-            let layer = |way: &str, x: Tensor<4>, weight: Tensor<4>| match (way, is_transposed) {
+            let layer = |algorithm: &str, x: Tensor<4>, weight: Tensor<4>| match (algorithm, is_transposed) {
                 ("burn", true) => {
                     let options = ConvTransposeOptions::new([2, 2], [1, 1], [0, 0], [1, 1], 1);
                     conv_transpose2d(x, weight, None, options)
                 }
                 ("burn", false) => conv2d(x, weight, None, ConvOptions::new([stride; 2], [1, 1], [1, 1], 1)),
-                (_, true) => single::double_by(None, x, Slope::LINEAR, weight, None),
-                (_, false) => single::convolve(x, Slope::LINEAR, weight, None, [stride, 1]),
+                (algorithm, true) => {
+                    let arithmetic = Arithmetic::default().with_exact(algorithm == "exact");
+                    layers::conv_transpose_2x(None, x, Activation::Linear, weight, None, &arithmetic)
+                }
+                (algorithm, false) => {
+                    let arithmetic = Arithmetic::default().with_exact(algorithm == "exact");
+                    layers::convolve(x, Activation::Linear, weight, None, [stride, 1], &arithmetic)
+                }
             };
-            for way in ways {
-                device::set_exact(*way == "exact");
+            for algorithm in algorithms {
                 let products = (positions * large * small * 16) as u64;
                 group.throughput(Throughput::Elements(2 * products));
-                group.bench_function(format!("{backend}/{name}/{way}/forward"), |bencher| {
+                group.bench_function(format!("{backend}/{name}/{algorithm}/forward"), |bencher| {
                     bencher.iter(|| {
-                        layer(way, x.clone(), weight.clone());
+                        layer(algorithm, x.clone(), weight.clone());
                         device.sync().expect("the device works");
                     });
                 });
                 let tracked = |tensor: &Tensor<4>| tensor.clone().autodiff().require_grad();
                 group.throughput(Throughput::Elements(6 * products));
-                group.bench_function(format!("{backend}/{name}/{way}/step"), |bencher| {
+                group.bench_function(format!("{backend}/{name}/{algorithm}/step"), |bencher| {
                     bencher.iter(|| {
-                        let output = layer(way, tracked(&x), tracked(&weight));
+                        let output = layer(algorithm, tracked(&x), tracked(&weight));
                         let _gradients = output.sum().backward();
                         device.sync().expect("the device works");
                     });
@@ -87,7 +92,6 @@ fn layers(criterion: &mut Criterion) {
             }
         }
     }
-    device::set_exact(false);
 }
 
 criterion_group!(benches, layers);

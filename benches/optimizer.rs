@@ -1,11 +1,11 @@
-//! One update by Adam of as many values as both networks of the paper have: ours, and burn's own.
+//! One update of Adam for as many values as both networks of the paper have: ours, and that of burn.
 
 use std::time::{Duration, Instant};
 
 use burn::module::{Module, Param};
 use burn::optim::{AdamConfig, GradientsParams};
 use criterion::{Criterion, criterion_group, criterion_main};
-use pix2pix::{Tensor, device, single};
+use pix2pix::{__private::AdamRule, Tensor, device};
 
 /// U-Net-256 and the 70×70 discriminator.
 const VALUES: usize = 54_413_955 + 2_768_705;
@@ -20,23 +20,23 @@ fn optimizer(criterion: &mut Criterion) {
     group.sample_size(10);
     let gradient = vec![1e-3; VALUES];
 
-    let [mut value, mut first, mut second] = [(); 3].map(|()| vec![0.0; VALUES]);
-    let rule = single::AdamRule { beta_1: 0.5, beta_2: 0.999, size: 2e-4, epsilon: 1e-8, scale: 1.0 };
+    let [mut value, mut m, mut v] = [(); 3].map(|()| vec![0.0; VALUES]);
+    let rule = AdamRule { beta_1: 0.5, beta_2: 0.999, step_size: 2e-4, epsilon: 1e-8, gradient_scale: 1.0 };
     group.bench_function("ours", |bencher| {
-        bencher.iter(|| rule.update(&mut value, &mut first, &mut second, &gradient));
+        bencher.iter(|| rule.update(&mut value, &mut m, &mut v, &gradient));
     });
 
     let device = device::cpu().autodiff();
     let values = Tensor::<1>::from_floats(value.as_slice(), &device);
     let mut weights = Some(Weights { values: Param::from_tensor(values) });
     let mut adam = AdamConfig::new().with_beta_1(0.5).with_beta_2(0.999).init();
-    let pull = Tensor::<1>::from_floats(gradient.as_slice(), &device);
+    let output_gradient = Tensor::<1>::from_floats(gradient.as_slice(), &device);
     group.bench_function("burn", |bencher| {
         bencher.iter_custom(|rounds| {
             let mut spent = Duration::ZERO;
             for _ in 0..rounds {
                 let module = weights.take().expect("put back below");
-                let loss = (module.values.val() * pull.clone()).sum();
+                let loss = (module.values.val() * output_gradient.clone()).sum();
                 let gradients = GradientsParams::from_grads(loss.backward(), &module);
                 let start = Instant::now();
                 weights = Some(adam.step(2e-4, module, gradients));

@@ -1,19 +1,16 @@
-//! The one file that names a backend: everything else takes a `&Device`.
-
-use std::sync::atomic::{AtomicBool, Ordering};
+//! The names of the backends. No other file names one: everything else takes a `&Device`.
 
 use burn::backend::{Backend, Dispatch};
+use burn::tensor::Device;
 #[cfg(feature = "wgpu")]
 use burn::tensor::{DeviceKind, wgpu::WgpuInitError};
 
-use crate::{Device, Error, Result};
+use crate::error::{Error, Result};
 
-static EXACT: AtomicBool = AtomicBool::new(false);
-
-/// The names that [`named`] knows, whether compiled in or not.
+/// The names that [`named`] accepts, compiled in or not.
 pub const NAMES: [&str; 4] = ["flex", "ndarray", "wgpu", "cuda"];
 
-/// The best device that is compiled in and present: a GPU if there is one that computes right, else the CPU.
+/// Returns the best device that is compiled in and present: a GPU that passes [`check`], else the CPU.
 ///
 /// # Panics
 /// If the crate was built without any backend.
@@ -22,7 +19,7 @@ pub fn best() -> Device {
     if let Ok(device) = cuda() {
         return device;
     }
-    // A software adapter also answers to wgpu, but `flex` is faster than that on the same CPU.
+    // wgpu also finds software adapters, but `flex` is faster on the same CPU.
     #[cfg(feature = "wgpu")]
     for kind in [DeviceKind::DiscreteGpu(0), DeviceKind::IntegratedGpu(0), DeviceKind::VirtualGpu(0)] {
         if let Ok(device) = wgpu(kind) {
@@ -32,7 +29,7 @@ pub fn best() -> Device {
     cpu()
 }
 
-/// The best device that runs on the CPU.
+/// Returns the best device that runs on the CPU.
 ///
 /// # Panics
 /// If the crate was built without any backend.
@@ -41,13 +38,13 @@ pub fn cpu() -> Device {
     return Device::flex();
     #[cfg(all(feature = "ndarray", not(feature = "flex")))]
     return ndarray();
-    #[cfg(all(feature = "wgpu", not(any(feature = "flex", feature = "ndarray"))))]
+    #[cfg(all(feature = "wgpu", not(feature = "_host")))]
     return Device::wgpu(DeviceKind::Cpu);
     #[allow(unreachable_code)]
     Device::default()
 }
 
-/// The device of a backend by its name: `flex`, `ndarray`, `wgpu` or `cuda`.
+/// Returns the device of a backend by its name: `flex`, `ndarray`, `wgpu` or `cuda`.
 ///
 /// # Errors
 /// [`Error::Device`] if the name is unknown, the backend is not compiled in, no such device is present, or [`check`]
@@ -81,8 +78,8 @@ pub fn named(name: &str) -> Result<Device> {
     }
 }
 
-/// All devices of a backend by its name, to share a step among ([`Trainer::also_on`](crate::Trainer::also_on)); the CPU
-/// backends have one.
+/// Returns all devices of a backend by its name, for [`Trainer::also_on`](crate::Trainer::also_on). The CPU backends
+/// have one.
 ///
 /// # Errors
 /// As [`named`].
@@ -98,28 +95,28 @@ pub fn all(name: &str) -> Result<Vec<Device>> {
     Ok(if found.is_empty() { vec![first] } else { found })
 }
 
-/// Whether networks compute what they should on this device.
+/// Checks that networks compute correctly on this device.
 ///
-/// Every function that builds a network asks this first: those that return a [`Result`] give the error, the others
+/// Every function that builds a network calls this first. Those that return a [`Result`] return the error, the others
 /// panic with it.
 ///
 /// # Errors
-/// [`Error::Device`] if burn's `fusion` is on for it. In burn 0.22.1 that gives wrong numbers without a word: where a
-/// convolution to a single channel, such as a discriminator's last, is followed by operations of which one result is
-/// kept for the backward pass, the fused kernel reads the convolution's output at the wrong places. Training diverges
-/// within three steps. The crate does not turn `fusion` on, but features unify: another crate may.
+/// [`Error::Device`] if burn's feature `fusion` is on for it, which silently computes wrong numbers in burn 0.22.1: after
+/// a convolution to a single channel, such as the last of a discriminator, a fused kernel that keeps a result for the
+/// backward pass reads the convolution's output at wrong offsets. Training diverges within three steps. This crate does
+/// not enable `fusion`, but Cargo unifies features, so another crate may.
 pub fn check(device: &Device) -> Result<()> {
     let name = Dispatch::name(device.as_dispatch());
     if name.contains("fusion<") {
-        let problem = "burn's feature `fusion` is on, with which convolutions to one channel give wrong numbers and \
-                       training diverges; `cargo tree -e features -i burn-fusion` shows which crate turns it on \
-                       (burn's own default features do); or use `flex`";
+        let problem = "burn's feature `fusion` is on, which computes wrong numbers after convolutions to one channel, \
+                       so training diverges; `cargo tree -e features -i burn-fusion` shows which crate enables it \
+                       (the default features of burn do); or use `flex`";
         return Err(absent(&name, problem.to_owned()));
     }
     Ok(())
 }
 
-/// The names of the backends that this build contains, the fastest CPU backend first.
+/// Returns the names of the backends in this build, the fastest CPU backend first.
 pub fn compiled() -> Vec<&'static str> {
     let mut names = Vec::new();
     if cfg!(feature = "flex") {
@@ -137,22 +134,7 @@ pub fn compiled() -> Vec<&'static str> {
     names
 }
 
-/// Whether convolutions on the CPU are always computed by their definition, for this whole process; at first they are
-/// not.
-///
-/// Where it is faster, Winograd's algorithm computes them with fewer multiplications. Its rounding errors are a few
-/// times larger, some 1e-6 of a value. Neither depends on the number of threads.
-pub fn set_exact(exact: bool) {
-    EXACT.store(exact, Ordering::Relaxed);
-}
-
-/// What [`set_exact`] said.
-#[cfg(any(feature = "flex", feature = "ndarray"))]
-pub(crate) fn is_exact() -> bool {
-    EXACT.load(Ordering::Relaxed)
-}
-
-/// Whether this device's tensors lie in ordinary memory, so that reading one out costs nothing.
+/// Returns whether the tensors of this device lie in ordinary memory, so that reading one costs nothing.
 pub(crate) fn is_host(device: &Device) -> bool {
     let _ = device;
     #[cfg(feature = "flex")]
@@ -166,15 +148,8 @@ pub(crate) fn is_host(device: &Device) -> bool {
     false
 }
 
-/// Does work for this device on one of rayon's threads, where those do the work anyway.
-///
-/// From outside, each of the hundreds of parallel loops of a pass would wake a thread and wait for it.
-pub(crate) fn among_workers<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
-    if is_host(device) { rayon::scope(|_| work()) } else { work() }
-}
-
 #[cfg(feature = "ndarray")]
-#[allow(deprecated)] // burn deprecates its own backend; the name must stand somewhere
+#[allow(deprecated)] // burn deprecates its own backend
 fn ndarray() -> Device {
     Device::new(burn_ndarray::NdArrayDevice::Cpu)
 }
@@ -183,7 +158,7 @@ fn ndarray() -> Device {
 fn wgpu(kind: DeviceKind) -> Result<Device> {
     let device = match Device::wgpu_options().device_kind(kind.clone()).init() {
         Ok(device) => device,
-        // It runs already: by an earlier call, or because the caller computed on it.
+        // It is running already, by an earlier call or because the caller used it.
         Err(WgpuInitError::Registration { .. }) => Device::wgpu(kind),
         Err(error) => {
             let problem = format!("no usable adapter ({error}); install a graphics driver or use `flex`");
@@ -202,7 +177,7 @@ fn cuda() -> Result<Device> {
 
 #[cfg(feature = "cuda")]
 fn cudas() -> Vec<Device> {
-    // Asking for a CUDA device without a driver panics inside the driver's loader.
+    // Without a driver, the loader of CUDA panics.
     let found = std::panic::catch_unwind(|| Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec());
     found.unwrap_or_default()
 }
@@ -216,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backend_that_is_not_compiled_in_says_how_to_get_it() {
+    fn the_error_of_a_backend_that_is_not_compiled_in_names_its_feature() {
         for name in NAMES.iter().filter(|name| !compiled().contains(name)) {
             let message = named(name).unwrap_err().to_string();
             assert!(message.contains(name) && message.contains("--features"), "{message}");

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::assert_shape;
 
 use crate::layers::{
-    Conv, Initializer, MOST_CHANNELS, Mode, Norm, NormLayer, Slope, channels_at, parameter_count,
+    Activation, Conv, Initializer, MAX_CHANNELS, Mode, Norm, NormLayer, channels_at, parameter_count,
 };
 use crate::{Device, Error, Tensor, device};
 
@@ -102,7 +102,7 @@ impl DiscriminatorConfig {
             }
         });
         let layers = layers.collect();
-        Discriminator { layers, config: self.clone() }
+        Discriminator { layers, config: self.clone(), exact: false }
     }
 
     /// The side of the square of pixels that one logit depends on.
@@ -131,8 +131,8 @@ impl DiscriminatorConfig {
             ("discriminator.base_channels", self.base_channels),
         ];
         for (field, value) in positive {
-            if !(1..=MOST_CHANNELS).contains(&value) {
-                let problem = format!("{value} is out of range; use 1 to {MOST_CHANNELS}");
+            if !(1..=MAX_CHANNELS).contains(&value) {
+                let problem = format!("{value} is out of range; use 1 to {MAX_CHANNELS}");
                 return Err(Error::config(field, problem));
             }
         }
@@ -152,6 +152,7 @@ pub struct Discriminator {
     layers: Vec<PatchLayer>,
     #[module(skip)]
     config: DiscriminatorConfig,
+    exact: bool,
 }
 
 impl Discriminator {
@@ -179,6 +180,22 @@ impl Discriminator {
         self.layers.iter().fold(seen, |x, layer| layer.forward(x, mode))
     }
 
+    /// Computes convolutions on the CPU by their definition if `exact`; see
+    /// [`Generator::with_exact_convolutions`](crate::Generator::with_exact_convolutions).
+    pub fn with_exact_convolutions(mut self, exact: bool) -> Self {
+        self.exact = exact;
+        for layer in &mut self.layers {
+            let arithmetic = layer.conv.arithmetic_mut();
+            *arithmetic = std::mem::take(arithmetic).with_exact(exact);
+        }
+        self
+    }
+
+    /// Returns whether [`with_exact_convolutions`](Self::with_exact_convolutions) is on.
+    pub fn has_exact_convolutions(&self) -> bool {
+        self.exact
+    }
+
     /// The number of learned values: 2 768 705 for the paper's 70×70 PatchGAN.
     pub fn parameter_count(&self) -> usize {
         parameter_count(self)
@@ -200,8 +217,8 @@ struct PatchLayer {
 
 impl PatchLayer {
     fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let slope = if self.activates { Slope::LEAKY } else { Slope::LINEAR };
-        let x = self.conv.forward_rectified(x, slope);
+        let activation = if self.activates { Activation::LeakyRelu } else { Activation::Linear };
+        let x = self.conv.forward_activated(x, activation);
         match &self.norm {
             Some(norm) => norm.forward(x, mode),
             None => x,

@@ -7,7 +7,9 @@ use burn::module::Module;
 use burn::tensor::assert_shape;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Initializer, Kept, MOST_CHANNELS, Mode, Norm, UpsampleKind, parameter_count};
+use crate::layers::{
+    Arithmetic, Initializer, MAX_CHANNELS, Mode, Norm, UpsampleKind, in_thread_pool, parameter_count,
+};
 use crate::resnet::ResNet;
 use crate::unet::{DropoutLayout, UNet};
 use crate::{Device, Error, Tensor, device};
@@ -112,7 +114,7 @@ impl GeneratorConfig {
             Backbone::EncoderDecoder { depth } => Network::Unet(UNet::new(self, depth, false, init)),
             Backbone::Resnet { blocks } => Network::Resnet(ResNet::new(self, blocks, init)),
         };
-        Generator { network, config: self.clone(), kept: Kept::default() }
+        Generator { network, config: self.clone(), exact: false }
     }
 
     /// The number of pixels that must divide a picture's height and width: 2^depth.
@@ -143,10 +145,10 @@ impl GeneratorConfig {
             ("generator.base_channels", self.base_channels),
         ];
         for (field, value) in positive {
-            if !(1..=MOST_CHANNELS).contains(&value) {
+            if !(1..=MAX_CHANNELS).contains(&value) {
                 return Err(Error::config(
                     field,
-                    format!("{value} is out of range; use 1 to {MOST_CHANNELS}"),
+                    format!("{value} is out of range; use 1 to {MAX_CHANNELS}"),
                 ));
             }
         }
@@ -182,8 +184,7 @@ pub struct Generator {
     network: Network,
     #[module(skip)]
     config: GeneratorConfig,
-    #[module(skip)]
-    kept: Kept,
+    exact: bool,
 }
 
 #[derive(Module, Debug)]
@@ -221,22 +222,45 @@ impl Generator {
         }
         let device = input.device();
         let pass = || match &self.network {
-            Network::Unet(network) => network.forward(input, mode.settled()),
-            Network::Resnet(network) => network.forward(input, mode.settled()),
+            Network::Unet(network) => network.forward(input, mode.seeded()),
+            Network::Resnet(network) => network.forward(input, mode.seeded()),
         };
-        // Training changes the weights after every pass.
-        let kept = if device.is_autodiff() { &Kept::default() } else { &self.kept };
-        kept.among_workers(&device, pass)
+        in_thread_pool(&device, pass)
     }
 
-    /// Prepares for many passes without training: on the CPU, what convolutions compute from their weights alone is kept
-    /// from the first pass on, so that the next ones are faster.
+    /// Prepares for many passes without training: on the CPU, convolutions cache what they compute from their weights
+    /// alone, so that all passes after the first are faster.
     ///
-    /// Takes a third of the parameters' memory more, for U-Net-256. Clones share it. [`Translator`](crate::Translator)
-    /// does this by itself.
+    /// For U-Net-256, the cache takes a third of the memory of the parameters. Clones share it; a generator that gets
+    /// other weights starts with an empty one. [`Translator`](crate::Translator) calls this by itself.
     pub fn for_inference(mut self) -> Self {
-        self.kept.begin();
+        self.change_arithmetic(&mut Arithmetic::with_cache);
         self
+    }
+
+    /// Computes convolutions on the CPU by their definition if `exact`; by default Winograd's algorithm computes them
+    /// with fewer multiplications where it is faster.
+    ///
+    /// The rounding errors of Winograd's algorithm are a few times larger, about 1e-6 of a value. Neither depends on the
+    /// number of threads.
+    pub fn with_exact_convolutions(mut self, exact: bool) -> Self {
+        self.exact = exact;
+        self.change_arithmetic(&mut |arithmetic| arithmetic.with_exact(exact));
+        self
+    }
+
+    /// Returns whether [`with_exact_convolutions`](Self::with_exact_convolutions) is on.
+    pub fn has_exact_convolutions(&self) -> bool {
+        self.exact
+    }
+
+    /// Replaces the arithmetic of every convolution.
+    pub(crate) fn change_arithmetic(&mut self, change: &mut impl FnMut(Arithmetic) -> Arithmetic) {
+        let change = &mut |arithmetic: &mut Arithmetic| *arithmetic = change(std::mem::take(arithmetic));
+        match &mut self.network {
+            Network::Unet(network) => network.each_arithmetic(change),
+            Network::Resnet(network) => network.each_arithmetic(change),
+        }
     }
 
     /// The number of learned values: 54 413 955 for the paper's U-Net.

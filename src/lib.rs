@@ -30,7 +30,6 @@ mod error;
 mod files;
 mod generator;
 pub mod guide;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 mod kernels;
 mod layers;
 mod loss;
@@ -50,7 +49,7 @@ pub use crate::{
     discriminator::{Discriminator, DiscriminatorConfig},
     error::{CheckpointProblem, Error, Result},
     generator::{Backbone, Generator, GeneratorConfig},
-    layers::{Dropout, Mode, Norm, Statistics, UpsampleKind},
+    layers::{DropoutMode, Mode, Norm, Statistics, UpsampleKind},
     loss::{DiscriminatorLoss, GanMode, GeneratorLoss, Pix2PixLoss, Pix2PixLossConfig, PixelLoss},
     train::{Advice, Event, LossValues, Losses, Trainer},
     translate::Translator,
@@ -58,10 +57,10 @@ pub use crate::{
 };
 pub use burn::tensor::{Device, Tensor};
 
-/// For the benchmark and the tests of single layers; not part of the interface.
+/// For the benchmarks and tests of single layers. Not part of the public interface.
 #[doc(hidden)]
-pub mod single {
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
+pub mod __private {
+    #[cfg(feature = "_host")]
     pub use crate::kernels::AdamRule;
-    pub use crate::layers::{Slope, convolve, double_by, tanh};
+    pub use crate::layers::{Activation, Arithmetic, conv_transpose_2x, convolve, tanh};
 }

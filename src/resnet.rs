@@ -8,7 +8,8 @@ use burn::module::Module;
 use crate::Tensor;
 use crate::generator::GeneratorConfig;
 use crate::layers::{
-    Conv, ConvTranspose, Initializer, Mode, NormLayer, channels_at, dropout, normalised, relu, tanh,
+    Arithmetic, Conv, ConvTranspose, Initializer, Mode, NormLayer, channels_at, dropout, normalised, relu,
+    tanh,
 };
 
 /// Half-resolution steps, and so double-resolution steps.
@@ -48,6 +49,18 @@ impl ResNet {
         let up = up.collect();
         let last = Conv::new([channels(0), config.output_channels], [7, 1, 0], true, init);
         Self { first, down, blocks, up, last }
+    }
+
+    /// Calls `change` with the arithmetic of every convolution.
+    pub(crate) fn each_arithmetic(&mut self, change: &mut impl FnMut(&mut Arithmetic)) {
+        change(self.first.conv.arithmetic_mut());
+        self.down.iter_mut().for_each(|layer| change(layer.conv.arithmetic_mut()));
+        for block in &mut self.blocks {
+            change(block.first.conv.arithmetic_mut());
+            change(block.second.conv.arithmetic_mut());
+        }
+        self.up.iter_mut().for_each(|layer| change(layer.conv.arithmetic_mut()));
+        change(self.last.arithmetic_mut());
     }
 
     /// `[N, input_channels, H, W]` to `[N, output_channels, H, W]` in `[-1, 1]`.

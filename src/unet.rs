@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::Tensor;
 use crate::generator::GeneratorConfig;
 use crate::layers::{
-    Conv, Initializer, Mode, NormLayer, Slope, Upsample, channels_at, dropout, normalised, tanh,
+    Activation, Arithmetic, Conv, Initializer, Mode, NormLayer, Upsample, channels_at, dropout, normalised,
+    tanh,
 };
 
 /// Which decoder blocks of a U-Net carry dropout.
@@ -76,6 +77,12 @@ impl UNet {
         Self { encoder, decoder: decoder.collect(), has_skips }
     }
 
+    /// Calls `change` with the arithmetic of every convolution.
+    pub(crate) fn each_arithmetic(&mut self, change: &mut impl FnMut(&mut Arithmetic)) {
+        self.encoder.iter_mut().for_each(|block| change(block.conv.arithmetic_mut()));
+        self.decoder.iter_mut().for_each(|block| change(block.up.arithmetic_mut()));
+    }
+
     /// `[N, input_channels, H, W]` to `[N, output_channels, H, W]` in `[-1, 1]`.
     pub(crate) fn forward(&self, mut x: Tensor<4>, mode: Mode) -> Tensor<4> {
         let mut skips = Vec::with_capacity(self.encoder.len());
@@ -107,8 +114,8 @@ impl EncoderBlock {
 
     /// The output before normalisation.
     fn raw(&self, x: Tensor<4>) -> Tensor<4> {
-        let slope = if self.activates { Slope::LEAKY } else { Slope::LINEAR };
-        self.conv.forward_rectified(x, slope)
+        let activation = if self.activates { Activation::LeakyRelu } else { Activation::Linear };
+        self.conv.forward_activated(x, activation)
     }
 }
 

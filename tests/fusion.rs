@@ -86,7 +86,7 @@ fn refuses(device: &Device) {
     assert_fusion(pix2pix::pytorch::load_discriminator("there-is-no-such-file", device));
     let panic = std::panic::catch_unwind(|| GeneratorConfig::new(3, 3).init(device)).unwrap_err();
     assert!(panic.downcast_ref::<String>().unwrap().contains("`fusion`"));
-    if cfg!(any(feature = "flex", feature = "ndarray")) {
+    if cfg!(feature = "_host") {
         device::check(&device::best()).expect("the CPU instead");
     }
 }

@@ -36,7 +36,6 @@ enum What {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    device::set_exact(options.exact);
     let device = device::named(&options.backend)?;
     let mut config = Pix2PixConfig::paper().with_size(options.size)?;
     config.generator.base_channels = options.base_channels;
@@ -49,11 +48,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut work: Box<dyn FnMut()> = match options.what {
         What::Forward => {
             let generator = config.generator.init_seeded(0, &device);
-            let generator = generator.for_inference();
+            let generator = generator.with_exact_convolutions(options.exact).for_inference();
             Box::new(move || drop(generator.forward_with(images.clone(), Mode::IMAGE)))
         }
         What::Step => {
-            let mut trainer = Trainer::new(config, &device)?;
+            let mut trainer = Trainer::new(config, &device)?.with_exact_convolutions(options.exact);
             let batch = Batch { input: images.clone(), target: images };
             Box::new(move || drop(trainer.step(batch.clone())))
         }

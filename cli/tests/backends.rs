@@ -35,7 +35,6 @@ fn every_compiled_backend_computes_the_same() {
     // The first one twice: by other algorithms, its rounding differs as another backend's does.
     let exactly = device::compiled().first().map(|name| (*name, true));
     for (name, is_exact) in device::compiled().into_iter().map(|name| (name, false)).chain(exactly) {
-        device::set_exact(is_exact);
         let device = match device::named(name) {
             Ok(device) => device,
             Err(error) => {
@@ -44,7 +43,7 @@ fn every_compiled_backend_computes_the_same() {
             }
         };
         for (case, config, steps) in &cases {
-            let outcome = Outcome::of(config, *steps, &device).unwrap();
+            let outcome = Outcome::of(config, *steps, is_exact, &device).unwrap();
             assert!(outcome.losses.iter().all(|loss| loss.is_finite()), "{name}: {:?}", outcome.losses);
             let d = outcome.difference(references.get(case).unwrap_or(&outcome));
             for (what, found, limit) in [

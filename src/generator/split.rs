@@ -7,7 +7,7 @@
 
 use super::{Backbone, Generator, GeneratorConfig, Network};
 use crate::Tensor;
-use crate::layers::{Mode, Moments, Place, channels_at};
+use crate::layers::{Arithmetic, Mode, Moments, TilePosition, channels_at};
 
 /// A layer of the head or of the tail, by its place there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(crate) struct Piece {
     /// What the head made of the same piece: the maps of its levels but the last.
     pub(crate) skips: Vec<Tensor<4>>,
     /// Where the piece lies in the body's maps.
-    pub(crate) place: Place,
+    pub(crate) place: TilePosition,
 }
 
 /// A generator that is cut, for one picture.
@@ -52,8 +52,10 @@ impl GeneratorConfig {
 
 impl Cut {
     /// The generator cut where its head has halved the picture `split` times.
-    pub(crate) fn new(generator: Generator, split: usize, mode: Mode) -> Self {
-        Self { generator, split, mode: mode.settled() }
+    pub(crate) fn new(mut generator: Generator, split: usize, mode: Mode) -> Self {
+        // Folding gives most layers of each image weights of their own.
+        generator.change_arithmetic(&mut Arithmetic::without_cache);
+        Self { generator, split, mode: mode.seeded() }
     }
 
     /// The pixels for which the head's last map has one value.

@@ -1,55 +1,55 @@
-//! One update by Adam in a single pass over memory, where tensor operations take ten.
+//! One update of Adam (Kingma & Ba 2015) in a single pass over memory, where tensor operations need ten.
 
 use pulp::Arch;
 use rayon::prelude::*;
 
-/// Values that one thread updates at a time.
+/// Values of one task.
 const CHUNK: usize = 1 << 15;
 
-/// The numbers of one update: value −= size·first / (√second + epsilon), both corrected for their start at zero.
+/// The numbers of one update, value −= step_size · m / (√v + epsilon), where `step_size` and `epsilon` contain the
+/// corrections for moments that start at zero.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamRule {
-    /// Decay of the first moment.
+    /// Decay of the first moment m.
     pub beta_1: f32,
-    /// Decay of the second moment.
+    /// Decay of the second moment v.
     pub beta_2: f32,
-    /// The learning rate, corrected.
-    pub size: f32,
-    /// Keeps a division by zero away, corrected.
+    /// The corrected learning rate.
+    pub step_size: f32,
+    /// Prevents a division by zero, corrected.
     pub epsilon: f32,
-    /// What gradients are multiplied by, 1 unless they are clipped.
-    pub scale: f32,
+    /// The factor of all gradients: 1 unless they are clipped.
+    pub gradient_scale: f32,
 }
 
 impl AdamRule {
-    /// Moves `value` and both moments in place.
+    /// Updates `value` and both moments in place.
     ///
     /// # Panics
     /// If the slices are not of one length.
-    pub fn update(self, value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
-        let lengths =
-            [("first moment", first.len()), ("second moment", second.len()), ("gradient", gradient.len())];
+    pub fn update(self, value: &mut [f32], m: &mut [f32], v: &mut [f32], gradient: &[f32]) {
+        let lengths = [("first moment", m.len()), ("second moment", v.len()), ("gradient", gradient.len())];
         for (name, length) in lengths {
             assert_eq!(length, value.len(), "the {name} has {length} values, the parameter {}", value.len());
         }
         let arch = Arch::new();
-        let chunks = value.par_chunks_mut(CHUNK).zip(first.par_chunks_mut(CHUNK));
-        let chunks = chunks.zip(second.par_chunks_mut(CHUNK)).zip(gradient.par_chunks(CHUNK));
-        chunks.for_each(|(((value, first), second), gradient)| {
+        let chunks = value.par_chunks_mut(CHUNK).zip(m.par_chunks_mut(CHUNK));
+        let chunks = chunks.zip(v.par_chunks_mut(CHUNK)).zip(gradient.par_chunks(CHUNK));
+        chunks.for_each(|(((value, m), v), gradient)| {
             arch.dispatch(
                 #[inline(always)]
-                || self.update_chunk(value, first, second, gradient),
+                || self.update_chunk(value, m, v, gradient),
             )
         });
     }
 
     #[inline(always)]
-    fn update_chunk(self, value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
-        for (((value, first), second), gradient) in value.iter_mut().zip(first).zip(second).zip(gradient) {
-            let gradient = self.scale * gradient;
-            *first = self.beta_1 * *first + (1.0 - self.beta_1) * gradient;
-            *second = self.beta_2 * *second + (1.0 - self.beta_2) * gradient * gradient;
-            *value -= self.size * *first / (second.sqrt() + self.epsilon);
+    fn update_chunk(self, value: &mut [f32], m: &mut [f32], v: &mut [f32], gradient: &[f32]) {
+        for (((value, m), v), gradient) in value.iter_mut().zip(m).zip(v).zip(gradient) {
+            let gradient = self.gradient_scale * gradient;
+            *m = self.beta_1 * *m + (1.0 - self.beta_1) * gradient;
+            *v = self.beta_2 * *v + (1.0 - self.beta_2) * gradient * gradient;
+            *value -= self.step_size * *m / (v.sqrt() + self.epsilon);
         }
     }
 }
@@ -60,7 +60,8 @@ mod tests {
 
     #[test]
     fn slices_of_different_length_are_refused() {
-        let rule = AdamRule { beta_1: 0.5, beta_2: 0.999, size: 1e-3, epsilon: 1e-8, scale: 1.0 };
+        let rule =
+            AdamRule { beta_1: 0.5, beta_2: 0.999, step_size: 1e-3, epsilon: 1e-8, gradient_scale: 1.0 };
         for (index, name) in ["first moment", "second moment", "gradient"].into_iter().enumerate() {
             let mut lengths = [5; 3];
             lengths[index] = 4;

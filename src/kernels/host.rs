@@ -8,19 +8,12 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::DType;
 use burn::tensor::{Shape, TensorData};
 
-use super::filters::Weight;
-
 /// A backend whose f32 tensors lie in ordinary memory.
 pub(super) trait Host: Backend {
-    /// The values, row after row; copied only if they lie otherwise.
+    /// Returns the values in row-major order, copied only if they lie in another order.
     fn read(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]>;
 
-    /// The values of a weight.
-    fn weight(tensor: &FloatTensor<Self>) -> Weight<'_> {
-        Weight { values: Self::read(tensor), holder: Box::new(|| Box::new(tensor.clone())) }
-    }
-
-    /// A tensor that takes the values over.
+    /// Makes a tensor of these values without a copy.
     fn wrap(values: Vec<f32>, shape: impl Into<Shape>) -> FloatTensor<Self>;
 }
 
@@ -34,7 +27,7 @@ impl Host for burn::backend::Flex {
     }
 
     fn wrap(values: Vec<f32>, shape: impl Into<Shape>) -> FloatTensor<Self> {
-        let bytes = super::pooled::bytes(values);
+        let bytes = super::buffer_pool::into_bytes(values);
         FloatTensor::<Self>::from_data(TensorData::from_bytes(bytes, shape, DType::F32))
     }
 }
@@ -55,3 +48,17 @@ impl Host for burn::backend::NdArray {
         FloatTensor::<Self>::from_data(TensorData::new(values, shape))
     }
 }
+
+/// Implements a trait for every CPU backend that is compiled in.
+macro_rules! on_host_backends {
+    ($implement:ident) => {
+        #[cfg(feature = "flex")]
+        $implement!(burn::backend::Flex);
+        #[cfg(feature = "ndarray")]
+        mod ndarray {
+            use super::*;
+            $implement!(burn::backend::NdArray);
+        }
+    };
+}
+pub(super) use on_host_backends;

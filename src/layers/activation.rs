@@ -1,52 +1,37 @@
-//! ReLU, LeakyReLU and tanh.
+//! Activations by the CPU kernels where they support the device, else by burn.
 
-use burn::tensor::activation;
+use burn::tensor::{Tensor, activation};
 
-use crate::Tensor;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
-use crate::kernels::{self, Activation};
+#[cfg(feature = "_host")]
+use crate::kernels;
+use crate::kernels::Activation;
 
-/// What an activation multiplies negative values by.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Slope(f64);
-
-impl Slope {
-    /// ReLU.
-    pub const RELU: Self = Self(0.0);
-    /// Every LeakyReLU of the networks (Isola et al. 2017, appendix 6.1).
-    pub const LEAKY: Self = Self(0.2);
-    /// No activation.
-    pub const LINEAR: Self = Self(1.0);
-
-    /// As a kernel takes it.
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
-    pub(crate) fn value(self) -> f32 {
-        self.0 as f32
-    }
-}
-
-/// Multiplies negative values by `slope`.
-pub(crate) fn rectify(x: Tensor<4>, slope: Slope) -> Tensor<4> {
-    if slope == Slope::LINEAR {
+/// Applies an activation to every value.
+pub(crate) fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    if activation == Activation::Linear {
         return x;
     }
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    #[cfg(feature = "_host")]
     if kernels::supports(&x) {
-        return kernels::activate(x, Activation::Rectify(slope.value()));
+        return kernels::activate(x, activation);
     }
-    if slope == Slope::RELU { activation::relu(x) } else { activation::leaky_relu(x, slope.0) }
+    match activation {
+        Activation::Linear => x,
+        Activation::Relu => activation::relu(x),
+        Activation::LeakyRelu => activation::leaky_relu(x, Activation::LEAK),
+    }
 }
 
-/// Zero where `x` is negative.
+/// Replaces negative values by zero.
 pub(crate) fn relu(x: Tensor<4>) -> Tensor<4> {
-    rectify(x, Slope::RELU)
+    activate(x, Activation::Relu)
 }
 
-/// Into the range of pictures, `[-1, 1]`.
+/// Applies the hyperbolic tangent to every value.
 pub fn tanh(x: Tensor<4>) -> Tensor<4> {
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    #[cfg(feature = "_host")]
     if kernels::supports(&x) {
-        return kernels::activate(x, Activation::Tanh);
+        return kernels::tanh(x);
     }
     activation::tanh(x)
 }

@@ -1,28 +1,31 @@
-//! Convolutions, and the ways to halve and double a feature map.
+//! Convolutions, and the layers that halve and double the resolution of a feature map.
 
 use burn::module::{Module, Param};
+use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PadMode};
 use serde::{Deserialize, Serialize};
 
-use super::{Initializer, Slope, rectify};
-use crate::Tensor;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
+use super::activation::activate;
+use super::arithmetic::Arithmetic;
+use super::init::Initializer;
+#[cfg(feature = "_host")]
 use crate::kernels;
+use crate::kernels::Activation;
 
-/// The kernel of every half- and double-resolution step: 4×4, stride 2 (appendix 6.1).
+/// The kernel of every layer that halves or doubles the resolution: 4×4, stride 2 (appendix 6.1).
 const KERNEL: usize = 4;
 
 /// How a decoder doubles the resolution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UpsampleKind {
-    /// A 4×4 transposed convolution with stride 2, the paper's choice.
+    /// A 4×4 transposed convolution with stride 2, as in the paper.
     #[default]
     Transpose,
-    /// Nearest-neighbour resizing, then a 3×3 convolution: a remedy for checkerboard patterns.
+    /// Nearest-neighbour resizing, then a 3×3 convolution, which avoids checkerboard patterns.
     NearestConv,
-    /// Bilinear resizing, then a 3×3 convolution: a remedy for checkerboard patterns.
+    /// Bilinear resizing, then a 3×3 convolution, which avoids checkerboard patterns.
     BilinearConv,
 }
 
@@ -35,9 +38,11 @@ pub(crate) struct Conv {
     bias: Option<Param<Tensor<1>>>,
     stride: usize,
     padding: usize,
+    arithmetic: Arithmetic,
 }
 
 impl Conv {
+    /// Creates a convolution from `channels[0]` to `channels[1]` channels.
     pub(crate) fn new(
         channels: [usize; 2],
         [kernel, stride, padding]: [usize; 3],
@@ -46,32 +51,38 @@ impl Conv {
     ) -> Self {
         let weight = init.weight([channels[1], channels[0], kernel, kernel]);
         let bias = bias.then(|| init.bias(channels[1]));
-        Self { weight, bias, stride, padding }
+        Self { weight, bias, stride, padding, arithmetic: Arithmetic::default() }
     }
 
-    /// The step that halves the resolution: 4×4, stride 2, padding 1.
+    /// Creates the convolution that halves the resolution: 4×4, stride 2, padding 1.
     pub(crate) fn halving(channels: [usize; 2], bias: bool, init: &mut Initializer) -> Self {
         Self::new(channels, [KERNEL, 2, 1], bias, init)
     }
 
-    /// The convolution whose output is this one's times `factor` plus `offset`, `[out]` each.
-    pub(crate) fn scaled(&self, affine: [Tensor<1>; 2]) -> Self {
-        let (weight, bias) = scaled(&self.weight, &self.bias, affine, 0);
-        Self { weight, bias, ..*self }
+    /// Returns the convolution whose output is that of this one times `factor` plus `offset`, `[out]` each.
+    pub(crate) fn fold_affine(&self, affine: [Tensor<1>; 2]) -> Self {
+        let (weight, bias) = fold_affine(&self.weight, &self.bias, affine, 0);
+        Self { weight, bias, arithmetic: self.arithmetic.for_other_parameters(), ..*self }
     }
 
-    /// `[N, in, H, W]` to `[N, out, (H + 2·padding − kernel) / stride + 1, …]`.
+    /// Returns how the convolution is computed.
+    pub(crate) fn arithmetic_mut(&mut self) -> &mut Arithmetic {
+        &mut self.arithmetic
+    }
+
+    /// Convolves `[N, in, H, W]` to `[N, out, (H + 2·padding − kernel) / stride + 1, …]`.
     pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.forward_rectified(x, Slope::LINEAR)
+        self.forward_activated(x, Activation::Linear)
     }
 
-    /// The same after an activation.
-    pub(crate) fn forward_rectified(&self, x: Tensor<4>, slope: Slope) -> Tensor<4> {
+    /// Applies an activation, then convolves as [`forward`](Self::forward).
+    pub(crate) fn forward_activated(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
         let bias = self.bias.as_ref().map(Param::val);
-        convolve(x, slope, self.weight.val(), bias, [self.stride, self.padding])
+        let geometry = [self.stride, self.padding];
+        convolve(x, activation, self.weight.val(), bias, geometry, &self.arithmetic)
     }
 
-    /// The same, with the picture mirrored at its border by `margin` pixels instead of padded with zeros.
+    /// Pads by reflection with `margin` pixels, then convolves as [`forward`](Self::forward).
     pub(crate) fn forward_reflected(&self, x: Tensor<4>, margin: usize) -> Tensor<4> {
         self.forward(reflect(x, margin))
     }
@@ -84,35 +95,45 @@ pub(crate) struct ConvTranspose {
     weight: Param<Tensor<4>>,
     /// `[out]`.
     bias: Option<Param<Tensor<1>>>,
+    arithmetic: Arithmetic,
 }
 
 impl ConvTranspose {
-    /// `kernel` is 4 (U-Net) or 3 (ResNet), both with padding 1.
+    /// Creates a transposed convolution with a `kernel` of 4 (U-Net) or 3 (ResNet) and padding 1.
     pub(crate) fn doubling(channels: [usize; 2], kernel: usize, bias: bool, init: &mut Initializer) -> Self {
         let weight = init.weight([channels[0], channels[1], kernel, kernel]);
         let bias = bias.then(|| init.bias(channels[1]));
-        Self { weight, bias }
+        Self { weight, bias, arithmetic: Arithmetic::default() }
     }
 
-    /// The convolution whose output is this one's times `factor` plus `offset`, `[out]` each.
-    pub(crate) fn scaled(&self, affine: [Tensor<1>; 2]) -> Self {
-        let (weight, bias) = scaled(&self.weight, &self.bias, affine, 1);
-        Self { weight, bias }
+    /// Returns the convolution whose output is that of this one times `factor` plus `offset`, `[out]` each.
+    pub(crate) fn fold_affine(&self, affine: [Tensor<1>; 2]) -> Self {
+        let (weight, bias) = fold_affine(&self.weight, &self.bias, affine, 1);
+        Self { weight, bias, arithmetic: self.arithmetic.for_other_parameters() }
     }
 
-    /// `[N, in, H, W]` to `[N, out, 2·H, 2·W]`.
+    /// Returns how the convolution is computed.
+    pub(crate) fn arithmetic_mut(&mut self) -> &mut Arithmetic {
+        &mut self.arithmetic
+    }
+
+    /// Convolves `[N, in, H, W]` to `[N, out, 2·H, 2·W]`.
     pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.forward_joined(None, x, Slope::LINEAR)
+        self.forward_with_skip(None, x, Activation::Linear)
     }
 
-    /// The same after an activation, with a skip connection's channels before those of `x`.
-    fn forward_joined(&self, skip: Option<Tensor<4>>, x: Tensor<4>, slope: Slope) -> Tensor<4> {
-        double_by(skip, x, slope, self.weight.val(), self.bias.as_ref().map(Param::val))
+    /// Concatenates the channels of a skip connection and those of `x`, applies an activation, then convolves as
+    /// [`forward`](Self::forward).
+    fn forward_with_skip(&self, skip: Option<Tensor<4>>, x: Tensor<4>, activation: Activation) -> Tensor<4> {
+        let bias = self.bias.as_ref().map(Param::val);
+        conv_transpose_2x(skip, x, activation, self.weight.val(), bias, &self.arithmetic)
     }
 }
 
-/// Weight and bias of a convolution whose output, along dimension `out` of its weight, is multiplied and shifted.
-fn scaled(
+/// Returns the weight and the bias of a convolution whose output is multiplied by `factor` and shifted by `offset`.
+///
+/// `out` is the dimension of the weight that has the output channels.
+fn fold_affine(
     weight: &Param<Tensor<4>>,
     bias: &Option<Param<Tensor<1>>>,
     [factor, offset]: [Tensor<1>; 2],
@@ -128,58 +149,68 @@ fn scaled(
     (Param::from_tensor(weight), Some(Param::from_tensor(bias)))
 }
 
-/// An activation and a convolution, by our own kernels where they are for this device, else by burn's.
+/// Applies an activation, then convolves: by the CPU kernels where they support the device, else by burn.
 ///
-/// `x` is `[N, C, H, W]`, `weight` `[O, C, kernel, kernel]`, `bias` `[O]`.
+/// # Shapes
+/// - `x`: `[N, C, H, W]`
+/// - `weight`: `[O, C, kernel, kernel]`, `bias`: `[O]`
+/// - returns `[N, O, h, w]`
 pub fn convolve(
     x: Tensor<4>,
-    slope: Slope,
+    activation: Activation,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     [stride, padding]: [usize; 2],
+    arithmetic: &Arithmetic,
 ) -> Tensor<4> {
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    #[cfg(feature = "_host")]
     if kernels::supports(&x) {
-        return shift(kernels::convolve(x, slope.value(), weight, [stride, padding]), bias);
+        let options = arithmetic.options(activation);
+        return add_bias(kernels::convolve(x, weight, [stride, padding], options), bias);
     }
-    conv2d(rectify(x, slope), weight, bias, ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1))
+    let _ = arithmetic; // only the CPU kernels have a choice
+    conv2d(activate(x, activation), weight, bias, ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1))
 }
 
-/// An activation and a transposed convolution that doubles the resolution, by our own kernels where they are for this
-/// device.
+/// Concatenates `skip` and `x`, applies an activation, then doubles the resolution by a transposed convolution: by the CPU
+/// kernels where they support the device, else by burn.
 ///
-/// `skip` and `x`, `[N, .., h, w]`, have `O` channels together; `weight` is `[O, C, kernel, kernel]` with a kernel of 3
-/// or 4, `bias` `[C]`.
-pub fn double_by(
+/// # Shapes
+/// - `skip` and `x`: `[N, .., h, w]`, with `O` channels together
+/// - `weight`: `[O, C, kernel, kernel]` with a kernel of 3 or 4, `bias`: `[C]`
+/// - returns `[N, C, 2·h, 2·w]`
+pub fn conv_transpose_2x(
     skip: Option<Tensor<4>>,
     x: Tensor<4>,
-    slope: Slope,
+    activation: Activation,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
+    arithmetic: &Arithmetic,
 ) -> Tensor<4> {
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    #[cfg(feature = "_host")]
     if kernels::supports(&x) {
         let [_, _, height, width] = x.dims();
-        let size = [2 * height, 2 * width];
-        return shift(kernels::convolve_transposed(skip, x, slope.value(), weight, [2, 1], size), bias);
+        let (size, options) = ([2 * height, 2 * width], arithmetic.options(activation));
+        return add_bias(kernels::convolve_transposed(skip, x, weight, [2, 1], size, options), bias);
     }
+    let _ = arithmetic; // only the CPU kernels have a choice
     let padding_out = KERNEL - weight.dims()[2];
     let options = ConvTransposeOptions::new([2, 2], [1, 1], [padding_out; 2], [1, 1], 1);
-    conv_transpose2d(joined(skip, x, slope), weight, bias, options)
+    conv_transpose2d(concatenated(skip, x, activation), weight, bias, options)
 }
 
-/// A skip connection's channels, then those of `x`, all after an activation.
-fn joined(skip: Option<Tensor<4>>, x: Tensor<4>, slope: Slope) -> Tensor<4> {
+/// Concatenates the channels of a skip connection and those of `x`, then applies an activation.
+fn concatenated(skip: Option<Tensor<4>>, x: Tensor<4>, activation: Activation) -> Tensor<4> {
     let x = match skip {
         Some(skip) => Tensor::cat(vec![skip, x], 1),
         None => x,
     };
-    rectify(x, slope)
+    activate(x, activation)
 }
 
 /// Adds a bias, `[C]`, to every pixel.
-#[cfg(any(feature = "flex", feature = "ndarray"))]
-fn shift(x: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+#[cfg(feature = "_host")]
+fn add_bias(x: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     match bias {
         Some(bias) => {
             let channels = bias.dims()[0];
@@ -189,7 +220,7 @@ fn shift(x: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     }
 }
 
-/// A step that doubles the resolution: ReLU, then `[N, in, H, W]` to `[N, out, 2·H, 2·W]`.
+/// A layer that doubles the resolution: ReLU, then `[N, in, H, W]` to `[N, out, 2·H, 2·W]`.
 #[derive(Module, Debug)]
 pub(crate) enum Upsample {
     Transpose(ConvTranspose),
@@ -206,34 +237,47 @@ impl Upsample {
         }
     }
 
-    /// The step whose output is this one's times `factor` plus `offset`, `[out]` each.
-    pub(crate) fn scaled(&self, affine: [Tensor<1>; 2]) -> Self {
+    /// Returns the layer whose output is that of this one times `factor` plus `offset`, `[out]` each.
+    pub(crate) fn fold_affine(&self, affine: [Tensor<1>; 2]) -> Self {
         match self {
-            Self::Transpose(conv) => Self::Transpose(conv.scaled(affine)),
-            Self::Nearest(conv) => Self::Nearest(conv.scaled(affine)),
-            Self::Bilinear(conv) => Self::Bilinear(conv.scaled(affine)),
+            Self::Transpose(conv) => Self::Transpose(conv.fold_affine(affine)),
+            Self::Nearest(conv) => Self::Nearest(conv.fold_affine(affine)),
+            Self::Bilinear(conv) => Self::Bilinear(conv.fold_affine(affine)),
         }
     }
 
-    /// A skip connection's channels come before those of `x`.
+    /// Returns how the convolution of the layer is computed.
+    pub(crate) fn arithmetic_mut(&mut self) -> &mut Arithmetic {
+        match self {
+            Self::Transpose(conv) => conv.arithmetic_mut(),
+            Self::Nearest(conv) | Self::Bilinear(conv) => conv.arithmetic_mut(),
+        }
+    }
+
+    /// Doubles the resolution of the concatenated channels of a skip connection and of `x`.
     pub(crate) fn forward(&self, skip: Option<Tensor<4>>, x: Tensor<4>) -> Tensor<4> {
         match self {
-            Self::Transpose(conv) => conv.forward_joined(skip, x, Slope::RELU),
-            Self::Nearest(conv) => conv.forward_reflected(nearest(joined(skip, x, Slope::RELU)), 1),
-            Self::Bilinear(conv) => conv.forward_reflected(bilinear(joined(skip, x, Slope::RELU)), 1),
+            Self::Transpose(conv) => conv.forward_with_skip(skip, x, Activation::Relu),
+            Self::Nearest(conv) => {
+                conv.forward_reflected(nearest(concatenated(skip, x, Activation::Relu)), 1)
+            }
+            Self::Bilinear(conv) => {
+                conv.forward_reflected(bilinear(concatenated(skip, x, Activation::Relu)), 1)
+            }
         }
     }
 }
 
 /// Doubles the resolution: every pixel becomes four.
 ///
-/// This and [`bilinear`] are made of operations that have a gradient on every backend; burn's `interpolate` has not.
+/// This and [`bilinear`] consist of operations that have a gradient on every backend, unlike burn's `interpolate`.
 fn nearest(x: Tensor<4>) -> Tensor<4> {
     let [n, c, h, w] = x.dims();
     x.reshape([n * c, h, 1, w, 1]).expand([n * c, h, 2, w, 2]).reshape([n, c, 2 * h, 2 * w])
 }
 
-/// Doubles the resolution: a pixel is three parts its nearest one and one part the next (corners not aligned).
+/// Doubles the resolution: a pixel is three quarters of the nearest pixel and one quarter of the next (corners not
+/// aligned).
 fn bilinear(x: Tensor<4>) -> Tensor<4> {
     [2, 3].into_iter().fold(x, |x, dim| {
         let size = x.dims()[dim];
@@ -246,7 +290,84 @@ fn bilinear(x: Tensor<4>) -> Tensor<4> {
     })
 }
 
-/// Mirrors the picture at its border, without repeating the border itself.
+/// Pads by reflection, without repeating the border itself.
 pub(crate) fn reflect(x: Tensor<4>, margin: usize) -> Tensor<4> {
     x.pad([(margin, margin), (margin, margin)], PadMode::Reflect)
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::module::ModuleMapper;
+
+    use super::*;
+
+    struct Halve;
+
+    impl ModuleMapper for Halve {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|values| values * 0.5)
+        }
+    }
+
+    fn cached_conv(seed: u64) -> Conv {
+        let mut conv = Conv::halving([32, 32], true, &mut Initializer::new(seed, &crate::device::cpu()));
+        conv.arithmetic = conv.arithmetic.with_cache();
+        conv
+    }
+
+    /// Large enough for Winograd's algorithm.
+    fn input() -> Tensor<4> {
+        let values: Vec<f32> = (0..32 * 64 * 64).map(|i| (i as f32 * 0.37).sin()).collect();
+        Tensor::<1>::from_floats(values.as_slice(), &crate::device::cpu()).reshape([1, 32, 64, 64])
+    }
+
+    fn is_filled(conv: &Conv) -> bool {
+        conv.arithmetic.cache().is_some_and(|cache| !cache.is_empty())
+    }
+
+    #[test]
+    fn other_parameters_never_meet_cached_filters() {
+        let device = crate::device::cpu();
+        let conv = cached_conv(0);
+        conv.forward(input());
+        assert!(is_filled(&conv) && is_filled(&conv.clone()), "clones share the cache");
+
+        let record = cached_conv(1).into_record();
+        let affine = || [2.0, 1.0].map(|value| Tensor::full([32], value, &device));
+        let changed = [
+            ("map", conv.clone().map(&mut Halve)),
+            ("load_record", conv.clone().load_record(record)),
+            ("fork", conv.clone().fork(&device)),
+            ("to_device", conv.clone().to_device(&device)),
+            ("train", conv.clone().train()),
+            ("valid", conv.valid()),
+            ("no_grad", conv.clone().no_grad()),
+            ("fold_affine", conv.fold_affine(affine())),
+        ];
+        for (name, changed) in changed {
+            assert!(changed.arithmetic.cache().is_some(), "{name} keeps the cache enabled");
+            assert!(!is_filled(&changed), "{name} empties the cache");
+            let mut fresh = changed.clone();
+            fresh.arithmetic = Arithmetic::default().with_cache();
+            assert_eq!(changed.forward(input()).into_data(), fresh.forward(input()).into_data(), "{name}");
+        }
+        assert!(is_filled(&conv), "the original keeps its filters");
+    }
+
+    #[test]
+    fn training_caches_nothing() {
+        let conv = cached_conv(0).fork(&crate::device::cpu().autodiff());
+        conv.forward(input().autodiff());
+        assert!(!is_filled(&conv));
+    }
+
+    #[test]
+    fn exactness_survives_other_parameters() {
+        let mut conv = cached_conv(0);
+        let winograd = conv.forward(input()).into_data();
+        conv.arithmetic = conv.arithmetic.with_exact(true);
+        let exact = conv.forward(input()).into_data();
+        assert_ne!(winograd, exact, "they round differently");
+        assert_eq!(conv.valid().to_device(&crate::device::cpu()).forward(input()).into_data(), exact);
+    }
 }

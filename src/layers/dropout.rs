@@ -1,27 +1,26 @@
-//! Dropout that also works at inference: the paper's noise z (section 3.1).
+//! Dropout, which the paper keeps on at inference as the noise z (section 3.1).
 
-use burn::tensor::TensorData;
+use burn::tensor::{Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Dropout, Mode};
-use crate::Tensor;
+use super::mode::{DropoutMode, Mode};
 use crate::rng::{fresh_seed, stream};
 
-/// Words of the random stream that one value of a mask takes.
+/// Words of the random stream for one value of a mask.
 const WORDS: u128 = 2;
 
-/// Where a piece of a map lies in the map of the whole picture.
+/// The position of a tile of a feature map in the map of the whole image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// The piece's first row and column.
+pub(crate) struct TilePosition {
+    /// The first row and column of the tile.
     pub(crate) start: [usize; 2],
-    /// Height and width of the whole map.
+    /// The height and width of the whole map.
     pub(crate) whole: [usize; 2],
 }
 
-impl Place {
-    /// The same place in a map of `factor` times the resolution.
+impl TilePosition {
+    /// Returns the same position in a map of `factor` times the resolution.
     pub(crate) fn times(self, factor: usize) -> Self {
         Self { start: self.start.map(|at| at * factor), whole: self.whole.map(|size| size * factor) }
     }
@@ -29,34 +28,34 @@ impl Place {
 
 /// Zeroes each value of `x` with `probability` and scales the others to keep the mean, unless `mode` has dropout off.
 ///
-/// The mask is drawn on the host from (seed, `layer`): dropout acts on small maps only, and noise that is the same on
-/// every backend and in every thread is worth more than the upload it costs. `place` says which part of a picture's
-/// mask is meant if `x` is not the whole map.
+/// The mask is drawn on the host from (seed, `layer`), so that the noise is the same on every backend and with any
+/// number of threads. Dropout acts on small maps only, so the upload costs little. If `x` is a tile, it gets the part
+/// of the whole map's mask at `position`.
 pub(crate) fn dropout(
     x: Tensor<4>,
     probability: f64,
     layer: usize,
     mode: Mode,
-    place: Option<Place>,
+    position: Option<TilePosition>,
 ) -> Tensor<4> {
     let seed = match mode.dropout {
-        Dropout::Off => return x,
-        Dropout::Seeded(seed) => seed,
-        Dropout::Random => fresh_seed(),
+        DropoutMode::Off => return x,
+        DropoutMode::Seeded(seed) => seed,
+        DropoutMode::Random => fresh_seed(),
     };
     if probability == 0.0 {
         return x;
     }
     let mut rng = stream(seed, layer as u64);
-    let kept = 1.0 / (1.0 - probability) as f32;
+    let scale = 1.0 / (1.0 - probability) as f32;
     let shape = x.dims();
-    let draw = |rng: &mut ChaCha8Rng| if rng.random_bool(probability) { 0.0 } else { kept };
+    let draw = |rng: &mut ChaCha8Rng| if rng.random_bool(probability) { 0.0 } else { scale };
     let mut mask = Vec::with_capacity(shape.iter().product());
-    match place {
+    match position {
         None => mask.extend((0..shape.iter().product()).map(|_| draw(&mut rng))),
-        Some(Place { start: [top, left], whole: [whole_height, whole_width] }) => {
-            let [pictures, channels, height, width] = shape;
-            for plane in 0..pictures * channels {
+        Some(TilePosition { start: [top, left], whole: [whole_height, whole_width] }) => {
+            let [images, channels, height, width] = shape;
+            for plane in 0..images * channels {
                 for y in top..top + height {
                     let index = (plane * whole_height + y) * whole_width + left;
                     rng.set_word_pos(WORDS * index as u128);
@@ -73,12 +72,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_piece_has_its_part_of_the_whole_noise() {
+    fn a_tile_has_its_part_of_the_whole_noise() {
         let x = Tensor::ones([1, 3, 10, 14], &crate::device::cpu());
         let mode = Mode::PAPER.with_noise(5);
         let whole = dropout(x.clone(), 0.3, 2, mode, None).slice([0..1, 0..3, 4..9, 3..11]);
-        let place = Place { start: [4, 3], whole: [10, 14] };
-        let piece = dropout(x.slice([0..1, 0..3, 4..9, 3..11]), 0.3, 2, mode, Some(place));
-        assert_eq!(piece.into_data(), whole.into_data());
+        let position = TilePosition { start: [4, 3], whole: [10, 14] };
+        let tile = dropout(x.slice([0..1, 0..3, 4..9, 3..11]), 0.3, 2, mode, Some(position));
+        assert_eq!(tile.into_data(), whole.into_data());
     }
 }

@@ -1,22 +1,21 @@
-//! Where every parameter is born: weights N(0, 0.02), scales N(1, 0.02), zero biases (appendix 6.2).
+//! The initial value of every parameter: weights N(0, 0.02), scales N(1, 0.02), zero biases (appendix 6.2).
 
 use burn::module::{Param, ParamId};
-use burn::tensor::{Shape, TensorData};
+use burn::tensor::{Device, Shape, Tensor, TensorData};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use crate::rng::stream;
-use crate::{Device, Tensor};
 
 /// The standard deviation of every random parameter.
 const STANDARD_DEVIATION: f32 = 0.02;
 
-/// Numbers drawn from one stream; longer parameters use several streams at once.
+/// Values drawn from one stream. Longer parameters use several streams in parallel.
 const CHUNK: usize = 1 << 16;
 
-/// Hands out parameters whose values are a function of (seed, order of creation) on every backend.
+/// Creates parameters whose values are a function of the seed and the order of creation, on every backend.
 ///
-/// Values are drawn when they are first used, so a network that is about to be loaded draws none.
+/// Values are drawn at the first use of a parameter, so a network whose weights are loaded draws none.
 pub(crate) struct Initializer<'a> {
     seed: u64,
     next: u64,
@@ -24,25 +23,27 @@ pub(crate) struct Initializer<'a> {
 }
 
 impl<'a> Initializer<'a> {
+    /// Starts at the first parameter.
     pub(crate) fn new(seed: u64, device: &'a Device) -> Self {
         Self { seed, next: 0, device }
     }
 
+    /// Returns the device of the parameters.
     pub(crate) fn device(&self) -> &Device {
         self.device
     }
 
-    /// A weight of N(0, 0.02).
+    /// Creates a weight from N(0, 0.02).
     pub(crate) fn weight<const D: usize>(&mut self, shape: [usize; D]) -> Param<Tensor<D>> {
         self.normal(shape, 0.0)
     }
 
-    /// A normalisation's scale of N(1, 0.02).
+    /// Creates the scale of a normalisation from N(1, 0.02).
     pub(crate) fn scale(&mut self, channels: usize) -> Param<Tensor<1>> {
         self.normal([channels], 1.0)
     }
 
-    /// A bias of zeros.
+    /// Creates a bias of zeros.
     pub(crate) fn bias(&mut self, channels: usize) -> Param<Tensor<1>> {
         self.param([channels], move |device| Tensor::zeros([channels], device))
     }
@@ -62,7 +63,7 @@ impl<'a> Initializer<'a> {
         })
     }
 
-    /// Ids count up from 1 in the order of creation, so that files of two equal runs are equal.
+    /// Returns the next id. Ids count up from 1 in the order of creation, so that equal runs write equal files.
     pub(crate) fn id(&mut self) -> ParamId {
         self.next += 1;
         ParamId::from(self.next)

@@ -1,23 +1,26 @@
-//! Normalisation: batch, instance or none, with statistics that the caller chooses.
+//! Batch, instance or no normalisation, with statistics of the caller's choice.
 
 use burn::module::{Module, Param, RunningState};
-use burn::tensor::module::{batch_norm, batch_norm_train};
+use burn::tensor::Tensor;
+use burn::tensor::module::{batch_norm, batch_norm_train as burn_batch_norm_train};
 use serde::{Deserialize, Serialize};
 
-use super::{Initializer, Mode, Statistics};
-use crate::Tensor;
+use super::init::Initializer;
+use super::mode::{Mode, Statistics};
+#[cfg(feature = "_host")]
+use crate::kernels;
 
-/// Added to the variance before its root is taken.
+/// Added to the variance before its root.
 const EPSILON: f64 = 1e-5;
 /// The weight of the newest batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
 
-/// Which normalisation follows the convolutions.
+/// The normalisation behind the convolutions.
 ///
 /// | variant | statistics | learned scale and shift | bias in the convolutions |
 /// |---|---|---|---|
 /// | `batch` | as [`Mode`] says | yes | no |
-/// | `instance` | of each picture | only if `affine` | yes |
+/// | `instance` | of each image | only if `affine` | yes |
 /// | `none` | - | - | no |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -35,14 +38,14 @@ pub enum Norm {
 }
 
 impl Norm {
-    /// Whether convolutions before this normalisation carry a bias: only where nothing after them shifts.
+    /// Returns whether convolutions before this normalisation have a bias: only those before an instance normalisation.
     ///
-    /// This is the PyTorch original's rule, `none` included, so that its checkpoints fit.
+    /// This is the rule of the PyTorch original, so that its checkpoints fit.
     pub(crate) fn conv_bias(self) -> bool {
         matches!(self, Self::Instance { .. })
     }
 
-    /// The layer for `channels` channels, if there is one.
+    /// Creates the layer for `channels` channels, if there is one.
     pub(crate) fn init(self, channels: usize, init: &mut Initializer) -> Option<NormLayer> {
         let (affine, running) = match self {
             Self::Batch => (true, true),
@@ -59,7 +62,7 @@ impl Norm {
     }
 }
 
-/// One normalisation layer; the fields have PyTorch's names.
+/// A normalisation layer. The fields have the names of PyTorch.
 #[derive(Module, Debug)]
 pub(crate) struct NormLayer {
     /// Scale, `[C]`.
@@ -75,7 +78,7 @@ pub(crate) struct NormLayer {
 impl NormLayer {
     /// Normalises `x`, `[N, C, H, W]`.
     ///
-    /// Running statistics move only where gradients are tracked, that is in a training step.
+    /// Running statistics are updated only where gradients are tracked, that is in a training step.
     pub(crate) fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
         let channels = x.dims()[1];
         let device = x.device();
@@ -91,22 +94,22 @@ impl NormLayer {
             }
             (Some(mean), Some(var), Statistics::Batch) => {
                 let [n, _, h, w] = x.dims();
-                let (output, batch_mean, batch_var) = by_own_statistics(x, weight, bias);
+                let (output, batch_mean, batch_var) = batch_norm_train(x, weight, bias);
                 if device.is_autodiff() {
                     // PyTorch normalises with the biased variance but gathers the unbiased one.
                     let count = (n * h * w) as f64;
                     let unbiased = if count > 1.0 { count / (count - 1.0) } else { 1.0 };
-                    advance(mean, batch_mean);
-                    advance(var, batch_var.mul_scalar(unbiased));
+                    update_running(mean, batch_mean);
+                    update_running(var, batch_var.mul_scalar(unbiased));
                 }
                 output
             }
-            _ => per_image(x, weight, bias),
+            _ => instance_norm(x, weight, bias),
         }
     }
 }
 
-/// `x` normalised, if there is a layer for it.
+/// Normalises `x`, if there is a layer.
 pub(crate) fn normalised(norm: &Option<NormLayer>, x: Tensor<4>, mode: Mode) -> Tensor<4> {
     match norm {
         Some(norm) => norm.forward(x, mode),
@@ -114,11 +117,11 @@ pub(crate) fn normalised(norm: &Option<NormLayer>, x: Tensor<4>, mode: Mode) -> 
     }
 }
 
-/// Mean and biased variance of a map, per channel, `[C]` each.
+/// The mean and the biased variance of each channel of a map, `[C]` each.
 pub(crate) type Moments = [Tensor<1>; 2];
 
 impl NormLayer {
-    /// The statistics that `mode` has for this layer before it has seen any picture.
+    /// Returns the running statistics if `mode` uses them.
     pub(crate) fn known(&self, mode: Mode) -> Option<Moments> {
         match (&self.running_mean, &self.running_var, mode.statistics) {
             (Some(mean), Some(var), Statistics::Running) => Some([mean.value(), var.value()]),
@@ -126,7 +129,7 @@ impl NormLayer {
         }
     }
 
-    /// Normalisation by known statistics as a factor and an offset, `[C]` each: `x · factor + offset`.
+    /// Returns the factor and the offset, `[C]` each, of the normalisation by these statistics: `x · factor + offset`.
     pub(crate) fn affine(&self, [mean, var]: Moments) -> [Tensor<1>; 2] {
         let deviation = (var + EPSILON).sqrt();
         let factor = match &self.weight {
@@ -141,36 +144,36 @@ impl NormLayer {
     }
 }
 
-/// Mean and biased variance of each channel of `x`.
+/// Returns the mean and the biased variance of each channel of `x`.
 pub(crate) fn moments(x: Tensor<4>) -> Moments {
     let channels = x.dims()[1];
     let device = x.device();
     let (_, mean, var) =
-        by_own_statistics(x, Tensor::ones([channels], &device), Tensor::zeros([channels], &device));
+        batch_norm_train(x, Tensor::ones([channels], &device), Tensor::zeros([channels], &device));
     [mean, var]
 }
 
-/// Moves running statistics towards those of the newest batch.
-fn advance(state: &RunningState<Tensor<1>>, newest: Tensor<1>) {
+/// Updates a running statistic with that of the newest batch.
+fn update_running(state: &RunningState<Tensor<1>>, newest: Tensor<1>) {
     let old = state.value_sync().to_device(&newest.device());
     state.update((old * (1.0 - MOMENTUM) + newest.detach() * MOMENTUM).detach());
-    // burn keeps the newest value aside until the next one comes; a checkpoint taken now must hold it.
+    // burn applies an update lazily. A checkpoint that is saved now must contain it.
     state.value_sync();
 }
 
-/// Normalises every picture alone: batch normalisation of one picture with N·C channels.
-fn per_image(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>) -> Tensor<4> {
+/// Normalises every image alone: batch normalisation of one image of N·C channels.
+fn instance_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>) -> Tensor<4> {
     let [n, c, h, w] = x.dims();
     let x = x.reshape([1, n * c, h, w]);
-    by_own_statistics(x, weight.repeat(&[n]), bias.repeat(&[n])).0.reshape([n, c, h, w])
+    batch_norm_train(x, weight.repeat(&[n]), bias.repeat(&[n])).0.reshape([n, c, h, w])
 }
 
-/// Normalises `x` per channel by its own mean and biased variance, which come along.
-fn by_own_statistics(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
-    if crate::kernels::supports(&x) {
-        return crate::kernels::normalize(x, weight, bias, EPSILON);
+/// Normalises `x` per channel by its own mean and biased variance, and returns these too.
+fn batch_norm_train(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    #[cfg(feature = "_host")]
+    if kernels::supports(&x) {
+        return kernels::normalize(x, weight, bias, EPSILON);
     }
-    let result = batch_norm_train(x, weight, bias, EPSILON);
+    let result = burn_batch_norm_train(x, weight, bias, EPSILON);
     (result.output, result.mean, result.variance)
 }

@@ -41,11 +41,11 @@ impl ResNet {
         match layer {
             Layer::Head(index) => {
                 let layer = if index == 0 { &mut self.first } else { &mut self.down[index - 1] };
-                (layer.conv, layer.norm) = (layer.conv.scaled(affine), None);
+                (layer.conv, layer.norm) = (layer.conv.fold_affine(affine), None);
             }
             Layer::Tail(index) => {
                 let layer = &mut self.up[index];
-                (layer.conv, layer.norm) = (layer.conv.scaled(affine), None);
+                (layer.conv, layer.norm) = (layer.conv.fold_affine(affine), None);
             }
         }
     }

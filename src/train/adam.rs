@@ -154,7 +154,7 @@ impl Rule {
     }
 
     fn apply(self, value: Tensor<1>, grad: Tensor<1>, moments: Moments) -> (Tensor<1>, Moments) {
-        #[cfg(any(feature = "flex", feature = "ndarray"))]
+        #[cfg(feature = "_host")]
         if crate::device::is_host(&grad.device()) {
             return self.apply_on_host(value, grad, moments);
         }
@@ -166,7 +166,7 @@ impl Rule {
     }
 
     /// One pass over memory instead of ten; in place, as tensors that nobody else holds give their buffer away.
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    #[cfg(feature = "_host")]
     fn apply_on_host(self, value: Tensor<1>, grad: Tensor<1>, moments: Moments) -> (Tensor<1>, Moments) {
         let device = grad.device();
         let mut data = [value, moments.first, moments.second].map(Tensor::into_data);
@@ -179,7 +179,8 @@ impl Rule {
                 panic!("parameters, gradients and moments are f32");
             };
             let Self { beta_1, beta_2, size, epsilon, scale } = self;
-            let rule = crate::kernels::AdamRule { beta_1, beta_2, size, epsilon, scale };
+            let (step_size, gradient_scale) = (size, scale);
+            let rule = crate::kernels::AdamRule { beta_1, beta_2, step_size, epsilon, gradient_scale };
             rule.update(value, first, second, grad);
         }
         let [value, first, second] = data.map(|data| Tensor::from_data(data, &device));

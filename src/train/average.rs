@@ -29,6 +29,12 @@ impl Average {
         self.generator = self.generator.take().map(|average| average.map(&mut follow));
     }
 
+    /// Changes how the average's convolutions are computed.
+    pub(super) fn with_exact_convolutions(mut self, exact: bool) -> Self {
+        self.generator = self.generator.map(|generator| generator.with_exact_convolutions(exact));
+        self
+    }
+
     pub(super) fn generator(&self) -> &Generator {
         self.generator.as_ref().expect("present between updates")
     }

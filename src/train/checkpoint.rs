@@ -175,7 +175,7 @@ fn write(trainer: &Trainer, folder: &Path, recorded: Option<Extent>) -> Result<(
         best: trainer.best,
         means: trainer.means.clone(),
         metrics: recorded,
-        maker: Maker::this(),
+        maker: Maker::this(trainer.has_exact_convolutions()),
     };
     let state = serde_json::to_vec_pretty(&state).map_err(|error| Error::io(folder, error.into()))?;
     manifest.add(STATE, &state)?;
@@ -222,7 +222,7 @@ fn load(
     let saved = Pix2PixConfig::load(file(CONFIG))?;
     let config = config.unwrap_or(&saved);
     changes::check(config, &saved, state.progress, folder)?;
-    let mut trainer = Trainer::new(config.clone(), device)?;
+    let mut trainer = Trainer::new(config.clone(), device)?.with_exact_convolutions(state.maker.exact());
     trainer.changes = changes::list(config, &saved);
     trainer.changes.extend(state.maker.changes());
     trainer.generator = Some(read_network(trainer.generator().clone(), &file(GENERATOR))?);

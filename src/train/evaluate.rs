@@ -6,7 +6,7 @@ use image::{DynamicImage, RgbImage, imageops};
 use super::Trainer;
 use crate::data::{Batch, PairedFolder, Planes};
 use crate::metrics::{self, Scores};
-use crate::{Dropout, Mode, Result, Statistics, Tensor};
+use crate::{Mode, Result, Tensor};
 
 impl Trainer {
     /// Mean scores of the generator on `pairs`, with the paper's procedure at test time: statistics of each picture
@@ -51,7 +51,7 @@ impl Trainer {
 }
 
 fn test_mode(index: usize) -> Mode {
-    Mode { statistics: Statistics::Image, dropout: Dropout::Seeded(index as u64) }
+    Mode::PAPER.with_noise(index as u64).per_image()
 }
 
 /// The one picture of a tensor `[1, C, H, W]`.

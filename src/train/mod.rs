@@ -180,6 +180,25 @@ impl Trainer {
         self
     }
 
+    /// Computes convolutions on the CPU by their definition if `exact`; see
+    /// [`Generator::with_exact_convolutions`]. A checkpoint records it, and a resumed run continues with it.
+    pub fn with_exact_convolutions(mut self, exact: bool) -> Self {
+        if self.is_resumed && exact != self.has_exact_convolutions() {
+            let was = self.has_exact_convolutions();
+            self.changes.push(format!("exact arithmetic is {exact}, was {was}"));
+        }
+        self.generator = self.generator.map(|generator| generator.with_exact_convolutions(exact));
+        self.discriminator =
+            self.discriminator.map(|discriminator| discriminator.with_exact_convolutions(exact));
+        self.average = self.average.map(|average| average.with_exact_convolutions(exact));
+        self
+    }
+
+    /// Returns whether [`with_exact_convolutions`](Self::with_exact_convolutions) is on.
+    pub fn has_exact_convolutions(&self) -> bool {
+        self.generator().has_exact_convolutions() && self.discriminator().has_exact_convolutions()
+    }
+
     /// Why checkpoints newer than this trainer's could not be used, newest first, and whether `metrics.jsonl` is not
     /// what it was; each error names the file.
     ///

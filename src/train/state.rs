@@ -51,22 +51,20 @@ pub(super) struct Maker {
 }
 
 impl Maker {
-    pub(super) fn this() -> Self {
-        #[cfg(any(feature = "flex", feature = "ndarray"))]
-        let exact = crate::device::is_exact();
-        #[cfg(not(any(feature = "flex", feature = "ndarray")))]
-        let exact = false;
+    pub(super) fn this(exact: bool) -> Self {
         Self { version: env!("CARGO_PKG_VERSION").to_owned(), exact }
     }
 
+    /// Whether convolutions were computed exactly.
+    pub(super) fn exact(&self) -> bool {
+        self.exact
+    }
+
     /// What has changed since.
-    pub(super) fn changes(&self) -> impl Iterator<Item = String> {
-        let this = Self::this();
-        let version = (this.version != self.version)
-            .then(|| format!("the version of pix2pix is {}, was {}", this.version, self.version));
-        let exact = (this.exact != self.exact)
-            .then(|| format!("exact arithmetic is {}, was {}", this.exact, self.exact));
-        version.into_iter().chain(exact)
+    pub(super) fn changes(&self) -> Option<String> {
+        let this = Self::this(self.exact);
+        (this.version != self.version)
+            .then(|| format!("the version of pix2pix is {}, was {}", this.version, self.version))
     }
 }
 

@@ -6,7 +6,7 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use super::adam::Adam;
 use super::{Losses, Trainer, trainable};
 use crate::data::Batch;
-use crate::layers::Kept;
+use crate::layers::in_thread_pool;
 use crate::{Device, Discriminator, Generator, Mode, Pix2PixLoss, Tensor};
 
 /// 2^64 divided by the golden ratio: spreads the seeds of successive steps.
@@ -25,7 +25,8 @@ impl Trainer {
     pub fn step(&mut self, batch: Batch) -> Losses {
         self.check_shapes(&batch);
         if self.others.is_empty() {
-            return Kept::default().among_workers(&batch.input.device(), || self.update_both(batch));
+            let device = batch.input.device();
+            return in_thread_pool(&device, || self.update_both(batch));
         }
         // A worker that waited for the other devices' threads would be missed by their kernels.
         self.update_both(batch)

@@ -13,11 +13,11 @@ use image::DynamicImage;
 use crate::config::Pix2PixConfig;
 use crate::data::{DataConfig, NOT_A_NUMBER, PICTURE_CHANNELS, Pixels, open};
 use crate::generator::Cut;
-use crate::layers::Kept;
+use crate::layers::{DropoutMode, in_thread_pool};
 use crate::pytorch;
 use crate::read_back::read_back;
 use crate::weights::{self, GENERATOR_FILE};
-use crate::{Backbone, Device, Dropout, Error, Generator, Mode, Result, Statistics, Tensor, device};
+use crate::{Backbone, Device, Error, Generator, Mode, Result, Tensor, device};
 use canvas::Canvas;
 use tiles::Tiled;
 
@@ -266,18 +266,14 @@ impl Translator {
         let cut = Cut::new(self.generator.clone(), split, self.mode);
         let start = start(input.size, size);
         let tiled = Tiled { input, start, size, tile: self.tile, device: &self.device };
-        Kept::default().among_workers(&self.device, || tiled.translate(cut, canvas));
+        in_thread_pool(&self.device, || tiled.translate(cut, canvas));
     }
 
     /// Whole pictures of one padded size at once, each with its own statistics.
     fn whole(&self, inputs: &[&Pixels], canvases: &mut [Canvas]) {
         let size = self.padded(inputs[0].size);
         let pieces = inputs.iter().map(|input| tensor(input, start(input.size, size), size, &self.device));
-        let mode = match self.mode.statistics {
-            Statistics::Batch => Mode { statistics: Statistics::Image, ..self.mode },
-            _ => self.mode,
-        };
-        let output = self.generator.forward_with(Tensor::cat(pieces.collect(), 0), mode);
+        let output = self.generator.forward_with(Tensor::cat(pieces.collect(), 0), self.mode.per_image());
         let output = read_back(output);
         let outputs = output.chunks_exact(output.len() / inputs.len());
         for ((input, canvas), output) in inputs.iter().zip(canvases).zip(outputs) {
@@ -287,7 +283,9 @@ impl Translator {
 
     /// Whether a picture may go through together with others and come out the same.
     fn fits_with_others(&self, input: &Pixels) -> bool {
-        self.mode.dropout == Dropout::Off && usable(input).is_ok() && self.is_small(self.padded(input.size))
+        self.mode.dropout == DropoutMode::Off
+            && usable(input).is_ok()
+            && self.is_small(self.padded(input.size))
     }
 
     fn is_small(&self, [height, width]: [usize; 2]) -> bool {

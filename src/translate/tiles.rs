@@ -8,7 +8,7 @@ use super::canvas::Canvas;
 use super::tensor;
 use crate::data::Pixels;
 use crate::generator::{Cut, Layer, Piece};
-use crate::layers::{Moments, Place, moments};
+use crate::layers::{Moments, TilePosition, moments};
 use crate::read_back::read_back;
 use crate::{Device, Tensor};
 
@@ -85,8 +85,10 @@ impl Tiled<'_> {
         };
         let [rows, columns] =
             tile.window.clone().map(|range| range.start / cut.unit()..range.end / cut.unit());
-        let place =
-            Place { start: [rows.start, columns.start], whole: self.size.map(|size| size / cut.unit()) };
+        let place = TilePosition {
+            start: [rows.start, columns.start],
+            whole: self.size.map(|size| size / cut.unit()),
+        };
         let maps = maps.iter().map(|map| {
             let channels = map.dims()[1];
             map.clone().slice([0..1, 0..channels, rows.clone(), columns.clone()])

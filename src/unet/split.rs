@@ -70,12 +70,12 @@ impl UNet {
         match layer {
             Layer::Head(index) => {
                 let block = &mut self.encoder[index];
-                (block.conv, block.norm) = (block.conv.scaled(affine), None);
+                (block.conv, block.norm) = (block.conv.fold_affine(affine), None);
             }
             Layer::Tail(index) => {
                 let index = self.decoder.len() - split + index;
                 let block = &mut self.decoder[index];
-                (block.up, block.norm) = (block.up.scaled(affine), None);
+                (block.up, block.norm) = (block.up.fold_affine(affine), None);
             }
         }
     }

@@ -6,9 +6,9 @@ use burn::module::Module;
 use burn::tensor::Distribution;
 use pix2pix::data::{Batch, DataConfig};
 use pix2pix::{
-    Backbone, Device, Discriminator, DiscriminatorConfig, Dropout, DropoutLayout, Generator, GeneratorConfig,
-    Mode, Norm, Pix2PixLossConfig, Statistics, Tensor, Trainer, TrainingConfig, Translator, UpsampleKind,
-    device,
+    Backbone, Device, Discriminator, DiscriminatorConfig, DropoutLayout, DropoutMode, Generator,
+    GeneratorConfig, Mode, Norm, Pix2PixLossConfig, Statistics, Tensor, Trainer, TrainingConfig, Translator,
+    UpsampleKind, device,
 };
 
 fn noise(shape: [usize; 4], device: &Device) -> Tensor<4> {
@@ -182,7 +182,7 @@ fn mode_is_what_decides_about_noise() {
 #[test]
 fn statistics_come_from_where_the_mode_says() {
     let (generator, input) = thin_unet();
-    let mode = |statistics| Mode { statistics, dropout: Dropout::Off };
+    let mode = |statistics| Mode { statistics, dropout: DropoutMode::Off };
     let run = |input: Tensor<4>, statistics| generator.forward_with(input, mode(statistics));
     let alone = |index: usize| input.clone().narrow(0, index, 1);
 

@@ -9,7 +9,7 @@ use burn::optim::GradientsParams;
 use pix2pix::data::{Batch, DataConfig};
 use pix2pix::pytorch::{self, StateDict};
 use pix2pix::{
-    Device, Discriminator, DiscriminatorConfig, Dropout, Generator, GeneratorConfig, Mode, Norm,
+    Device, Discriminator, DiscriminatorConfig, DropoutMode, Generator, GeneratorConfig, Mode, Norm,
     Pix2PixLossConfig, Statistics, Tensor, Trainer, TrainingConfig, device,
 };
 use safetensors::SafeTensors;
@@ -19,7 +19,7 @@ const FORWARD: f32 = 1e-5;
 const GRADIENT: f32 = 1e-4;
 const TEN_STEPS: f32 = 1e-3;
 
-const MODE: Mode = Mode { statistics: Statistics::Batch, dropout: Dropout::Off };
+const MODE: Mode = Mode { statistics: Statistics::Batch, dropout: DropoutMode::Off };
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).with_extension("safetensors")

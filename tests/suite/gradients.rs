@@ -7,10 +7,10 @@
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use pix2pix::single::{self, Slope};
+use pix2pix::__private::{self as single, Activation, Arithmetic};
 use pix2pix::{
-    Backbone, Discriminator, DiscriminatorConfig, Dropout, GanMode, Generator, GeneratorConfig, Mode, Norm,
-    Pix2PixLossConfig, PixelLoss, Statistics, Tensor, UpsampleKind, device,
+    Backbone, Discriminator, DiscriminatorConfig, DropoutMode, GanMode, Generator, GeneratorConfig, Mode,
+    Norm, Pix2PixLossConfig, PixelLoss, Statistics, Tensor, UpsampleKind, device,
 };
 
 /// How far each value moves. A ReLU that changes sides on the way spoils one of these moves, rounding another; a wrong
@@ -195,7 +195,7 @@ fn generators() {
     for config in cases {
         for statistics in [Statistics::Batch, Statistics::Image, Statistics::Running] {
             let generator = enlarged(config.init_seeded(1, &device));
-            let mode = Mode { statistics, dropout: Dropout::Seeded(3) };
+            let mode = Mode { statistics, dropout: DropoutMode::Seeded(3) };
             let what =
                 format!("{:?} {:?} {:?} {statistics:?}", config.backbone, config.norm, config.upsample);
             let input = || image(2, 16, 0.0);
@@ -349,13 +349,13 @@ fn custom_kernels() {
         let count = tensor.dims().iter().product::<usize>();
         Some(tensor.clone().reshape([count]))
     };
-    for slope in [Slope::RELU, Slope::LEAKY, Slope::LINEAR] {
+    for slope in [Activation::Relu, Activation::LeakyRelu, Activation::Linear] {
         for [kernel, stride, padding] in [[4, 2, 1], [4, 1, 1], [3, 1, 1], [3, 2, 1], [7, 1, 0], [1, 1, 0]] {
             let inputs =
                 [wave([2, 3, 16, 16], 0.7), wave([5, 3, kernel, kernel], 1.3), wave([5, 1, 1, 1], 2.1)];
             check_layer(&format!("convolution {kernel} {stride} {padding} {slope:?}"), &inputs, |inputs| {
                 let [x, weight, shift] = [0, 1, 2].map(|index| inputs[index].clone());
-                single::convolve(x, slope, weight, bias(&shift), [stride, padding])
+                single::convolve(x, slope, weight, bias(&shift), [stride, padding], &Arithmetic::default())
             });
         }
         for kernel in [3, 4] {
@@ -367,11 +367,18 @@ fn custom_kernels() {
             ];
             check_layer(&format!("transposed convolution {kernel} {slope:?}"), &inputs, |inputs| {
                 let [x, weight, shift, skip] = [0, 1, 2, 3].map(|index| inputs[index].clone());
-                single::double_by(Some(skip), x, slope, weight, bias(&shift))
+                single::conv_transpose_2x(Some(skip), x, slope, weight, bias(&shift), &Arithmetic::default())
             });
             let alone = [inputs[0].clone(), wave([3, 4, kernel, kernel], 1.3)];
             check_layer(&format!("the same without a skip {kernel} {slope:?}"), &alone, |inputs| {
-                single::double_by(None, inputs[0].clone(), slope, inputs[1].clone(), None)
+                single::conv_transpose_2x(
+                    None,
+                    inputs[0].clone(),
+                    slope,
+                    inputs[1].clone(),
+                    None,
+                    &Arithmetic::default(),
+                )
             });
         }
     }

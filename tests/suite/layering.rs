@@ -41,7 +41,7 @@ fn module_of(name: &str) -> &str {
         "Device" | "Tensor" => "error", // burn's own
         "Generator" | "GeneratorConfig" | "Backbone" => "generator",
         "Discriminator" | "DiscriminatorConfig" => "discriminator",
-        "Mode" | "Dropout" | "Norm" | "Statistics" | "UpsampleKind" => "layers",
+        "Mode" | "DropoutMode" | "Norm" | "Statistics" | "UpsampleKind" => "layers",
         "Pix2PixLoss" | "Pix2PixLossConfig" | "GanMode" | "PixelLoss" => "loss",
         "DropoutLayout" => "unet",
         "Translator" => "translate",

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use pix2pix::pytorch::{self, StateDict};
 use pix2pix::{
-    Backbone, DiscriminatorConfig, Dropout, DropoutLayout, Error, GeneratorConfig, Mode, Norm, Statistics,
-    Tensor, UpsampleKind, device,
+    Backbone, DiscriminatorConfig, DropoutLayout, DropoutMode, Error, GeneratorConfig, Mode, Norm,
+    Statistics, Tensor, UpsampleKind, device,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -425,7 +425,7 @@ fn networks_saved_by_pytorch_compute_the_same_as_pytorch() {
         let discriminator = folder.join("latest_net_D.pth");
         let discriminator =
             pytorch::load_discriminator_of(discriminator, generator.config(), &device).unwrap();
-        let train = Mode { statistics: Statistics::Batch, dropout: Dropout::Off };
+        let train = Mode { statistics: Statistics::Batch, dropout: DropoutMode::Off };
         let mut report = Vec::new();
         for (name, mode) in [("eval", Mode::RUNNING), ("train", train)] {
             let output = generator.forward_with(picture("input"), mode);

@@ -244,7 +244,7 @@ fn a_batch_gives_what_its_pictures_give_one_by_one() {
         Mode::PAPER.with_noise(2),
         Mode::IMAGE,
         Mode::RUNNING,
-        Mode { dropout: pix2pix::Dropout::Off, ..Mode::PAPER },
+        Mode { dropout: pix2pix::DropoutMode::Off, ..Mode::PAPER },
     ] {
         let translator = translator(|_| {}).with_mode(mode).with_tiles(64).unwrap();
         let together = translator.translate_batch(&pictures).unwrap();

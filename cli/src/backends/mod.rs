@@ -55,7 +55,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     );
     let mut reference: Option<Outcome> = None;
     for name in names {
-        let outcome = match device::named(name).and_then(|d| Outcome::of(&config, options.steps, &d)) {
+        let outcome = match device::named(name).and_then(|d| Outcome::of(&config, options.steps, false, &d)) {
             Ok(outcome) => outcome,
             Err(error) => {
                 say!("{name:<10} {}", one_line(&error.into()));

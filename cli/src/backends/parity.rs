@@ -7,7 +7,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use pix2pix::data::Batch;
 use pix2pix::{
-    Backbone, Device, Dropout, GanMode, Mode, Norm, Pix2PixConfig, PixelLoss, Result, Statistics, Tensor,
+    Backbone, Device, DropoutMode, GanMode, Mode, Norm, Pix2PixConfig, PixelLoss, Result, Statistics, Tensor,
     Trainer, UpsampleKind,
 };
 
@@ -112,11 +112,11 @@ pub(crate) fn variants() -> Vec<(&'static str, Pix2PixConfig)> {
 }
 
 impl Outcome {
-    /// Computes one forward pass, one backward pass of each network, and `steps` steps of training.
-    pub(crate) fn of(config: &Pix2PixConfig, steps: usize, device: &Device) -> Result<Self> {
-        let mut trainer = Trainer::new(config.clone(), device)?;
+    /// One forward pass, one backward pass of each network, and `steps` steps of training.
+    pub(crate) fn of(config: &Pix2PixConfig, steps: usize, exact: bool, device: &Device) -> Result<Self> {
+        let mut trainer = Trainer::new(config.clone(), device)?.with_exact_convolutions(exact);
         let batch = batch(config, device);
-        let (forward, gradients) = backward(config, &batch, device);
+        let (forward, gradients) = backward(config, &batch, exact, device);
         let start = parameters(&trainer);
 
         let mut losses = Vec::new();
@@ -204,12 +204,12 @@ fn batch(config: &Pix2PixConfig, device: &Device) -> Batch {
 }
 
 /// Returns the generator's output and the gradients of one step of each network, with equal dropout noise on all devices.
-fn backward(config: &Pix2PixConfig, batch: &Batch, device: &Device) -> (Vec<f32>, Named) {
+fn backward(config: &Pix2PixConfig, batch: &Batch, exact: bool, device: &Device) -> (Vec<f32>, Named) {
     let training = device.clone().autodiff();
-    let generator = config.generator.init_seeded(1, &training);
-    let discriminator = config.discriminator.init_seeded(2, &training);
+    let generator = config.generator.init_seeded(1, &training).with_exact_convolutions(exact);
+    let discriminator = config.discriminator.init_seeded(2, &training).with_exact_convolutions(exact);
     let (input, target) = (batch.input.clone().autodiff(), batch.target.clone().autodiff());
-    let mode = Mode { statistics: Statistics::Batch, dropout: Dropout::Seeded(1) };
+    let mode = Mode { statistics: Statistics::Batch, dropout: DropoutMode::Seeded(1) };
     let loss = config.loss.init();
 
     let output = generator.forward_with(input.clone(), mode);

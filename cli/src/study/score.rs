@@ -7,7 +7,7 @@ use burn::module::Module;
 use image::{RgbImage, imageops};
 use pix2pix::data::{Batch, PairedFolder};
 use pix2pix::metrics::{self, Confusion, LabHistogram};
-use pix2pix::{Device, Dropout, Generator, Mode, Statistics, Tensor};
+use pix2pix::{Device, Generator, Mode, Tensor};
 
 use super::likeness::Likeness;
 use super::reader::Reader;
@@ -108,7 +108,7 @@ pub(crate) fn score(
 
 /// Returns the paper's mode at test time, with the same noise in every call.
 fn mode(index: usize) -> Mode {
-    Mode { statistics: Statistics::Image, dropout: Dropout::Seeded(index as u64) }
+    Mode::PAPER.with_noise(index as u64).per_image()
 }
 
 /// Draws inputs, targets and outputs of the first `count` pairs of `val`, one below the other.

@@ -1,10 +1,10 @@
-//! Vector registers: their lanes lie across tiles or channels, never within a tile.
+//! Registers of the CPU, whose lanes run across tiles or channels, never within a tile.
 
 use pulp::Simd;
 
-/// Applies a matrix to `I` registers, which gives `O`.
+/// Applies a matrix to `I` registers and returns `O` registers.
 ///
-/// The matrix is known when compiling, so that the loops unroll and products with 0 vanish.
+/// The matrix is known at compile time, so the loops unroll and products with 0 vanish.
 #[inline(always)]
 pub(super) fn apply<S: Simd, const I: usize, const O: usize>(
     simd: S,
@@ -27,17 +27,17 @@ pub(super) fn apply<S: Simd, const I: usize, const O: usize>(
     result
 }
 
-/// One register for each index.
+/// Returns one register for each index.
 #[inline(always)]
 pub(super) fn each<S: Simd, const N: usize>(simd: S, register: impl Fn(usize) -> S::f32s) -> [S::f32s; N] {
     let mut all = [simd.splat_f32s(0.0); N];
-    for (i, place) in all.iter_mut().enumerate() {
-        *place = register(i);
+    for (i, entry) in all.iter_mut().enumerate() {
+        *entry = register(i);
     }
     all
 }
 
-/// The values from `start` on, zero beyond the end.
+/// Loads the values from `start` on, with zeros beyond the end.
 #[inline(always)]
 pub(super) fn load<S: Simd>(simd: S, values: &[f32], start: usize) -> S::f32s {
     let rest = &values[start..];
@@ -47,7 +47,7 @@ pub(super) fn load<S: Simd>(simd: S, values: &[f32], start: usize) -> S::f32s {
     }
 }
 
-/// Writes the values from `start` on, as far as there is room.
+/// Stores the values from `start` on, up to the end of the slice.
 #[inline(always)]
 pub(super) fn store<S: Simd>(simd: S, values: &mut [f32], start: usize, register: S::f32s) {
     let rest = &mut values[start..];
@@ -58,7 +58,7 @@ pub(super) fn store<S: Simd>(simd: S, values: &mut [f32], start: usize, register
     }
 }
 
-/// Adds to the values from `start` on.
+/// Adds a register to the values from `start` on.
 #[inline(always)]
 pub(super) fn accumulate<S: Simd>(simd: S, values: &mut [f32], start: usize, register: S::f32s) {
     let sum = simd.add_f32s(load(simd, values, start), register);

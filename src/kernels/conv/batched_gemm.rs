@@ -1,20 +1,21 @@
-//! Many small matrix products at once, on slices.
+//! A stack of matrix products, on slices.
 //!
-//! The work is cut by its shape alone and no sum is ever split between threads, so the result does not depend on how
-//! many threads there are.
+//! Only the shape decides how the work is cut into tasks, and no sum is split between tasks. So the result does not
+//! depend on the number of threads.
 
 use rayon::prelude::*;
 
-/// Multiplications that one task is worth; smaller ones would spend their time on being handed around.
+/// Multiplications of one task. Smaller tasks would cost more to schedule than to compute.
 const TASK: usize = 1 << 21;
 
-/// The length to give rows of `len` values: rows a multiple of 1 KiB apart would share too few places in the cache.
+/// Returns the row stride for rows of `len` values. Strides that are multiples of 1 KiB map to few sets of the CPU's
+/// cache, so they get one more cache line.
 pub(super) fn pitch(len: usize) -> usize {
     const LINE: usize = 16;
     if len.is_multiple_of(16 * LINE) { len + LINE } else { len }
 }
 
-/// Where the elements of a stack of matrices lie in a slice.
+/// The layout of a stack of matrices in a slice.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Strides {
     /// From one matrix to the next.
@@ -26,12 +27,12 @@ pub(super) struct Strides {
 }
 
 impl Strides {
-    /// A single matrix, row after row.
+    /// Lays out a single matrix row after row.
     pub(super) fn rows(row: usize) -> Self {
         Self { stack: 0, row, column: 1 }
     }
 
-    /// The same matrix with rows and columns exchanged.
+    /// Returns the layout of the transposed matrices.
     pub(super) fn transposed(self) -> Self {
         Self { row: self.column, column: self.row, ..self }
     }
@@ -48,27 +49,28 @@ impl Strides {
         last.is_some_and(|last| last < len)
     }
 
+    /// Returns the offset of an element.
     fn at(self, index: usize, row: usize, column: usize) -> usize {
         index * self.stack + row * self.row + column * self.column
     }
 }
 
-/// The sizes of a stack of products: `count` times `[rows, inner]` by `[inner, columns]`.
+/// The sizes of a stack of products: `count` products of `[rows, inner]` and `[inner, columns]`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
     pub(super) count: usize,
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) inner: usize,
-    /// Whether products are added to what `out` holds.
+    /// Whether products are added to `out` instead of replacing it.
     pub(super) adds: bool,
 }
 
-/// `out[i] = a[i] · b[i]`, or `+=`, for every matrix of the stack.
+/// Computes `out[i] = a[i] · b[i]`, or `out[i] += a[i] · b[i]`, for every matrix of the stack.
 ///
 /// # Panics
-/// If a slice is shorter than its strides say, if a stride does not fit into `isize`, or if two elements of `out` could
-/// share a place.
+/// If a slice is too short for its layout, if a stride does not fit into `isize`, or if two elements of `out` could
+/// have the same offset.
 pub(super) fn multiply(
     sizes: Sizes,
     (out, out_strides): (&mut [f32], Strides),
@@ -98,7 +100,10 @@ pub(super) fn multiply(
             Sizes { rows: row_block.min(rows - row), columns: column_block.min(columns - column), ..sizes };
         let a = &a[a_strides.at(index, row, 0)..];
         let b = &b[b_strides.at(index, 0, column)..];
-        // Safety: the slices reach far enough (asserted above), and tasks write to elements of their own.
+        // SAFETY: every element that the task reads or writes lies within its slice: `fit` was asserted above, and a
+        // block lies within its matrix. No two tasks write the same element: the blocks of a matrix do not overlap, and
+        // by `disjoint` neither do elements of different blocks or matrices. `out` is borrowed mutably, so it overlaps
+        // neither `a` nor `b`.
         #[allow(unsafe_code)]
         unsafe {
             let out = out.pointer().add(out_strides.at(index, row, column));
@@ -108,23 +113,24 @@ pub(super) fn multiply(
     (0..count * row_blocks * column_blocks).into_par_iter().for_each(task);
 }
 
-/// Rows and columns of the blocks that one task computes: halves of the longer side until they are small enough.
+/// Returns the rows and columns of the block of one task: the longer side is halved until the block is small enough.
 fn blocks(Sizes { rows, columns, inner, .. }: Sizes) -> (usize, usize) {
-    const LEAST: usize = 64;
+    const MIN_SIDE: usize = 64;
     let (mut row_block, mut column_block) = (rows, columns);
     let products = |rows: usize, columns: usize| rows.saturating_mul(columns).saturating_mul(inner);
-    while products(row_block, column_block) > TASK && row_block.max(column_block) > LEAST {
+    while products(row_block, column_block) > TASK && row_block.max(column_block) > MIN_SIDE {
         let side = if row_block >= column_block { &mut row_block } else { &mut column_block };
-        *side = side.div_ceil(2).next_multiple_of(LEAST);
+        *side = side.div_ceil(2).next_multiple_of(MIN_SIDE);
     }
     (row_block, column_block)
 }
 
-/// Whether no two elements of the products share a place: each stride steps over all that lies within it.
+/// Returns whether no two elements of the products have the same offset: each stride, from the smallest on, steps over
+/// all elements of the dimensions before it.
 fn disjoint(Sizes { count, rows, columns, .. }: Sizes, strides: Strides) -> bool {
     let mut dimensions = [(strides.stack, count), (strides.row, rows), (strides.column, columns)];
     dimensions.sort_unstable();
-    // One more than the largest distance between two elements so far; none if that is beyond `usize`.
+    // One more than the largest distance between two elements so far, or `None` if it overflows.
     let mut reach = Some(1usize);
     dimensions.into_iter().filter(|(_, size)| *size > 1).all(|(stride, size)| {
         let fits = reach.is_some_and(|reach| stride >= reach);
@@ -133,21 +139,25 @@ fn disjoint(Sizes { count, rows, columns, .. }: Sizes, strides: Strides) -> bool
     })
 }
 
-/// A pointer that several threads may use, each for elements of its own.
+/// A pointer that several tasks use, each for elements of its own.
 struct Shared(*mut f32);
 
-// Safety: `multiply` gives every task elements that no other task touches.
+// SAFETY: `multiply` is the only user, and no two of its tasks access the same element.
 #[allow(unsafe_code)]
 unsafe impl Sync for Shared {}
 
 impl Shared {
+    /// Returns the pointer. A closure that read the field would capture the bare pointer, which is not `Sync`.
     fn pointer(&self) -> *mut f32 {
         self.0
     }
 }
 
+/// Computes one product on the calling thread.
+///
 /// # Safety
-/// The three matrices must lie inside memory that may be read, and for `out` written by nobody else.
+/// All elements of the three matrices must lie within memory that may be read, and those of `out` within memory that
+/// may be written and that nothing else accesses during the call.
 #[allow(unsafe_code)]
 unsafe fn single(
     sizes: Sizes,
@@ -155,7 +165,7 @@ unsafe fn single(
     (a, a_strides): (*const f32, Strides),
     (b, b_strides): (*const f32, Strides),
 ) {
-    // Safety: the caller's.
+    // SAFETY: by the contract of this function.
     unsafe {
         gemm::gemm(
             sizes.rows,
@@ -215,7 +225,7 @@ mod tests {
         multiply(sizes, (&mut [0.0; 8], strides), (&[0.0; 8], strides), (&[0.0; 8], strides));
     }
 
-    /// In `usize` these strides wrap around to places within the slices.
+    /// Unchecked, these strides wrap around to offsets within the slices.
     #[test]
     fn huge_strides_are_refused() {
         let sizes = Sizes { count: 1, rows: 3, columns: 3, inner: 3, adds: false };

@@ -1,36 +1,36 @@
-//! The product of a few rows with a wide matrix, which is read once and nearly in order.
+//! The product of a skinny matrix with a wide one, which is read once and nearly in order.
 //!
-//! Deep layers have few positions and weights of tens of megabytes: reading those is most of the work. A general
-//! product reads narrow strips from top to bottom, whose rows lie 32 KiB apart and push each other out of the cache.
+//! Deep layers have few positions and weights of tens of megabytes, so reading the weight is most of the work. A general
+//! product reads narrow strips from top to bottom. Their rows lie 32 KiB apart and evict each other from the cache.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::matmul::Strides;
-use super::workspace::Workspace;
+use super::batched_gemm::Strides;
+use crate::kernels::buffer_pool::Buffer;
 
-/// Rows of the matrix read side by side.
+/// Rows of the wide matrix read side by side.
 const DEPTH: usize = 8;
-/// Columns that one task computes; whole registers of any width.
+/// Columns of one task: a multiple of every register width.
 const COLUMNS: usize = 1024;
 
-/// The transpose of `factors`, `[depth, rows]`, times `matrix`, `[depth, columns]`: `[rows, columns]`.
+/// Returns `factorsᵀ · matrix`, `[rows, columns]`, of `factors`, `[depth, rows]`, and `matrix`, `[depth, columns]`.
 pub(super) fn multiply(
     (factors, strides): (&[f32], Strides),
     rows: usize,
     (matrix, columns): (&[f32], usize),
-) -> Workspace {
+) -> Buffer {
     let depth = matrix.len() / columns;
-    // [depth / DEPTH, rows, DEPTH]: in the order in which they are used, with zeros at the end.
-    let mut ordered = Workspace::new(rows * depth.next_multiple_of(DEPTH));
+    // [depth / DEPTH, rows, DEPTH]: the factors in the order of their use, with zeros at the end.
+    let mut ordered = Buffer::new(rows * depth.next_multiple_of(DEPTH));
     for (block, factors_of_block) in ordered.chunks_exact_mut(rows * DEPTH).enumerate() {
         for (index, factor) in factors_of_block.iter_mut().enumerate() {
             let (row, k) = (index / DEPTH, block * DEPTH + index % DEPTH);
             *factor = if k < depth { factors[k * strides.row + row] } else { 0.0 };
         }
     }
-    let mut out = Workspace::new(rows * columns);
-    // Task i gets columns i·COLUMNS.. of every row.
+    let mut out = Buffer::new(rows * columns);
+    // Task i computes the columns from i·COLUMNS on of every row.
     let mut strips: Vec<Vec<&mut [f32]>> =
         (0..columns.div_ceil(COLUMNS)).map(|_| Vec::with_capacity(rows)).collect();
     for row in out.chunks_exact_mut(columns) {
@@ -55,7 +55,7 @@ pub(super) fn multiply(
     out
 }
 
-/// One task's columns.
+/// The columns of one task.
 struct Strip<'a> {
     /// `[COLUMNS / two registers, rows, two registers]`.
     sums: &'a mut [f32],
@@ -80,8 +80,8 @@ impl WithSimd for Strip<'_> {
             let sources: [&[f32]; DEPTH] = if is_whole {
                 std::array::from_fn(|k| &matrix[k * self.columns + self.start..][..COLUMNS])
             } else {
-                for (row, place) in matrix.chunks_exact(self.columns).zip(buffer.chunks_exact_mut(COLUMNS)) {
-                    place[..width].copy_from_slice(&row[self.start..][..width]);
+                for (row, copy) in matrix.chunks_exact(self.columns).zip(buffer.chunks_exact_mut(COLUMNS)) {
+                    copy[..width].copy_from_slice(&row[self.start..][..width]);
                 }
                 std::array::from_fn(|k| &buffer[k * COLUMNS..][..COLUMNS])
             };
@@ -90,7 +90,7 @@ impl WithSimd for Strip<'_> {
     }
 }
 
-/// Adds the products of [`DEPTH`] rows of the matrix to the sums, two registers of columns at a time.
+/// Adds the products of [`DEPTH`] rows of the wide matrix to the sums, two registers of columns at a time.
 #[inline(always)]
 fn add<S: Simd>(simd: S, sums: &mut [f32], factors: &[[f32; DEPTH]], sources: [&[f32]; DEPTH]) {
     let sources = sources.map(|source| S::as_simd_f32s(source).0.as_chunks::<2>().0);
@@ -112,7 +112,7 @@ fn add<S: Simd>(simd: S, sums: &mut [f32], factors: &[[f32; DEPTH]], sources: [&
     }
 }
 
-/// The values of a register.
+/// Returns the number of values in a register.
 struct Lanes;
 
 impl WithSimd for Lanes {

@@ -1,4 +1,4 @@
-//! Normalisation and activation.
+//! Activation and normalisation.
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -6,17 +6,20 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, TensorMetadata, backend_extension};
 
-use super::on_host_backends;
-use crate::kernels::host::Host;
-use crate::kernels::pointwise::{self, Activation, Planes};
+use crate::kernels::activation::Activation;
+use crate::kernels::host::{Host, on_host_backends};
+use crate::kernels::pointwise::{self, MapShape};
 
 /// Layers without a matrix product.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
-pub(in crate::kernels) trait Pointwise: Backend {
+pub(crate) trait Pointwise: Backend {
     /// Applies an activation to every value.
     fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
 
-    /// Normalises `[N, C, H, W]` per channel: output, mean and biased variance. Only the output has a gradient.
+    /// Applies the hyperbolic tangent to every value.
+    fn tanh(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Normalises `[N, C, H, W]` per channel; returns output, mean and biased variance. Only the output has a gradient.
     fn normalize(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
@@ -32,16 +35,20 @@ macro_rules! implement {
                 Self::wrap(pointwise::activate(&Self::read(&x), activation), x.shape())
             }
 
+            fn tanh(x: FloatTensor<Self>) -> FloatTensor<Self> {
+                Self::wrap(pointwise::tanh(&Self::read(&x)), x.shape())
+            }
+
             fn normalize(
                 x: FloatTensor<Self>,
                 scale: FloatTensor<Self>,
                 shift: FloatTensor<Self>,
                 epsilon: f64,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                let planes = planes::<Self>(&x);
+                let shape = map_shape::<Self>(&x);
                 let (scale_values, shift_values) = (Self::read(&scale), Self::read(&shift));
                 let (output, mean, variance) =
-                    pointwise::normalize(planes, &Self::read(&x), &scale_values, &shift_values, epsilon);
+                    pointwise::normalize(shape, &Self::read(&x), &scale_values, &shift_values, epsilon);
                 let channels = || scale.shape();
                 let output = Self::wrap(output, x.shape());
                 (output, Self::wrap(mean, channels()), Self::wrap(variance, channels()))
@@ -51,9 +58,9 @@ macro_rules! implement {
 }
 on_host_backends!(implement);
 
-fn planes<B: Host>(x: &FloatTensor<B>) -> Planes {
+fn map_shape<B: Host>(x: &FloatTensor<B>) -> MapShape {
     let shape = x.shape();
-    Planes { pictures: shape[0], channels: shape[1], plane: shape[2] * shape[3] }
+    MapShape { images: shape[0], channels: shape[1], plane: shape[2] * shape[3] }
 }
 
 impl<B: Pointwise + Host, C: CheckpointStrategy> Pointwise for Autodiff<B, C> {
@@ -65,6 +72,16 @@ impl<B: Pointwise + Host, C: CheckpointStrategy> Pointwise for Autodiff<B, C> {
                 prepared.finish(output.clone(), output)
             }
             OpsKind::UnTracked(prepared) => prepared.finish(B::activate(x.into_primitive(), activation)),
+        }
+    }
+
+    fn tanh(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        match TanhBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let output = B::tanh(x.into_primitive());
+                prepared.finish(output.clone(), output)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(B::tanh(x.into_primitive())),
         }
     }
 
@@ -108,6 +125,23 @@ impl<B: Host> Backward<B, 1> for ActivateBackward {
 }
 
 #[derive(Debug)]
+struct TanhBackward;
+
+impl<B: Host> Backward<B, 1> for TanhBackward {
+    /// The output, from which the derivative follows.
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [node] = ops.parents;
+        let gradient = grads.consume::<B>(&ops.node);
+        if let Some(node) = node {
+            let values = pointwise::tanh_backward(&B::read(&ops.state), &B::read(&gradient));
+            grads.register::<B>(node.id, B::wrap(values, ops.state.shape()));
+        }
+    }
+}
+
+#[derive(Debug)]
 struct NormalizeBackward {
     epsilon: f64,
 }
@@ -120,7 +154,7 @@ impl<B: Host> Backward<B, 3> for NormalizeBackward {
         let ([x_node, scale_node, shift_node], (x, scale, mean, variance)) = (ops.parents, ops.state);
         let gradient = grads.consume::<B>(&ops.node);
         let (x_gradient, scale_gradient, shift_gradient) = pointwise::normalize_backward(
-            planes::<B>(&x),
+            map_shape::<B>(&x),
             &B::read(&x),
             &B::read(&scale),
             [&B::read(&mean), &B::read(&variance)],

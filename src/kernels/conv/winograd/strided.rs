@@ -1,8 +1,8 @@
-//! Strided access to rows: every `step`th value, from a start that may lie outside.
+//! Strided access to rows: every `step`th value, from a start that may lie before the row.
 //!
-//! Steps are known when compiling, as the loops are several times slower otherwise.
+//! Steps are known at compile time, as the loops are several times slower otherwise.
 
-/// Reads every `step`th value of a row from `start` on, `−step < start`; what lies outside is zero.
+/// Reads every `step`th value of a row from `start` on, `−step < start`. Values outside the row are zero.
 #[inline(always)]
 pub(super) fn take_every(step: usize, start: isize, row: &[f32], out: &mut [f32]) {
     match step {
@@ -15,7 +15,7 @@ pub(super) fn take_every(step: usize, start: isize, row: &[f32], out: &mut [f32]
     }
 }
 
-/// Writes values to every `step`th place of a row from `start` on: the transpose of [`take_every`].
+/// Writes values to every `step`th element of a row from `start` on: the transpose of [`take_every`].
 #[inline(always)]
 pub(super) fn put_every(step: usize, start: isize, row: &mut [f32], values: &[f32]) {
     match step {
@@ -51,12 +51,12 @@ fn put<const STEP: usize>(start: isize, row: &mut [f32], values: &[f32]) {
     for (chunk, value) in whole[..count].iter_mut().zip(&values[..count]) {
         chunk[0] = *value;
     }
-    if let (Some(place), Some(value)) = (rest.first_mut(), values.get(count)) {
-        *place = *value;
+    if let (Some(element), Some(value)) = (rest.first_mut(), values.get(count)) {
+        *element = *value;
     }
 }
 
-/// How many values lie before the row, and where the first one within it lies.
+/// Returns the number of values before the row (0 or 1), and the index of the first one within it.
 #[inline(always)]
 fn enter<const STEP: usize>(start: isize) -> (usize, usize) {
     debug_assert!(start > -(STEP as isize) - 1);

@@ -1,114 +1,142 @@
-//! Feature maps to transformed tiles and back.
+//! Transforms feature maps into tiles and back.
 //!
-//! Rows are taken apart into planes, so that neighbouring tiles lie next to each other: with `M` outputs a tile,
-//! plane `r` holds the values `r`, `M + r`, `2·M + r`, … of a row.
+//! The registers of the CPU hold the same element of neighbouring tiles, so these elements must be neighbours in memory.
+//! To that end each row is split into `M` planes: plane `r` holds the values `r`, `M + r`, `2·M + r`, … of the row.
+//! Tile `x` covers the values `M·x` to `M·x + T − 1`. Its element `k` is value `x + k / M` of plane `k % M`. For
+//! F(2, 2), where `T` is 3:
+//!
+//! ```text
+//! a row of one phase      0   1   2   3   4   5   6   7   8
+//!   tile 0                └───────┘
+//!   tile 1                        └───────┘
+//!   tile 2                                └───────┘
+//!
+//! the same row in planes  │ 0   2   4   6   8 │ 1   3   5   7   · │ unused │
+//!                         │◄──── plane_len ──►│◄──── plane_len ──►│
+//!                         │◄───────────────── row_len ───────────────────►│
+//!   tile 1                      ^   ^               ^                 its values 2, 3 and 4
+//!
+//! a transformed map       channel 0            channel 1            …
+//!   a channel             position (0, 0)      position (0, 1)      …   T·T of them
+//!   a position            image 0, line 0      image 0, line 1      …   image 1, line 0   …   unused
+//!   a line                tile 0, tile 1, …    (`line` returns its range within the channel)
+//!                         positions are `pitch` apart, channels are `channel_len` apart
+//! ```
+//!
+//! A transform takes two passes: over the columns of a line of tiles (`rows` to `halves`), then over its rows (`halves`
+//! to the transformed map). The adjoints run backwards.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::lanes::{accumulate, apply, each, load, store};
-use super::rows::{put_every, take_every};
-use super::transform::Transform;
-use super::{Map, Winograd, Workspace};
+use super::matrices::Transform;
+use super::simd::{accumulate, apply, each, load, store};
+use super::strided::{put_every, take_every};
+use super::tiling::Winograd;
+use crate::kernels::buffer_pool::Buffer;
+use crate::kernels::conv::feature_map::FeatureMap;
 
-/// Rows of one line of tiles, before and after the first of the two passes.
+/// The rows of one line of tiles, before and after the first of the two passes.
 struct Scratch {
     rows: Vec<f32>,
     halves: Vec<f32>,
 }
 
-/// One channel's share of a transform.
-struct Share<'a, const M: usize, const R: usize, const T: usize> {
+/// The part of a transform that one thread computes at a time: one channel.
+struct ChannelTransform<'a, const M: usize, const R: usize, const T: usize> {
     winograd: &'a Winograd<'a, M, R, T>,
     direction: Direction<'a>,
-    /// Of the channel, or of picture and channel.
+    /// The index of the channel, or `image · channels + channel` where `to` is a feature map.
     index: usize,
     to: &'a mut [f32],
     scratch: &'a mut Scratch,
 }
 
-/// What is computed, and from what.
+/// The transform to compute, with its source.
 #[derive(Clone, Copy)]
 enum Direction<'a> {
-    Inputs(Map<'a>),
+    Inputs(FeatureMap<'a>),
     InputsAdjoint(&'a [f32]),
     Outputs(&'a [f32]),
-    OutputsAdjoint(Map<'a>),
+    OutputsAdjoint(FeatureMap<'a>),
 }
 
 impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
-    /// Bᵀ·d·B of every tile of the large map, `[stride²·C, places, tiles]`.
-    pub(super) fn inputs(&self, large: Map) -> Workspace {
-        let mut tiles = Workspace::new(self.channels() * self.stack());
-        self.transform(Direction::Inputs(large), &mut tiles, self.stack());
+    /// Returns Bᵀ·d·B of every tile of the large map, `[stride²·C, positions, tiles]`.
+    pub(super) fn inputs(&self, large: FeatureMap) -> Buffer {
+        let mut tiles = Buffer::new(self.channels() * self.channel_len());
+        self.transform(Direction::Inputs(large), &mut tiles, self.channel_len());
         tiles
     }
 
-    /// The transpose of [`inputs`](Self::inputs): overlapping tiles are added up.
+    /// Computes the large map by the transpose of [`inputs`](Self::inputs), which adds up overlapping tiles.
     pub(super) fn inputs_adjoint(&self, tiles: &[f32], large: &mut [f32]) {
-        let picture = self.g.large[0] * self.g.large_plane();
-        let large = &mut large[self.pictures.start * picture..self.pictures.end * picture];
+        let image = self.g.large[0] * self.g.large_plane();
+        let large = &mut large[self.images.start * image..self.images.end * image];
         self.transform(Direction::InputsAdjoint(tiles), large, self.g.large_plane());
     }
 
-    /// The small map from products `[O, places, tiles]`.
+    /// Computes the small map from products `[O, positions, tiles]`.
     pub(super) fn outputs(&self, products: &[f32], small: &mut [f32]) {
-        let picture = self.g.small[0] * self.g.small_plane();
-        let small = &mut small[self.pictures.start * picture..self.pictures.end * picture];
+        let image = self.g.small[0] * self.g.small_plane();
+        let small = &mut small[self.images.start * image..self.images.end * image];
         self.transform(Direction::Outputs(products), small, self.g.small_plane());
     }
 
-    /// The transpose of [`outputs`](Self::outputs), `[O, places, tiles]`.
-    pub(super) fn outputs_adjoint(&self, small: Map) -> Workspace {
-        let mut tiles = Workspace::new(self.g.small[0] * self.stack());
-        self.transform(Direction::OutputsAdjoint(small), &mut tiles, self.stack());
+    /// Returns the small map behind the transpose of [`outputs`](Self::outputs), `[O, positions, tiles]`.
+    pub(super) fn outputs_adjoint(&self, small: FeatureMap) -> Buffer {
+        let mut tiles = Buffer::new(self.g.small[0] * self.channel_len());
+        self.transform(Direction::OutputsAdjoint(small), &mut tiles, self.channel_len());
         tiles
     }
 
-    /// Fills `to` piece by piece, each of which is one channel's.
+    /// Fills `to` in pieces of one channel each.
     fn transform(&self, direction: Direction, to: &mut [f32], piece: usize) {
         let arch = pulp::Arch::new();
-        // A load or store near the end may reach further than the last row.
+        // A load or store near the end may reach beyond the last row.
         let buffer = || vec![0.0; (T + 1) * self.row_len()];
         to.par_chunks_mut(piece).enumerate().for_each_init(
             || Scratch { rows: buffer(), halves: buffer() },
-            |scratch, (index, to)| arch.dispatch(Share { winograd: self, direction, index, to, scratch }),
+            |scratch, (index, to)| {
+                arch.dispatch(ChannelTransform { winograd: self, direction, index, to, scratch })
+            },
         );
     }
 
-    /// Values of a plane: one for each tile across, and those that the last tile reaches beyond.
+    /// Returns the number of values of a plane: one for each tile across, and those of the last tile beyond them.
     fn plane_len(&self) -> usize {
         self.tiles[1] + (T - 1) / M
     }
 
-    /// Room for the `M` planes of one row, in whole registers.
+    /// Returns the room for the `M` planes of one row, a multiple of every register width.
     fn row_len(&self) -> usize {
-        const WIDEST: usize = 16;
-        M * self.plane_len().next_multiple_of(WIDEST)
+        const MAX_LANES: usize = 16;
+        M * self.plane_len().next_multiple_of(MAX_LANES)
     }
 
-    /// Where place (`i`, `j`) of a line of tiles lies within one channel; pictures count from the first worked on.
+    /// Returns the range of position (`i`, `j`) of a line of tiles within one channel; `image` counts from the first of
+    /// this piece.
     #[inline(always)]
-    fn line(&self, picture: usize, down: usize, i: usize, j: usize) -> std::ops::Range<usize> {
-        let start = (i * T + j) * self.pitch() + (picture * self.tiles[0] + down) * self.tiles[1];
+    fn line(&self, image: usize, down: usize, i: usize, j: usize) -> std::ops::Range<usize> {
+        let start = (i * T + j) * self.pitch() + (image * self.tiles[0] + down) * self.tiles[1];
         start..start + self.tiles[1]
     }
 
-    /// Row `row` of a phase as a row of the large map, unless it lies in the padding.
+    /// Returns the row of the large map that is row `row` of a phase, or `None` inside the padding.
     #[inline(always)]
     fn source_row(&self, phase: usize, row: usize) -> Option<usize> {
         let row = (row * self.g.stride + phase / self.g.stride).checked_sub(self.g.padding)?;
         (row < self.g.large[1]).then_some(row)
     }
 
-    /// Where plane `r` of a phase begins in a row of the large map.
+    /// Returns where plane `r` of a phase starts in a row of the large map, negative inside the padding.
     #[inline(always)]
     fn source_start(&self, phase: usize, r: usize) -> isize {
         (self.g.stride * r + phase % self.g.stride) as isize - self.g.padding as isize
     }
 }
 
-impl<const M: usize, const R: usize, const T: usize> WithSimd for Share<'_, M, R, T> {
+impl<const M: usize, const R: usize, const T: usize> WithSimd for ChannelTransform<'_, M, R, T> {
     type Output = ();
 
     #[inline(always)]
@@ -122,15 +150,15 @@ impl<const M: usize, const R: usize, const T: usize> WithSimd for Share<'_, M, R
     }
 }
 
-impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
+impl<const M: usize, const R: usize, const T: usize> ChannelTransform<'_, M, R, T> {
     #[inline(always)]
-    fn inputs<S: Simd>(self, simd: S, large: Map) {
+    fn inputs<S: Simd>(self, simd: S, large: FeatureMap) {
         let (w, g) = (self.winograd, self.winograd.g);
         let (phase, channel) = (self.index / g.large[0], self.index % g.large[0]);
         let (plane, len) = (w.plane_len(), w.row_len());
         let Scratch { rows, halves } = self.scratch;
-        for picture in 0..w.pictures.len() {
-            let map = large.plane(g.large_plane(), w.pictures.start + picture, channel);
+        for image in 0..w.images.len() {
+            let map = large.plane(g.large_plane(), w.images.start + image, channel);
             for down in 0..w.tiles[0] {
                 for (i, row) in rows.chunks_exact_mut(len).take(T).enumerate() {
                     match w.source_row(phase, down * M + i) {
@@ -139,7 +167,7 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
                             for (r, out) in row.chunks_exact_mut(plane).take(M).enumerate() {
                                 take_every(g.stride * M, w.source_start(phase, r), source, out);
                             }
-                            large.rectify(&mut row[..M * plane]);
+                            large.activate(&mut row[..M * plane]);
                         }
                         None => row.fill(0.0),
                     }
@@ -154,8 +182,7 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
                         let half =
                             each::<S, T>(simd, |k| load(simd, halves, i * len + k % M * plane + k / M + x));
                         let full = apply(simd, &Transform::<M, R, T>::INPUT, half);
-                        (0..T)
-                            .for_each(|j| store(simd, &mut self.to[w.line(picture, down, i, j)], x, full[j]));
+                        (0..T).for_each(|j| store(simd, &mut self.to[w.line(image, down, i, j)], x, full[j]));
                     }
                 }
             }
@@ -165,13 +192,13 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
     #[inline(always)]
     fn inputs_adjoint<S: Simd>(self, simd: S, tiles: &[f32]) {
         let (w, g) = (self.winograd, self.winograd.g);
-        let (picture, channel) = (self.index / g.large[0], self.index % g.large[0]);
+        let (image, channel) = (self.index / g.large[0], self.index % g.large[0]);
         let (plane, len) = (w.plane_len(), w.row_len());
         let Scratch { rows, halves } = self.scratch;
-        // Values that no tile reaches stay zero.
+        // Values outside every tile stay zero.
         self.to.fill(0.0);
         for phase in 0..g.stride * g.stride {
-            let tiles = &tiles[(phase * g.large[0] + channel) * w.stack()..][..w.stack()];
+            let tiles = &tiles[(phase * g.large[0] + channel) * w.channel_len()..][..w.channel_len()];
             let mut put = |row: usize, values: &[f32]| {
                 if let Some(target) = w.source_row(phase, row) {
                     let target = &mut self.to[target * g.large[2]..][..g.large[2]];
@@ -180,13 +207,13 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
                     }
                 }
             };
-            // A line of tiles gives T rows. The last R − 1 are complete only with those of the next line.
+            // A line of tiles gives T rows. The next line adds to the last R − 1 of them.
             rows.fill(0.0);
             for down in 0..w.tiles[0] {
                 halves.fill(0.0);
                 for i in 0..T {
                     for x in (0..w.tiles[1]).step_by(S::F32_LANES) {
-                        let full = each::<S, T>(simd, |k| load(simd, &tiles[w.line(picture, down, i, k)], x));
+                        let full = each::<S, T>(simd, |k| load(simd, &tiles[w.line(image, down, i, k)], x));
                         let half = apply(simd, &Transform::<M, R, T>::INPUT_TRANSPOSED, full);
                         for j in 0..T {
                             accumulate(simd, halves, i * len + j % M * plane + j / M + x, half[j]);
@@ -214,15 +241,15 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
     #[inline(always)]
     fn outputs<S: Simd>(self, simd: S, products: &[f32]) {
         let (w, g) = (self.winograd, self.winograd.g);
-        let (picture, channel) = (self.index / g.small[0], self.index % g.small[0]);
-        let products = &products[channel * w.stack()..][..w.stack()];
+        let (image, channel) = (self.index / g.small[0], self.index % g.small[0]);
+        let products = &products[channel * w.channel_len()..][..w.channel_len()];
         let (across, len) = (w.tiles[1], w.row_len());
         let width = across.next_multiple_of(S::F32_LANES);
         let Scratch { rows, halves } = self.scratch;
         for down in 0..w.tiles[0] {
             for i in 0..T {
                 for x in (0..across).step_by(S::F32_LANES) {
-                    let full = each::<S, T>(simd, |k| load(simd, &products[w.line(picture, down, i, k)], x));
+                    let full = each::<S, T>(simd, |k| load(simd, &products[w.line(image, down, i, k)], x));
                     let half = apply(simd, &Transform::<M, R, T>::OUTPUT_TRANSPOSED, full);
                     (0..M).for_each(|j| store(simd, halves, i * len + j * width + x, half[j]));
                 }
@@ -240,20 +267,20 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
     }
 
     #[inline(always)]
-    fn outputs_adjoint<S: Simd>(self, simd: S, small: Map) {
+    fn outputs_adjoint<S: Simd>(self, simd: S, small: FeatureMap) {
         let (w, g) = (self.winograd, self.winograd.g);
         let (across, len) = (w.tiles[1], w.row_len());
         let width = across.next_multiple_of(S::F32_LANES);
         let Scratch { rows, halves } = self.scratch;
-        for picture in 0..w.pictures.len() {
-            let map = small.plane(g.small_plane(), w.pictures.start + picture, self.index);
+        for image in 0..w.images.len() {
+            let map = small.plane(g.small_plane(), w.images.start + image, self.index);
             for down in 0..w.tiles[0] {
                 for (i, row) in rows.chunks_exact_mut(len).take(M).enumerate() {
                     match map.chunks_exact(g.small[2]).nth(down * M + i) {
                         Some(source) => {
                             let planes = row.chunks_exact_mut(width).take(M).enumerate();
                             planes.for_each(|(j, out)| take_every(M, j as isize, source, out));
-                            small.rectify(&mut row[..M * width]);
+                            small.activate(&mut row[..M * width]);
                         }
                         None => row.fill(0.0),
                     }
@@ -267,8 +294,7 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
                     for x in (0..across).step_by(S::F32_LANES) {
                         let half = each::<S, M>(simd, |k| load(simd, halves, i * len + k * width + x));
                         let full = apply(simd, &Transform::<M, R, T>::OUTPUT, half);
-                        (0..T)
-                            .for_each(|j| store(simd, &mut self.to[w.line(picture, down, i, j)], x, full[j]));
+                        (0..T).for_each(|j| store(simd, &mut self.to[w.line(image, down, i, j)], x, full[j]));
                     }
                 }
             }

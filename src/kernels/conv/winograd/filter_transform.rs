@@ -1,14 +1,15 @@
-//! Filters to transformed filters and back.
+//! Transforms filters, and transformed filters back.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::lanes::{apply, each, load, store};
-use super::transform::Transform;
-use super::{Winograd, Workspace};
+use super::matrices::Transform;
+use super::simd::{apply, each, load, store};
+use super::tiling::Winograd;
+use crate::kernels::buffer_pool::Buffer;
 
-/// The filters of one channel of the small map.
-struct Share<'a, const M: usize, const R: usize, const T: usize> {
+/// The part of a transform that one thread computes at a time: the filters of one channel of the small map.
+struct FilterTransform<'a, const M: usize, const R: usize, const T: usize> {
     winograd: &'a Winograd<'a, M, R, T>,
     adjoint: bool,
     from: &'a [f32],
@@ -18,31 +19,31 @@ struct Share<'a, const M: usize, const R: usize, const T: usize> {
 }
 
 impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
-    /// G·g·Gᵀ of every filter, `[O, places, stride²·C]`.
-    pub(in crate::kernels) fn filters(&self, weight: &[f32]) -> Workspace {
-        let mut filters = Workspace::new(self.g.small[0] * self.places() * self.channels());
+    /// Returns G·g·Gᵀ of every filter, `[O, positions, stride²·C]`.
+    pub(crate) fn filters(&self, weight: &[f32]) -> Buffer {
+        let mut filters = Buffer::new(self.g.small[0] * self.positions() * self.channels());
         self.transform_filters(
             false,
             (weight, self.g.patch()),
-            (&mut filters, self.places() * self.channels()),
+            (&mut filters, self.positions() * self.channels()),
         );
         filters
     }
 
-    /// The transpose of [`filters`](Self::filters).
+    /// Computes the weight by the transpose of [`filters`](Self::filters).
     pub(super) fn filters_adjoint(&self, filters: &[f32], weight: &mut [f32]) {
-        self.transform_filters(true, (filters, self.places() * self.channels()), (weight, self.g.patch()));
+        self.transform_filters(true, (filters, self.positions() * self.channels()), (weight, self.g.patch()));
     }
 
     fn transform_filters(&self, adjoint: bool, from: (&[f32], usize), to: (&mut [f32], usize)) {
         let arch = pulp::Arch::new();
         to.0.par_chunks_mut(to.1).zip(from.0.par_chunks(from.1)).for_each_init(
             || vec![0.0; self.g.patch()],
-            |taps, (to, from)| arch.dispatch(Share { winograd: self, adjoint, from, to, taps }),
+            |taps, (to, from)| arch.dispatch(FilterTransform { winograd: self, adjoint, from, to, taps }),
         );
     }
 
-    /// Where tap (`a`, `b`) of a phase lies, for all channels.
+    /// Returns the range of tap (`a`, `b`) of a phase in `taps`, all channels.
     #[inline(always)]
     fn tap(&self, phase: usize, a: usize, b: usize) -> std::ops::Range<usize> {
         let stride = self.g.stride;
@@ -50,15 +51,15 @@ impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
         tap * self.g.large[0]..(tap + 1) * self.g.large[0]
     }
 
-    /// Where place (`i`, `j`) of a phase lies in a transformed filter, for all channels.
+    /// Returns the range of position (`i`, `j`) of a phase in a transformed filter, all channels.
     #[inline(always)]
-    fn place(&self, phase: usize, i: usize, j: usize) -> std::ops::Range<usize> {
+    fn position(&self, phase: usize, i: usize, j: usize) -> std::ops::Range<usize> {
         let start = (i * T + j) * self.channels() + phase * self.g.large[0];
         start..start + self.g.large[0]
     }
 }
 
-impl<const M: usize, const R: usize, const T: usize> WithSimd for Share<'_, M, R, T> {
+impl<const M: usize, const R: usize, const T: usize> WithSimd for FilterTransform<'_, M, R, T> {
     type Output = ();
 
     #[inline(always)]
@@ -67,7 +68,7 @@ impl<const M: usize, const R: usize, const T: usize> WithSimd for Share<'_, M, R
     }
 }
 
-impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
+impl<const M: usize, const R: usize, const T: usize> FilterTransform<'_, M, R, T> {
     #[inline(always)]
     fn forward<S: Simd>(self, simd: S) {
         let (w, g) = (self.winograd, self.winograd.g);
@@ -82,7 +83,7 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
                 for i in 0..T {
                     let half = each::<S, R>(simd, |b| halves[b][i]);
                     let full = apply(simd, &Transform::<M, R, T>::FILTER, half);
-                    (0..T).for_each(|j| store(simd, &mut self.to[w.place(phase, i, j)], channel, full[j]));
+                    (0..T).for_each(|j| store(simd, &mut self.to[w.position(phase, i, j)], channel, full[j]));
                 }
             }
         }
@@ -95,7 +96,8 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
             for channel in (0..g.large[0]).step_by(S::F32_LANES) {
                 let mut halves = [[simd.splat_f32s(0.0); R]; T];
                 for (i, half) in halves.iter_mut().enumerate() {
-                    let full = each::<S, T>(simd, |j| load(simd, &self.from[w.place(phase, i, j)], channel));
+                    let full =
+                        each::<S, T>(simd, |j| load(simd, &self.from[w.position(phase, i, j)], channel));
                     *half = apply(simd, &Transform::<M, R, T>::FILTER_TRANSPOSED, full);
                 }
                 for b in 0..R {
@@ -109,7 +111,7 @@ impl<const M: usize, const R: usize, const T: usize> Share<'_, M, R, T> {
     }
 }
 
-/// `[rows, columns]` to `[columns, rows]`.
+/// Transposes `[rows, columns]` to `[columns, rows]`.
 #[inline(always)]
 fn transpose(values: &[f32], columns: usize, out: &mut [f32]) {
     let rows = values.len() / columns;

@@ -1,0 +1,27 @@
+//! The activations in front of convolutions.
+
+/// What is applied to each value of a feature map before a convolution reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// None: every value stays as it is.
+    Linear,
+    /// ReLU: negative values become zero.
+    Relu,
+    /// LeakyReLU: negative values are multiplied by 0.2.
+    LeakyRelu,
+}
+
+impl Activation {
+    /// The slope of every LeakyReLU of the networks (Isola et al. 2017, appendix 6.1).
+    pub(crate) const LEAK: f64 = 0.2;
+
+    /// Returns the factor of negative values.
+    #[cfg(feature = "_host")]
+    pub(crate) fn slope(self) -> f32 {
+        match self {
+            Self::Linear => 1.0,
+            Self::Relu => 0.0,
+            Self::LeakyRelu => Self::LEAK as f32,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The kernels as functions of tensors.
+
+use burn::backend::Dispatch;
+use burn::tensor::{DType, Tensor};
+
+use super::activation::Activation;
+use super::autodiff::{Convolve, Pointwise};
+use super::conv::{Geometry, Options};
+use crate::device;
+
+/// Returns whether the kernels support a tensor. Its partners must have its type and device, as for burn's operations.
+pub(crate) fn supports(x: &Tensor<4>) -> bool {
+    x.dtype() == DType::F32 && device::is_host(&x.device())
+}
+
+/// Applies an activation to `x` and convolves it with `weight`.
+///
+/// # Shapes
+/// - `x`: `[N, C, H, W]`
+/// - `weight`: `[O, C, kernel, kernel]`
+/// - returns `[N, O, h, w]`
+pub(crate) fn convolve(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    [stride, padding]: [usize; 2],
+    options: Options<'_>,
+) -> Tensor<4> {
+    let [images, channels, height, width] = x.dims();
+    let [outputs, inputs, kernel, _] = weight.dims();
+    assert_eq!(inputs, channels, "the weight is for {inputs} channels, but the map has {channels}");
+    let min_size = kernel.saturating_sub(2 * padding).max(1);
+    assert!(
+        images > 0 && height.min(width) >= min_size,
+        "a map of {images} images of {height}×{width} pixels is too small for a kernel of {kernel} with padding {padding}"
+    );
+    let size = |size: usize| (size + 2 * padding - kernel) / stride + 1;
+    let small = [outputs, size(height), size(width)];
+    let large = [channels, height, width];
+    let geometry = Geometry { images, large, small, kernel, stride, padding };
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as Convolve>::down(x, weight, geometry, options))
+}
+
+/// Applies an activation to `x`, then the transposed convolution with `weight` to a map of `[H, W]` pixels.
+///
+/// # Shapes
+/// - `skip` and `x`: `[N, .., h, w]`, with `O` channels together; those of `skip` come first
+/// - `weight`: `[O, C, kernel, kernel]`
+/// - returns `[N, C, H, W]`
+pub(crate) fn convolve_transposed(
+    skip: Option<Tensor<4>>,
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    [stride, padding]: [usize; 2],
+    [height, width]: [usize; 2],
+    options: Options<'_>,
+) -> Tensor<4> {
+    let [images, own, small_height, small_width] = x.dims();
+    let [inputs, channels, kernel, _] = weight.dims();
+    let found = own + skip.as_ref().map_or(0, |skip| skip.dims()[1]);
+    assert!(images > 0, "a map needs at least one image");
+    assert_eq!(inputs, found, "the weight is for {inputs} channels, but the map has {found}");
+    let small = [inputs, small_height, small_width];
+    let large = [channels, height, width];
+    let geometry = Geometry { images, large, small, kernel, stride, padding };
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(match skip {
+        Some(skip) => {
+            <Dispatch as Convolve>::up_with_skip(skip.into_dispatch(), x, weight, geometry, options)
+        }
+        None => <Dispatch as Convolve>::up(x, weight, geometry, options),
+    })
+}
+
+/// Applies an activation to every value.
+pub(crate) fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as Pointwise>::activate(x.into_dispatch(), activation))
+}
+
+/// Applies the hyperbolic tangent to every value.
+pub(crate) fn tanh(x: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as Pointwise>::tanh(x.into_dispatch()))
+}
+
+/// Normalises `x`, `[N, C, H, W]`, per channel; returns the output, and the means and biased variances, `[C]` each,
+/// which have no gradient.
+pub(crate) fn normalize(
+    x: Tensor<4>,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    epsilon: f64,
+) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    let (x, scale, shift) = (x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch());
+    let (output, mean, variance) = <Dispatch as Pointwise>::normalize(x, scale, shift, epsilon);
+    (Tensor::from_dispatch(output), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
+}
