@@ -74,7 +74,7 @@ fn run(options: &Options) -> Result<()> {
     }
     if let (Some(input), Some(output)) = (&options.input, &options.output) {
         let coloured = colour(&Translator::load(&options.out, &device)?, &data::open(input)?)?;
-        coloured.save(output).map_err(|error| Error::Image { path: output.clone(), source: error.into() })?;
+        coloured.save(output).map_err(|error| Error::image(output, error))?;
         println!("{}", output.display());
     }
     Ok(())

@@ -92,7 +92,7 @@ fn run(options: &Options) -> Result<()> {
 }
 
 fn refuse(path: &Path, problem: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::Image { path: path.to_owned(), source: problem.into() }
+    Error::image(path, problem)
 }
 
 /// The pictures in a folder and those in it, by name, without what lies in `output`; other files are left alone.

@@ -426,7 +426,7 @@ fn draw_pairs(folder: &Path, size: u32, seed: u64) -> Result<PathBuf> {
             image::imageops::replace(&mut both, &labels, 0, 0);
             image::imageops::replace(&mut both, &photograph, i64::from(size), 0);
             let path = split.join(format!("{index:04}.png"));
-            both.save(&path).map_err(|error| Error::Image { path, source: error.into() })?;
+            both.save(&path).map_err(|error| Error::image(&path, error))?;
         }
     }
     Ok(folder.to_owned())

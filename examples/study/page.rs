@@ -186,7 +186,7 @@ fn grid(results: &Results, table: &Summary, out: &Path) -> Result<Option<Grid>> 
             let path = folder.join(format!("{name}.png"));
             match image::open(&path) {
                 Ok(picture) => Ok(picture.to_rgb8()),
-                Err(error) => Err(Error::Image { path, source: error.into() }),
+                Err(error) => Err(Error::image(&path, error)),
             }
         };
         if columns.is_empty() {
@@ -205,7 +205,7 @@ fn grid(results: &Results, table: &Summary, out: &Path) -> Result<Option<Grid>> 
     }
     let mut png = std::io::Cursor::new(Vec::new());
     let path = out.join("index.html");
-    all.write_to(&mut png, ImageFormat::Png).map_err(|error| Error::Image { path, source: error.into() })?;
+    all.write_to(&mut png, ImageFormat::Png).map_err(|error| Error::image(&path, error))?;
     Ok(Some(Grid {
         columns: columns.into_iter().map(|(name, _)| name).collect(),
         width: all.width(),

@@ -56,7 +56,7 @@ impl Labels {
         let (_, height) = read
             .map_err(|error| io(path, error))?
             .into_dimensions()
-            .map_err(|error| Error::Image { path: path.to_owned(), source: error.into() })?;
+            .map_err(|error| Error::image(path, error))?;
         Ok(Self { palette, times: (height as usize / pairs.config().crop_size).max(1) })
     }
 

@@ -117,7 +117,7 @@ impl Results {
         };
         serde_json::from_str(&text).map(Some).map_err(|error| Error::Checkpoint {
             path: path.to_owned(),
-            problem: CheckpointProblem::Corrupt(error.to_string()),
+            problem: CheckpointProblem::Corrupt(error.into()),
         })
     }
 

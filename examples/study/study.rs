@@ -169,7 +169,7 @@ impl Study {
             &self.device,
         )?) {
             let path = run.join(format!("{name}.png"));
-            column.save(&path).map_err(|error| Error::Image { path, source: error.into() })?;
+            column.save(&path).map_err(|error| Error::image(&path, error))?;
         }
         println!(
             "{} seed {seed}: L1 {:.4}, sharpness {:.3}, {:.0} s",
@@ -281,7 +281,7 @@ fn draw_pairs(folder: &Path, size: u32, seed: u64) -> Result<PathBuf> {
             // Whole or not at all, so that a study that was killed while it drew can go on.
             let part = path.with_extension("part");
             both.save_with_format(&part, image::ImageFormat::Png)
-                .map_err(|error| Error::Image { path: part.clone(), source: error.into() })?;
+                .map_err(|error| Error::image(&part, error))?;
             std::fs::rename(&part, &path).map_err(|error| io(&path, error))?;
         }
     }

@@ -126,5 +126,5 @@ fn run(options: &Options) -> Result<()> {
 }
 
 fn broken(path: &Path, problem: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::Image { path: path.to_owned(), source: problem.into() }
+    Error::image(path, problem)
 }

@@ -60,7 +60,7 @@ impl Writer {
         let profile = profile.filter(|profile| is_for(profile, color.has_color()));
         let has_room = !matches!(format, ImageFormat::Bmp | ImageFormat::Gif);
         let encoded = encode(&output, format, self.quality, profile.filter(|_| has_room));
-        let bytes = encoded.map_err(|error| Error::Image { path: path.clone(), source: error.into() })?;
+        let bytes = encoded.map_err(|error| Error::image(&path, error))?;
         save(&path, &bytes).map_err(|source| Error::Io { path, source })?;
 
         let stored = output.color();

@@ -227,7 +227,10 @@ impl Translator {
             return Err(Error::argument("shape", problem));
         }
         if shape.iter().try_fold(1, |product: usize, size| product.checked_mul(*size)) != Some(values.len()) {
-            return Err(Error::argument("shape", format!("{shape:?} is not that of {} values", values.len())));
+            return Err(Error::argument(
+                "shape",
+                format!("{shape:?} is not that of {} values", values.len()),
+            ));
         }
         let input = Pixels::array(values, shape);
         usable(&input)?;
@@ -320,5 +323,5 @@ fn usable(input: &Pixels) -> Result<()> {
 }
 
 fn unusable(problem: &str) -> Error {
-    Error::image(Path::new("picture"), problem)
+    Error::in_memory_image(problem)
 }
