@@ -1,4 +1,4 @@
-//! What can go wrong, one variant for each thing the caller can do about it.
+//! Everything that can fail, one variant for each thing that the caller can do about it.
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
@@ -7,16 +7,31 @@ use std::path::{Path, PathBuf};
 /// A `Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Everything that outside data, files, settings and devices can make fail.
+/// An error of another crate, boxed so that its version is not part of this crate's interface.
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// An error caused by files, settings, arguments or devices.
 ///
 /// A message is complete: it names the file or the setting, the value found, and the remedy, and contains the text of
-/// the error behind it. That error is a field of the variant, for programs that look into it. So
-/// [`source`](std::error::Error::source) returns `None`, and reports that print a chain of sources (`{:#}` of `anyhow`)
-/// say everything once. A wrong shape handed to a network's `forward` is a mistake in the program and panics instead.
+/// the error behind it. That error is a field of the variant, and [`underlying`](Self::underlying) returns it.
+/// [`source`](std::error::Error::source) therefore returns `None`, so that reports that print a chain of sources
+/// (`{:#}` of `anyhow`) say everything once.
+///
+/// A wrong shape passed to a network's `forward` is a mistake in the program and panics instead.
+///
+/// # Examples
+/// ```
+/// use pix2pix::{Error, Pix2PixConfig};
+///
+/// match Pix2PixConfig::load("missing.json") {
+///     Err(Error::Io { path, source, .. }) => assert_eq!(source.kind(), std::io::ErrorKind::NotFound, "{path:?}"),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file or folder could not be read or written: mend the path, the permissions or the disk.
+    /// A file or folder cannot be read or written: fix the path, the permissions or the disk.
     #[error("{}: {source}{}", path.display(), remedy(source))]
     Io {
         /// The file or folder.
@@ -24,15 +39,15 @@ pub enum Error {
         /// The error of the operating system.
         r#source: std::io::Error,
     },
-    /// A picture could not be decoded, encoded or used: mend or remove the file.
-    #[error("{}: {source}", path.display())]
+    /// An image cannot be decoded, encoded or used: fix or remove the file.
+    #[error("{}: {source}", path.as_deref().unwrap_or(Path::new("image")).display())]
     Image {
-        /// The picture.
-        path: PathBuf,
-        /// What is wrong with it.
-        r#source: Box<dyn std::error::Error + Send + Sync>,
+        /// The file; `None` for an image in memory.
+        path: Option<PathBuf>,
+        /// What is wrong with the image.
+        r#source: Source,
     },
-    /// A folder does not hold pairs: mend the folder.
+    /// A folder does not hold pairs: fix the folder.
     #[error("{}: {problem}{}", path.display(), list(unmatched))]
     Pairs {
         /// The folder.
@@ -42,7 +57,7 @@ pub enum Error {
         /// The files without a partner, relative to `path`.
         unmatched: Vec<String>,
     },
-    /// A setting is out of range or contradicts another: mend the setting.
+    /// A setting is out of range or contradicts another: fix the setting.
     #[error("{}{field}: {problem}", path.as_ref().map_or_else(String::new, |path| format!("{}: ", path.display())))]
     Config {
         /// The file that holds the setting; `None` if it does not come from a file.
@@ -52,7 +67,7 @@ pub enum Error {
         /// Its value, and the rule that it breaks.
         problem: String,
     },
-    /// An argument or an option that is not a setting is out of range: use another value.
+    /// An argument that is not a setting is out of range: use another value.
     #[error("{name}: {problem}")]
     Argument {
         /// The argument's name.
@@ -60,7 +75,7 @@ pub enum Error {
         /// Its value, and the rule that it breaks.
         problem: String,
     },
-    /// A checkpoint cannot be used: go back to an older one, or start afresh.
+    /// A checkpoint cannot be used: resume from an older one, or start a new run.
     #[error("{}: {problem}", path.display())]
     Checkpoint {
         /// The checkpoint's folder or file.
@@ -68,33 +83,34 @@ pub enum Error {
         /// What is wrong with it.
         problem: CheckpointProblem,
     },
-    /// A loss or a weight is NaN or infinite: go back to the checkpoint, and try a lower learning rate.
+    /// A loss or a weight is NaN or infinite: resume from the checkpoint, and try a lower learning rate.
     #[error(
-        "step {step}: losses or weights are no numbers any more; the last losses that were: {last}. {}; \
+        "training diverged at step {step}: a loss or weight is NaN or infinite (last finite losses: {last}). {}; \
          try a lower learning rate or training.clip_norm",
         checkpoint.as_ref().map_or_else(
-            || "There is no checkpoint to go back to".to_owned(),
-            |path| format!("The checkpoint to go back to is {}", path.display())
+            || "There is no checkpoint to resume from".to_owned(),
+            |path| format!("The checkpoint to resume from is {}", path.display())
         )
     )]
+    #[non_exhaustive]
     Diverged {
-        /// Steps done when it was noticed.
+        /// The steps done when the divergence was detected.
         step: u64,
         /// The last losses that were finite.
         last: String,
         /// The newest checkpoint, in which all weights are finite.
         checkpoint: Option<PathBuf>,
     },
-    /// Training stopped for a reason, and the run could not be saved then, either: mend both, and go on from the last
-    /// checkpoint.
+    /// Training stopped with an error, and the run could not be saved: fix both, and resume from the last checkpoint.
     #[error("{cause}. The run could not be saved, either: {rescue}")]
+    #[non_exhaustive]
     Unsaved {
         /// Why training stopped.
         cause: Box<Error>,
-        /// Why it could not be saved.
+        /// Why the run could not be saved.
         rescue: Box<Error>,
     },
-    /// A weights file does not fit the network it is meant for.
+    /// A weights file does not fit the network: use the file or the configuration that belongs to it.
     #[error(
         "{}: the weights do not fit the network{}{}{}",
         path.display(),
@@ -102,6 +118,7 @@ pub enum Error {
         labelled("unexpected", unexpected),
         labelled("of another shape", mismatched)
     )]
+    #[non_exhaustive]
     Weights {
         /// The weights file.
         path: PathBuf,
@@ -112,8 +129,9 @@ pub enum Error {
         /// Parameters of another shape: name, the network's shape, the file's shape.
         mismatched: Vec<String>,
     },
-    /// A backend is not compiled in, its device is not there, or it computes wrongly: choose another, or rebuild.
+    /// A backend is not compiled in, its device is missing, or it computes wrongly: choose another, or rebuild.
     #[error("backend `{name}`: {problem}")]
+    #[non_exhaustive]
     Device {
         /// The backend's name.
         name: String,
@@ -122,21 +140,21 @@ pub enum Error {
     },
 }
 
-/// What can be wrong with a checkpoint.
+/// What is wrong with a checkpoint.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointProblem {
-    /// There is none.
+    /// The folder does not hold a checkpoint.
     #[error("no checkpoint here; start a new run, or name the folder of an earlier one")]
     Missing,
-    /// The folder holds a run that is further than the one to be saved there.
-    #[error("a run of {steps} steps lies here, further than this one; resume it, or use another folder")]
+    /// The folder holds a run that has more steps than the one to be saved there.
+    #[error("this folder holds a run of {steps} steps, more than this one; resume it, or use another folder")]
     Further {
-        /// Its steps.
+        /// The steps of the run in the folder.
         steps: u64,
     },
     /// The folder holds another run.
-    #[error("another run lies here, begun with other settings; use another folder")]
+    #[error("this folder holds another run, started with other settings; use another folder")]
     Foreign,
     /// Another process trains in the folder.
     #[error("another run is training in this folder; wait for it, or use another folder")]
@@ -152,8 +170,8 @@ pub enum CheckpointProblem {
         supported: u64,
     },
     /// A file in it is damaged.
-    #[error("damaged, or no file of this kind: {0}; use another copy, or an earlier checkpoint")]
-    Corrupt(String),
+    #[error("damaged, or not a file of this kind: {0}; use another copy, or an earlier checkpoint")]
+    Corrupt(Source),
     /// This build cannot read files of its kind.
     #[error("{0}")]
     Unsupported(String),
@@ -168,64 +186,85 @@ pub enum CheckpointProblem {
 }
 
 impl Error {
-    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+    /// Returns an [`Io`](Self::Io) error of a file or folder.
+    pub fn io(path: &Path, source: std::io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
     }
 
-    pub(crate) fn image(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Image { path: path.to_owned(), source: source.into() }
+    /// Returns an [`Image`](Self::Image) error of a file.
+    pub fn image(path: &Path, source: impl Into<Source>) -> Self {
+        Self::Image { path: Some(path.to_owned()), source: source.into() }
     }
 
-    pub(crate) fn config(field: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
+    /// Returns an [`Image`](Self::Image) error of an image in memory.
+    pub fn in_memory_image(source: impl Into<Source>) -> Self {
+        Self::Image { path: None, source: source.into() }
+    }
+
+    /// Returns a [`Config`](Self::Config) error of a setting.
+    pub fn config(field: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
         Self::Config { path: None, field: field.into(), problem: problem.into() }
     }
 
-    /// Names the file that holds a wrong setting; other errors stay as they are.
+    /// Returns an [`Argument`](Self::Argument) error.
+    pub fn argument(name: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
+        Self::Argument { name: name.into(), problem: problem.into() }
+    }
+
+    pub(crate) fn corrupt(path: &Path, source: impl Into<Source>) -> Self {
+        Self::Checkpoint { path: path.to_owned(), problem: CheckpointProblem::Corrupt(source.into()) }
+    }
+
+    /// Adds the file that holds a wrong setting or a bad image; returns other errors unchanged.
     #[must_use]
     pub fn in_file(self, file: &Path) -> Self {
         match self {
             Self::Config { field, problem, .. } => {
                 Self::Config { path: Some(file.to_owned()), field, problem }
             }
+            Self::Image { source, .. } => Self::Image { path: Some(file.to_owned()), source },
             other => other,
         }
     }
 
-    pub(crate) fn argument(name: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
-        Self::Argument { name: name.into(), problem: problem.into() }
-    }
-
-    pub(crate) fn corrupt(path: &Path, problem: impl std::fmt::Display) -> Self {
-        Self::Checkpoint { path: path.to_owned(), problem: CheckpointProblem::Corrupt(problem.to_string()) }
+    /// Returns the error of another crate or of the operating system behind this one, whose text the message contains.
+    pub fn underlying(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::Image { source, .. }
+            | Self::Checkpoint { problem: CheckpointProblem::Corrupt(source), .. } => Some(source.as_ref()),
+            Self::Unsaved { cause, .. } => cause.underlying(),
+            _ => None,
+        }
     }
 }
 
-/// What to do about an error of the operating system, where that is not plain from its words.
+/// Returns what to do about an error of the operating system, where its own text does not say so.
 fn remedy(error: &std::io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "; free some space and go on: what was saved before is whole"
+            "; free some space and resume: what was saved before is intact"
         }
         ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
-            "; mend the permissions, or use another folder"
+            "; fix the permissions, or use another folder"
         }
         // `EIO` has no kind of its own.
         _ if cfg!(unix) && error.raw_os_error() == Some(5) => {
-            "; the disk may be failing: look into the system's log, or use another disk"
+            "; the disk may be failing: look into the system log, or use another disk"
         }
         _ => "",
     }
 }
 
-/// How many names a message lists before it only counts.
-const LISTED: usize = 10;
+/// Names that a message lists; it counts the rest.
+const MAX_LISTED: usize = 10;
 
 fn list(names: &[String]) -> String {
     if names.is_empty() {
         return String::new();
     }
-    let shown = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(LISTED) {
+    let shown = names.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MAX_LISTED) {
         0 => format!(": {shown}"),
         more => format!(": {shown} and {more} more"),
     }
@@ -240,6 +279,8 @@ fn labelled(label: &str, names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     /// What a report of an error and its sources prints, such as `{:#}` of `anyhow`.
@@ -248,20 +289,131 @@ mod tests {
         sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
     }
 
-    fn io() -> Error {
-        Error::io(Path::new("run"), std::io::Error::other("the cable is loose"))
+    fn loose_cable() -> Error {
+        Error::io(Path::new("run"), io::Error::other("the cable is loose"))
+    }
+
+    fn checkpoint(problem: CheckpointProblem) -> Error {
+        Error::Checkpoint { path: "run".into(), problem }
+    }
+
+    fn diverged(checkpoint: Option<PathBuf>) -> Error {
+        Error::Diverged { step: 40, last: "G_L1 3.1".to_owned(), checkpoint }
     }
 
     #[test]
-    fn a_report_says_everything_once() {
-        let image = Error::image(Path::new("1.png"), std::io::Error::other("no pixels"));
-        let rescue = Error::io(Path::new("disk"), std::io::Error::other("the disk is gone"));
-        let unsaved = Error::Unsaved { cause: io().into(), rescue: rescue.into() };
-        assert_eq!(report(&io()), "run: the cable is loose");
-        assert_eq!(report(&image), "1.png: no pixels");
-        assert_eq!(
-            report(&unsaved),
-            "run: the cable is loose. The run could not be saved, either: disk: the disk is gone"
-        );
+    fn a_report_of_every_variant_says_everything_once() {
+        let names = |count: usize| (0..count).map(|index| format!("n{index}")).collect::<Vec<_>>();
+        let rescue = Error::io(Path::new("disk"), io::Error::other("the disk is gone"));
+        let weights = Error::Weights {
+            path: "w".into(),
+            missing: names(1),
+            unexpected: names(0),
+            mismatched: names(2),
+        };
+        for (error, expected) in [
+            (loose_cable(), "run: the cable is loose"),
+            (Error::image(Path::new("1.png"), io::Error::other("no pixels")), "1.png: no pixels"),
+            (Error::in_memory_image("no pixels"), "image: no pixels"),
+            (Error::in_memory_image("no pixels").in_file(Path::new("2.png")), "2.png: no pixels"),
+            (
+                Error::Pairs { path: "data".into(), problem: "no pairs".into(), unmatched: names(12) },
+                "data: no pairs: n0, n1, n2, n3, n4, n5, n6, n7, n8, n9 and 2 more",
+            ),
+            (Error::config("data.crop_size", "0 is too small"), "data.crop_size: 0 is too small"),
+            (Error::config("loss.gan", "odd").in_file(Path::new("c.json")), "c.json: loss.gan: odd"),
+            (Error::argument("tile", "is 0"), "tile: is 0"),
+            (loose_cable().in_file(Path::new("c.json")), "run: the cable is loose"),
+            (
+                diverged(None),
+                "training diverged at step 40: a loss or weight is NaN or infinite (last finite losses: G_L1 \
+                 3.1). There is no checkpoint to resume from; try a lower learning rate or training.clip_norm",
+            ),
+            (
+                diverged(Some("run/step-20".into())),
+                "training diverged at step 40: a loss or weight is NaN or infinite (last finite losses: G_L1 \
+                 3.1). The checkpoint to resume from is run/step-20; try a lower learning rate or \
+                 training.clip_norm",
+            ),
+            (
+                Error::Unsaved { cause: loose_cable().into(), rescue: rescue.into() },
+                "run: the cable is loose. The run could not be saved, either: disk: the disk is gone",
+            ),
+            (weights, "w: the weights do not fit the network; missing: n0; of another shape: n0, n1"),
+            (
+                Error::Device { name: "cuda".into(), problem: "no GPU; use `flex`".into() },
+                "backend `cuda`: no GPU; use `flex`",
+            ),
+        ] {
+            assert_eq!(report(&error), expected);
+        }
+    }
+
+    #[test]
+    fn a_report_of_every_problem_of_a_checkpoint_says_everything_once() {
+        for (problem, expected) in [
+            (
+                CheckpointProblem::Missing,
+                "no checkpoint here; start a new run, or name the folder of an earlier one",
+            ),
+            (
+                CheckpointProblem::Further { steps: 9 },
+                "this folder holds a run of 9 steps, more than this one; resume it, or use another folder",
+            ),
+            (
+                CheckpointProblem::Foreign,
+                "this folder holds another run, started with other settings; use another folder",
+            ),
+            (
+                CheckpointProblem::InUse,
+                "another run is training in this folder; wait for it, or use another folder",
+            ),
+            (
+                CheckpointProblem::Version { found: 9, supported: 3 },
+                "checkpoint format 9, but this version reads format 3; use the version that wrote it",
+            ),
+            (
+                CheckpointProblem::Corrupt("it is empty".into()),
+                "damaged, or not a file of this kind: it is empty; use another copy, or an earlier checkpoint",
+            ),
+            (CheckpointProblem::Unsupported("rebuild".into()), "rebuild"),
+            (
+                CheckpointProblem::Mismatch { field: "generator" },
+                "the checkpoint's generator differs from this run's; use the same settings, or another output \
+                 folder",
+            ),
+        ] {
+            assert_eq!(report(&checkpoint(problem)), format!("run: {expected}"));
+        }
+    }
+
+    #[test]
+    fn the_error_behind_an_error_can_be_reached() {
+        let not_found = || io::Error::from(ErrorKind::NotFound);
+        let wrapped = Error::Unsaved {
+            cause: Error::io(Path::new("a"), not_found()).into(),
+            rescue: Error::argument("tile", "is 0").into(),
+        };
+        for error in [
+            Error::io(Path::new("a"), not_found()),
+            Error::image(Path::new("a"), not_found()),
+            Error::corrupt(Path::new("a"), not_found()),
+            wrapped,
+        ] {
+            let cause = error.underlying().and_then(|cause| cause.downcast_ref::<io::Error>());
+            assert_eq!(cause.map(io::Error::kind), Some(ErrorKind::NotFound), "{error:?}");
+        }
+        assert!(Error::argument("tile", "is 0").underlying().is_none());
+    }
+
+    #[test]
+    fn errors_of_the_disk_name_a_remedy() {
+        for (kind, expected) in [
+            (ErrorKind::StorageFull, "free some space"),
+            (ErrorKind::PermissionDenied, "fix the permissions"),
+        ] {
+            let message = Error::io(Path::new("run"), kind.into()).to_string();
+            assert!(message.starts_with("run: ") && message.contains(expected), "{message}");
+        }
     }
 }

@@ -34,6 +34,7 @@ mod kernels;
 mod layers;
 mod loss;
 pub mod metrics;
+mod names;
 pub mod pytorch;
 mod read_back;
 pub mod report;

@@ -1,14 +1,17 @@
-//! The objective: a conditional GAN plus λ·L1 (Isola et al. 2017, section 3.1). Tensors in, tensors out.
+//! The objective: a conditional GAN plus λ·L1 (Isola et al. 2017, section 3.1), as pure functions of tensors.
 
+use burn::tensor::Tensor;
 use burn::tensor::activation::{log_sigmoid, relu};
 use derive_setters::Setters;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Tensor};
+use crate::error::{Error, Result};
+use crate::names::named;
 
-/// The adversarial objective.
+/// The adversarial objective; `Display` and `FromStr` use the names of the JSON: `vanilla`, `least_squares`, `hinge`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum GanMode {
     /// Cross-entropy, with the generator maximising log D (non-saturating): the paper's choice.
     #[default]
@@ -19,15 +22,69 @@ pub enum GanMode {
     Hinge,
 }
 
-/// The distance between output and target that λ weighs.
+named!(GanMode, "gan mode");
+
+/// The distance between output and target that λ weighs; `Display` and `FromStr` use the names of the JSON: `l1`, `l2`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum PixelLoss {
     /// Mean absolute difference: the paper's choice, "as L1 encourages less blurring" (section 3.1).
     #[default]
     L1,
-    /// Mean square difference, for comparison.
+    /// Mean squared difference, for comparison.
     L2,
+}
+
+named!(PixelLoss, "pixel loss");
+
+impl PixelLoss {
+    /// Returns the distance of two batches of one shape, `[1]`.
+    fn distance(self, output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+        let difference = output - target;
+        match self {
+            Self::L1 => mean(difference.abs()),
+            Self::L2 => mean(difference.square()),
+        }
+    }
+}
+
+/// What an adversarial objective computes from logits `[N, 1, H', W']`.
+struct Terms {
+    /// D's loss on real pairs, `[1]`, with the target for real patches.
+    real: fn(Tensor<4>, f64) -> Tensor<1>,
+    /// D's loss on generated pairs, `[1]`.
+    fake: fn(Tensor<4>) -> Tensor<1>,
+    /// G's loss on generated pairs, `[1]`.
+    generator: fn(Tensor<4>) -> Tensor<1>,
+    /// The logit at which D is undecided.
+    threshold: f64,
+}
+
+impl GanMode {
+    /// Returns the terms of the objective. This is the only place that tells the objectives apart.
+    fn terms(self) -> Terms {
+        match self {
+            Self::Vanilla => Terms {
+                real: binary_cross_entropy,
+                fake: |logits| binary_cross_entropy(logits, 0.0),
+                generator: |logits| binary_cross_entropy(logits, 1.0),
+                threshold: 0.0,
+            },
+            Self::LeastSquares => Terms {
+                real: |logits, label| mean((logits - label).square()),
+                fake: |logits| mean(logits.square()),
+                generator: |logits| mean((logits - 1.0).square()),
+                threshold: 0.5,
+            },
+            Self::Hinge => Terms {
+                real: |logits, _| mean(relu(-logits + 1.0)),
+                fake: |logits| mean(relu(logits + 1.0)),
+                generator: |logits| -mean(logits),
+                threshold: 0.0,
+            },
+        }
+    }
 }
 
 /// The weights of the objective.
@@ -35,10 +92,10 @@ pub enum PixelLoss {
 /// | field | default | meaning | range | paper / PyTorch |
 /// |---|---|---|---|---|
 /// | `gan` | vanilla | adversarial objective | | vanilla |
-/// | `gan_weight` | 1 | weight of the adversarial term; 0 trains without a discriminator | 0– | 1 |
+/// | `gan_weight` | 1 | weight of the adversarial term; 0 trains without a discriminator | ≥ 0 | 1 |
 /// | `discriminator_weight` | 0.5 | weight of the discriminator's loss | > 0 | 0.5 (Lua: 1) |
 /// | `pixel` | L1 | distance between output and target | | L1 |
-/// | `l1_weight` | 100 | λ, weight of that distance | 0– | 100 |
+/// | `l1_weight` | 100 | λ, the weight of that distance | ≥ 0 | 100 |
 /// | `real_label` | 1 | target for real patches; below 1 is one-sided label smoothing | 0–1 | 1 |
 ///
 /// The paper's five objectives, with [`DiscriminatorConfig::conditional`](crate::DiscriminatorConfig::conditional):
@@ -60,12 +117,12 @@ pub struct Pix2PixLossConfig {
     /// Weight of the adversarial term.
     pub gan_weight: f64,
     /// Weight of both terms of the discriminator's loss. Halving it "slows down the rate at which D learns" (section 3.3)
-    /// under plain gradient descent; Adam takes it out again but for its ε, so that `training.discriminator_rate` is
-    /// the knob for that.
+    /// under plain gradient descent. Adam cancels the factor, apart from its ε; use `training.discriminator_rate`
+    /// instead.
     pub discriminator_weight: f64,
-    /// Distance between output and target; losses keep the name of L1 whichever it is.
+    /// Distance between output and target. Logs and JSON call its loss `l1` for every distance.
     pub pixel: PixelLoss,
-    /// λ, weight of that distance.
+    /// λ, the weight of that distance.
     pub l1_weight: f64,
     /// Target for real patches under [`GanMode::Vanilla`] and [`GanMode::LeastSquares`].
     pub real_label: f64,
@@ -91,7 +148,21 @@ impl Pix2PixLossConfig {
         Self::default()
     }
 
-    /// Builds the loss.
+    /// Returns the loss.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "flex")] {
+    /// use pix2pix::{GanMode, Pix2PixLossConfig, Tensor, device};
+    ///
+    /// let device = device::cpu();
+    /// let loss = Pix2PixLossConfig::new().with_gan(GanMode::LeastSquares).init();
+    /// let image = || Tensor::<4>::zeros([1, 3, 64, 64], &device);
+    /// let logits = Tensor::<4>::zeros([1, 1, 6, 6], &device);
+    /// let total = loss.generator(Some(logits), image(), image()).total();
+    /// assert_eq!(total.into_scalar::<f32>(), 1.0);
+    /// # }
+    /// ```
     pub fn init(&self) -> Pix2PixLoss {
         Pix2PixLoss { config: self.clone() }
     }
@@ -100,21 +171,24 @@ impl Pix2PixLossConfig {
     ///
     /// # Errors
     /// [`Error::Config`] with the field, its value and the rule.
-    pub fn validate(&self) -> crate::Result<()> {
+    pub fn validate(&self) -> Result<()> {
         for (field, weight) in [("loss.gan_weight", self.gan_weight), ("loss.l1_weight", self.l1_weight)] {
             if !weight.is_finite() || weight < 0.0 {
-                return Err(Error::config(field, format!("{weight} must be 0 or more")));
+                return Err(Error::config(field, format!("{weight} is not a number of at least 0")));
             }
         }
         if !(self.discriminator_weight.is_finite() && self.discriminator_weight > 0.0) {
-            let problem = format!("{} must be above 0", self.discriminator_weight);
+            let problem = format!("{} is not a number above 0", self.discriminator_weight);
             return Err(Error::config("loss.discriminator_weight", problem));
         }
         if self.gan_weight == 0.0 && self.l1_weight == 0.0 {
-            return Err(Error::config("loss.l1_weight", "is 0 as is loss.gan_weight; one must be above 0"));
+            return Err(Error::config(
+                "loss.l1_weight",
+                "0 leaves nothing to train, as loss.gan_weight is 0, too; set one above 0",
+            ));
         }
         if !(0.0..=1.0).contains(&self.real_label) {
-            let problem = format!("{} must lie between 0 and 1", self.real_label);
+            let problem = format!("{} is not a number from 0 to 1", self.real_label);
             return Err(Error::config("loss.real_label", problem));
         }
         Ok(())
@@ -127,7 +201,7 @@ pub struct Pix2PixLoss {
     config: Pix2PixLossConfig,
 }
 
-/// The discriminator's loss; scalars on the device.
+/// The discriminator's loss, as scalars on the device.
 #[derive(Clone, Debug)]
 pub struct DiscriminatorLoss {
     /// On real pairs, `[1]`.
@@ -138,14 +212,13 @@ pub struct DiscriminatorLoss {
 }
 
 impl DiscriminatorLoss {
-    /// The weighted sum: half of it, "which slows down the rate at which D learns relative to G" (section 3.3), unless
-    /// [`discriminator_weight`](Pix2PixLossConfig::discriminator_weight) says otherwise. `[1]`
+    /// Returns the sum of both terms times [`discriminator_weight`](Pix2PixLossConfig::discriminator_weight), `[1]`.
     pub fn total(&self) -> Tensor<1> {
         (self.real.clone() + self.fake.clone()) * self.weight
     }
 }
 
-/// The generator's loss, weights applied; scalars on the device.
+/// The generator's loss with its weights applied, as scalars on the device.
 #[derive(Clone, Debug)]
 pub struct GeneratorLoss {
     /// The adversarial term, `[1]`; absent when training without a discriminator.
@@ -155,7 +228,7 @@ pub struct GeneratorLoss {
 }
 
 impl GeneratorLoss {
-    /// The sum of both terms, `[1]`.
+    /// Returns the sum of both terms, `[1]`.
     pub fn total(&self) -> Tensor<1> {
         match &self.gan {
             Some(gan) => gan.clone() + self.l1.clone(),
@@ -165,7 +238,7 @@ impl GeneratorLoss {
 }
 
 impl Pix2PixLoss {
-    /// Whether there is an adversarial term, and so a discriminator to train.
+    /// Returns whether there is an adversarial term, and so a discriminator to train.
     pub fn is_adversarial(&self) -> bool {
         self.config.gan_weight > 0.0
     }
@@ -173,59 +246,51 @@ impl Pix2PixLoss {
     /// Returns the discriminator's loss.
     ///
     /// # Shapes
-    /// - `real`, `fake`: `[N, 1, H', W']`, the discriminator's logits on real and on generated pairs
+    /// - `real_logits`, `fake_logits`: `[N, 1, H', W']`, the discriminator's logits on real and on generated pairs
     ///
     /// # Panics
-    /// If `real` and `fake` differ in shape or have more than one channel.
-    pub fn discriminator(&self, real: Tensor<4>, fake: Tensor<4>) -> DiscriminatorLoss {
-        check_logits("real", &real, real.dims()[0]);
-        check_same_shape(["real", "fake"], [&real, &fake]);
-        let label = self.config.real_label;
-        let [real, fake] = match self.config.gan {
-            GanMode::Vanilla => [binary_cross_entropy(real, label), binary_cross_entropy(fake, 0.0)],
-            GanMode::LeastSquares => [mean((real - label).square()), mean(fake.square())],
-            GanMode::Hinge => [mean(relu(-real + 1.0)), mean(relu(fake + 1.0))],
-        };
-        DiscriminatorLoss { real, fake, weight: self.config.discriminator_weight }
+    /// If the two differ in shape or have more than one channel.
+    pub fn discriminator(&self, real_logits: Tensor<4>, fake_logits: Tensor<4>) -> DiscriminatorLoss {
+        check_logits("real_logits", &real_logits, real_logits.dims()[0]);
+        check_same_shape(["real_logits", "fake_logits"], [&real_logits, &fake_logits]);
+        let terms = self.config.gan.terms();
+        DiscriminatorLoss {
+            real: (terms.real)(real_logits, self.config.real_label),
+            fake: (terms.fake)(fake_logits),
+            weight: self.config.discriminator_weight,
+        }
     }
 
-    /// The share of patches that the discriminator takes for what they are, on real and on generated pairs, `[1]`
-    /// each, from the same logits.
-    pub(crate) fn accuracy(&self, real: Tensor<4>, fake: Tensor<4>) -> [Tensor<1>; 2] {
-        let undecided = match self.config.gan {
-            GanMode::Vanilla | GanMode::Hinge => 0.0,
-            GanMode::LeastSquares => 0.5,
-        };
-        let right = [real.inner().greater_elem(undecided), fake.inner().lower_elem(undecided)];
-        right.map(|right| mean(right.float()))
+    /// Returns the fraction of patches that the discriminator classifies correctly, on real and on generated pairs,
+    /// `[1]` each, from the logits that [`discriminator`](Self::discriminator) takes.
+    pub(crate) fn accuracy(&self, real_logits: Tensor<4>, fake_logits: Tensor<4>) -> [Tensor<1>; 2] {
+        let threshold = self.config.gan.terms().threshold;
+        let correct =
+            [real_logits.inner().greater_elem(threshold), fake_logits.inner().lower_elem(threshold)];
+        correct.map(|correct| mean(correct.float()))
     }
 
     /// Returns the generator's loss.
     ///
     /// # Shapes
-    /// - `fake`: `[N, 1, H', W']`, the discriminator's logits on the output; `None` without a discriminator
+    /// - `fake_logits`: `[N, 1, H', W']`, the discriminator's logits on the output; `None` without a discriminator
     /// - `output`, `target`: `[N, C, H, W]`, in `[-1, 1]`
     ///
     /// # Panics
-    /// If `output` and `target` differ in shape, or `fake` has more than one channel or another N than `output`.
-    pub fn generator(&self, fake: Option<Tensor<4>>, output: Tensor<4>, target: Tensor<4>) -> GeneratorLoss {
+    /// If `output` and `target` differ in shape, or `fake_logits` has more than one channel or another N than `output`.
+    pub fn generator(
+        &self,
+        fake_logits: Option<Tensor<4>>,
+        output: Tensor<4>,
+        target: Tensor<4>,
+    ) -> GeneratorLoss {
         check_same_shape(["output", "target"], [&output, &target]);
-        if let Some(fake) = &fake {
-            check_logits("fake", fake, output.dims()[0]);
+        if let Some(logits) = &fake_logits {
+            check_logits("fake_logits", logits, output.dims()[0]);
         }
-        let gan = fake.map(|fake| {
-            let loss = match self.config.gan {
-                GanMode::Vanilla => binary_cross_entropy(fake, 1.0),
-                GanMode::LeastSquares => mean((fake - 1.0).square()),
-                GanMode::Hinge => -mean(fake),
-            };
-            loss * self.config.gan_weight
-        });
-        let difference = output - target;
-        let distance = match self.config.pixel {
-            PixelLoss::L1 => mean(difference.abs()),
-            PixelLoss::L2 => mean(difference.square()),
-        };
+        let terms = self.config.gan.terms();
+        let gan = fake_logits.map(|logits| (terms.generator)(logits) * self.config.gan_weight);
+        let distance = self.config.pixel.distance(output, target);
         GeneratorLoss { gan, l1: distance * self.config.l1_weight }
     }
 }
@@ -242,18 +307,22 @@ fn check_logits(name: &str, logits: &Tensor<4>, batch: usize) {
     assert!(shape[..2] == [batch, 1], "`{name}` (={shape:?}) must be logits of shape [{batch}, 1, H', W']");
 }
 
-/// −t·log σ(x) − (1 − t)·log(1 − σ(x)), averaged; stable for any logit.
+/// Returns the mean of −t·log σ(x) − (1 − t)·log(1 − σ(x)) over all logits x with the target t; stable for any logit.
 fn binary_cross_entropy(logits: Tensor<4>, target: f64) -> Tensor<1> {
     mean(logits.clone() * (1.0 - target) - log_sigmoid(logits))
 }
 
-/// Values from which on a backend may share a sum among threads, in an order that depends on them.
-const MANY: usize = 1 << 22;
+/// From this many values on, a backend may split a sum among threads, and its rounding depends on their number.
+const MIN_VALUES_BY_ROW: usize = 1 << 22;
 
-/// The mean of all values, `[1]`, the same to the bit however many threads there are: many are averaged row
-/// by row and picture by picture.
+/// Returns the mean of all values, `[1]`, bit for bit the same with any number of threads: large tensors are averaged
+/// over each row first.
 fn mean(values: Tensor<4>) -> Tensor<1> {
-    if values.shape().num_elements() < MANY { values.mean() } else { values.mean_dim(3).mean_dim(2).mean() }
+    if values.shape().num_elements() < MIN_VALUES_BY_ROW {
+        values.mean()
+    } else {
+        values.mean_dim(3).mean_dim(2).mean()
+    }
 }
 
 #[cfg(all(test, feature = "flex"))]
@@ -341,10 +410,13 @@ mod tests {
         for fake in [[1, 1, 2, 2], [4, 3, 2, 2]] {
             let image = || zeros([4, 3, 8, 8]);
             let message = panic_of(|| drop(loss.generator(Some(zeros(fake)), image(), image())));
-            assert_eq!(message, format!("`fake` (={fake:?}) must be logits of shape [4, 1, H', W']"));
+            assert_eq!(message, format!("`fake_logits` (={fake:?}) must be logits of shape [4, 1, H', W']"));
         }
         let message = panic_of(|| drop(loss.discriminator(zeros([4, 1, 2, 2]), zeros([1, 1, 2, 2]))));
-        assert!(message.contains("`real` (=[4, 1, 2, 2]) and `fake` (=[1, 1, 2, 2])"), "{message}");
+        assert!(
+            message.contains("`real_logits` (=[4, 1, 2, 2]) and `fake_logits` (=[1, 1, 2, 2])"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -367,7 +439,7 @@ mod tests {
         let config = Pix2PixLossConfig::new();
         assert_eq!(total(config.clone().with_discriminator_weight(1.0)), 2.0 * total(config.clone()));
         let error = config.with_discriminator_weight(0.0).validate().unwrap_err().to_string();
-        assert!(error.contains("loss.discriminator_weight: 0 must be above 0"), "{error}");
+        assert!(error.contains("loss.discriminator_weight: 0 is not a number above 0"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The whole configuration of a run, as one value that is checked once and saved as JSON.
+//! The configuration of a run: one value, checked once and saved as JSON.
 
 mod overlay;
 mod training;
@@ -11,11 +11,15 @@ use serde_json::Value;
 pub use training::{Schedule, TrainingConfig};
 
 use crate::data::{DataConfig, ResizeFilter};
-use crate::{Backbone, DiscriminatorConfig, DropoutLayout, Error, GeneratorConfig, Pix2PixLossConfig};
+use crate::discriminator::DiscriminatorConfig;
+use crate::error::{Error, Result};
+use crate::generator::{Backbone, GeneratorConfig};
+use crate::loss::Pix2PixLossConfig;
+use crate::unet::DropoutLayout;
 
 /// Everything about a run: both networks, the loss, the data and the training.
 ///
-/// | knob | [`paper`](Self::paper) | [`pytorch`](Self::pytorch) |
+/// | field | [`paper`](Self::paper) | [`pytorch`](Self::pytorch) |
 /// |---|---|---|
 /// | `generator.dropout_layout` | paper | pytorch |
 /// | `data.filter` | bilinear, as the Lua code | bicubic |
@@ -23,26 +27,26 @@ use crate::{Backbone, DiscriminatorConfig, DropoutLayout, Error, GeneratorConfig
 /// | `training.decay_epochs` | 0 | 100 |
 /// | `training.decay_to_zero` | false | true |
 ///
-/// Where the paper says nothing, `paper` follows its authors' Lua code, but for two things: pairs are shuffled, since
-/// drawing them with replacement (`data.sampling`) leaves out a third of them in every epoch, and colours keep their
-/// order. [`pytorch`](crate::guide::pytorch) lists what else differs, and why that is no knob.
+/// Where the paper says nothing, `paper` follows its authors' Lua code, with two exceptions. Pairs are shuffled: drawing
+/// them with replacement (`data.sampling`) leaves out a third of them in every epoch. Colours keep their order.
+/// [`guide::pytorch`](crate::guide::pytorch) lists the other differences and why there is no setting for them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
 #[serde(default, deny_unknown_fields)]
 #[setters(prefix = "with_")]
 #[non_exhaustive]
 pub struct Pix2PixConfig {
-    /// The network that translates.
+    /// The generator.
     #[serde(deserialize_with = "overlay::generator")]
     pub generator: GeneratorConfig,
-    /// The network that judges.
+    /// The discriminator.
     #[serde(deserialize_with = "overlay::discriminator")]
     pub discriminator: DiscriminatorConfig,
-    /// The objective.
+    /// The weights of the objective.
     pub loss: Pix2PixLossConfig,
-    /// How pairs are read.
+    /// Reading and augmentation of pairs.
     #[serde(deserialize_with = "overlay::data")]
     pub data: DataConfig,
-    /// How long and how fast to train.
+    /// The schedule, the optimisers and the checkpoints.
     pub training: TrainingConfig,
 }
 
@@ -60,14 +64,22 @@ impl Pix2PixConfig {
         Self { generator, discriminator, loss, data, training }
     }
 
-    /// The paper's recipe (section 3 and appendix 6) for colour pictures of 256 pixels.
+    /// Returns the paper's recipe (section 3 and appendix 6) for colour images of 256 pixels.
+    ///
+    /// # Examples
+    /// ```
+    /// let mut config = pix2pix::Pix2PixConfig::paper().with_size(128)?;
+    /// config.training.epochs = 20;
+    /// config.validate()?;
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
     pub fn paper() -> Self {
         let mut config = Self::new(GeneratorConfig::new(3, 3), DiscriminatorConfig::new(3, 3));
         config.data.filter = ResizeFilter::Bilinear;
         config
     }
 
-    /// The defaults of the PyTorch original for colour pictures of 256 pixels.
+    /// Returns the defaults of the PyTorch original for colour images of 256 pixels.
     pub fn pytorch() -> Self {
         let mut config = Self::paper();
         config.generator.dropout_layout = DropoutLayout::Pytorch;
@@ -98,7 +110,7 @@ impl Pix2PixConfig {
     /// assert!(Pix2PixConfig::paper().with_size(300).is_err()); // 256 and 320 are good sizes
     /// # Ok::<(), pix2pix::Error>(())
     /// ```
-    pub fn with_size(mut self, size: usize) -> crate::Result<Self> {
+    pub fn with_size(mut self, size: usize) -> Result<Self> {
         if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = &mut self.generator.backbone {
             *depth = deepest(size)?;
         }
@@ -107,7 +119,8 @@ impl Pix2PixConfig {
         Ok(self)
     }
 
-    /// Sets the channels of the condition and of the target everywhere.
+    /// Sets the channels of the input and of the target in all sections.
+    #[must_use]
     pub fn with_channels(mut self, input: usize, target: usize) -> Self {
         (self.generator.input_channels, self.generator.output_channels) = (input, target);
         (self.discriminator.input_channels, self.discriminator.output_channels) = (input, target);
@@ -119,7 +132,7 @@ impl Pix2PixConfig {
     ///
     /// # Errors
     /// [`Error::Config`] with the field, its value and the rule.
-    pub fn validate(&self) -> crate::Result<()> {
+    pub fn validate(&self) -> Result<()> {
         self.generator.validate()?;
         self.discriminator.validate()?;
         self.loss.validate()?;
@@ -133,8 +146,9 @@ impl Pix2PixConfig {
             ("discriminator.output_channels", discriminator.output_channels, generator.output_channels),
         ] {
             if value != expected {
-                let problem =
-                    format!("{value}, but the generator has {expected}; set both alike (`with_channels`)");
+                let problem = format!(
+                    "{value}, but the generator has {expected}; set both to one value (`with_channels`)"
+                );
                 return Err(Error::config(field, problem));
             }
         }
@@ -151,8 +165,10 @@ impl Pix2PixConfig {
             return Err(Error::config("data.crop_size", problem));
         }
         if self.loss.gan_weight > 0.0 && self.discriminator.map_size([size; 2]).is_none() {
-            let problem =
-                format!("{} layers leave no patch of a picture of {size} pixels", discriminator.layers);
+            let problem = format!(
+                "{} layers leave no patch of an image of {size} pixels; use fewer",
+                discriminator.layers
+            );
             return Err(Error::config("discriminator.layers", problem));
         }
         Ok(())
@@ -162,7 +178,7 @@ impl Pix2PixConfig {
     ///
     /// # Errors
     /// [`Error::Io`] if `path` cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> crate::Result<()> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         std::fs::write(path, self.to_json()).map_err(|error| Error::io(path, error))
     }
@@ -172,7 +188,7 @@ impl Pix2PixConfig {
     /// # Errors
     /// [`Error::Io`] if `path` cannot be read, or [`Error::Config`] with the file, the field, the line and the column if
     /// it is not JSON, names an unknown field, or a value is out of range.
-    pub fn load(path: impl AsRef<Path>) -> crate::Result<Self> {
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
         let read = Self::from_json(&text).and_then(|config| config.validate().map(|()| config));
@@ -190,7 +206,7 @@ impl Pix2PixConfig {
     ///
     /// # Errors
     /// [`Error::Config`] with the field, the line and the column if `text` is not JSON or names an unknown field.
-    pub fn from_json(text: &str) -> crate::Result<Self> {
+    pub fn from_json(text: &str) -> Result<Self> {
         let mut json = serde_json::Deserializer::from_str(text);
         let config = read(&mut json)?;
         json.end().map_err(|error| Error::config(WHOLE, error.to_string()))?;
@@ -209,7 +225,7 @@ impl Pix2PixConfig {
     /// assert_eq!(config.loss.l1_weight, 10.0);
     /// # Ok::<(), pix2pix::Error>(())
     /// ```
-    pub fn with_overrides(&self, overrides: &Value) -> crate::Result<Self> {
+    pub fn with_overrides(&self, overrides: &Value) -> Result<Self> {
         let mut tree = serde_json::to_value(self).expect("a configuration is numbers and names");
         let sections = overrides.as_object().ok_or_else(|| {
             Error::config(WHOLE, format!("{overrides} is not an object, such as {{\"loss\": {{}}}}"))
@@ -230,7 +246,7 @@ impl Pix2PixConfig {
 const WHOLE: &str = "configuration";
 
 /// Reads a configuration; an error names the field, and the line and the column where there are any.
-fn read<'de>(source: impl Deserializer<'de, Error = serde_json::Error>) -> crate::Result<Pix2PixConfig> {
+fn read<'de>(source: impl Deserializer<'de, Error = serde_json::Error>) -> Result<Pix2PixConfig> {
     serde_path_to_error::deserialize(source).map_err(|error| {
         let field = match error.path().to_string() {
             path if path == "." => WHOLE.to_owned(),
@@ -244,9 +260,9 @@ fn read<'de>(source: impl Deserializer<'de, Error = serde_json::Error>) -> crate
 const MIN_DEPTH: usize = 5;
 
 /// Returns the largest depth of a U-Net for images of `size` pixels.
-fn deepest(size: usize) -> crate::Result<usize> {
+fn deepest(size: usize) -> Result<usize> {
     let depth = size.trailing_zeros() as usize;
-    if depth >= MIN_DEPTH && size > 0 || size.is_power_of_two() && depth >= 2 {
+    if (size > 0 && depth >= MIN_DEPTH) || (size.is_power_of_two() && depth >= 2) {
         return Ok(depth.min(12));
     }
     let [below, above] = match size {
@@ -285,6 +301,8 @@ mod tests {
         assert_eq!(config.generator.backbone, Backbone::Resnet { blocks: 6 });
         assert_eq!(config.data, Pix2PixConfig::paper().data);
         assert_eq!(Pix2PixConfig::from_json("{}").unwrap(), Pix2PixConfig::paper());
+        let partly = Pix2PixConfig::from_json(r#"{"data": {"batch_size": 4}}"#).unwrap().data;
+        assert_eq!(partly, Pix2PixConfig::paper().data.with_batch_size(4));
         let same = Pix2PixConfig::pytorch().with_overrides(&serde_json::json!({ "data": {} })).unwrap();
         assert_eq!(same, Pix2PixConfig::pytorch());
     }

@@ -1,53 +1,59 @@
-//! How long and how fast to train.
+//! The schedule, the optimisers and the checkpoints of a run.
 
 use derive_setters::Setters;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::error::{Error, Result};
 use crate::metrics::Metric;
+use crate::names::named;
 
-/// The shape of the learning rate over the epochs.
+/// The learning rate over the epochs.
+///
+/// `Display` and `FromStr` use the JSON: `linear`, `cosine`, or `{"step":{"every":50,"factor":0.5}}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Schedule {
-    /// Constant for `epochs`, then falling evenly for `decay_epochs`.
+    /// Is constant for `epochs`, then falls linearly for `decay_epochs`.
     #[default]
     Linear,
-    /// Constant for `epochs`, then falling as half a cosine wave for `decay_epochs`.
+    /// Is constant for `epochs`, then falls along half a cosine wave for `decay_epochs`.
     Cosine,
-    /// Multiplied by `factor` after every `every` epochs.
+    /// Is multiplied by `factor` after every `every` epochs.
     Step {
-        /// Epochs from one fall to the next.
+        /// Epochs between two multiplications.
         every: usize,
-        /// What is left after a fall.
+        /// The factor, from 0 to 1.
         factor: f64,
     },
 }
 
-/// How long and how fast to train.
+named!(Schedule, "schedule");
+
+/// The schedule, the optimisers and the checkpoints of a run.
 ///
 /// | field | default | meaning | range | paper / PyTorch |
 /// |---|---|---|---|---|
-/// | `epochs` | 200 | epochs at the full learning rate | 0– | 200 / 100 |
-/// | `decay_epochs` | 0 | epochs of linear decay after them | 0– | 0 / 100 |
-/// | `decay_to_zero` | false | whether the decay ends at zero, wasting its last epoch | | – / true |
-/// | `learning_rate` | 0.0002 | of both Adams | > 0 | 0.0002 |
-/// | `beta_1` | 0.5 | Adam's first decay rate | 0 ≤ β < 1 | 0.5 |
-/// | `beta_2` | 0.999 | Adam's second decay rate | 0 ≤ β < 1 | 0.999 |
-/// | `seed` | 0 | of weights, order, augmentation and dropout | | – |
-/// | `schedule` | linear | shape of the learning rate: linear or cosine decay, or falls in steps | | linear |
-/// | `warmup_steps` | 0 | steps in which the learning rate rises from 0 | 0– | |
+/// | `epochs` | 200 | epochs at the full learning rate | ≥ 0 | 200 / 100 |
+/// | `decay_epochs` | 0 | epochs of decay after them, as `schedule` sets | ≥ 0 | 0 / 100 |
+/// | `decay_to_zero` | false | whether the decay ends at zero, so that its last epoch trains nothing | | – / true |
+/// | `learning_rate` | 0.0002 | learning rate of both networks | > 0 | 0.0002 |
+/// | `beta_1` | 0.5 | Adam's decay rate of the first moment | 0 ≤ β < 1 | 0.5 |
+/// | `beta_2` | 0.999 | Adam's decay rate of the second moment | 0 ≤ β < 1 | 0.999 |
+/// | `seed` | 0 | seed of weights, order, augmentation and dropout | | – |
+/// | `schedule` | linear | linear decay, cosine decay, or decay in steps | | linear |
+/// | `warmup_steps` | 0 | steps in which the learning rate rises from 0 | ≥ 0 | |
 /// | `discriminator_rate` | 1 | factor of the discriminator's learning rate | > 0 | 1 |
-/// | `discriminator_every` | 1 | steps from one move of the discriminator to the next | 1– | 1 |
-/// | `clip_norm` | none | longest gradient of a network, all parameters together | > 0 | none |
-/// | `accumulate` | 1 | parts that a batch is computed in, for less memory and more time | 1– | 1 |
-/// | `ema_decay` | none | weight of the past in a moving average of the generator | 0 ≤ d < 1 | none |
-/// | `export_ema` | false | whether the average is what is exported, scored and shown | | |
-/// | `best_by` | l1 | score on `val/` by which the best checkpoint is kept | | |
+/// | `discriminator_every` | 1 | update the discriminator only every `n`-th step | ≥ 1 | 1 |
+/// | `clip_norm` | none | maximum norm of a network's gradient | > 0 | none |
+/// | `accumulate` | 1 | micro-batches of a batch: less memory, more time | ≥ 1 | 1 |
+/// | `ema_decay` | none | decay of an EMA of the generator's weights | 0 ≤ d < 1 | none |
+/// | `export_ema` | false | whether the EMA is exported, evaluated and shown | | |
+/// | `best_by` | l1 | metric on `val/` that selects the best checkpoint | | |
 /// | `tensorboard` | false | whether event files for TensorBoard are written | | |
-/// | `save_every` | 5 | epochs between two checkpoints of [`fit`](crate::Trainer::fit) | 1– | – / 5 |
-/// | `save_steps` | 0 | steps between two checkpoints within an epoch; 0 saves at the ends of epochs alone | 0– | – / 5000 |
-/// | `keep` | 2 | newest checkpoints that stay | 1– | |
+/// | `save_every` | 5 | epochs between two checkpoints of [`fit`](crate::Trainer::fit) | ≥ 1 | – / 5 |
+/// | `save_steps` | 0 | steps between two checkpoints within an epoch; 0 saves only at the ends of epochs | ≥ 0 | – / 5000 |
+/// | `keep` | 2 | number of newest checkpoints to keep | ≥ 1 | |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
 #[serde(default, deny_unknown_fields)]
 #[setters(prefix = "with_")]
@@ -55,11 +61,11 @@ pub enum Schedule {
 pub struct TrainingConfig {
     /// Epochs at the full learning rate.
     pub epochs: usize,
-    /// Epochs of linear decay after them.
+    /// Epochs of decay after them, as [`schedule`](Self::schedule) sets.
     pub decay_epochs: usize,
-    /// Whether decay begins an epoch early and ends at zero, so that the last epoch trains nothing.
+    /// Whether the decay begins an epoch early and ends at zero, so that the last epoch trains nothing.
     pub decay_to_zero: bool,
-    /// Learning rate of both Adams.
+    /// Learning rate of both networks.
     pub learning_rate: f64,
     /// Adam's decay rate of the first moment.
     pub beta_1: f64,
@@ -67,31 +73,31 @@ pub struct TrainingConfig {
     pub beta_2: f64,
     /// Seed of weights, order, augmentation and dropout.
     pub seed: u64,
-    /// Shape of the learning rate over the epochs.
+    /// The learning rate over the epochs.
     pub schedule: Schedule,
-    /// Steps in which the learning rate rises to its full height.
+    /// Steps in which the learning rate rises linearly to its full value.
     pub warmup_steps: u64,
     /// Factor of the discriminator's learning rate.
     pub discriminator_rate: f64,
-    /// The discriminator moves in the first of every so many steps.
+    /// Updates the discriminator only every `n`-th step, beginning with the first.
     pub discriminator_every: usize,
-    /// Longest gradient of a network, over all its parameters together; longer ones are shortened to it.
+    /// Maximum norm of the gradient of a network, over all its parameters; a longer gradient is scaled down to it.
     pub clip_norm: Option<f64>,
-    /// Parts that a batch is computed in, one after the other; gradients are averaged over them.
+    /// Micro-batches of a batch, computed one after the other; gradients are averaged over them.
     pub accumulate: usize,
-    /// Weight of the past in an exponential moving average of the generator's weights; there is none without.
+    /// Decay of an exponential moving average (EMA) of the generator's weights; `None` for no EMA.
     pub ema_decay: Option<f64>,
-    /// Whether `generator.safetensors`, scores and samples are the average's.
+    /// Whether `generator.safetensors`, metrics and samples come from the EMA.
     pub export_ema: bool,
-    /// The score on the validation pairs by which the best checkpoint is kept.
+    /// The metric on the validation pairs that selects the best checkpoint.
     pub best_by: Metric,
     /// Whether [`fit`](crate::Trainer::fit) writes event files for TensorBoard.
     pub tensorboard: bool,
     /// Epochs between two checkpoints.
     pub save_every: usize,
-    /// Steps between two checkpoints within an epoch, for long ones; 0 for none.
+    /// Steps between two checkpoints within an epoch, for long epochs; 0 for none.
     pub save_steps: u64,
-    /// Newest checkpoints that stay; with one alone, nothing is left to go back to when it is damaged.
+    /// The number of newest checkpoints to keep; with 1, there is no other if it is damaged.
     pub keep: usize,
 }
 
@@ -129,11 +135,11 @@ impl TrainingConfig {
         Self::default()
     }
 
-    pub(super) fn validate(&self) -> crate::Result<()> {
-        if self.epochs + self.decay_epochs == 0 {
+    pub(super) fn validate(&self) -> Result<()> {
+        if self.epochs == 0 && self.decay_epochs == 0 {
             return Err(Error::config(
                 "training.epochs",
-                "is 0 as is training.decay_epochs; train for at least 1",
+                "0 trains nothing, as training.decay_epochs is 0, too; set one to at least 1",
             ));
         }
         for (field, value) in [
@@ -143,7 +149,7 @@ impl TrainingConfig {
             ("training.accumulate", self.accumulate),
         ] {
             if value == 0 {
-                return Err(Error::config(field, "is 0; it must be at least 1"));
+                return Err(Error::config(field, "0 is out of range; use at least 1"));
             }
         }
         for (field, value) in [
@@ -152,17 +158,19 @@ impl TrainingConfig {
             ("training.clip_norm", self.clip_norm.unwrap_or(1.0)),
         ] {
             if !(value.is_finite() && value > 0.0) {
-                return Err(Error::config(field, format!("{value} must be above 0")));
+                return Err(Error::config(field, format!("{value} is not a number above 0")));
             }
         }
         if let Schedule::Step { every, factor } = self.schedule
             && (every == 0 || !(0.0..=1.0).contains(&factor))
         {
-            let problem = format!("every {every} must be at least 1, factor {factor} between 0 and 1");
+            let problem = format!(
+                "a step every {every} epochs by the factor {factor} is out of range; use every ≥ 1 and 0 ≤ factor ≤ 1"
+            );
             return Err(Error::config("training.schedule", problem));
         }
         if self.export_ema && self.ema_decay.is_none() {
-            let problem = "is true, but there is no average; set training.ema_decay, for instance to 0.999";
+            let problem = "true needs an EMA; set training.ema_decay, for instance to 0.999";
             return Err(Error::config("training.export_ema", problem));
         }
         for (field, beta) in [
@@ -171,7 +179,10 @@ impl TrainingConfig {
             ("training.ema_decay", self.ema_decay.unwrap_or_default()),
         ] {
             if !(0.0..1.0).contains(&beta) {
-                return Err(Error::config(field, format!("{beta} must be at least 0 and below 1")));
+                return Err(Error::config(
+                    field,
+                    format!("{beta} is out of range; use at least 0 and less than 1"),
+                ));
             }
         }
         Ok(())

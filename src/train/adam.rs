@@ -73,7 +73,7 @@ impl Adam {
 
     /// The optimiser with the moments of a file of what [`to_bytes`](Self::to_bytes) gave.
     pub(super) fn load(mut self, path: &Path, device: &Device) -> Result<Self> {
-        let corrupt = |problem: &dyn std::fmt::Display| Error::corrupt(path, problem);
+        let corrupt = |problem: &dyn std::fmt::Display| Error::corrupt(path, problem.to_string());
         let reader = Reader::from_file(path).map_err(|error| corrupt(&error))?;
         let scalars = reader.scalars().clone();
         let mut found: BTreeMap<u64, BTreeMap<String, TensorData>> = BTreeMap::new();

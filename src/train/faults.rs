@@ -72,7 +72,7 @@ fn assert_is_clear(error: &Error, run: &Path, fault: Fault) {
     let message = error.to_string();
     assert!(path.starts_with(run), "{message}");
     let remedy = match fault {
-        Fault::Full => "free some space and go on",
+        Fault::Full => "free some space and resume",
         Fault::Broken => "the disk may be failing",
         _ => "the disk kept",
     };

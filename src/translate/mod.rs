@@ -231,10 +231,13 @@ impl Translator {
         let expected = self.generator.config().input_channels;
         if channels != expected {
             let problem = format!("{shape:?} has {channels} channels, but the network takes {expected}");
-            return Err(Error::config("shape", problem));
+            return Err(Error::argument("shape", problem));
         }
         if shape.iter().try_fold(1, |product: usize, size| product.checked_mul(*size)) != Some(values.len()) {
-            return Err(Error::config("shape", format!("{shape:?} is not that of {} values", values.len())));
+            return Err(Error::argument(
+                "shape",
+                format!("{shape:?} is not that of {} values", values.len()),
+            ));
         }
         let input = Pixels::array(values, shape);
         usable(&input)?;
@@ -332,5 +335,5 @@ fn usable(input: &Pixels) -> Result<()> {
 }
 
 fn unusable(problem: &str) -> Error {
-    Error::image(Path::new("picture"), problem)
+    Error::in_memory_image(problem)
 }

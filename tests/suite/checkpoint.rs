@@ -502,7 +502,7 @@ fn a_run_that_is_further_is_not_overwritten() {
     let run = folder.path().join("run");
     let trainer = Trainer::new(config(), &device::cpu()).unwrap();
     let message = trainer.save(&run).unwrap_err().to_string();
-    assert!(message.contains("a run of 1 steps lies here"), "{message}");
+    assert!(message.contains("holds a run of 1 steps"), "{message}");
     assert!(checkpoint.is_dir());
 
     let mut other = config();

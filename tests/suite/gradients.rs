@@ -227,6 +227,7 @@ fn judged(gan: GanMode, label: f64, real: &[f64], fake: &[f64]) -> f64 {
         GanMode::Vanilla => [mean(real, &|x| entropy(x, label)), mean(fake, &|x| entropy(x, 0.0))],
         GanMode::LeastSquares => [mean(real, &|x| (x - label).powi(2)), mean(fake, &|x| x * x)],
         GanMode::Hinge => [mean(real, &|x| (1.0 - x).max(0.0)), mean(fake, &|x| (1.0 + x).max(0.0))],
+        other => panic!("no reference for {other}"),
     };
     0.5 * (real + fake)
 }
@@ -239,12 +240,14 @@ fn fooled(config: &Pix2PixLossConfig, fake: &[f64], output: &[f64], target: &[f6
             GanMode::Vanilla => (1.0 + (-x).exp()).ln(),
             GanMode::LeastSquares => (x - 1.0).powi(2),
             GanMode::Hinge => -x,
+            other => panic!("no reference for {other}"),
         }),
         fake.len(),
     );
     let distance = output.iter().zip(target).map(|(a, b)| match config.pixel {
         PixelLoss::L1 => (a - b).abs(),
         PixelLoss::L2 => (a - b).powi(2),
+        other => panic!("no reference for {other}"),
     });
     config.gan_weight * gan + config.l1_weight * mean(&mut { distance }, output.len())
 }

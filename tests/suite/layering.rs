@@ -1,105 +1,354 @@
-//! The rules that keep the crate readable: imports point down only, and the library never prints.
+//! The import graph of `src`: which module may import which, and no circle between files.
+//!
+//! `ALLOWED` is the architecture. A change of it is a change of the design, to be seen in review.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The modules by height; a file may import from its own line and from those before it.
-const LAYERS: [&[&str]; 8] = [
-    &["error", "device", "rng", "files", "read_back"],
-    &["kernels", "weights"],
-    &["layers"],
-    &["unet", "resnet", "generator", "discriminator", "loss", "metrics", "data", "report", "demo"],
-    &["config"],
-    &["train", "translate", "pytorch"],
-    &["lib"],
-    &[],
+/// Each top-level module with those that it may import; nothing else may be imported, not even for tests.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("rng", &[]),
+    ("device", &["error"]),
+    ("files", &["error"]),
+    ("weights", &["error", "files"]),
+    ("kernels", &["device"]),
+    ("layers", &["device", "error", "kernels", "rng"]),
+    ("generator", &["device", "error", "layers", "rng"]),
+    ("discriminator", &["device", "error", "layers", "rng"]),
+    ("loss", &["error"]),
+    ("raster", &["error"]),
+    ("data", &["error", "raster", "rng"]),
+    ("metrics", &["device", "error", "raster", "rng", "weights"]),
+    ("config", &["data", "discriminator", "error", "generator", "loss", "metrics"]),
+    ("report", &["error", "files"]),
+    ("optim", &["config", "device", "error", "kernels"]),
+    ("pytorch", &["device", "discriminator", "error", "generator", "layers", "weights"]),
+    ("translate", &["config", "device", "error", "generator", "layers", "pytorch", "raster", "weights"]),
+    ("run", &["config", "error", "files", "weights"]),
+    (
+        "train",
+        &[
+            "config",
+            "data",
+            "device",
+            "discriminator",
+            "error",
+            "generator",
+            "layers",
+            "loss",
+            "metrics",
+            "optim",
+            "report",
+            "rng",
+            "run",
+        ],
+    ),
+    ("demo", &["error"]),
+    ("guide", &[]),
 ];
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
+/// An import: the file's module, what it imports, and whether the line only hands the name on.
+struct Import {
+    path: Vec<String>,
+    is_reexport: bool,
+}
+
+#[test]
+fn modules_import_only_what_the_design_allows() {
+    let allowed: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
+    let crate_files = files();
+    for (module, file) in &crate_files {
+        let Some(top) = module.first() else { continue }; // lib.rs
+        let Some(permitted) = allowed.get(top.as_str()) else {
+            panic!("{}: module `{top}` is not in the list", file.display())
+        };
+        for import in imports(module, file, &crate_files) {
+            let Some(target) = import.path.first() else { continue };
+            let is_module = crate_files.keys().any(|module| module.first() == Some(target));
+            assert!(
+                is_module,
+                "{}: imports `crate::{target}` from the crate's root; name the module that defines it",
+                file.display()
+            );
+            assert!(
+                target == top || permitted.contains(&target.as_str()),
+                "{}: `{top}` may not import `{target}`",
+                file.display()
+            );
+        }
+    }
+    for (top, _) in ALLOWED {
+        assert!(crate_files.keys().any(|module| module.first().is_some_and(|m| m == top)), "`{top}` is gone");
+    }
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let crate_files = files();
+    let mut edges: BTreeMap<Vec<String>, BTreeSet<Vec<String>>> = BTreeMap::new();
+    for (module, file) in crate_files.iter().filter(|(module, _)| !module.is_empty()) {
+        let is_folder = file.ends_with("mod.rs");
+        for import in imports(module, file, &crate_files) {
+            // A folder's mod.rs that hands a name on does not use it.
+            if is_folder && import.is_reexport {
+                continue;
+            }
+            let target = module_of(&import.path, &crate_files);
+            if target != *module && !target.is_empty() {
+                edges.entry(module.clone()).or_default().insert(target);
+            }
+        }
+    }
+    let reach = |from: &Vec<String>| {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![from.clone()];
+        while let Some(next) = open.pop() {
+            for target in edges.get(&next).into_iter().flatten() {
+                if seen.insert(target.clone()) {
+                    open.push(target.clone());
+                }
+            }
+        }
+        seen
+    };
+    let circular: Vec<String> =
+        edges.keys().filter(|module| reach(module).contains(*module)).map(|m| m.join("::")).collect();
+    assert!(circular.is_empty(), "files in circles: {circular:?}");
+}
+
+#[test]
+fn the_library_is_silent_and_chooses_nothing() {
+    for file in files().values() {
+        let text = std::fs::read_to_string(file).unwrap();
+        let tokens = tokens(&text);
+        for pair in tokens.windows(2) {
+            let is_printing = ["print", "println", "eprint", "eprintln", "dbg"].contains(&pair[0].as_str());
+            assert!(!(is_printing && pair[1] == "!"), "{}: {}!", file.display(), pair[0]);
+        }
+        for path in tokens.windows(4).filter(|path| path[1] == ":" && path[2] == ":") {
+            let is_environment =
+                path[0] == "env" && ["var", "vars", "var_os", "args", "args_os"].contains(&path[3].as_str());
+            assert!(!is_environment, "{}: env::{}", file.display(), path[3]);
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for file in files().values() {
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(text.starts_with("//!") || file.ends_with("lib.rs"), "{}: no `//!` line", file.display());
+    }
+}
+
+/// The files of `src` by module path; `lib.rs` is the empty path.
+fn files() -> BTreeMap<Vec<String>, PathBuf> {
+    fn walk(folder: &Path, module: &[String], found: &mut BTreeMap<Vec<String>, PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                walk(&path, &[module, &[name]].concat(), found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let own = if name == "mod" || name == "lib" { vec![] } else { vec![name] };
+                let clash = found.insert([module, &own].concat(), path.clone());
+                assert!(clash.is_none(), "{}: use `name/mod.rs` for a module with children", path.display());
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &[], &mut found);
+    assert!(found.len() > 50);
+    found
+}
+
+/// The longest prefix of a path that is a module.
+fn module_of(path: &[String], files: &BTreeMap<Vec<String>, PathBuf>) -> Vec<String> {
+    (0..=path.len())
+        .rev()
+        .map(|end| path[..end].to_vec())
+        .find(|prefix| files.contains_key(prefix))
+        .unwrap_or_default()
+}
+
+/// Every path in a file that begins with `crate`, `super`, `self` or a child module, from the crate's root.
+fn imports(module: &[String], file: &Path, files: &BTreeMap<Vec<String>, PathBuf>) -> Vec<Import> {
+    let tokens = tokens(&std::fs::read_to_string(file).unwrap());
+    let mut found = vec![];
+    let mut inline = vec![]; // brace depth at which each inline module began
+    let mut depth = 0;
+    let mut at = 0;
+    while at < tokens.len() {
+        match tokens[at].as_str() {
+            "{" => depth += 1,
+            "}" => {
+                depth -= 1;
+                inline.retain(|began| *began < depth + 1);
+            }
+            "mod" if tokens.get(at + 2).is_some_and(|token| token == "{") => {
+                inline.push(depth + 1);
+                depth += 1;
+                at += 2;
+            }
+            "use" => {
+                let end = (at..tokens.len()).find(|end| tokens[*end] == ";").unwrap_or(tokens.len());
+                let is_reexport = at > 0 && (tokens[at - 1] == "pub" || tokens[at - 1] == ")");
+                for path in expand(&tokens[at + 1..end]) {
+                    found.extend(
+                        absolute(&path, module, inline.len(), files).map(|path| Import { path, is_reexport }),
+                    );
+                }
+                at = end;
+            }
+            _ if is_name(&tokens[at]) && !(at >= 2 && tokens[at - 1] == ":" && tokens[at - 2] == ":") => {
+                let mut path = vec![tokens[at].clone()];
+                while at + 3 < tokens.len()
+                    && tokens[at + 1] == ":"
+                    && tokens[at + 2] == ":"
+                    && is_name(&tokens[at + 3])
+                {
+                    path.push(tokens[at + 3].clone());
+                    at += 3;
+                }
+                if path.len() > 1 {
+                    let path = absolute(&path, module, inline.len(), files);
+                    found.extend(path.map(|path| Import { path, is_reexport: false }));
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    found
+}
+
+/// A path from the crate's root, or `None` for one into another crate.
+fn absolute(
+    path: &[String],
+    module: &[String],
+    inline: usize,
+    files: &BTreeMap<Vec<String>, PathBuf>,
+) -> Option<Vec<String>> {
+    let (first, rest) = path.split_first()?;
+    match first.as_str() {
+        "crate" => Some(rest.to_vec()),
+        "self" => Some([module, rest].concat()),
+        "super" => {
+            let supers = path.iter().take_while(|segment| *segment == "super").count();
+            let up = supers.saturating_sub(inline);
+            Some([&module[..module.len().saturating_sub(up)], &path[supers..]].concat())
+        }
+        child => {
+            let child = [module, &[child.to_owned()]].concat();
+            files.contains_key(&child).then(|| [module, path].concat())
+        }
+    }
+}
+
+/// The paths of a `use` tree.
+fn expand(tree: &[String]) -> Vec<Vec<String>> {
+    let Some(open) = tree.iter().position(|token| token == "{") else {
+        let names = tree.iter().take_while(|token| *token != "as").filter(|token| is_name(token));
+        return vec![names.cloned().collect()];
+    };
+    let prefix: Vec<String> = tree[..open].iter().filter(|token| is_name(token)).cloned().collect();
+    let close = tree.iter().rposition(|token| token == "}").unwrap_or(tree.len());
+    let (mut parts, mut depth) = (vec![vec![]], 0);
+    for token in &tree[open + 1..close] {
+        match token.as_str() {
+            "{" => depth += 1,
+            "}" => depth -= 1,
+            _ => {}
+        }
+        if token == "," && depth == 0 {
+            parts.push(vec![]);
+        } else if let Some(part) = parts.last_mut() {
+            part.push(token.clone());
+        }
+    }
+    let parts = parts.iter().filter(|part| !part.is_empty()).flat_map(|part| expand(part));
+    parts
+        .map(|part| if part[..] == ["self"] { prefix.clone() } else { [prefix.clone(), part].concat() })
+        .collect()
+}
+
+fn is_name(token: &str) -> bool {
+    token.starts_with(|c: char| c.is_alphabetic() || c == '_')
+}
+
+/// The names and punctuation of Rust source without comments and literals.
+fn tokens(text: &str) -> Vec<String> {
+    let chars: Vec<char> = text.chars().collect();
+    let starts = |at: usize, what: &str| chars[at..].iter().take(what.len()).copied().eq(what.chars());
+    let mut found = vec![];
+    let mut at = 0;
+    while at < chars.len() {
+        let c = chars[at];
+        if starts(at, "//") {
+            at = (at..chars.len()).find(|end| chars[*end] == '\n').unwrap_or(chars.len());
+        } else if starts(at, "/*") {
+            at = (at..chars.len()).find(|end| starts(*end, "*/")).map_or(chars.len(), |end| end + 2);
+        } else if let Some(hashes) = raw_string(&chars[at..]) {
+            let end = format!("\"{}", "#".repeat(hashes));
+            let begin = at + 2 + hashes;
+            at = (begin..chars.len()).find(|at| starts(*at, &end)).map_or(chars.len(), |at| at + end.len());
+        } else if c == '"' {
+            at += 1;
+            while at < chars.len() && chars[at] != '"' {
+                at += if chars[at] == '\\' { 2 } else { 1 };
+            }
+            at += 1;
+        } else if c == '\'' {
+            // A character, or the quote of a lifetime.
+            at += match chars.get(at + 1) {
+                Some('\\') => {
+                    (at + 3..chars.len()).find(|end| chars[*end] == '\'').map_or(1, |end| end + 1 - at)
+                }
+                Some(_) if chars.get(at + 2) == Some(&'\'') => 3,
+                _ => 1,
+            };
+        } else if c.is_alphanumeric() || c == '_' {
+            let end = (at..chars.len()).find(|end| !(chars[*end].is_alphanumeric() || chars[*end] == '_'));
+            let end = end.unwrap_or(chars.len());
+            found.push(chars[at..end].iter().collect());
+            at = end;
+        } else {
+            if !c.is_whitespace() {
+                found.push(c.to_string());
+            }
+            at += 1;
         }
     }
     found
 }
 
-fn height(module: &str) -> usize {
-    LAYERS
-        .iter()
-        .position(|layer| layer.contains(&module))
-        .unwrap_or_else(|| panic!("`{module}` has no layer"))
-}
-
-/// Where a name of the crate's root comes from.
-fn module_of(name: &str) -> &str {
-    match name {
-        "Error" | "Result" | "CheckpointProblem" => "error",
-        "Device" | "Tensor" => "error", // burn's own
-        "Generator" | "GeneratorConfig" | "Backbone" => "generator",
-        "Discriminator" | "DiscriminatorConfig" => "discriminator",
-        "Mode" | "DropoutMode" | "Norm" | "Statistics" | "UpsampleKind" => "layers",
-        "Pix2PixLoss" | "Pix2PixLossConfig" | "GanMode" | "PixelLoss" => "loss",
-        "DropoutLayout" => "unet",
-        "Translator" => "translate",
-        "Pix2PixConfig" | "TrainingConfig" | "Schedule" => "config",
-        module => module,
-    }
+/// The number of `#` of a raw string that begins here.
+fn raw_string(chars: &[char]) -> Option<usize> {
+    let hashes = chars.strip_prefix(&['r'])?.iter().take_while(|c| **c == '#').count();
+    (chars.get(1 + hashes) == Some(&'"')).then_some(hashes)
 }
 
 #[test]
-fn imports_point_down() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for path in sources(&root) {
-        let module = path.strip_prefix(&root).unwrap().components().next().unwrap();
-        let module = module.as_os_str().to_string_lossy().replace(".rs", "");
-        if module == "lib" {
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).unwrap();
-        let code = text.split("#[cfg(test)]").next().unwrap().split("#[cfg(all(test").next().unwrap();
-        for statement in code.split("use crate::").skip(1) {
-            let statement = statement.split(';').next().unwrap();
-            let names = statement.trim_start_matches('{').split(',').map(|name| {
-                name.trim().split("::").next().unwrap().trim_matches(|c: char| "{} \n".contains(c)).to_owned()
-            });
-            let names: Vec<String> =
-                if statement.starts_with('{') { names.collect() } else { names.take(1).collect() };
-            for name in names.iter().filter(|name| !name.is_empty()) {
-                let imported = module_of(name);
-                assert!(
-                    height(imported) <= height(&module),
-                    "{} imports `{name}` from the higher module `{imported}`",
-                    path.display()
-                );
-            }
-        }
-    }
-}
-
-#[test]
-fn the_library_is_silent_and_chooses_nothing() {
-    for path in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
-        let text = std::fs::read_to_string(&path).unwrap();
-        for (number, line) in
-            text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"))
-        {
-            for forbidden in ["println!", "eprintln!", "dbg!", "env::var"] {
-                assert!(!line.contains(forbidden), "{}:{}: {line}", path.display(), number + 1);
-            }
-        }
-    }
-}
-
-#[test]
-fn one_idea_per_file() {
-    for path in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
-        let text = std::fs::read_to_string(&path).unwrap();
-        let code = text.split("mod tests {").next().unwrap();
-        assert!(text.starts_with("//!") || path.ends_with("lib.rs"), "{} says what it is", path.display());
-        assert!(code.lines().count() <= 330, "{} has {} lines", path.display(), code.lines().count());
-    }
+fn the_scanner_sees_every_kind_of_path() {
+    let text = "pub(crate) use child::A; // crate::comment\nfn f() { crate::b::c(); let s = \"crate::text\"; 'x'; }\n\
+                #[cfg(test)] mod tests { use super::super::d::{E, f::{self, G as H}}; fn g<'a>() { super::h() } }";
+    let file = std::env::temp_dir().join(format!("layering-{}.rs", std::process::id()));
+    std::fs::write(&file, text).unwrap();
+    let name = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+    let files = BTreeMap::from([(name(&["a", "child"]), PathBuf::new())]);
+    let found: Vec<(String, bool)> = imports(&name(&["a"]), &file, &files)
+        .into_iter()
+        .map(|i| (i.path.join("::"), i.is_reexport))
+        .collect();
+    std::fs::remove_file(&file).unwrap();
+    let expected = [
+        ("a::child::A", true),
+        ("b::c", false),
+        ("d::E", false),
+        ("d::f", false),
+        ("d::f::G", false),
+        ("a::h", false),
+    ];
+    assert_eq!(found, expected.map(|(path, is_reexport)| (path.to_owned(), is_reexport)));
 }

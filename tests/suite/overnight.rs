@@ -328,7 +328,7 @@ fn a_file_system_that_fills_leaves_the_last_checkpoint() {
     let error = trainer.fit(&train, Some(&val), &run, go_on).unwrap_err();
     let message = error.to_string();
     assert!(matches!(&error, Error::Io { path, .. } if path.starts_with(&run)), "{message}");
-    assert!(message.contains("free some space and go on"), "{message}");
+    assert!(message.contains("free some space and resume"), "{message}");
     let saved = std::fs::read_dir(run.join("checkpoints")).unwrap().count() as u64;
     assert!((2..8).contains(&saved), "{saved}");
 

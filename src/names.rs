@@ -1,0 +1,82 @@
+//! Names of enum variants as text, the same as in JSON.
+
+use std::fmt::{self, Formatter};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// Reads a variant by its name in JSON, or as JSON if it has fields.
+///
+/// # Errors
+/// [`Error::Argument`] with `kind` as the name, the text and the names that there are.
+pub(crate) fn parse<T: DeserializeOwned>(kind: &'static str, text: &str) -> Result<T> {
+    let value = if text.starts_with('{') {
+        serde_json::from_str(text)
+    } else {
+        serde_json::from_value(Value::String(text.to_owned()))
+    };
+    // serde's message lists the names, so that a new variant needs no list of its own.
+    value.map_err(|error| Error::argument(kind, format!("`{text}` cannot be used: {error}")))
+}
+
+/// Writes the name of a variant, or JSON if it has fields.
+pub(crate) fn write<T: Serialize>(value: &T, f: &mut Formatter) -> fmt::Result {
+    match serde_json::to_value(value).map_err(|_| fmt::Error)? {
+        Value::String(name) => f.pad(&name),
+        other => f.pad(&other.to_string()),
+    }
+}
+
+/// Implements `Display` and `FromStr` for enums whose variants serde names.
+macro_rules! named {
+    ($type:ty, $kind:literal) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                crate::names::write(self, f)
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = crate::error::Error;
+
+            fn from_str(text: &str) -> crate::error::Result<Self> {
+                crate::names::parse($kind, text)
+            }
+        }
+    };
+}
+
+pub(crate) use named;
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Schedule;
+    use crate::loss::{GanMode, PixelLoss};
+
+    #[test]
+    fn names_are_those_of_json_both_ways() {
+        for (mode, name) in [
+            (GanMode::Vanilla, "vanilla"),
+            (GanMode::LeastSquares, "least_squares"),
+            (GanMode::Hinge, "hinge"),
+        ] {
+            assert_eq!((mode.to_string().as_str(), name.parse::<GanMode>().unwrap()), (name, mode));
+        }
+        assert_eq!(format!("{:>4}", PixelLoss::L2), "  l2");
+        for schedule in [Schedule::Linear, Schedule::Cosine, Schedule::Step { every: 5, factor: 0.5 }] {
+            assert_eq!(schedule.to_string().parse::<Schedule>().unwrap(), schedule);
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_with_the_value_and_the_choices() {
+        let message = "wasserstein".parse::<GanMode>().unwrap_err().to_string();
+        let expected = "gan mode: `wasserstein` cannot be used: unknown variant `wasserstein`, expected one of \
+                        `vanilla`, `least_squares`, `hinge`";
+        assert_eq!(message, expected);
+        assert!("".parse::<PixelLoss>().is_err() && "{\"step\": {}}".parse::<Schedule>().is_err());
+    }
+}
