@@ -3,8 +3,8 @@
 use rand::RngExt;
 
 use super::DataConfig;
-use super::image::Planes;
 use crate::random::stream;
+use crate::raster::Planes;
 
 /// Keeps the random numbers of augmentation apart from those of the order.
 const JITTER: u64 = 0x6a69_7474_6572;

@@ -1,22 +1,16 @@
 //! Pairs of pictures: reading, augmenting, and handing them out in batches.
 
 mod augment;
-mod complete;
-mod folder;
-mod image;
-mod loader;
-mod pixels;
+mod batches;
+mod paired_folder;
 
 use burn::config::Config;
 use serde::{Deserialize, Serialize};
 
-pub use folder::PairedFolder;
-pub use loader::Batches;
+pub use batches::Batches;
+pub use paired_folder::PairedFolder;
 
-pub use image::{open, open_with_profile};
-
-pub(crate) use image::{NOT_A_NUMBER, PICTURE_CHANNELS, Planes};
-pub(crate) use pixels::Pixels;
+pub use crate::raster::{open, open_with_profile};
 
 use crate::{Error, Tensor};
 

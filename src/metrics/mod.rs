@@ -11,17 +11,17 @@
 mod colour;
 #[cfg(feature = "fid")]
 mod fid;
+mod fidelity;
 #[cfg(feature = "fid")]
 mod inception;
-mod pixel;
 mod segmentation;
 mod sharpness;
 
 pub use colour::LabHistogram;
 #[cfg(feature = "fid")]
 pub use fid::{Features, fid, kid, kid_of_all};
+pub use fidelity::{Metric, Scores, l1, psnr, ssim};
 #[cfg(feature = "fid")]
 pub use inception::Inception;
-pub use pixel::{Metric, Scores, l1, psnr, ssim};
 pub use segmentation::{Confusion, Palette};
 pub use sharpness::gradient_energy;

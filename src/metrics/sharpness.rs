@@ -1,6 +1,6 @@
 //! How sharp pictures are.
 
-use super::pixel::per_picture;
+use super::fidelity::per_picture;
 use crate::Tensor;
 
 /// Gradient energy of each picture: the mean square of the differences between neighbours, down and across.

@@ -4,8 +4,9 @@ use burn::module::Module;
 use image::{DynamicImage, RgbImage, imageops};
 
 use super::Trainer;
-use crate::data::{Batch, PairedFolder, Planes};
+use crate::data::{Batch, PairedFolder};
 use crate::metrics::{self, Scores};
+use crate::raster::Planes;
 use crate::{Dropout, Mode, Result, Statistics, Tensor};
 
 impl Trainer {

@@ -1,6 +1,5 @@
 //! Pictures through a trained generator: [`Translator`].
 
-mod canvas;
 mod tiles;
 
 use std::collections::BTreeMap;
@@ -11,14 +10,13 @@ use burn::tensor::TensorData;
 use image::DynamicImage;
 
 use crate::config::Pix2PixConfig;
-use crate::data::{NOT_A_NUMBER, PICTURE_CHANNELS, Pixels, open};
 use crate::generator::Cut;
 use crate::layers::Kept;
 use crate::pytorch;
+use crate::raster::{Canvas, NOT_A_NUMBER, PICTURE_CHANNELS, Pixels, open};
 use crate::read_back::read_back;
 use crate::weights::{self, GENERATOR_FILE};
 use crate::{Backbone, Device, Dropout, Error, Generator, Mode, Result, Statistics, Tensor, device};
-use canvas::Canvas;
 use tiles::Tiled;
 
 /// Pixels of a tile's side unless the caller says otherwise.

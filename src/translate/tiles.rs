@@ -4,11 +4,10 @@ use std::ops::Range;
 
 use burn::tensor::TensorData;
 
-use super::canvas::Canvas;
 use super::tensor;
-use crate::data::Pixels;
 use crate::generator::{Cut, Layer, Piece};
 use crate::layers::{Moments, Place, moments};
+use crate::raster::{Canvas, Pixels};
 use crate::read_back::read_back;
 use crate::{Device, Tensor};
 

@@ -11,8 +11,9 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, Limits, RgbImage, RgbaImage};
 
-use super::complete::cut_off;
-use super::{Pixels, ResizeFilter};
+use super::source::Pixels;
+use super::truncated::cut_off;
+use crate::data::ResizeFilter;
 use crate::{Error, Result};
 
 /// The numbers of channels that a picture file can hold: grey, colour, colour with alpha.
@@ -117,7 +118,7 @@ impl Planes {
     }
 
     /// The numbers of `width` columns of a picture.
-    pub(super) fn from_columns(picture: &DynamicImage, channels: usize, left: usize, width: usize) -> Self {
+    pub(crate) fn from_columns(picture: &DynamicImage, channels: usize, left: usize, width: usize) -> Self {
         let height = picture.height() as usize;
         match Pixels::of(picture, channels) {
             Some(pixels) => {

@@ -2,7 +2,7 @@
 
 use image::{DynamicImage, ImageBuffer};
 
-use crate::data::Pixels;
+use super::source::Pixels;
 
 #[derive(Debug)]
 enum Samples {
@@ -14,7 +14,7 @@ enum Samples {
 
 /// A picture or an array that is filled piece by piece.
 #[derive(Debug)]
-pub(super) struct Canvas {
+pub(crate) struct Canvas {
     samples: Samples,
     /// Height and width.
     size: [usize; 2],
@@ -24,7 +24,7 @@ pub(super) struct Canvas {
 
 impl Canvas {
     /// A picture of the size, the bits and the alpha of `input`, for `channels` of the network: 1, 3 or 4.
-    pub(super) fn like(input: &Pixels, channels: usize) -> Self {
+    pub(crate) fn like(input: &Pixels, channels: usize) -> Self {
         let alpha = input.alpha().filter(|_| channels != 4);
         let stored = channels + usize::from(alpha.is_some());
         let count = stored * input.size[0] * input.size[1];
@@ -41,13 +41,13 @@ impl Canvas {
     }
 
     /// An array `[channels, height, width]`.
-    pub(super) fn array([channels, height, width]: [usize; 3]) -> Self {
+    pub(crate) fn array([channels, height, width]: [usize; 3]) -> Self {
         let samples = Samples::Network(vec![0.0; channels * height * width]);
         Self { samples, size: [height, width], strides: [height * width, 1] }
     }
 
     /// Puts a piece, `[channels, height, width]`, at `start`; what lies outside is left away.
-    pub(super) fn paint(&mut self, piece: &[f32], size: [usize; 2], start: [isize; 2]) {
+    pub(crate) fn paint(&mut self, piece: &[f32], size: [usize; 2], start: [isize; 2]) {
         self.paint_channels(0, piece, size, start);
     }
 
@@ -86,7 +86,7 @@ impl Canvas {
     ///
     /// # Panics
     /// If this is a picture.
-    pub(super) fn into_values(self) -> Vec<f32> {
+    pub(crate) fn into_values(self) -> Vec<f32> {
         match self.samples {
             Samples::Network(values) => values,
             Samples::Byte(_) | Samples::Word(_) => panic!("the canvas is an image, not an array"),
@@ -97,7 +97,7 @@ impl Canvas {
     ///
     /// # Panics
     /// If this is an array.
-    pub(super) fn into_picture(self) -> DynamicImage {
+    pub(crate) fn into_picture(self) -> DynamicImage {
         let [height, width] = self.size.map(|size| size as u32);
         let picture = match (self.samples, self.strides[1]) {
             (Samples::Byte(samples), 1) => {

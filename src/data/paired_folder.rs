@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::augment::Jitter;
-use super::image::{PICTURE_CHANNELS, Planes, open};
-use super::loader::{Batches, Order};
+use super::batches::{Batches, Order};
 use super::{DataConfig, Direction, Epoch, Pair};
+use crate::raster::{PICTURE_CHANNELS, Planes, open};
 use crate::{Device, Error, Result};
 
 /// The file types that are taken for pictures.

@@ -3,7 +3,7 @@
 use image::DynamicImage;
 use rayon::prelude::*;
 
-use super::image::reflected;
+use super::decode::reflected;
 
 /// Weights of red, green and blue in grey by ITU-R 601, as the PyTorch original's loader has them; `image` itself
 /// weighs by Rec. 709.
