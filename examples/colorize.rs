@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use image::{DynamicImage, imageops::FilterType};
 use palette::{FromColor, IntoColor, Lab, Srgb};
-use pix2pix::data::{Batch, Epoch};
+use pix2pix::data::{Batch, EpochCursor};
 use pix2pix::{Device, Error, Pix2PixConfig, Result, Tensor, Trainer, Translator, data};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -73,7 +73,7 @@ fn run(options: &Options) -> Result<()> {
         train(folder, options, &device)?;
     }
     if let (Some(input), Some(output)) = (&options.input, &options.output) {
-        let coloured = colour(&Translator::load(&options.out, &device)?, &data::open(input)?)?;
+        let coloured = colour(&Translator::load(&options.out, &device)?, &data::read_image(input)?)?;
         coloured.save(output).map_err(|error| Error::Image { path: output.clone(), source: error.into() })?;
         println!("{}", output.display());
     }
@@ -103,12 +103,12 @@ impl Photographs {
             let problem = "no photographs in this folder (png, jpg, tif, webp, bmp, gif)".into();
             return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched: vec![] });
         }
-        let (size, batch_size) = (config.data.crop_size, config.data.batch_size);
+        let (size, batch_size) = (config.data.crop_size.height, config.data.batch_size);
         Ok(Self { folder: folder.to_owned(), paths, size, batch_size, broken: RefCell::default() })
     }
 
     /// The batches of an epoch in random order, a function of its seed and number, from its first batch on.
-    fn batches(&self, epoch: Epoch, device: &Device) -> impl Iterator<Item = Result<Batch>> {
+    fn batches(&self, epoch: EpochCursor, device: &Device) -> impl Iterator<Item = Result<Batch>> {
         let mut rng = ChaCha8Rng::seed_from_u64(epoch.seed);
         rng.set_stream(epoch.number as u64);
         let mut order: Vec<(usize, u64)> = (0..self.paths.len()).map(|index| (index, rng.random())).collect();
@@ -155,7 +155,8 @@ impl Photographs {
     fn square(&self, path: &Path, seed: u64) -> Result<DynamicImage> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let side = self.size as u32;
-        let picture = data::open(path)?.resize_to_fill(side * 9 / 8, side * 9 / 8, FilterType::CatmullRom);
+        let picture =
+            data::read_image(path)?.resize_to_fill(side * 9 / 8, side * 9 / 8, FilterType::CatmullRom);
         let [left, top] =
             [picture.width(), picture.height()].map(|length| rng.random_range(0..=length - side));
         let square = picture.crop_imm(left, top, side, side);

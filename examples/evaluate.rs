@@ -20,8 +20,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use mode::ModeName;
-use pix2pix::data::{Batch, Direction, PairedFolder};
-use pix2pix::metrics::{self, Scores};
+use pix2pix::data::{Batch, Direction, PairedFolder, round_to_8_bits};
+use pix2pix::metrics::{self, Metrics};
 use pix2pix::{Error, Mode, Result, Statistics, Translator};
 use serde_json::json;
 
@@ -79,7 +79,7 @@ fn run(options: &Options) -> Result<()> {
 
     let (mut rows, mut errors) = (Vec::new(), Vec::new());
     println!("{:<40} {:>8} {:>8} {:>8}", "pair", "L1", "PSNR", "SSIM");
-    for (index, batch) in pairs.in_order(&device).enumerate() {
+    for (index, batch) in pairs.sequential(&device).enumerate() {
         let Batch { input, target } = match batch {
             Ok(batch) => batch,
             Err(error) => {
@@ -95,14 +95,14 @@ fn run(options: &Options) -> Result<()> {
         };
         let output = translator.generator().forward_with(input, mode);
         let output = match options.eight_bits {
-            true => ((output + 1.0) * 127.5).round() / 127.5 - 1.0,
+            true => round_to_8_bits(output),
             false => output,
         };
         let [l1, psnr, ssim] = [metrics::l1, metrics::psnr, metrics::ssim]
             .map(|score| f64::from(score(output.clone(), target.clone()).into_scalar::<f32>()));
         let name = pairs.path(index).file_name().unwrap_or_default().to_string_lossy().into_owned();
         println!("{name:<40} {l1:>8.4} {psnr:>8.2} {ssim:>8.4}");
-        rows.push((name, Scores { l1, psnr, ssim }));
+        rows.push((name, Metrics { l1, psnr, ssim }));
     }
     for error in &errors {
         eprintln!("skipped {error}");
@@ -115,8 +115,8 @@ fn run(options: &Options) -> Result<()> {
         return Err(broken());
     }
     let mean =
-        |score: fn(&Scores) -> f64| rows.iter().map(|(_, row)| score(row)).sum::<f64>() / rows.len() as f64;
-    let mean = Scores { l1: mean(|row| row.l1), psnr: mean(|row| row.psnr), ssim: mean(|row| row.ssim) };
+        |score: fn(&Metrics) -> f64| rows.iter().map(|(_, row)| score(row)).sum::<f64>() / rows.len() as f64;
+    let mean = Metrics { l1: mean(|row| row.l1), psnr: mean(|row| row.psnr), ssim: mean(|row| row.ssim) };
     println!(
         "{:<40} {:>8.4} {:>8.2} {:>8.4}",
         format!("mean of {}", rows.len()),
@@ -140,7 +140,7 @@ fn run(options: &Options) -> Result<()> {
 }
 
 /// The scores as JSON.
-fn values(scores: &Scores) -> serde_json::Value {
+fn values(scores: &Metrics) -> serde_json::Value {
     let number = |score: f64| if score.is_finite() { json!(score) } else { json!(score.to_string()) };
     json!({ "l1": number(scores.l1), "psnr": number(scores.psnr), "ssim": number(scores.ssim) })
 }

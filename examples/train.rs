@@ -209,7 +209,7 @@ fn run(options: &Options) -> Result<()> {
     let out = run_folder(options)?;
     let data = match &options.data {
         Some(data) => data.clone(),
-        None => draw_pairs(&out.join("data"), config.data.crop_size as u32, options.common.seed)?,
+        None => draw_pairs(&out.join("data"), config.data.crop_size.height as u32, options.common.seed)?,
     };
     let train = PairedFolder::open(data.join("train"), &config.data)?;
     let val = if data.join("val").is_dir() {
@@ -296,7 +296,7 @@ fn configure(options: &Options) -> Pix2PixConfig {
         config.discriminator.base_channels = demo::BASE_CHANNELS;
         (config.training.epochs, config.training.decay_epochs) = (demo::EPOCHS, demo::DECAY_EPOCHS);
         // There are as many pairs as one cares to draw, and they are small: no need to blur them by resizing.
-        (config.data.load_size, config.data.mirror) = (demo::SIZE, false);
+        (config.data.load_size, config.data.mirror) = (demo::SIZE.into(), false);
     }
     if let Some(size) = options.size {
         config = config.with_size(size);
@@ -336,7 +336,7 @@ fn configure(options: &Options) -> Pix2PixConfig {
     set(&mut config.generator.base_channels, options.base_channels);
     set(&mut config.discriminator.base_channels, options.base_channels);
     set(&mut config.loss.l1_weight, options.l1_weight);
-    set(&mut config.data.load_size, options.load_size);
+    set(&mut config.data.load_size, options.load_size.map(Into::into));
     config.data.mirror &= !options.no_mirror;
     set(&mut config.data.batch_size, options.batch_size);
     set(&mut config.data.workers, options.workers);

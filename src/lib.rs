@@ -30,6 +30,7 @@ mod kernels;
 mod layers;
 mod loss;
 pub mod metrics;
+mod names;
 pub mod pytorch;
 mod random;
 mod raster;

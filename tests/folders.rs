@@ -316,7 +316,7 @@ fn weights_of_an_impossible_size_are_refused() {
     let here = folder.path();
     write_perfect_pair(&here.join("in/1.png"));
     let mut config: Pix2PixConfig = translator().config().clone();
-    config.data.crop_size = 30;
+    config.data.crop_size = 30.into();
     Translator::new(translator().generator().clone(), &config, &device::cpu())
         .unwrap()
         .save(here.join("weights"))

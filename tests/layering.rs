@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules by height; a file may import from its own line and from those before it.
 const LAYERS: [&[&str]; 8] = [
-    &["error", "device", "random", "files", "raster", "read_back"],
+    &["error", "device", "random", "files", "names", "raster", "read_back"],
     &["kernels", "weights"],
     &["layers"],
     &["unet", "resnet", "generator", "discriminator", "loss", "metrics", "data", "report"],

@@ -9,7 +9,7 @@ use pix2pix::{GanMode, Pix2PixConfig, Tensor, Trainer, device};
 use support::{small_config, write_pairs};
 
 fn batch(config: &Pix2PixConfig) -> Batch {
-    let size = config.data.crop_size;
+    let size = config.data.crop_size.height;
     let ramp = |scale: f32| {
         let values: Vec<f32> = (0..3 * size * size).map(|i| (i as f32 * scale).sin()).collect();
         Tensor::<1>::from_floats(values.as_slice(), &device::cpu()).reshape([1, 3, size, size])

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pix2pix::data::{Batch, DataConfig, PairedFolder};
+use pix2pix::data::{Batch, DataConfig, PairedFolder, Size};
 use pix2pix::metrics::Palette;
 use pix2pix::{CheckpointProblem, Device, Error, Generator, Mode, Result, Tensor};
 
@@ -34,7 +34,7 @@ impl Reader {
 
     /// The true classes of each pair's pixels.
     pub(crate) fn truths(&self, device: &Device) -> impl Iterator<Item = Result<Vec<usize>>> {
-        self.val.in_order(device).map(|batch| Ok(self.labels.classes(batch?.input)))
+        self.val.sequential(device).map(|batch| Ok(self.labels.classes(batch?.input)))
     }
 }
 
@@ -57,12 +57,13 @@ impl Labels {
             .map_err(|error| io(path, error))?
             .into_dimensions()
             .map_err(|error| Error::Image { path: path.to_owned(), source: error.into() })?;
-        Ok(Self { palette, times: (height as usize / pairs.config().crop_size).max(1) })
+        Ok(Self { palette, times: (height as usize / pairs.config().crop_size.height).max(1) })
     }
 
     /// The pairs of a folder, larger than the study's.
     pub(crate) fn finer(&self, folder: &Path, config: &DataConfig) -> Result<PairedFolder> {
-        let (load, crop) = (self.times * config.load_size, self.times * config.crop_size);
+        let times = |size: Size| <[usize; 2]>::from(size).map(|pixels| self.times * pixels);
+        let (load, crop) = (times(config.load_size), times(config.crop_size));
         PairedFolder::open(folder, &config.clone().with_load_size(load).with_crop_size(crop))
     }
 

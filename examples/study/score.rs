@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use image::{RgbImage, imageops};
-use pix2pix::data::{Batch, PairedFolder};
+use pix2pix::data::{Batch, PairedFolder, to_images};
 use pix2pix::metrics::{self, Confusion, LabHistogram};
 use pix2pix::{Device, Dropout, Generator, Mode, Result, Statistics, Tensor};
 
@@ -56,7 +56,7 @@ pub(crate) fn score(
     let (mut colours, mut target_colours) = (LabHistogram::new(), LabHistogram::new());
     let mut confusion = reader.map(|reader| Confusion::new(reader.labels.palette.classes()));
     let mut truths = reader.map(|reader| reader.truths(device));
-    for (index, batch) in val.clone().with_batch_size(1).in_order(device).enumerate() {
+    for (index, batch) in val.clone().with_batch_size(1)?.sequential(device).enumerate() {
         let Batch { input, target } = batch?;
         let output = match generator {
             Some(generator) => generator.forward_with(input.clone(), mode(index)),
@@ -117,28 +117,17 @@ pub(crate) fn pictures(
     count: usize,
     device: &Device,
 ) -> Result<[RgbImage; 3]> {
-    let some = val.clone().take(count).with_batch_size(1);
-    let size = val.config().crop_size as u32;
-    let mut columns = [(); 3].map(|()| RgbImage::new(size, size * some.len() as u32));
-    for (row, batch) in some.in_order(device).enumerate() {
+    let some = val.clone().head(count)?.with_batch_size(1)?;
+    let [height, width] = <[usize; 2]>::from(val.config().crop_size).map(|size| size as u32);
+    let mut columns = [(); 3].map(|()| RgbImage::new(width, height * some.len() as u32));
+    for (row, batch) in some.sequential(device).enumerate() {
         let Batch { input, target } = batch?;
         let output = generator.forward_with(input.clone(), mode(row));
         for (column, tensor) in columns.iter_mut().zip([input, target, output]) {
-            imageops::replace(column, &picture(tensor), 0, i64::from(size) * row as i64);
+            imageops::replace(column, &to_images(tensor)[0].to_rgb8(), 0, i64::from(height) * row as i64);
         }
     }
     Ok(columns)
-}
-
-fn picture(tensor: Tensor<4>) -> RgbImage {
-    let [_, channels, height, width] = tensor.dims();
-    let values = tensor.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default();
-    RgbImage::from_fn(width as u32, height as u32, |x, y| {
-        let at = y as usize * width + x as usize;
-        let byte =
-            |c: usize| ((values[c.min(channels - 1) * height * width + at] + 1.0) * 127.5).round() as u8;
-        image::Rgb([byte(0), byte(1), byte(2)])
-    })
 }
 
 /// A copy without gradients.

@@ -56,7 +56,7 @@ impl Study {
         base.discriminator.layers = table::layers(plan.patch, &base.discriminator)?;
         base.data.direction = plan.direction;
         if !plan.jitter {
-            (base.data.load_size, base.data.mirror) = (plan.size, false);
+            (base.data.load_size, base.data.mirror) = (plan.size.into(), false);
         }
         let data = match &plan.data {
             Some(data) => data.clone(),
@@ -128,7 +128,7 @@ impl Study {
             }
             self.results.reader = Some(Reading { steps, seconds: start.elapsed().as_secs_f64() });
         }
-        let val = labels.finer(&self.train.with_file_name("val"), &self.base.data)?.with_batch_size(1);
+        let val = labels.finer(&self.train.with_file_name("val"), &self.base.data)?.with_batch_size(1)?;
         let reader = Reader { generator: score::still(trainer.exported()), labels, val };
         let photographs =
             score::score(None, &self.val, Some(&reader), &mut Likeness::default(), &self.device)?;

@@ -188,7 +188,7 @@ fn length(values: &[f32]) -> f64 {
 /// Two pictures of noise: unlike smooth ones they leave no channel nearly constant, whose normalisation would make
 /// rounding errors large.
 fn batch(config: &Pix2PixConfig, device: &Device) -> Batch {
-    let size = config.data.crop_size;
+    let size = config.data.crop_size.height;
     let picture = |channels: usize, seed: u32| {
         let mut state = seed;
         let mut noise = || {

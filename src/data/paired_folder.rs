@@ -1,30 +1,45 @@
-//! A folder of pairs: files with both pictures side by side, or folders `A` and `B` with equal names.
+//! A folder of pairs: files with both images side by side, or folders `A` and `B` with files of equal names.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::augment::Jitter;
-use super::batches::{Batches, Order};
-use super::{DataConfig, Direction, Epoch, Pair};
-use crate::raster::{PICTURE_CHANNELS, Planes, open};
-use crate::{Device, Error, Result};
+use burn::tensor::Device;
 
-/// The file types that are taken for pictures.
+use super::augment::Jitter;
+use super::batches::{Batches, Plan};
+use super::config::{DataConfig, Direction};
+use super::epoch::EpochCursor;
+use super::pair::Pair;
+use crate::error::{Error, Result};
+use crate::raster::{IMAGE_CHANNELS, PlanarImage, read_image};
+
+/// The extensions of image files.
 const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"];
 
-/// A folder of pairs on disk; nothing is read before it is asked for.
+/// A folder of pairs on disk. Opening it lists the files; images are read when batches are.
 ///
-/// Two layouts are understood:
+/// It has one of two layouts:
 /// - files that hold A on the left and B on the right, of equal width;
 /// - folders `A/` and `B/` with files of equal name (the extension may differ) and size.
+///
+/// # Examples
+/// ```no_run
+/// use pix2pix::data::{DataConfig, PairedFolder};
+///
+/// let pairs = PairedFolder::open("facades/val", &DataConfig::default())?;
+/// for batch in pairs.sequential(&pix2pix::device::best()) {
+///     println!("{:?}", batch?.input.dims());
+/// }
+/// # Ok::<(), pix2pix::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PairedFolder {
-    pairs: Arc<Vec<Files>>,
+    pairs: Arc<[Files]>,
     config: DataConfig,
 }
 
-/// Where a pair lies.
+/// The files of a pair.
 #[derive(Clone, Debug)]
 enum Files {
     SideBySide(PathBuf),
@@ -36,7 +51,7 @@ impl PairedFolder {
     ///
     /// # Errors
     /// - [`Error::Io`] if the folder cannot be read
-    /// - [`Error::Pairs`] if it holds no pictures, or if names in `A/` and `B/` do not match
+    /// - [`Error::Pairs`] if it holds no images, or if names in `A/` and `B/` do not match
     /// - [`Error::Config`] if `config` is out of range
     pub fn open(folder: impl AsRef<Path>, config: &DataConfig) -> Result<Self> {
         config.validate()?;
@@ -45,45 +60,45 @@ impl PairedFolder {
             ("data.target_channels", config.target_channels),
         ];
         for (field, value) in channels {
-            if !PICTURE_CHANNELS.contains(&value) {
+            if !IMAGE_CHANNELS.contains(&value) {
                 let problem =
-                    format!("{value} is not 1 (grey), 3 (colour) or 4 (colour and alpha), as in pictures");
+                    format!("{value} is not 1 (grey), 3 (colour) or 4 (colour and alpha), as in image files");
                 return Err(Error::config(field, problem));
             }
         }
         let folder = folder.as_ref();
         let [a, b] = ["A", "B"].map(|name| folder.join(name));
-        let pairs = if a.is_dir() && b.is_dir() {
+        let pairs: Vec<Files> = if a.is_dir() && b.is_dir() {
             matched(folder, &a, &b)?
         } else {
-            pictures(folder)?.into_values().flatten().map(Files::SideBySide).collect()
+            images(folder)?.into_values().flatten().map(Files::SideBySide).collect()
         };
         if pairs.is_empty() {
             return Err(Error::Pairs {
                 path: folder.to_owned(),
-                problem: nothing_here(folder),
+                problem: no_pairs(folder),
                 unmatched: vec![],
             });
         }
-        Ok(Self { pairs: Arc::new(pairs), config: config.clone() })
+        Ok(Self { pairs: pairs.into(), config: config.clone() })
     }
 
-    /// The number of pairs.
+    /// Returns the number of pairs.
     pub fn len(&self) -> usize {
         self.pairs.len()
     }
 
-    /// Whether there is no pair; never so, since opening an empty folder fails.
+    /// Returns `false` always: [`open`](Self::open) refuses folders without pairs, and [`head`](Self::head) keeps one.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
-    /// How the pairs are read.
+    /// Returns how the pairs are read.
     pub fn config(&self) -> &DataConfig {
         &self.config
     }
 
-    /// The file that holds pair `index`; of two, A's.
+    /// Returns the file of pair `index`; of two files, that of A.
     ///
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
@@ -91,73 +106,104 @@ impl PairedFolder {
         self.pairs[index].path(0)
     }
 
-    /// The first `count` pairs only, as a small validation set.
-    pub fn take(mut self, count: usize) -> Self {
-        let kept = self.pairs.iter().take(count.max(1)).cloned().collect();
-        self.pairs = Arc::new(kept);
-        self
+    /// Keeps the first `count` pairs, or all if there are fewer: a small validation set, for instance.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if `count` is 0.
+    pub fn head(mut self, count: usize) -> Result<Self> {
+        if count == 0 {
+            return Err(Error::config("count", "is 0; keep at least 1 pair"));
+        }
+        if count < self.len() {
+            self.pairs = self.pairs[..count].into();
+        }
+        Ok(self)
     }
 
-    /// The same pairs in batches of another size.
-    pub fn with_batch_size(mut self, batch_size: usize) -> Self {
-        self.config.batch_size = batch_size.max(1);
-        self
+    /// Sets the number of pairs in a batch.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if `batch_size` is 0.
+    pub fn with_batch_size(mut self, batch_size: usize) -> Result<Self> {
+        if batch_size == 0 {
+            return Err(Error::config("batch_size", "is 0; it must be at least 1"));
+        }
+        self.config.batch_size = batch_size;
+        Ok(self)
     }
 
-    /// The batches of an epoch, shuffled and augmented, from its [`first_batch`](Epoch::first_batch) on.
+    /// Reads the batches of an epoch, shuffled and augmented, from its [`first_batch`](EpochCursor::first_batch) on.
     ///
     /// Order and augmentation are a function of the epoch's seed and number. Worker threads read ahead; dropping the
     /// iterator stops them.
-    pub fn batches(&self, epoch: impl Into<Epoch>, device: &Device) -> Batches {
-        Batches::new(self.clone(), Order::Shuffled(epoch.into()), device)
+    pub fn batches(&self, epoch: EpochCursor, device: &Device) -> Batches {
+        let folder = self.clone();
+        let plan = Plan {
+            indices: epoch.order(self.len(), self.config.sampling),
+            batch_size: self.config.batch_size,
+            read: Box::new(move |index| folder.augmented(index, epoch)),
+        };
+        Batches::new(plan, epoch.first_batch, self.config.workers, device)
     }
 
-    /// All batches in the order of names, resized to the crop size, without augmentation.
-    pub fn in_order(&self, device: &Device) -> Batches {
-        Batches::new(self.clone(), Order::ByName, device)
+    /// Reads all batches in the order of names, resized to the crop size, without augmentation.
+    pub fn sequential(&self, device: &Device) -> Batches {
+        let folder = self.clone();
+        let plan = Plan {
+            indices: (0..self.len()).collect(),
+            batch_size: self.config.batch_size,
+            read: Box::new(move |index| folder.pair(index)),
+        };
+        Batches::new(plan, 0, self.config.workers, device)
     }
 
-    /// Pair `index` as [`in_order`](Self::in_order) gives it.
+    /// Reads pair `index` as [`sequential`](Self::sequential) does: resized to the crop size, without augmentation.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Image`], naming the file, if it is no usable picture.
+    /// [`Error::Io`] or [`Error::Image`], naming the file, if it is not a usable image.
     ///
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
     pub fn pair(&self, index: usize) -> Result<Pair> {
-        let whole = self.config.clone().with_load_size(self.config.crop_size).with_mirror(false);
-        self.read(index, &whole, Jitter::draw(&whole, 0, 0, index))
+        let config = &self.config;
+        self.read(index, |image| image.resized(config.crop_size.into(), config.resize_filter))
     }
 
-    /// Pair `index` as it is augmented in `epoch`.
-    pub(super) fn augmented(&self, index: usize, epoch: Epoch) -> Result<Pair> {
-        self.read(index, &self.config, Jitter::draw(&self.config, epoch.seed, epoch.number, index))
+    /// Reads pair `index` as it is augmented in `epoch`.
+    fn augmented(&self, index: usize, epoch: EpochCursor) -> Result<Pair> {
+        let config = &self.config;
+        let jitter = Jitter::draw(config, epoch.seed, epoch.number, index);
+        self.read(index, |image| {
+            let resized = image.resized(config.load_size.into(), config.resize_filter)?;
+            Ok(jitter.apply(&resized))
+        })
     }
 
-    fn read(&self, index: usize, config: &DataConfig, jitter: Jitter) -> Result<Pair> {
-        let files = &self.pairs[index];
-        let [input, target] = match config.direction {
-            Direction::AToB => [0, 1],
-            Direction::BToA => [1, 0],
+    /// Reads pair `index`, and prepares both images alike.
+    fn read(
+        &self,
+        index: usize,
+        prepare: impl Fn(
+            PlanarImage,
+        ) -> std::result::Result<PlanarImage, Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Result<Pair> {
+        let (files, config) = (&self.pairs[index], &self.config);
+        let channels = match config.direction {
+            Direction::AToB => [config.input_channels, config.target_channels],
+            Direction::BToA => [config.target_channels, config.input_channels],
         };
-        let mut channels = [0; 2];
-        channels[input] = config.input_channels;
-        channels[target] = config.target_channels;
-        let mut prepared = [vec![], vec![]];
-        for (side, picture) in files.read(channels)?.into_iter().enumerate() {
-            let resized = picture.resized(config.load_size, config.filter);
-            let resized = resized.map_err(|error| Error::image(files.path(side), error))?;
-            prepared[side] = jitter.apply(&resized).values;
-        }
-        Ok(Pair {
-            input: std::mem::take(&mut prepared[input]),
-            target: std::mem::take(&mut prepared[target]),
+        let [a, b] = files.read(channels)?;
+        let prepare = |side, image| prepare(image).map_err(|error| Error::image(files.path(side), error));
+        let (a, b) = (prepare(0, a)?, prepare(1, b)?);
+        Ok(match config.direction {
+            Direction::AToB => Pair { input: a, target: b },
+            Direction::BToA => Pair { input: b, target: a },
         })
     }
 }
 
 impl Files {
-    /// The file that holds picture A (0) or B (1).
+    /// Returns the file of image A (0) or B (1).
     fn path(&self, side: usize) -> &Path {
         match self {
             Self::SideBySide(path) => path,
@@ -165,11 +211,11 @@ impl Files {
         }
     }
 
-    /// Pictures A and B, with so many channels each.
-    fn read(&self, channels: [usize; 2]) -> Result<[Planes; 2]> {
+    /// Reads images A and B with these numbers of channels.
+    fn read(&self, channels: [usize; 2]) -> Result<[PlanarImage; 2]> {
         match self {
             Self::SideBySide(path) => {
-                let both = open(path)?;
+                let both = read_image(path)?;
                 let width = both.width() as usize;
                 if !width.is_multiple_of(2) {
                     let problem =
@@ -177,12 +223,12 @@ impl Files {
                     return Err(Error::image(path, problem));
                 }
                 let half = width / 2;
-                let part = |side| Planes::from_columns(&both, channels[side], side * half, half);
+                let part = |side| PlanarImage::from_columns(&both, channels[side], side * half, half);
                 Ok([part(0), part(1)])
             }
             Self::Separate { a, b } => {
-                let pictures = [open(a)?, open(b)?];
-                let [size_a, size_b] = [&pictures[0], &pictures[1]].map(|p| [p.width(), p.height()]);
+                let images = [read_image(a)?, read_image(b)?];
+                let [size_a, size_b] = [&images[0], &images[1]].map(|image| [image.width(), image.height()]);
                 if size_a != size_b {
                     let problem = format!(
                         "{size_b:?} pixels, but its partner {} has {size_a:?}; both must have the same size",
@@ -190,15 +236,15 @@ impl Files {
                     );
                     return Err(Error::image(b, problem));
                 }
-                let [a, b] = &pictures;
-                Ok([Planes::from_picture(a, channels[0]), Planes::from_picture(b, channels[1])])
+                let [a, b] = &images;
+                Ok([PlanarImage::from_image(a, channels[0]), PlanarImage::from_image(b, channels[1])])
             }
         }
     }
 }
 
-/// The pictures directly in a folder, by name without extension.
-fn pictures(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>> {
+/// Lists the images directly in a folder, by name without extension.
+fn images(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>> {
     let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for entry in std::fs::read_dir(folder).map_err(|error| Error::io(folder, error))? {
         let path = entry.map_err(|error| Error::io(folder, error))?.path();
@@ -212,9 +258,9 @@ fn pictures(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>> {
     Ok(found)
 }
 
-/// The pairs of two folders, every file of which must have exactly one partner.
+/// Pairs the images of two folders; each must have exactly one partner.
 fn matched(folder: &Path, a: &Path, b: &Path) -> Result<Vec<Files>> {
-    let (mut of_a, mut of_b) = (pictures(a)?, pictures(b)?);
+    let (mut of_a, mut of_b) = (images(a)?, images(b)?);
     let mut pairs = Vec::new();
     let names: Vec<String> = of_a.keys().cloned().collect();
     for name in names {
@@ -231,13 +277,14 @@ fn matched(folder: &Path, a: &Path, b: &Path) -> Result<Vec<Files>> {
         return Ok(pairs);
     }
     let problem =
-        "every picture in A needs one of the same name in B; add the partner or remove the file".into();
+        "every image in A needs one of the same name in B; add the partner or remove the file".into();
     Err(Error::Pairs { path: folder.to_owned(), problem, unmatched })
 }
 
-fn nothing_here(folder: &Path) -> String {
+/// Says what is missing in a folder without pairs, and what to do.
+fn no_pairs(folder: &Path) -> String {
     let mut problem = format!(
-        "no pairs here; put side-by-side pictures ({}) in it, or folders A and B with pictures of equal names",
+        "no pairs here; put side-by-side images ({}) in it, or folders A and B with images of equal names",
         EXTENSIONS.join(", ")
     );
     if folder.join("train").is_dir() {
@@ -245,3 +292,8 @@ fn nothing_here(folder: &Path) -> String {
     }
     problem
 }
+
+const _: () = {
+    const fn is_shared_between_threads<T: Send + Sync>() {}
+    is_shared_between_threads::<PairedFolder>();
+};

@@ -2,11 +2,19 @@
 
 mod canvas;
 mod decode;
+mod encode;
+mod levels;
+mod planar;
 mod source;
 mod truncated;
 
-pub use decode::{open, open_with_profile};
+pub use decode::{read_image, read_image_with_profile};
+pub use levels::round_to_8_bits;
+pub use planar::{PlanarImage, ResizeFilter, to_images};
 
 pub(crate) use canvas::Canvas;
-pub(crate) use decode::{NOT_A_NUMBER, PICTURE_CHANNELS, Planes};
-pub(crate) use source::Pixels;
+pub(crate) use encode::encode;
+#[cfg(feature = "fid")]
+pub(crate) use levels::levels;
+pub(crate) use levels::position;
+pub(crate) use source::{IMAGE_CHANNELS, NOT_A_NUMBER, Pixels};
