@@ -4,7 +4,7 @@ mod support;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use image::{Rgb, RgbImage};
-use pix2pix::data::{DataConfig, PairedFolder};
+use pix2pix::data::{DataConfig, EpochCursor, PairedFolder};
 
 const PAIRS: u32 = 64;
 
@@ -27,7 +27,9 @@ fn data(criterion: &mut Criterion) {
             group.bench_function(format!("{kind}/{workers} workers"), |bencher| {
                 bencher.iter(|| {
                     epoch += 1;
-                    pairs.batches(epoch, &device).for_each(|batch| drop(batch.expect("a good pair")));
+                    pairs
+                        .batches(EpochCursor::new(epoch, 0), &device)
+                        .for_each(|batch| drop(batch.expect("a good pair")));
                 });
             });
         }

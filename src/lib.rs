@@ -36,6 +36,7 @@ mod loss;
 pub mod metrics;
 mod names;
 pub mod pytorch;
+mod raster;
 mod read_back;
 pub mod report;
 mod resnet;

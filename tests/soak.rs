@@ -33,7 +33,7 @@ fn memory_does_not_grow() {
     config.training.epochs = (steps / 20) as usize;
     (config.training.save_every, config.training.tensorboard) = (5, true);
     let pairs = PairedFolder::open(folder.path(), &config.data).unwrap();
-    let val = pairs.clone().take(2);
+    let val = pairs.clone().head(2).unwrap();
 
     // What the process holds at the end of each epoch.
     let mut samples = vec![];

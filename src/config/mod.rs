@@ -22,7 +22,7 @@ use crate::unet::DropoutLayout;
 /// | field | [`paper`](Self::paper) | [`pytorch`](Self::pytorch) |
 /// |---|---|---|
 /// | `generator.dropout_layout` | paper | pytorch |
-/// | `data.filter` | bilinear, as the Lua code | bicubic |
+/// | `data.resize_filter` | bilinear, as the Lua code | bicubic |
 /// | `training.epochs` | 200 | 100 |
 /// | `training.decay_epochs` | 0 | 100 |
 /// | `training.decay_to_zero` | false | true |
@@ -75,7 +75,7 @@ impl Pix2PixConfig {
     /// ```
     pub fn paper() -> Self {
         let mut config = Self::new(GeneratorConfig::new(3, 3), DiscriminatorConfig::new(3, 3));
-        config.data.filter = ResizeFilter::Bilinear;
+        config.data.resize_filter = ResizeFilter::Bilinear;
         config
     }
 
@@ -86,7 +86,7 @@ impl Pix2PixConfig {
         config.training.epochs = 100;
         config.training.decay_epochs = 100;
         config.training.decay_to_zero = true;
-        config.data.filter = ResizeFilter::Bicubic;
+        config.data.resize_filter = ResizeFilter::Bicubic;
         config
     }
 
@@ -114,8 +114,8 @@ impl Pix2PixConfig {
         if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = &mut self.generator.backbone {
             *depth = deepest(size)?;
         }
-        self.data.crop_size = size;
-        self.data.load_size = (size as u128 * 286 / 256).try_into().unwrap_or(usize::MAX);
+        self.data.crop_size = size.into();
+        self.data.load_size = usize::try_from(size as u128 * 286 / 256).unwrap_or(usize::MAX).into();
         Ok(self)
     }
 
@@ -153,18 +153,18 @@ impl Pix2PixConfig {
             }
         }
         let (size, multiple) = (data.crop_size, generator.multiple());
-        if !size.is_multiple_of(multiple) {
+        if !(size.height.is_multiple_of(multiple) && size.width.is_multiple_of(multiple)) {
             let problem = format!(
                 "{size} is not divisible by {multiple}, which the generator needs; use a multiple or a smaller depth"
             );
             return Err(Error::config("data.crop_size", problem));
         }
-        if size < self.generator.smallest() {
+        if size.height.min(size.width) < self.generator.smallest() {
             let problem =
                 format!("{size} is too small for the generator; use at least {}", self.generator.smallest());
             return Err(Error::config("data.crop_size", problem));
         }
-        if self.loss.gan_weight > 0.0 && self.discriminator.map_size([size; 2]).is_none() {
+        if self.loss.gan_weight > 0.0 && self.discriminator.map_size(size.into()).is_none() {
             let problem = format!(
                 "{} layers leave no patch of an image of {size} pixels; use fewer",
                 discriminator.layers
@@ -393,7 +393,7 @@ mod tests {
         }
         let mut resnet = Pix2PixConfig::paper();
         resnet.generator.backbone = Backbone::Resnet { blocks: 9 };
-        assert_eq!(resnet.with_size(300).unwrap().data.load_size, 335);
+        assert_eq!(resnet.with_size(300).unwrap().data.load_size, 335.into());
     }
 
     #[test]
@@ -403,7 +403,8 @@ mod tests {
             change(&mut config);
             config.validate().unwrap_err().to_string()
         };
-        let crop = message(|config| (config.data.load_size, config.data.crop_size) = (500, 400));
+        let crop =
+            message(|config| (config.data.load_size, config.data.crop_size) = (500.into(), 400.into()));
         assert!(crop.contains("data.crop_size: 400 is not divisible by 256"), "{crop}");
         let channels = message(|config| config.data.input_channels = 1);
         assert!(channels.contains("data.input_channels: 1, but the generator has 3"), "{channels}");
@@ -411,7 +412,7 @@ mod tests {
         assert!(layers.contains("discriminator.layers: 7") && layers.contains("0 to 6"), "{layers}");
         let rate = message(|config| config.training.learning_rate = -1.0);
         assert!(rate.contains("training.learning_rate: -1"), "{rate}");
-        let load = message(|config| config.data.load_size = 100);
+        let load = message(|config| config.data.load_size = 100.into());
         assert!(load.contains("data.load_size: 100 is below the crop size of 256"), "{load}");
     }
 }

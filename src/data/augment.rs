@@ -1,37 +1,37 @@
-//! The random crop and mirror that both pictures of a pair share (appendix 6.2).
+//! The random crop and mirror that both images of a pair share (appendix 6.2).
 
 use rand::RngExt;
 
-use super::DataConfig;
-use super::image::Planes;
+use super::config::{DataConfig, Size};
+use crate::raster::PlanarImage;
 use crate::rng::{JITTER, stream};
 
-/// A square cut out of a resized picture.
+/// A random crop of a resized image, mirrored or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Jitter {
     left: usize,
     top: usize,
-    size: usize,
+    size: Size,
     mirrored: bool,
 }
 
 impl Jitter {
-    /// The crop and mirror of sample `index` in `epoch`: a function of these and the seed alone.
+    /// Draws the crop and mirror of pair `index` in `epoch`: a function of these and the seed alone.
     pub(super) fn draw(config: &DataConfig, seed: u64, epoch: usize, index: usize) -> Self {
         let mut rng = stream(seed ^ JITTER, ((epoch as u64) << 32) | index as u64);
-        let room = config.load_size - config.crop_size;
+        let (load, crop) = (config.load_size, config.crop_size);
         Self {
-            left: rng.random_range(0..=room),
-            top: rng.random_range(0..=room),
-            size: config.crop_size,
+            left: rng.random_range(0..=load.width - crop.width),
+            top: rng.random_range(0..=load.height - crop.height),
+            size: crop,
             mirrored: config.mirror && rng.random_bool(0.5),
         }
     }
 
-    /// The square cut out of a picture that was resized before.
-    pub(super) fn apply(self, picture: &Planes) -> Planes {
-        let cut = picture.window([self.top as isize, self.left as isize], [self.size; 2]);
-        if self.mirrored { cut.mirrored() } else { cut }
+    /// Crops and mirrors an image of the load size.
+    pub(super) fn apply(self, image: &PlanarImage) -> PlanarImage {
+        let crop = image.window([self.top as isize, self.left as isize], self.size.into());
+        if self.mirrored { crop.mirrored() } else { crop }
     }
 }
 
@@ -50,5 +50,15 @@ mod tests {
         assert!(all.iter().all(|jitter| jitter.left <= 30 && jitter.top <= 30));
         assert!(all.iter().any(|jitter| jitter.left > 20) && all.iter().any(|jitter| jitter.left < 10));
         assert!(all.windows(2).any(|two| two[0] != two[1]));
+    }
+
+    #[test]
+    fn a_rectangular_crop_stays_inside_of_the_image() {
+        let config = DataConfig::new().with_load_size([20, 40]).with_crop_size([16, 30]);
+        let all: Vec<Jitter> = (0..200).map(|index| Jitter::draw(&config, 0, 1, index)).collect();
+        assert!(all.iter().all(|jitter| jitter.left <= 10 && jitter.top <= 4));
+        assert!(all.iter().any(|jitter| jitter.left == 10) && all.iter().any(|jitter| jitter.top == 4));
+        let image = PlanarImage::new(vec![0.5; 800], [1, 20, 40]);
+        assert_eq!(all[0].apply(&image).shape(), [1, 16, 30]);
     }
 }

@@ -1,17 +1,17 @@
-//! The colours of a set of pictures: marginal histograms in CIE Lab (Isola et al. 2017, figure 7).
+//! The colours of a set of images: marginal histograms in CIE Lab (Isola et al. 2017, figure 7).
 
-use burn::tensor::assert_shape;
+use burn::tensor::{Tensor, assert_shape};
 
-use crate::Tensor;
 use crate::read_back::read_back;
 
-/// Bins of one unit: L in 0 to 100, a and b in −110 to 110; what lies outside counts in the outermost bin.
+/// First value and number of the bins, each one unit wide: L is 0 to 100, a and b are −110 to 110. Values outside are
+/// clamped.
 const BINS: [(f64, usize); 3] = [(0.0, 100), (-110.0, 220), (-110.0, 220)];
 
-/// How often each L, each a and each b occurs in a set of colour pictures.
+/// Histograms of L, of a and of b over a set of colour images.
 ///
-/// Lab is that of sRGB under illuminant D65 with the observer of 2°, as in `skimage.color.rgb2lab`. The paper says
-/// nothing about the width of its bins; here it is one unit of Lab. Wider bins give higher intersections.
+/// Lab is that of sRGB under illuminant D65 with the observer of 2°, as in `skimage.color.rgb2lab`. Bins are one unit of
+/// Lab wide; the paper does not give the width of its own. Wider bins give higher intersections.
 #[derive(Clone, Debug)]
 pub struct LabHistogram {
     counts: [Vec<u64>; 3],
@@ -24,7 +24,7 @@ impl Default for LabHistogram {
 }
 
 impl LabHistogram {
-    /// The histogram of no picture.
+    /// Creates empty histograms.
     pub fn new() -> Self {
         Self { counts: BINS.map(|(_, bins)| vec![0; bins]) }
     }
@@ -32,18 +32,18 @@ impl LabHistogram {
     /// Counts every pixel.
     ///
     /// # Shapes
-    /// - `pictures`: `[N, 3, H, W]` in `[-1, 1]`
+    /// - `images`: `[N, 3, H, W]` in `[-1, 1]`
     ///
     /// # Panics
-    /// If there are not three channels.
-    pub fn add(&mut self, pictures: Tensor<4>) {
-        assert_shape!(pictures, [_, 3, ..]);
-        let [_, _, height, width] = pictures.dims();
-        let values = read_back(pictures);
+    /// If there are not 3 channels.
+    pub fn add(&mut self, images: Tensor<4>) {
+        assert_shape!(images, [_, 3, ..]);
+        let [_, _, height, width] = images.dims();
+        let values = read_back(images);
         let area = height * width;
-        for picture in values.chunks_exact(3 * area) {
+        for image in values.chunks_exact(3 * area) {
             for pixel in 0..area {
-                let channel = |c: usize| (f64::from(picture[c * area + pixel]) + 1.0) / 2.0;
+                let channel = |c: usize| (f64::from(image[c * area + pixel]) + 1.0) / 2.0;
                 let colour = lab([channel(0), channel(1), channel(2)]);
                 for ((counts, (low, bins)), value) in self.counts.iter_mut().zip(BINS).zip(colour) {
                     counts[((value - low).max(0.0) as usize).min(bins - 1)] += 1;
@@ -52,7 +52,7 @@ impl LabHistogram {
         }
     }
 
-    /// How much the two sets' histograms overlap, for L, a and b: 1 if equal, 0 if no colour is in both.
+    /// Returns the overlap of the two sets' histograms of L, of a and of b: 1 if they are equal, 0 if they share no bin.
     ///
     /// NaN if either set is empty.
     pub fn intersection(&self, other: &Self) -> [f64; 3] {
@@ -65,7 +65,7 @@ impl LabHistogram {
     }
 }
 
-/// sRGB in 0..1 to CIE Lab.
+/// Converts sRGB in 0 to 1 to CIE Lab.
 fn lab(rgb: [f64; 3]) -> [f64; 3] {
     let linear = rgb.map(|v| if v > 0.040_45 { ((v + 0.055) / 1.055).powf(2.4) } else { v / 12.92 });
     // Rows: X, Y, Z, and the white of D65.

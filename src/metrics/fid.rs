@@ -1,19 +1,21 @@
-//! How alike two sets of pictures are, by the features that Inception sees in them: FID and KID.
+//! The distance of two sets of images by their Inception features: FID and KID.
 
+use burn::tensor::Tensor;
 use nalgebra::DMatrix;
 use rand::seq::index;
 
-use crate::Tensor;
 use crate::read_back::read_back;
+use crate::rng::stream;
 
-/// Features of a set of pictures, one row for each.
+/// The features of a set of images, one row for each image.
 #[derive(Clone, Debug, Default)]
 pub struct Features {
     rows: Vec<Vec<f64>>,
 }
 
 impl Features {
-    /// Those of no picture.
+    /// Creates an empty set.
+    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
@@ -38,12 +40,12 @@ impl Features {
         self.rows.extend(values.chunks_exact(width).map(|row| row.iter().map(|v| f64::from(*v)).collect()));
     }
 
-    /// The number of pictures.
+    /// Returns the number of images.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -57,7 +59,7 @@ impl Features {
         (0..self.width()).map(|i| self.rows.iter().map(|row| row[i]).sum::<f64>() / count).collect()
     }
 
-    /// A matrix R with RᵀR = the covariance, and no more rows than columns.
+    /// Returns a matrix R with no more rows than columns, for which RᵀR is the covariance.
     fn root(&self, mean: &[f64]) -> DMatrix<f64> {
         let scale = 1.0 / (self.len() as f64 - 1.0).sqrt();
         let value = |row: usize, column: usize| (self.rows[row][column] - mean[column]) * scale;
@@ -66,10 +68,11 @@ impl Features {
     }
 }
 
-/// Fréchet Inception distance (Heusel et al. 2017): 0 for equal sets; depends on how many pictures there are.
+/// Returns the Fréchet Inception distance (Heusel et al. 2017). It is 0 for equal sets, and depends on the number of
+/// images.
 ///
 /// |μ₁ − μ₂|² + tr(C₁ + C₂ − 2·(C₁C₂)^½), in double precision. With C = RᵀR the trace of the root is the sum of the
-/// singular values of R₁R₂ᵀ, which needs no root of a matrix and is exact for sets smaller than the features are many.
+/// singular values of R₁R₂ᵀ, which needs no root of a matrix, and is exact for fewer images than features.
 ///
 /// NaN if either set has fewer than two images, which have no covariance.
 ///
@@ -88,8 +91,8 @@ pub fn fid(one: &Features, other: &Features) -> f64 {
     between + traces - 2.0 * shared
 }
 
-/// Kernel Inception distance (Bińkowski et al. 2018) and its standard deviation over `subsets` draws of `size` pictures
-/// from each set: the unbiased squared maximum mean discrepancy under the kernel (x·y/F + 1)³.
+/// Returns the kernel Inception distance (Bińkowski et al. 2018), and its standard deviation, over `subsets` draws of
+/// `size` images from each set: the unbiased squared maximum mean discrepancy under the kernel (x·y/F + 1)³.
 ///
 /// Draws are a function of `seed`. A draw of as many images as a set has is the whole set.
 ///
@@ -104,7 +107,7 @@ pub fn kid(one: &Features, other: &Features, subsets: usize, size: usize, seed: 
         (2..=largest).contains(&size),
         "`size` is {size}; it must be at least 2 and at most {largest}, the number of images of the smaller set"
     );
-    let mut rng = crate::rng::stream(seed, 0);
+    let mut rng = stream(seed, 0);
     let draws = (0..subsets).map(|_| {
         let mut draw = |set: &Features| {
             let chosen = index::sample(&mut rng, set.len(), size);
@@ -119,8 +122,8 @@ pub fn kid(one: &Features, other: &Features, subsets: usize, size: usize, seed: 
     (mean, (draws.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>() / count).sqrt())
 }
 
-/// Kernel Inception distance over all images of both sets, which may differ in number: the value around which the draws of
-/// [`kid`] scatter.
+/// Returns the kernel Inception distance over all images of both sets, whose numbers may differ. The draws of [`kid`]
+/// scatter around it.
 ///
 /// NaN if either set has fewer than two images.
 ///
@@ -144,6 +147,7 @@ fn assert_same_width(one: &Features, other: &Features) {
     );
 }
 
+/// Returns the unbiased squared maximum mean discrepancy of the rows of two matrices.
 fn discrepancy(x: &DMatrix<f64>, y: &DMatrix<f64>) -> f64 {
     let kernel = |a: &DMatrix<f64>, b: &DMatrix<f64>| {
         (a * b.transpose() / a.ncols() as f64).map(|v| (v + 1.0).powi(3))
@@ -169,7 +173,7 @@ mod tests {
 
     #[test]
     fn distances_agree_with_numpy_and_scipy() {
-        // numpy.cov, scipy.linalg.sqrtm; more and fewer pictures than features
+        // numpy.cov, scipy.linalg.sqrtm; more and fewer images than features
         for (count, other, width, expected_fid, expected_kid) in [
             (9, 7, 3, 0.451_974_169_932_556_1, 0.067_764_742_816_630_81),
             (4, 9, 5, 0.626_797_726_227_821_8, -0.476_940_296_147_961_9),
@@ -242,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_tensors_are_pictures() {
+    fn each_row_of_a_tensor_is_an_image() {
         let mut set = Features::new();
         set.add(Tensor::from_data([[1.0f32, 2.0], [3.0, 4.0]], &device::cpu()));
         set.add(Tensor::from_data([[5.0f32, 6.0]], &device::cpu()));

@@ -5,17 +5,19 @@ use std::path::Path;
 
 use burn::tensor::module::{avg_pool2d, conv2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
-use burn::tensor::{Int, TensorData, activation::relu};
+use burn::tensor::{Device, Int, Tensor, TensorData, activation::relu};
 
+use crate::device;
+use crate::error::{Error, Result};
+use crate::raster::levels;
 use crate::weights::{self, Named};
-use crate::{Device, Error, Result, Tensor, device};
 
-/// Pixels of a side of the pictures that the network sees.
+/// The side in pixels of the network's input.
 const SIZE: usize = 299;
-/// Batch normalisation's ε; it has no scale here.
+/// The ε of batch normalisation, which has no scale here.
 const EPSILON: f32 = 1e-3;
 
-/// The blocks at 35, 17 and 8 pixels, and those between, which halve the size.
+/// The blocks at 35, 17 and 8 pixels, and those that halve the size between them.
 const BLOCKS_35: [&str; 3] = ["mixed", "mixed_1", "mixed_2"];
 const HALVING_35: &str = "mixed_3";
 const BLOCKS_17: [&str; 4] = ["mixed_4", "mixed_5", "mixed_6", "mixed_7"];
@@ -32,23 +34,23 @@ pub struct Inception {
     device: Device,
 }
 
-/// How a convolution moves over its input.
+/// Padding and stride of a convolution.
 #[derive(Clone, Copy)]
-enum Place {
-    /// Every position; zeros around keep the size.
+enum Padding {
+    /// Zero padding that keeps the size, stride 1.
     Same,
-    /// Every position inside.
-    Inside,
-    /// Every other position inside.
+    /// No padding, stride 1.
+    Valid,
+    /// No padding, stride 2.
     Halving,
 }
-use Place::{Halving, Inside, Same};
+use Padding::{Halving, Same, Valid};
 
 impl Inception {
     /// Loads the converted weights.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is no safetensors file,
+    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is not a safetensors file,
     /// [`Error::Weights`] if it lacks a layer, [`Error::Device`] if the device computes wrongly.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         device::check(device)?;
@@ -68,27 +70,27 @@ impl Inception {
         Err(Error::Weights { path: path.to_owned(), missing, unexpected: vec![], mismatched: vec![] })
     }
 
-    /// The features of pictures of any size, taken as if they were saved with 8 bits.
+    /// Returns the features of images of any size, which are rounded to 8 bits first.
     ///
-    /// They are resized to 299 pixels as TensorFlow 1 did: linearly, from the top left corner, and without averaging
-    /// where they shrink.
+    /// They are resized to 299 pixels as in TensorFlow 1: bilinearly, aligned to the top left corner, and without
+    /// averaging where they shrink.
     ///
     /// # Shapes
-    /// - `pictures`: `[N, 3, H, W]` in `[-1, 1]`
+    /// - `images`: `[N, 3, H, W]` in `[-1, 1]`
     /// - returns `[N, 2048]`
-    pub fn features(&self, pictures: Tensor<4>) -> Tensor<2> {
-        let pictures = pictures.inner().to_device(&self.device);
-        let bytes = ((pictures + 1.0) * 127.5).round().clamp(0.0, 255.0);
-        self.forward(resized(resized(bytes, 2), 3) / 128.0 - 1.0)
+    pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
+        let images = images.inner().to_device(&self.device);
+        let levels = levels(images);
+        self.forward(resized(resized(levels, 2), 3) / 128.0 - 1.0)
     }
 
-    /// `[N, 3, 299, 299]`, −1 to 127/128, to `[N, features]`.
+    /// Returns the features `[N, F]` of an input `[N, 3, 299, 299]` from −1 to 127/128.
     fn forward(&self, x: Tensor<4>) -> Tensor<2> {
         let x = self.conv(x, "conv", Halving);
-        let x = self.conv(x, "conv_1", Inside);
+        let x = self.conv(x, "conv_1", Valid);
         let x = self.conv(x, "conv_2", Same);
         let x = self.conv(max_pool(x, 2, 0), "conv_3", Same);
-        let x = self.conv(x, "conv_4", Inside);
+        let x = self.conv(x, "conv_4", Valid);
         let mut x = max_pool(x, 2, 0);
         for name in BLOCKS_35 {
             x = self.block(x, name, [2, 3]);
@@ -108,7 +110,7 @@ impl Inception {
             max_pool(x, 2, 0),
         ];
         x = Tensor::cat(parts.into(), 1);
-        // The release pools by the mean everywhere but in its last block.
+        // The release takes the mean in all its pools but that of the last block.
         let [mean, maximum] = BLOCKS_8;
         x = self.block_8(x.clone(), mean, average(x));
         x = self.block_8(x.clone(), maximum, max_pool(x, 1, 1));
@@ -116,7 +118,7 @@ impl Inception {
         x.reshape([n, channels, height * width]).mean_dim(2).reshape([n, channels])
     }
 
-    /// One convolution, two towers of so many, and one on the averages.
+    /// Runs a block: one convolution, two towers of `steps` convolutions, and one convolution on the averages.
     fn block(&self, x: Tensor<4>, name: &str, steps: [usize; 2]) -> Tensor<4> {
         let parts = [
             self.conv(x.clone(), &format!("{name}.conv"), Same),
@@ -127,7 +129,7 @@ impl Inception {
         Tensor::cat(parts.into(), 1)
     }
 
-    /// The block whose towers fork at their ends.
+    /// Runs a block whose towers fork at their ends.
     fn block_8(&self, x: Tensor<4>, name: &str, pooled: Tensor<4>) -> Tensor<4> {
         let conv = |x: &Tensor<4>, layer: &str| self.conv(x.clone(), &format!("{name}.{layer}"), Same);
         let first = conv(&x, "tower_conv");
@@ -143,21 +145,21 @@ impl Inception {
         Tensor::cat(parts.into(), 1)
     }
 
-    /// Convolutions one after the other, the last of them placed as `last` says.
-    fn tower(&self, x: Tensor<4>, name: &str, steps: usize, last: Place) -> Tensor<4> {
+    /// Runs a chain of convolutions, the last of them with the padding `last`.
+    fn tower(&self, x: Tensor<4>, name: &str, steps: usize, last: Padding) -> Tensor<4> {
         (0..steps).fold(x, |x, step| {
-            let place = if step + 1 == steps { last } else { Same };
-            self.conv(x, &format!("{name}.{}", nth(step)), place)
+            let padding = if step + 1 == steps { last } else { Same };
+            self.conv(x, &format!("{name}.{}", nth(step)), padding)
         })
     }
 
-    /// Convolution, batch normalisation and ReLU.
-    fn conv(&self, x: Tensor<4>, name: &str, place: Place) -> Tensor<4> {
+    /// Runs a convolution with its batch normalisation, and ReLU.
+    fn conv(&self, x: Tensor<4>, name: &str, padding: Padding) -> Tensor<4> {
         let (weight, bias) = &self.layers[name];
         let [_, _, height, width] = weight.dims();
-        let (stride, padding) = match place {
+        let (stride, padding) = match padding {
             Same => (1, [height / 2, width / 2]),
-            Inside => (1, [0, 0]),
+            Valid => (1, [0, 0]),
             Halving => (2, [0, 0]),
         };
         let options = ConvOptions::new([stride; 2], padding, [1, 1], 1);
@@ -165,7 +167,7 @@ impl Inception {
     }
 }
 
-/// The names of all convolutions, as in the file.
+/// Returns the names of all convolutions, as in the file.
 fn layer_names() -> Vec<String> {
     let mut names: Vec<String> = (0..5).map(nth).collect();
     let mut add = |block: &str, towers: &[(&str, usize)]| {
@@ -190,11 +192,12 @@ fn layer_names() -> Vec<String> {
     names
 }
 
+/// Returns the name of a convolution in a chain.
 fn nth(step: usize) -> String {
     if step == 0 { "conv".to_owned() } else { format!("conv_{step}") }
 }
 
-/// A convolution's weight and bias, with its batch normalisation worked in.
+/// Returns the weight and bias of a convolution, with its batch normalisation folded in.
 fn folded(named: &Named, name: &str, device: &Device) -> Option<(Tensor<4>, Tensor<1>)> {
     let get = |part: &str| named.get(&format!("{name}.{part}"));
     let ((shape, weight), (_, beta)) = (get("weight")?, get("beta")?);
@@ -211,17 +214,18 @@ fn folded(named: &Named, name: &str, device: &Device) -> Option<(Tensor<4>, Tens
     Some((weight, Tensor::from_floats(bias.as_slice(), device)))
 }
 
-/// 3×3, without zeros in the mean.
+/// Averages over 3×3 pixels; the padding does not count.
 fn average(x: Tensor<4>) -> Tensor<4> {
     let options = AvgPoolOptions::new([3, 3]).with_stride([1, 1]).with_padding([1, 1]);
     avg_pool2d(x, options.with_count_include_pad(false))
 }
 
+/// Takes the maximum over 3×3 pixels.
 fn max_pool(x: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
     max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([stride; 2]).with_padding([padding; 2]))
 }
 
-/// One axis at 299 pixels; pixel i is taken at i · size / 299, between two pixels in proportion.
+/// Resizes one axis to 299 pixels: pixel i is interpolated linearly at i · size / 299.
 fn resized(x: Tensor<4>, axis: usize) -> Tensor<4> {
     let size = x.dims()[axis];
     if size == SIZE {

@@ -1,11 +1,11 @@
-//! Scores of label maps: which class each pixel has, and how often that is right.
+//! Metrics of label maps: the class of each pixel, and how often it is right.
 
-use burn::tensor::assert_shape;
+use burn::tensor::{Tensor, assert_shape};
 
-use crate::Tensor;
+use crate::raster::position;
 use crate::read_back::read_back;
 
-/// The colours of a label map, and the class that each of them stands for.
+/// The colours of a label map, each with its class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Palette {
     colours: Vec<([u8; 3], usize)>,
@@ -13,7 +13,15 @@ pub struct Palette {
 }
 
 impl Palette {
-    /// A palette of classes, each with one colour or more.
+    /// Creates a palette from the colours of each class.
+    ///
+    /// # Examples
+    /// ```
+    /// use pix2pix::metrics::Palette;
+    ///
+    /// let palette = Palette::new([vec![[0, 0, 0]], vec![[255, 0, 0], [200, 0, 0]]]);
+    /// assert_eq!(palette.classes(), 2);
+    /// ```
     pub fn new(classes: impl IntoIterator<Item = Vec<[u8; 3]>>) -> Self {
         let classes: Vec<Vec<[u8; 3]>> = classes.into_iter().collect();
         let count = classes.len();
@@ -22,28 +30,27 @@ impl Palette {
         Self { colours: colours.collect(), classes: count }
     }
 
-    /// The number of classes.
+    /// Returns the number of classes.
     pub fn classes(&self) -> usize {
         self.classes
     }
 
-    /// The class of every pixel, picture by picture and row by row: that of the nearest colour in RGB.
+    /// Returns the class of every pixel, image by image and row by row: that of the nearest colour in RGB.
     ///
     /// # Shapes
-    /// - `pictures`: `[N, 3, H, W]` in `[-1, 1]`
+    /// - `images`: `[N, 3, H, W]` in `[-1, 1]`
     ///
     /// # Panics
-    /// If there are not three channels, or the palette has no colour.
-    pub fn classify(&self, pictures: Tensor<4>) -> Vec<usize> {
-        assert_shape!(pictures, [_, 3, ..]);
-        let [count, _, height, width] = pictures.dims();
+    /// If there are not 3 channels, or the palette has no colour.
+    pub fn classify(&self, images: Tensor<4>) -> Vec<usize> {
+        assert_shape!(images, [_, 3, ..]);
+        let [count, _, height, width] = images.dims();
         let area = height * width;
-        let values = read_back(pictures);
+        let values = read_back(images);
         let class = |at: usize| {
             let first = at / area * 3 * area + at % area;
             let distance = |colour: &[u8; 3]| {
-                let square =
-                    |c: usize| ((values[first + c * area] + 1.0) * 127.5 - f32::from(colour[c])).powi(2);
+                let square = |c: usize| (position(values[first + c * area]) - f32::from(colour[c])).powi(2);
                 square(0) + square(1) + square(2)
             };
             let nearest = self.colours.iter().min_by(|(a, _), (b, _)| distance(a).total_cmp(&distance(b)));
@@ -52,30 +59,30 @@ impl Palette {
         (0..count * area).map(class).collect()
     }
 
-    /// The class that most pixels of each square of `side` × `side` have, of equally many the first: the classes of a
-    /// label map that is `side` times smaller.
+    /// Returns the most frequent class in each square of `side` × `side` pixels, the first of several: the classes of a label
+    /// map that is `side` times smaller.
     ///
-    /// A label map that was shrunk as a picture has mixed colours along its borders, whose nearest colour may be that of
-    /// a class that is nowhere near.
+    /// Resizing a label map as an image would mix colours along borders, and the nearest colour of a mixture may be that of
+    /// an unrelated class.
     ///
     /// # Shapes
-    /// - `pictures`: `[N, 3, H, W]` in `[-1, 1]`
+    /// - `images`: `[N, 3, H, W]` in `[-1, 1]`
     /// - returns N · H/`side` · W/`side` classes; rows and columns that fill no square are left out
     ///
     /// # Panics
-    /// If there are not three channels, the palette has no colour, or `side` is 0.
-    pub fn classify_squares(&self, pictures: Tensor<4>, side: usize) -> Vec<usize> {
+    /// If there are not 3 channels, the palette has no colour, or `side` is 0.
+    pub fn classify_squares(&self, images: Tensor<4>, side: usize) -> Vec<usize> {
         assert!(side > 0, "`side` is 0; it must be at least 1");
-        let [count, _, height, width] = pictures.dims();
-        let fine = self.classify(pictures);
+        let [count, _, height, width] = images.dims();
+        let fine = self.classify(images);
         let mut coarse = Vec::with_capacity(fine.len() / (side * side));
-        for picture in 0..count {
+        for image in 0..count {
             for (top, left) in
                 (0..height / side).flat_map(|y| (0..width / side).map(move |x| (y * side, x * side)))
             {
                 let mut votes = vec![0u32; self.classes];
                 for y in top..top + side {
-                    let first = (picture * height + y) * width + left;
+                    let first = (image * height + y) * width + left;
                     fine[first..first + side].iter().for_each(|class| votes[*class] += 1);
                 }
                 let most = votes.iter().copied().max();
@@ -88,37 +95,43 @@ impl Palette {
     }
 }
 
-/// How often each true class was taken for each class.
+/// Counts of pixels by true class and predicted class.
 #[derive(Clone, Debug)]
 pub struct Confusion {
-    /// By the true class, then by the found one.
+    /// By true class, then by predicted class.
     counts: Vec<Vec<u64>>,
 }
 
 impl Confusion {
-    /// Nothing counted yet.
+    /// Creates counts of zero.
+    #[must_use]
     pub fn new(classes: usize) -> Self {
         Self { counts: vec![vec![0; classes]; classes] }
     }
 
-    /// Counts pixels by their true class and by the one found.
+    /// Counts pixels by true class and predicted class.
     ///
     /// # Panics
     /// If the lengths differ or a class is out of range.
-    pub fn add(&mut self, truth: &[usize], found: &[usize]) {
-        assert_eq!(truth.len(), found.len(), "a class for every pixel");
-        for (truth, found) in truth.iter().zip(found) {
-            self.counts[*truth][*found] += 1;
+    pub fn add(&mut self, truth: &[usize], predicted: &[usize]) {
+        let lengths = [truth.len(), predicted.len()];
+        assert_eq!(
+            lengths[0], lengths[1],
+            "`truth` has {} pixels, but `predicted` has {}; both must have the same",
+            lengths[0], lengths[1]
+        );
+        for (truth, predicted) in truth.iter().zip(predicted) {
+            self.counts[*truth][*predicted] += 1;
         }
     }
 
-    /// The share of pixels whose class is right.
+    /// Returns the fraction of pixels whose class is right.
     pub fn pixel_accuracy(&self) -> f64 {
         let right: u64 = (0..self.counts.len()).map(|class| self.counts[class][class]).sum();
         right as f64 / self.counts.iter().flatten().sum::<u64>() as f64
     }
 
-    /// The share of each class's pixels that are right, averaged over the classes that occur.
+    /// Returns the fraction of each class's pixels that are right, averaged over the classes that occur.
     pub fn class_accuracy(&self) -> f64 {
         mean((0..self.counts.len()).filter_map(|class| {
             let all: u64 = self.counts[class].iter().sum();
@@ -126,20 +139,20 @@ impl Confusion {
         }))
     }
 
-    /// Intersection over union of the true and the found pixels of a class, averaged over the classes that occur in
-    /// either.
+    /// Returns the intersection over union of the true and the predicted pixels of each class, averaged over the classes
+    /// that occur in either.
     pub fn mean_iou(&self) -> f64 {
         mean((0..self.counts.len()).filter_map(|class| {
             let truth: u64 = self.counts[class].iter().sum();
-            let found: u64 = self.counts.iter().map(|row| row[class]).sum();
+            let predicted: u64 = self.counts.iter().map(|row| row[class]).sum();
             let both = self.counts[class][class];
-            let either = truth + found - both;
+            let either = truth + predicted - both;
             (either > 0).then(|| both as f64 / either as f64)
         }))
     }
 }
 
-/// NaN of nothing.
+/// Returns the mean, NaN if there is no value.
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
     sum / count
@@ -166,19 +179,19 @@ mod tests {
         let palette = Palette::new([vec![[0, 0, 0], [250, 0, 0]], vec![[0, 250, 0]]]);
         let red = [[[1.0f32, -1.0]], [[-0.9, -0.2]], [[-1.0, -1.0]]]; // (255, 13, 0) and (0, 102, 0)
         let green = [[[-0.5f32, 0.1]], [[0.9, 0.2]], [[-1.0, -1.0]]]; // (64, 242, 0) and (140, 153, 0)
-        let pictures = Tensor::from_data([red, green], &device::cpu());
-        assert_eq!((palette.classes(), palette.classify(pictures)), (2, vec![0, 0, 1, 1]));
+        let images = Tensor::from_data([red, green], &device::cpu());
+        assert_eq!((palette.classes(), palette.classify(images)), (2, vec![0, 0, 1, 1]));
     }
 
     #[test]
     fn a_square_has_the_class_of_most_of_its_pixels() {
         let palette = Palette::new([vec![[0, 0, 0]], vec![[255, 0, 0]], vec![[128, 0, 0]]]);
-        // Black and red side by side, a row and a column left over. Shrunk as a picture, the first square would be
+        // Black and red side by side, a row and a column left over. Resized as an image, the first square would be
         // nearest to the third class.
         let red = [[-1.0f32, 1.0, 1.0, 1.0, 0.0], [-1.0, 1.0, 1.0, -1.0, 0.0], [0.0; 5]];
         let black = [[-1.0f32; 5]; 3];
-        let pictures = Tensor::from_data([[red, black, black], [black; 3]], &device::cpu());
-        assert_eq!(palette.classify_squares(pictures.clone(), 2), [0, 1, 0, 0]);
-        assert_eq!(palette.classify_squares(pictures.clone(), 1), palette.classify(pictures));
+        let images = Tensor::from_data([[red, black, black], [black; 3]], &device::cpu());
+        assert_eq!(palette.classify_squares(images.clone(), 2), [0, 1, 0, 0]);
+        assert_eq!(palette.classify_squares(images.clone(), 1), palette.classify(images));
     }
 }

@@ -1,29 +1,26 @@
-//! How sharp pictures are.
+//! How sharp images are.
 
-use super::pixel::per_picture;
-use crate::Tensor;
+use burn::tensor::Tensor;
 
-/// Gradient energy of each picture: the mean square of the differences between neighbours, down and across.
+use super::fidelity::per_image;
+
+/// Returns the gradient energy of each image: the mean square of the differences between neighbours, down and across.
 ///
-/// A blurred output has less than its target. The quotient of the sums over a set, outputs over targets, is 1 where
-/// outputs are as sharp as photographs; noise counts as sharpness.
+/// A blurred output has less of it than its target. The sum over all outputs divided by the sum over all targets is 1 if
+/// outputs are as sharp as targets. Noise counts as sharpness.
 ///
 /// # Shapes
-/// - `picture`: `[N, C, H, W]`, height and width at least 2
+/// - `image`: `[N, C, H, W]`, height and width at least 2
 /// - returns `[N]`
 ///
 /// # Panics
 /// If height or width is below 2.
-pub fn gradient_energy(picture: Tensor<4>) -> Tensor<1> {
-    let [_, _, height, width] = picture.dims();
-    assert!(
-        height >= 2 && width >= 2,
-        "`picture` is {:?}; height and width must be at least 2",
-        picture.dims()
-    );
-    let down = picture.clone().narrow(2, 1, height - 1) - picture.clone().narrow(2, 0, height - 1);
-    let across = picture.clone().narrow(3, 1, width - 1) - picture.narrow(3, 0, width - 1);
-    per_picture(down.square()) + per_picture(across.square())
+pub fn gradient_energy(image: Tensor<4>) -> Tensor<1> {
+    let [_, _, height, width] = image.dims();
+    assert!(height >= 2 && width >= 2, "`image` is {:?}; height and width must be at least 2", image.dims());
+    let down = image.clone().narrow(2, 1, height - 1) - image.clone().narrow(2, 0, height - 1);
+    let across = image.clone().narrow(3, 1, width - 1) - image.narrow(3, 0, width - 1);
+    per_image(down.square()) + per_image(across.square())
 }
 
 #[cfg(all(test, feature = "flex"))]
@@ -32,18 +29,18 @@ mod tests {
     use crate::device;
 
     #[test]
-    #[should_panic(expected = "`picture` is [1, 3, 1, 9]; height and width must be at least 2")]
+    #[should_panic(expected = "`image` is [1, 3, 1, 9]; height and width must be at least 2")]
     fn a_row_alone_has_no_gradient_down() {
         gradient_energy(Tensor::zeros([1, 3, 1, 9], &device::cpu()));
     }
 
     #[test]
-    fn steps_count_by_their_height_and_each_picture_alone() {
+    fn steps_count_by_their_height_and_each_image_alone() {
         let flat = [[0.5f32, 0.5, 0.5], [0.5, 0.5, 0.5]];
         // Down: 1, 1, 1 squared, mean 1. Across: (1, 2) in both rows, squares 1 and 4, mean 2.5.
         let ramp = [[0.0f32, 1.0, 3.0], [1.0, 2.0, 4.0]];
-        let pictures = Tensor::from_data([[flat], [ramp]], &device::cpu());
-        let energy = gradient_energy(pictures).into_data().try_into_vec::<f32>().unwrap();
+        let images = Tensor::from_data([[flat], [ramp]], &device::cpu());
+        let energy = gradient_energy(images).into_data().try_into_vec::<f32>().unwrap();
         assert_eq!(energy, [0.0, 3.5]);
     }
 }

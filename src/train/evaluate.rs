@@ -1,12 +1,12 @@
 //! Looking at what the generator has learnt: scores and pictures of pairs that it was not trained on.
 
 use burn::module::Module;
-use image::{DynamicImage, RgbImage, imageops};
+use image::{RgbImage, imageops};
 
 use super::Trainer;
-use crate::data::{Batch, PairedFolder, Planes};
-use crate::metrics::{self, Scores};
-use crate::{Mode, Result, Tensor};
+use crate::data::{Batch, PairedFolder, to_images};
+use crate::metrics::{self, Metrics};
+use crate::{Mode, Result};
 
 impl Trainer {
     /// Mean scores of the generator on `pairs`, with the paper's procedure at test time: statistics of each picture
@@ -14,10 +14,10 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
-    pub fn evaluate(&self, pairs: &PairedFolder) -> Result<Scores> {
+    pub fn evaluate(&self, pairs: &PairedFolder) -> Result<Metrics> {
         let generator = self.exported().valid();
         let mut sums = [0.0; 3];
-        for (index, batch) in pairs.in_order(&self.device).enumerate() {
+        for (index, batch) in pairs.sequential(&self.device).enumerate() {
             let Batch { input, target } = batch?;
             let output = generator.forward_with(input, test_mode(index));
             let scores = [metrics::l1, metrics::psnr, metrics::ssim];
@@ -26,7 +26,7 @@ impl Trainer {
             }
         }
         let [l1, psnr, ssim] = sums.map(|sum| sum / pairs.len() as f64);
-        Ok(Scores { l1, psnr, ssim })
+        Ok(Metrics { l1, psnr, ssim })
     }
 
     /// Rows of input | output | target for the first `count` of `pairs`.
@@ -35,15 +35,15 @@ impl Trainer {
     /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
     pub fn strip(&self, pairs: &PairedFolder, count: usize) -> Result<RgbImage> {
         let generator = self.exported().valid();
-        let single = pairs.clone().take(count).with_batch_size(1);
+        let single = pairs.clone().head(count)?.with_batch_size(1)?;
         let size = pairs.config().crop_size;
-        let mut strip = RgbImage::new((3 * size) as u32, (single.len() * size) as u32);
-        for (row, batch) in single.in_order(&self.device).enumerate() {
+        let mut strip = RgbImage::new((3 * size.width) as u32, (single.len() * size.height) as u32);
+        for (row, batch) in single.sequential(&self.device).enumerate() {
             let Batch { input, target } = batch?;
             let output = generator.forward_with(input.clone(), test_mode(row));
             for (column, tensor) in [input, output, target].into_iter().enumerate() {
-                let [x, y] = [column * size, row * size].map(|pixels| pixels as i64);
-                imageops::replace(&mut strip, &picture(tensor).to_rgb8(), x, y);
+                let [x, y] = [column * size.width, row * size.height].map(|pixels| pixels as i64);
+                imageops::replace(&mut strip, &to_images(tensor)[0].to_rgb8(), x, y);
             }
         }
         Ok(strip)
@@ -52,11 +52,4 @@ impl Trainer {
 
 fn test_mode(index: usize) -> Mode {
     Mode::PAPER.with_noise(index as u64).per_image()
-}
-
-/// The one picture of a tensor `[1, C, H, W]`.
-fn picture(tensor: Tensor<4>) -> DynamicImage {
-    let [_, channels, height, width] = tensor.dims();
-    let values = tensor.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default();
-    Planes { shape: [channels, height, width], values }.to_picture()
 }

@@ -37,7 +37,7 @@ fn pairs(folder: &Path) -> PairedFolder {
 }
 
 fn fit(trainer: &mut Trainer, pairs: &PairedFolder, run: &Path) -> Result<()> {
-    let val = pairs.clone().take(1);
+    let val = pairs.clone().head(1).unwrap();
     trainer.fit(pairs, Some(&val), run, |_| ControlFlow::Continue(()))
 }
 
@@ -87,7 +87,7 @@ fn a_save_that_fails_at_any_call_leaves_the_checkpoint_before() {
     let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
     trainer.save(&run).unwrap();
     let mut saved = trainer.steps();
-    let batch = pairs.in_order(&device::cpu()).next().unwrap().unwrap();
+    let batch = pairs.sequential(&device::cpu()).next().unwrap().unwrap();
     // A new checkpoint, and one that takes the place of another of the same step.
     for is_new in [true, false] {
         let (mut failed, mut survived, mut call) = (0, 0, 0);
@@ -169,7 +169,7 @@ fn weights_that_are_no_numbers_are_not_saved_by_hand_either() {
     wild.training.learning_rate = 1e38;
     let mut trainer = Trainer::new(wild, &device::cpu()).unwrap();
     trainer.save(&run).unwrap();
-    pairs.in_order(&device::cpu()).take(3).for_each(|batch| drop(trainer.step(batch.unwrap())));
+    pairs.sequential(&device::cpu()).take(3).for_each(|batch| drop(trainer.step(batch.unwrap())));
     let error = trainer.save(&run).unwrap_err();
     assert!(matches!(error, Error::Diverged { step: 3, .. }), "{error}");
     assert!(error.to_string().contains("step-000000000"), "{error}");

@@ -12,7 +12,7 @@ use super::sanity::Sanity;
 use super::state::Best;
 use super::{LossValues, Losses, Trainer, checkpoint};
 use crate::data::PairedFolder;
-use crate::metrics::Scores;
+use crate::metrics::Metrics;
 use crate::report::{Place, Record, Report};
 use crate::{Error, Result, device};
 
@@ -45,7 +45,7 @@ pub enum Event<'a> {
         /// The epoch, counted from 1.
         epoch: usize,
         /// Scores on the validation pairs, if there are any.
-        scores: Option<Scores>,
+        scores: Option<Metrics>,
     },
 }
 
@@ -191,7 +191,7 @@ impl Trainer {
     ///
     /// Whatever fails on the way, the epoch is either not closed, and will be closed again by the run that goes on, or
     /// its lines and the best score are known, and will be saved.
-    fn close(&mut self, val: Option<&PairedFolder>, epoch: usize, run: &mut Run) -> Result<Option<Scores>> {
+    fn close(&mut self, val: Option<&PairedFolder>, epoch: usize, run: &mut Run) -> Result<Option<Metrics>> {
         let step = self.steps();
         let mut records = vec![];
         if let Some(LossValues { g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy }) =
@@ -224,9 +224,9 @@ impl Trainer {
     }
 
     /// Remembers this step if its scores are the best so far; it will be saved.
-    fn compare(&mut self, scores: &Scores) {
+    fn compare(&mut self, scores: &Metrics) {
         let metric = self.config.training.best_by;
-        let merit = Exact(metric.merit(scores));
+        let merit = Exact(metric.higher_is_better(scores));
         // What is no number is the best of nothing.
         let is_best = match self.best {
             None => !merit.0.is_nan(),

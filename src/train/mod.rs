@@ -32,7 +32,7 @@ pub use fit::Event;
 pub use losses::{LossValues, Losses};
 
 use crate::config::{Pix2PixConfig, TrainingConfig};
-use crate::data::{DataConfig, Epoch};
+use crate::data::{DataConfig, EpochCursor};
 use crate::report::{self, Extent};
 use crate::rng;
 use crate::{Device, Discriminator, Error, Generator, Pix2PixLoss, Pix2PixLossConfig, Result, device};
@@ -231,7 +231,7 @@ impl Trainer {
     }
 
     /// The next epoch to train, or the rest of the one that was interrupted; `None` once all are done.
-    pub fn next_epoch(&mut self) -> Option<Epoch> {
+    pub fn next_epoch(&mut self) -> Option<EpochCursor> {
         let goes_on = std::mem::take(&mut self.is_resumed) && self.progress.epoch > 0;
         if !goes_on {
             if self.progress.epoch >= self.epochs() {
@@ -241,7 +241,7 @@ impl Trainer {
             self.progress.batch = 0;
             self.means = Means::default();
         }
-        Some(Epoch { number: self.progress.epoch, seed: self.seed(), first_batch: self.progress.batch })
+        Some(EpochCursor::new(self.progress.epoch, self.seed()).at_batch(self.progress.batch))
     }
 
     /// The learning rate of the next step.

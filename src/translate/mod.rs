@@ -1,33 +1,42 @@
-//! Pictures through a trained generator: [`Translator`].
+//! Translates images with a trained generator: [`Translator`].
 
-mod canvas;
 mod tiles;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use burn::tensor::TensorData;
+use burn::tensor::{Device, Tensor};
 use image::DynamicImage;
 
 use crate::config::Pix2PixConfig;
-use crate::data::{DataConfig, NOT_A_NUMBER, PICTURE_CHANNELS, Pixels, open};
-use crate::generator::Cut;
-use crate::layers::{DropoutMode, in_thread_pool};
+use crate::data::{DataConfig, write_image};
+use crate::device;
+use crate::error::{Error, Result};
+use crate::generator::{Backbone, Cut, Generator};
+use crate::layers::{DropoutMode, Mode, in_thread_pool};
 use crate::pytorch;
+use crate::raster::{Canvas, IMAGE_CHANNELS, NOT_A_NUMBER, Pixels, read_image};
 use crate::read_back::read_back;
-use crate::weights::{self, GENERATOR_FILE};
-use crate::{Backbone, Device, Error, Generator, Mode, Result, Tensor, device};
-use canvas::Canvas;
-use tiles::Tiled;
+use crate::weights::{self, BEST_FILE, GENERATOR_FILE};
+use tiles::{Tiled, tensor};
 
-/// Pixels of a tile's side unless the caller says otherwise.
-const TILE: usize = 1024;
+/// The default side of a tile in pixels.
+const DEFAULT_TILE: usize = 1024;
 
-/// Translates pictures of any size: pads them by reflection to what the network needs, and cuts the output back.
+/// Translates images of any size: pads them by reflection to a size that the network takes, and crops the output.
 ///
-/// The default mode is the paper's with the noise of seed 0, so the same picture gives the same output again. Pictures
-/// of more than 1024×1024 pixels go through in tiles; see [`with_tiles`](Self::with_tiles). A clone shares the weights.
+/// The default mode is the paper's with the noise of seed 0, so equal inputs give equal outputs. Images of more than
+/// 1024×1024 pixels are translated in tiles; see [`with_tiles`](Self::with_tiles). A clone shares the weights.
+///
+/// # Examples
+/// ```no_run
+/// use pix2pix::{Translator, device};
+///
+/// let translator = Translator::load("runs/facades", &device::best())?;
+/// translator.translate_to("labels.png", "facade.png")?;
+/// # Ok::<(), pix2pix::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Translator {
     generator: Generator,
@@ -85,7 +94,7 @@ impl Translator {
             generator: generator.valid().for_inference(),
             config,
             mode: Mode::PAPER.with_noise(0),
-            tile: TILE,
+            tile: DEFAULT_TILE,
             device: device.clone().without_autodiff(),
         }
     }
@@ -109,6 +118,14 @@ impl Translator {
         Ok(self)
     }
 
+    /// Loads the generator of a run folder that had the best metric on the validation pairs.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); [`Error::Io`] if the run has no best generator.
+    pub fn load_best(run: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        Self::load(run.as_ref().join(BEST_FILE), device)
+    }
+
     /// Writes the generator and its configuration as a weights file, which [`load`](Self::load) reads.
     ///
     /// # Errors
@@ -117,29 +134,31 @@ impl Translator {
         weights::save(&self.generator, &self.config.to_json(), path.as_ref())
     }
 
-    /// The generator.
+    /// Returns the generator.
     pub fn generator(&self) -> &Generator {
         &self.generator
     }
 
-    /// The configuration of the run that made the generator.
+    /// Returns the configuration of the run that trained the generator.
     pub fn config(&self) -> &Pix2PixConfig {
         &self.config
     }
 
     /// Sets how normalisation and dropout behave.
+    ///
+    /// An image is a batch of its own: with [`Statistics::Batch`], each image is normalised by its own statistics.
+    #[must_use]
     pub fn with_mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
     }
 
-    /// Sets the pixels of a tile's side: what a whole picture of `size`×`size` pixels needs bounds the memory, but for
-    /// a few bytes a pixel. Larger pictures go through in tiles.
+    /// Sets the side of a tile in pixels (default 1024). Larger images are translated in tiles. Peak memory is about that of
+    /// one `size`×`size` image, plus a few bytes per pixel of the whole.
     ///
-    /// Tiles agree: statistics of the picture are gathered over all of them, noise is cut from that of the whole
-    /// picture, and the deep layers, which see all of it, work on small maps of it. The output is that of the whole
-    /// picture but for rounding. It costs up to five times the computation per pixel, in the mode
-    /// [`RUNNING`](Mode::RUNNING) up to 1.5 times.
+    /// The output equals that of the whole image up to rounding: statistics are gathered over all tiles, a tile's noise is
+    /// cut from that of the whole image, and the deep layers run once, on small maps of the whole image. Tiles cost up to 5
+    /// times the computation per pixel, in the mode [`RUNNING`](Mode::RUNNING) up to 1.5 times.
     ///
     /// # Errors
     /// [`Error::Config`] if `size` is 0.
@@ -151,69 +170,79 @@ impl Translator {
         Ok(self)
     }
 
-    /// Translates a picture; the output has its size, its 8 or 16 bits, and its alpha.
+    /// Translates an image; the output has its size, its 8 or 16 bits, and its alpha.
     ///
-    /// A picture of other channels than the network's input is made grey or colour; without alpha it is opaque.
+    /// The image is converted to the network's input channels: to grey or colour, and without alpha to opaque.
     ///
     /// # Errors
-    /// - [`Error::Image`] if the picture has no pixels, or one that is not a number (NaN)
-    /// - [`Error::Config`] if the network's channels are not those of a picture: 1, 3 or 4
-    pub fn translate(&self, picture: &DynamicImage) -> Result<DynamicImage> {
+    /// - [`Error::Image`] if the image has no pixels, or a pixel is NaN
+    /// - [`Error::Config`] if the network has channels other than 1, 3 or 4, which an image cannot have
+    pub fn translate(&self, image: &DynamicImage) -> Result<DynamicImage> {
         let converted;
-        let channels = self.picture_channels()?;
-        let input = match Pixels::of(picture, channels[0]) {
+        let channels = self.image_channels()?;
+        let input = match Pixels::of(image, channels[0]) {
             Some(input) => input,
             None => {
-                converted = DynamicImage::from(picture.to_rgba16());
-                Pixels::of(&converted, channels[0]).ok_or_else(|| unusable("of an unknown type"))?
+                converted = DynamicImage::from(image.to_rgba16());
+                Pixels::of(&converted, channels[0])
+                    .ok_or_else(|| unusable("its pixel type is not supported; convert it to 8 or 16 bits"))?
             }
         };
         usable(&input)?;
         let mut canvas = Canvas::like(&input, channels[1]);
         self.paint(&input, &mut canvas);
-        Ok(canvas.into_picture())
+        Ok(canvas.into_image())
     }
 
-    /// Translates the picture in a file, turned upright as its camera recorded; of an animation, the first picture.
+    /// Reads an image file as [`read_image`](crate::data::read_image) does, and translates the image.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, [`Error::Image`] if it is no picture, else as
+    /// [`Error::Io`] if the file cannot be read, [`Error::Image`] if it is not an image, else as
     /// [`translate`](Self::translate).
     pub fn translate_file(&self, path: impl AsRef<Path>) -> Result<DynamicImage> {
         let path = path.as_ref();
-        self.translate(&open(path)?).map_err(|error| match error {
+        self.translate(&read_image(path)?).map_err(|error| match error {
             Error::Image { source, .. } => Error::image(path, source),
             other => other,
         })
     }
 
-    /// Translates pictures, those of one size at once; each output is what [`translate`](Self::translate) gives.
-    ///
-    /// With noise or above the tile size they go through one by one.
+    /// Translates an image file, and writes the output as [`write_image`](crate::data::write_image) does.
     ///
     /// # Errors
-    /// As [`translate`](Self::translate), for the first picture that fails.
-    pub fn translate_batch(&self, pictures: &[DynamicImage]) -> Result<Vec<DynamicImage>> {
-        let mut outputs: Vec<Option<DynamicImage>> = vec![None; pictures.len()];
-        let channels = self.picture_channels()?;
+    /// As [`translate_file`](Self::translate_file) for `input`, and as [`write_image`](crate::data::write_image) for
+    /// `output`.
+    pub fn translate_to(&self, input: impl AsRef<Path>, output: impl AsRef<Path>) -> Result<()> {
+        write_image(&self.translate_file(input)?, output)
+    }
+
+    /// Translates images, those of one size together; each output is that of [`translate`](Self::translate).
+    ///
+    /// With noise, and above the tile size, they are translated one by one.
+    ///
+    /// # Errors
+    /// As [`translate`](Self::translate), for the first image that fails.
+    pub fn translate_batch(&self, images: &[DynamicImage]) -> Result<Vec<DynamicImage>> {
+        let mut outputs: Vec<Option<DynamicImage>> = vec![None; images.len()];
+        let channels = self.image_channels()?;
         let mut groups: BTreeMap<[usize; 2], Vec<(usize, Pixels)>> = BTreeMap::new();
-        for (index, picture) in pictures.iter().enumerate() {
-            match Pixels::of(picture, channels[0]) {
+        for (index, image) in images.iter().enumerate() {
+            match Pixels::of(image, channels[0]) {
                 Some(input) if self.fits_with_others(&input) => {
                     groups.entry(self.padded(input.size)).or_default().push((index, input));
                 }
-                _ => outputs[index] = Some(self.translate(picture)?),
+                _ => outputs[index] = Some(self.translate(image)?),
             }
         }
         for (size, group) in groups {
-            let together = (self.tile.saturating_mul(self.tile) / (size[0] * size[1])).max(1);
-            for group in group.chunks(together) {
+            let count = (self.tile.saturating_mul(self.tile) / (size[0] * size[1])).max(1);
+            for group in group.chunks(count) {
                 let inputs: Vec<&Pixels> = group.iter().map(|(_, input)| input).collect();
                 let mut canvases: Vec<Canvas> =
                     inputs.iter().map(|input| Canvas::like(input, channels[1])).collect();
                 self.whole(&inputs, &mut canvases);
                 for ((index, _), canvas) in group.iter().zip(canvases) {
-                    outputs[*index] = Some(canvas.into_picture());
+                    outputs[*index] = Some(canvas.into_image());
                 }
             }
         }
@@ -246,20 +275,21 @@ impl Translator {
         Ok(canvas.into_values())
     }
 
-    /// The network's channels, if they are those of pictures.
-    fn picture_channels(&self) -> Result<[usize; 2]> {
+    /// Returns the network's input and output channels, if image files can hold them.
+    fn image_channels(&self) -> Result<[usize; 2]> {
         let channels = [self.generator.config().input_channels, self.generator.config().output_channels];
         let fields = ["generator.input_channels", "generator.output_channels"];
         for (field, value) in fields.into_iter().zip(channels) {
-            if !PICTURE_CHANNELS.contains(&value) {
+            if !IMAGE_CHANNELS.contains(&value) {
                 let problem =
-                    format!("{value} is not 1, 3 or 4, the channels of a picture; use `translate_array`");
+                    format!("{value} is not 1, 3 or 4, the channels of an image; use `translate_array`");
                 return Err(Error::config(field, problem));
             }
         }
         Ok(channels)
     }
 
+    /// Translates one image, in tiles if it is large, and paints the output.
     fn paint(&self, input: &Pixels, canvas: &mut Canvas) {
         let size = self.padded(input.size);
         if self.is_small(size) {
@@ -272,7 +302,7 @@ impl Translator {
         in_thread_pool(&self.device, || tiled.translate(cut, canvas));
     }
 
-    /// Whole pictures of one padded size at once, each with its own statistics.
+    /// Translates whole images of one padded size together, each with its own statistics.
     fn whole(&self, inputs: &[&Pixels], canvases: &mut [Canvas]) {
         let size = self.padded(inputs[0].size);
         let pieces = inputs.iter().map(|input| tensor(input, start(input.size, size), size, &self.device));
@@ -284,25 +314,26 @@ impl Translator {
         }
     }
 
-    /// Whether a picture may go through together with others and come out the same.
+    /// Returns whether an image can be translated together with others without a change in its output.
     fn fits_with_others(&self, input: &Pixels) -> bool {
         self.mode.dropout == DropoutMode::Off
             && usable(input).is_ok()
             && self.is_small(self.padded(input.size))
     }
 
+    /// Returns whether a padded size is that of one tile at most.
     fn is_small(&self, [height, width]: [usize; 2]) -> bool {
         height.saturating_mul(width) <= self.tile.saturating_mul(self.tile)
     }
 
-    /// The next size that the network takes.
+    /// Rounds a size up to one that the network takes.
     fn padded(&self, size: [usize; 2]) -> [usize; 2] {
         let config = self.generator.config();
         size.map(|size| size.next_multiple_of(config.multiple()).max(config.smallest()))
     }
 }
 
-/// A run that may have made `generator`: the preset, with its channels and the size of its bottleneck's pixel.
+/// Returns the preset with the channels of `generator` and the size at which its bottleneck is one pixel.
 fn run_of(generator: &Generator, preset: Pix2PixConfig) -> Pix2PixConfig {
     let generator = generator.config();
     let mut config = preset;
@@ -314,22 +345,16 @@ fn run_of(generator: &Generator, preset: Pix2PixConfig) -> Pix2PixConfig {
     config
 }
 
-/// Where the padded picture begins, with equal margins around the picture.
+/// Returns where the padded image begins, which has equal margins around the image.
 fn start(size: [usize; 2], padded: [usize; 2]) -> [isize; 2] {
     [0, 1].map(|axis| -(((padded[axis] - size[axis]) / 2) as isize))
 }
 
-/// A part of a picture, `[1, C, H, W]`.
-fn tensor(input: &Pixels, start: [isize; 2], size: [usize; 2], device: &Device) -> Tensor<4> {
-    let values = input.window(start, size);
-    let channels = values.len() / (size[0] * size[1]);
-    Tensor::from_data(TensorData::new(values, [1, channels, size[0], size[1]]), device)
-}
-
+/// Refuses images without pixels, and values that are NaN or infinite.
 fn usable(input: &Pixels) -> Result<()> {
     match () {
         () if input.size.contains(&0) => Err(unusable("it has no pixels")),
-        () if input.has_unusable_numbers() => Err(unusable(NOT_A_NUMBER)),
+        () if input.has_unusable_values() => Err(unusable(NOT_A_NUMBER)),
         () => Ok(()),
     }
 }
@@ -337,3 +362,8 @@ fn usable(input: &Pixels) -> Result<()> {
 fn unusable(problem: &str) -> Error {
     Error::in_memory_image(problem)
 }
+
+const _: () = {
+    const fn is_shared_between_threads<T: Send + Sync>() {}
+    is_shared_between_threads::<Translator>();
+};

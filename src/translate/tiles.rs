@@ -1,35 +1,32 @@
-//! A picture that is too large for the memory, in tiles that agree with each other.
+//! Translates a large image in tiles whose outputs equal that of the whole image.
 
 use std::ops::Range;
 
-use burn::tensor::TensorData;
+use burn::tensor::{Device, Tensor, TensorData};
 
-use super::canvas::Canvas;
-use super::tensor;
-use crate::data::Pixels;
 use crate::generator::{Cut, Layer, Piece};
 use crate::layers::{Moments, TilePosition, moments};
+use crate::raster::{Canvas, Pixels};
 use crate::read_back::read_back;
-use crate::{Device, Tensor};
 
-/// How far a tile looks beyond its border, in pixels of the head's last map. The head sees less than one of them, the
-/// tail one, or two with bilinear resizing.
+/// The margin of a tile, in pixels of the head's last map. The head's receptive field reaches less than one of them beyond
+/// the border, the tail's one, or two with bilinear resizing.
 const MARGIN: usize = 2;
 
-/// A picture, padded by reflection, and how it is cut.
+/// An image padded by reflection, and the size of its tiles.
 #[derive(Debug)]
 pub(super) struct Tiled<'a> {
     pub(super) input: &'a Pixels<'a>,
-    /// Where the padded picture begins: at or before the picture itself.
+    /// Where the padded image begins: at or before the image itself.
     pub(super) start: [isize; 2],
-    /// Height and width of the padded picture.
+    /// Height and width of the padded image.
     pub(super) size: [usize; 2],
-    /// The most pixels of a tile's side, its margins included.
+    /// The largest side of a tile in pixels, margins included.
     pub(super) tile: usize,
     pub(super) device: &'a Device,
 }
 
-/// A tile: what it is there for, and what has to be looked at for it. Rows and columns of the padded picture.
+/// A tile: the core that it covers, and the window that it needs as input. Rows and columns of the padded image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Tile {
     core: [Range<usize>; 2],
@@ -37,7 +34,7 @@ struct Tile {
 }
 
 impl Tiled<'_> {
-    /// Translates the picture onto `canvas`.
+    /// Translates the image onto `canvas`.
     pub(super) fn translate(&self, mut cut: Cut, canvas: &mut Canvas) {
         let tiles = tiles(self.size, self.tile, cut.unit());
         let (head, tail) = (cut.head_layers(), cut.tail_layers());
@@ -57,12 +54,12 @@ impl Tiled<'_> {
         }
     }
 
-    /// The output of a layer of the head.
+    /// Returns a tile's output of layer `layers` of the head.
     fn head(&self, cut: &Cut, tile: &Tile, layers: usize) -> Tensor<4> {
         cut.head(self.piece(tile), layers).pop().expect("the head has layers")
     }
 
-    /// The last map of the head, of the whole picture.
+    /// Returns the head's last map of the whole image.
     fn last_of_head(&self, cut: &Cut, tiles: &[Tile], layers: usize) -> Tensor<4> {
         let size = self.size.map(|size| size / cut.unit());
         let mut map: Option<(usize, Canvas)> = None;
@@ -73,11 +70,11 @@ impl Tiled<'_> {
             let start = tile.core.clone().map(|range| (range.start / cut.unit()) as isize);
             map.paint(&read_back(piece), [height, width], start);
         }
-        let (channels, map) = map.expect("a picture has tiles");
+        let (channels, map) = map.expect("an image has tiles");
         Tensor::from_data(TensorData::new(map.into_values(), [1, channels, size[0], size[1]]), self.device)
     }
 
-    /// The output of a layer of the tail.
+    /// Returns a tile's output of layer `layers` of the tail.
     fn tail(&self, cut: &Cut, maps: &[Tensor<4>], tile: &Tile, layers: usize) -> Tensor<4> {
         let skips = match cut.has_skips(layers) {
             true => cut.head(self.piece(tile), cut.head_layers() - 1),
@@ -96,18 +93,25 @@ impl Tiled<'_> {
         cut.tail(Piece { maps: maps.collect(), skips, place }, layers)
     }
 
-    /// The pixels that a tile looks at, `[1, C, H, W]`.
+    /// Returns the pixels of a tile's window, `[1, C, H, W]`.
     fn piece(&self, tile: &Tile) -> Tensor<4> {
         let start = [0, 1].map(|axis| self.start[axis] + tile.window[axis].start as isize);
         tensor(self.input, start, tile.window.clone().map(|range| range.len()), self.device)
     }
 }
 
+/// Reads a part of an image as `[1, C, H, W]`.
+pub(super) fn tensor(input: &Pixels, start: [isize; 2], size: [usize; 2], device: &Device) -> Tensor<4> {
+    let values = input.window(start, size);
+    let channels = values.len() / (size[0] * size[1]);
+    Tensor::from_data(TensorData::new(values, [1, channels, size[0], size[1]]), device)
+}
+
 impl Tile {
-    /// The part of a map of the tile's window that belongs to its core.
+    /// Cuts the core out of a map of the tile's window.
     fn core_of(&self, map: Tensor<4>) -> Tensor<4> {
         let [_, channels, height, _] = map.dims();
-        let pixels = self.window[0].len() / height; // that one value of the map stands for
+        let pixels = self.window[0].len() / height; // of one value of the map
         let [rows, columns] = [0, 1].map(|axis| {
             let start = (self.core[axis].start - self.window[axis].start) / pixels;
             start..start + self.core[axis].len() / pixels
@@ -116,8 +120,8 @@ impl Tile {
     }
 }
 
-/// Tiles that cover a padded picture without overlap, with windows of up to `tile` pixels; all are cut at multiples of
-/// `unit` pixels, which divides the picture's size.
+/// Returns tiles whose cores cover a padded image without overlap, and whose windows have up to `tile` pixels a side. All
+/// borders lie at multiples of `unit` pixels, which divides the size of the image.
 fn tiles(size: [usize; 2], tile: usize, unit: usize) -> Vec<Tile> {
     let margin = MARGIN * unit;
     let side = (tile.saturating_sub(2 * margin) / unit).max(1) * unit;
@@ -132,7 +136,7 @@ fn tiles(size: [usize; 2], tile: usize, unit: usize) -> Vec<Tile> {
     pairs.map(|(rows, columns)| Tile { core: [rows.1, columns.1], window: [rows.0, columns.0] }).collect()
 }
 
-/// Mean and biased variance of a layer's output over all tiles.
+/// Returns the mean and biased variance of a layer's output over all tiles.
 fn gather(tiles: &[Tile], output: impl Fn(&Tile) -> Tensor<4>) -> Moments {
     let mut total: Option<Sums> = None;
     let mut device = None;
@@ -147,7 +151,7 @@ fn gather(tiles: &[Tile], output: impl Fn(&Tile) -> Tensor<4>) -> Moments {
             None => sums,
         });
     }
-    let (total, device) = total.zip(device).expect("a picture has tiles");
+    let (total, device) = total.zip(device).expect("an image has tiles");
     [total.mean, total.var].map(|values| {
         let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
         Tensor::from_floats(values.as_slice(), &device)
@@ -163,7 +167,7 @@ struct Sums {
 }
 
 impl Sums {
-    /// Those of both together (Chan, Golub and LeVeque 1979).
+    /// Combines two sets of values (Chan, Golub and LeVeque 1979).
     fn and(mut self, other: &Self) -> Self {
         let count = self.count + other.count;
         let (own, others) = (self.count / count, other.count / count);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::support::{picture, small_config, write_pairs};
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, RgbImage};
-use pix2pix::data::{Batch, DataConfig, Direction, Epoch, PairedFolder, ResizeFilter, Sampling};
+use pix2pix::data::{Batch, DataConfig, Direction, EpochCursor, PairedFolder, ResizeFilter, Sampling};
 use pix2pix::{Error, Pix2PixConfig, Tensor, Trainer, device};
 
 fn config() -> DataConfig {
@@ -16,7 +16,7 @@ fn values(tensor: Tensor<4>) -> Vec<f32> {
     tensor.into_data().try_into_vec().unwrap()
 }
 
-fn batches(pairs: &PairedFolder, epoch: impl Into<Epoch>) -> Vec<(Vec<f32>, Vec<f32>)> {
+fn batches(pairs: &PairedFolder, epoch: EpochCursor) -> Vec<(Vec<f32>, Vec<f32>)> {
     let batches = pairs.batches(epoch, &device::cpu());
     batches.map(Result::unwrap).map(|Batch { input, target }| (values(input), values(target))).collect()
 }
@@ -24,7 +24,7 @@ fn batches(pairs: &PairedFolder, epoch: impl Into<Epoch>) -> Vec<(Vec<f32>, Vec<
 fn fails(folder: &Path) -> Error {
     match PairedFolder::open(folder, &config()) {
         Err(error) => error,
-        Ok(pairs) => pairs.in_order(&device::cpu()).find_map(Result::err).expect("one of the pairs is bad"),
+        Ok(pairs) => pairs.sequential(&device::cpu()).find_map(Result::err).expect("one of the pairs is bad"),
     }
 }
 
@@ -49,7 +49,7 @@ fn both_layouts_and_directions_give_the_same_pairs() {
         assert_eq!(open(&separate, Direction::AToB).pair(index).unwrap(), pair);
         let swapped = open(&side_by_side, Direction::BToA).pair(index).unwrap();
         assert_eq!((&swapped.input, &swapped.target), (&pair.target, &pair.input));
-        assert_eq!(pair.input.len(), 3 * 16 * 16);
+        assert_eq!(pair.input.shape(), [3, 16, 16]);
     }
 }
 
@@ -58,10 +58,10 @@ fn crop_and_mirror_are_shared_by_both_halves() {
     let folder = tempfile::tempdir().unwrap();
     write_pairs(folder.path(), 5, 18); // no resizing: the target stays the exact inverse
     let pairs = PairedFolder::open(folder.path(), &config()).unwrap();
-    let whole: Vec<Vec<f32>> = (0..5).map(|index| pairs.pair(index).unwrap().input).collect();
+    let whole: Vec<Vec<f32>> = (0..5).map(|index| pairs.pair(index).unwrap().input.into_values()).collect();
     let mut differs = false;
     for epoch in 1..4 {
-        for (input, target) in batches(&pairs, epoch) {
+        for (input, target) in batches(&pairs, EpochCursor::new(epoch, 0)) {
             let worst = input.iter().zip(&target).map(|(a, b)| (a + b).abs()).fold(0.0, f32::max);
             assert!(worst < 1e-5, "input and target were cut differently: {worst}");
             differs |= !whole.contains(&input);
@@ -77,7 +77,7 @@ fn with_replacement_some_pairs_come_twice() {
     let config = DataConfig::new().with_load_size(16).with_crop_size(16).with_mirror(false).with_workers(0);
     let distinct = |sampling: Sampling, epoch: usize| {
         let pairs = PairedFolder::open(folder.path(), &config.clone().with_sampling(sampling)).unwrap();
-        let read = batches(&pairs, epoch);
+        let read = batches(&pairs, EpochCursor::new(epoch, 0));
         assert_eq!(read.len(), 12);
         let bits = read.into_iter().map(|(input, _)| input.into_iter().map(f32::to_bits).collect::<Vec<_>>());
         bits.collect::<std::collections::BTreeSet<_>>().len()
@@ -96,36 +96,41 @@ fn order_and_augmentation_are_a_function_of_seed_and_epoch() {
     let open = |workers| {
         PairedFolder::open(folder.path(), &config().with_batch_size(2).with_workers(workers)).unwrap()
     };
-    let reference = batches(&open(0), 1);
+    let first = EpochCursor::new(1, 0);
+    let reference = batches(&open(0), first);
     assert_eq!(reference.len(), 5);
     for workers in [1, 2, 3, 7] {
-        assert!(batches(&open(workers), 1) == reference, "{workers} workers");
+        assert!(batches(&open(workers), first) == reference, "{workers} workers");
     }
-    assert!(batches(&open(2), 2) != reference);
-    assert!(batches(&open(2), Epoch { number: 1, seed: 1, first_batch: 0 }) != reference);
-    // An interrupted epoch goes on with the very batches that it would have had.
-    let rest = batches(&open(2), Epoch { number: 1, seed: 0, first_batch: 3 });
+    assert!(batches(&open(2), EpochCursor::new(2, 0)) != reference);
+    assert!(batches(&open(2), EpochCursor::new(1, 1)) != reference);
+    // A resumed epoch has the batches that it would have had without the interruption.
+    let rest = batches(&open(2), first.at_batch(3));
     assert!(rest == reference[3..]);
-    assert_eq!(open(2).batches(Epoch { number: 1, seed: 0, first_batch: 9 }, &device::cpu()).len(), 0);
+    assert_eq!(open(2).batches(first.at_batch(9), &device::cpu()).len(), 0);
 }
 
 #[test]
 fn every_setting_changes_the_batches() {
     let folder = tempfile::tempdir().unwrap();
     write_pairs(folder.path(), 6, 24);
-    let run = |config: DataConfig| batches(&PairedFolder::open(folder.path(), &config).unwrap(), 1);
+    let run = |config: DataConfig| {
+        batches(&PairedFolder::open(folder.path(), &config).unwrap(), EpochCursor::new(1, 0))
+    };
     let reference = run(config());
     for changed in [
         config().with_direction(Direction::BToA),
         config().with_input_channels(1),
         config().with_target_channels(4),
         config().with_load_size(20),
-        config().with_filter(ResizeFilter::Bilinear),
+        config().with_resize_filter(ResizeFilter::Bilinear),
         config().with_crop_size(14),
+        config().with_crop_size([14, 16]),
+        config().with_load_size([18, 24]),
         config().with_mirror(false),
         config().with_batch_size(3),
     ] {
-        assert!(run(changed.clone()) != reference, "{changed}");
+        assert!(run(changed.clone()) != reference, "{changed:?}");
     }
 }
 
@@ -142,7 +147,7 @@ fn grey_deep_and_every_file_type_are_read() {
     deep.to_rgb16().save(folder.path().join("d.tiff")).unwrap();
     grey.to_rgb8().save(folder.path().join("e.webp")).unwrap();
     grey.save(folder.path().join("f.jpg")).unwrap();
-    std::fs::write(folder.path().join("notes.txt"), "not a picture").unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "not an image").unwrap();
     for channels in [1, 3] {
         let config = config().with_input_channels(channels).with_target_channels(channels);
         let pairs = PairedFolder::open(folder.path(), &config).unwrap();
@@ -151,7 +156,13 @@ fn grey_deep_and_every_file_type_are_read() {
         for index in 1..6 {
             let other = pairs.pair(index).unwrap();
             let tolerance = if index == 5 { 0.05 } else { 1e-5 }; // JPEG loses a little
-            let worst = first.input.iter().zip(&other.input).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let worst = first
+                .input
+                .values()
+                .iter()
+                .zip(other.input.values())
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f32::max);
             assert!(worst < tolerance, "file {index} with {channels} channels: {worst}");
         }
     }
@@ -169,9 +180,9 @@ fn a_photograph_is_turned_upright() {
     let turned = [&jpeg[..2], &[0xff, 0xe1], &length, exif, &jpeg[2..]].concat();
     std::fs::write(&path, turned).unwrap();
     let pair = PairedFolder::open(folder.path(), &config()).unwrap().pair(0).unwrap();
-    assert_eq!(pair.input.len(), 3 * 16 * 16);
+    assert_eq!(pair.input.shape(), [3, 16, 16]);
     // Red grew along x before the turn, so it grows along y after it.
-    let red = &pair.input[..16 * 16];
+    let red = &pair.input.values()[..16 * 16];
     assert!(red[15 * 16 + 8] > red[8] + 1.0, "{red:?}");
 }
 
@@ -205,13 +216,13 @@ fn unmatched_names_are_listed() {
 }
 
 #[test]
-fn files_that_are_no_pictures() {
+fn files_that_are_not_images() {
     let folder = tempfile::tempdir().unwrap();
     write_pairs(folder.path(), 1, 16);
     let good = std::fs::read(folder.path().join("0.png")).unwrap();
     let bad: [(&str, Vec<u8>); 5] = [
         ("truncated.png", good[..good.len() / 2].to_vec()),
-        ("text.jpg", b"this is no picture".to_vec()),
+        ("text.jpg", b"this is not an image".to_vec()),
         ("empty.png", vec![]),
         ("bomb.png", bomb(60_000)),
         ("large_bomb.png", bomb(16_000)), // allowed sides, but 768 MB
@@ -291,7 +302,7 @@ fn an_unwritable_output_folder_is_found_before_training() {
 }
 
 #[test]
-fn a_bad_picture_ends_the_run_with_what_it_has_learned() {
+fn a_bad_image_ends_the_run_and_keeps_what_it_has_learned() {
     let folder = tempfile::tempdir().unwrap();
     let train = folder.path().join("train");
     write_pairs(&train, 3, 32);
@@ -310,4 +321,58 @@ fn a_bad_picture_ends_the_run_with_what_it_has_learned() {
     assert_eq!(trainer.steps(), steps);
     trainer.fit(&pairs, None, &run, |_| std::ops::ControlFlow::Continue(())).unwrap();
     assert_eq!(trainer.steps(), 6);
+}
+
+#[test]
+fn crops_may_be_rectangular() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = folder.path().join("train");
+    write_pairs(&train, 3, 100);
+    let mut config = small_config();
+    config.data = config.data.with_load_size([72, 108]).with_crop_size([64, 96]).with_batch_size(2);
+    config.validate().unwrap();
+    let pairs = PairedFolder::open(&train, &config.data).unwrap();
+    assert_eq!(pairs.pair(0).unwrap().input.shape(), [3, 64, 96]);
+    let mut trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
+    for batch in pairs.batches(EpochCursor::new(1, 0), &device::cpu()) {
+        let batch = batch.unwrap();
+        let count = batch.input.dims()[0];
+        assert_eq!((batch.input.dims(), batch.target.dims()), ([count, 3, 64, 96], [count, 3, 64, 96]));
+        trainer.step(batch);
+    }
+    assert_eq!(trainer.steps(), 2);
+    let strip = trainer.strip(&pairs, 2).unwrap();
+    assert_eq!((strip.width(), strip.height()), (3 * 96, 2 * 64));
+    assert!(trainer.evaluate(&pairs).unwrap().l1.is_finite());
+
+    config.data.crop_size = [64, 80].into();
+    let message = config.validate().unwrap_err().to_string();
+    assert!(message.contains("data.crop_size: 64x80 is not divisible by 32"), "{message}");
+}
+
+#[test]
+fn a_rectangular_crop_is_a_part_of_both_images() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pairs(folder.path(), 4, 40); // no resizing: the target stays the exact inverse
+    let config = config().with_load_size(40).with_crop_size([16, 30]);
+    let pairs = PairedFolder::open(folder.path(), &config).unwrap();
+    for (input, target) in batches(&pairs, EpochCursor::new(1, 0)) {
+        assert_eq!(input.len(), 3 * 16 * 30);
+        let worst = input.iter().zip(&target).map(|(a, b)| (a + b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-5, "input and target were cropped differently: {worst}");
+    }
+}
+
+#[test]
+fn counts_of_zero_are_refused_and_never_clamped() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pairs(folder.path(), 3, 16);
+    let pairs = PairedFolder::open(folder.path(), &config()).unwrap();
+    assert_eq!(pairs.clone().head(2).unwrap().len(), 2);
+    assert_eq!(pairs.clone().head(9).unwrap().len(), 3);
+    let message = pairs.clone().head(0).unwrap_err().to_string();
+    assert_eq!(message, "count: is 0; keep at least 1 pair");
+    assert_eq!(pairs.clone().with_batch_size(2).unwrap().sequential(&device::cpu()).len(), 2);
+    let message = pairs.with_batch_size(0).unwrap_err().to_string();
+    assert_eq!(message, "batch_size: is 0; it must be at least 1");
 }

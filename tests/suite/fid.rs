@@ -1,12 +1,12 @@
-//! FID and KID with Inception's own weights, which are not in this repository: run with their path in the variable
-//! `PIX2PIX_INCEPTION` and `-- --ignored`. `tests/golden/inception.py scores` prints what is expected.
+//! FID and KID with Inception's own weights, which are not in this repository: run this test with their path in the variable
+//! `PIX2PIX_INCEPTION` and `-- --ignored`. `tests/golden/inception.py scores` prints the expected values.
 #![cfg(all(feature = "fid", feature = "flex"))]
 
 use pix2pix::metrics::{Features, Inception, fid, kid_of_all};
 use pix2pix::{Tensor, device};
 
-/// Folded waves in whole numbers, `[1, 3, height, width]` in `[-1, 1]`: what the script draws.
-fn picture(set: usize, k: usize, [width, height]: [usize; 2]) -> Tensor<4> {
+/// Returns the script's test image `[1, 3, height, width]` in `[-1, 1]`: folded waves in whole numbers.
+fn image(set: usize, k: usize, [width, height]: [usize; 2]) -> Tensor<4> {
     let mut values = Vec::with_capacity(3 * width * height);
     for c in 0..3 {
         for y in 0..height {
@@ -24,7 +24,7 @@ fn picture(set: usize, k: usize, [width, height]: [usize; 2]) -> Tensor<4> {
 
 #[test]
 #[ignore = "needs Inception's weights, named by PIX2PIX_INCEPTION"]
-fn scores_agree_with_the_package() {
+fn distances_agree_with_the_package() {
     let path = std::env::var_os("PIX2PIX_INCEPTION").expect("PIX2PIX_INCEPTION names the weights");
     let inception = Inception::load(path, &device::cpu()).unwrap();
     let sets = [(110, [96, 80]), (120, [320, 310])];
@@ -33,7 +33,7 @@ fn scores_agree_with_the_package() {
         .enumerate()
         .map(|(set, (count, size))| {
             let mut features = Features::new();
-            (0..count).for_each(|k| features.add(inception.features(picture(set, k, size))));
+            (0..count).for_each(|k| features.add(inception.features(image(set, k, size))));
             features
         })
         .collect();

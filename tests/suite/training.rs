@@ -7,7 +7,7 @@ use pix2pix::data::{Batch, Direction, PairedFolder};
 use pix2pix::{GanMode, Pix2PixConfig, Tensor, Trainer, device};
 
 fn batch(config: &Pix2PixConfig) -> Batch {
-    let size = config.data.crop_size;
+    let size = config.data.crop_size.height;
     let ramp = |scale: f32| {
         let values: Vec<f32> = (0..3 * size * size).map(|i| (i as f32 * scale).sin()).collect();
         Tensor::<1>::from_floats(values.as_slice(), &device::cpu()).reshape([1, 3, size, size])

@@ -1,11 +1,11 @@
-//! Any picture in, a picture out: sizes, types, tiles, batches, weights of all origins, and files that are damaged.
+//! Translation of any image: sizes, pixel types, tiles, batches, weights of all origins, and damaged files.
 #![cfg(feature = "flex")]
 
 use std::path::{Path, PathBuf};
 
 use crate::support::{picture, small_config, write_pairs};
 use image::{DynamicImage, ImageBuffer, ImageFormat, RgbImage, RgbaImage};
-use pix2pix::data::{DataConfig, PairedFolder};
+use pix2pix::data::{DataConfig, EpochCursor, PairedFolder};
 use pix2pix::{
     Backbone, DropoutLayout, Error, Generator, Mode, Norm, Pix2PixConfig, Tensor, Trainer, Translator,
     UpsampleKind, device, metrics, pytorch,
@@ -17,7 +17,7 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pictures").join(name)
 }
 
-/// A translator with random weights.
+/// Returns a translator with random weights.
 fn translator(change: impl FnOnce(&mut Pix2PixConfig)) -> Translator {
     let mut config = small_config();
     config.generator.base_channels = 2;
@@ -26,7 +26,7 @@ fn translator(change: impl FnOnce(&mut Pix2PixConfig)) -> Translator {
     Translator::new(generator, &device::cpu()).unwrap().with_data(config.data).unwrap()
 }
 
-/// A picture of waves of many lengths, brighter to the right: its parts have very different statistics.
+/// Returns an image of waves of many lengths, brighter to the right: its parts have very different statistics.
 fn waves(channels: usize, height: usize, width: usize) -> Vec<f32> {
     let value = |channel: usize, y: usize, x: usize| {
         let (x, y) = (x as f32, y as f32);
@@ -51,7 +51,7 @@ fn trained(config: &Pix2PixConfig) -> Generator {
     let mut trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
     let pairs = PairedFolder::open(folder.path(), &config.data).unwrap();
     for _ in 0..3 {
-        for batch in pairs.batches(1, &device::cpu()) {
+        for batch in pairs.batches(EpochCursor::new(1, 0), &device::cpu()) {
             trainer.step(batch.unwrap());
         }
     }
@@ -59,7 +59,7 @@ fn trained(config: &Pix2PixConfig) -> Generator {
 }
 
 #[test]
-fn tiles_give_what_the_whole_picture_gives() {
+fn tiles_give_the_output_of_the_whole_image() {
     type Change = fn(&mut Pix2PixConfig);
     let cases: [(&str, Change); 11] = [
         ("the paper's", |_| {}),
@@ -130,7 +130,7 @@ fn there_are_no_seams() {
 }
 
 #[test]
-fn every_size_comes_back() {
+fn every_size_is_kept() {
     let small = translator(|_| {});
     let resnet = translator(|config| config.generator.backbone = Backbone::Resnet { blocks: 1 });
     for (width, height) in [(1, 1), (37, 511), (10_000, 300), (3, 2), (32, 64), (1, 1000)] {
@@ -150,7 +150,7 @@ fn every_size_comes_back() {
     );
 }
 
-/// A translator for so many channels.
+/// Returns a translator for these numbers of channels.
 fn of_channels(input: usize, output: usize) -> Translator {
     translator(|config| *config = config.clone().with_channels(input, output))
 }
@@ -184,25 +184,25 @@ fn bits_grey_and_alpha_are_kept() {
             assert_eq!(is_deep(to), is_deep(from), "{from:?} {to:?}");
             if from.has_alpha() && output_channels != 4 {
                 let alpha =
-                    |picture: &DynamicImage| picture.to_rgba16().pixels().map(|p| p.0[3]).collect::<Vec<_>>();
+                    |image: &DynamicImage| image.to_rgba16().pixels().map(|p| p.0[3]).collect::<Vec<_>>();
                 assert_eq!(alpha(input), alpha(&output), "{from:?}");
             }
         }
     }
-    // The levels between those of 8 bits are there.
+    // Levels that 8 bits cannot hold are there.
     let deep = of_channels(1, 1).translate(&types[6]).unwrap().into_luma16();
     assert!(deep.iter().filter(|level| **level % 257 != 0).count() > deep.len() / 2);
 }
 
 #[test]
-fn arrays_of_any_channels_go_through() {
+fn arrays_of_any_channels_are_translated() {
     let translator = of_channels(5, 2).with_mode(Mode::IMAGE);
     let values = waves(5, 20, 33);
     let output = translator.translate_array(&values, [5, 20, 33]).unwrap();
     assert_eq!(output.len(), 2 * 20 * 33);
     assert!(output.iter().all(|value| value.abs() <= 1.0) && output.iter().any(|value| *value != output[0]));
 
-    // A picture as an array gives the same numbers as the picture.
+    // An image as an array gives the same numbers as the image.
     let colour = of_channels(3, 3);
     let input = picture(20, 30, 7);
     let planes: Vec<f32> = (0..3)
@@ -227,18 +227,18 @@ fn arrays_of_any_channels_go_through() {
 }
 
 #[test]
-fn a_batch_gives_what_its_pictures_give_one_by_one() {
-    let turn = |width, height, seed| DynamicImage::ImageRgb8(picture(width, height, seed));
+fn a_batch_gives_the_outputs_of_its_images_one_by_one() {
+    let rgb = |width, height, seed| DynamicImage::ImageRgb8(picture(width, height, seed));
     let alpha =
         DynamicImage::ImageRgba8(RgbaImage::from_fn(31, 30, |x, y| image::Rgba([9, 8, 7, (x + y) as u8])));
-    let pictures = [
-        turn(30, 20, 1),
-        turn(40, 20, 2),
-        turn(30, 21, 3),
-        DynamicImage::ImageRgb16(turn(30, 20, 4).to_rgb16()),
+    let images = [
+        rgb(30, 20, 1),
+        rgb(40, 20, 2),
+        rgb(30, 21, 3),
+        DynamicImage::ImageRgb16(rgb(30, 20, 4).to_rgb16()),
         alpha,
-        turn(200, 150, 5),
-        turn(30, 20, 6),
+        rgb(200, 150, 5),
+        rgb(30, 20, 6),
     ];
     for mode in [
         Mode::PAPER.with_noise(2),
@@ -247,10 +247,10 @@ fn a_batch_gives_what_its_pictures_give_one_by_one() {
         Mode { dropout: pix2pix::DropoutMode::Off, ..Mode::PAPER },
     ] {
         let translator = translator(|_| {}).with_mode(mode).with_tiles(64).unwrap();
-        let together = translator.translate_batch(&pictures).unwrap();
-        assert_eq!(together.len(), pictures.len());
-        for (picture, output) in pictures.iter().zip(together) {
-            let alone = translator.translate(picture).unwrap();
+        let together = translator.translate_batch(&images).unwrap();
+        assert_eq!(together.len(), images.len());
+        for (image, output) in images.iter().zip(together) {
+            let alone = translator.translate(image).unwrap();
             assert_eq!((alone.color(), alone.width()), (output.color(), output.width()));
             let apart =
                 alone.to_rgba16().iter().zip(output.to_rgba16().iter()).map(|(a, b)| a.abs_diff(*b)).max();
@@ -263,7 +263,7 @@ fn a_batch_gives_what_its_pictures_give_one_by_one() {
 }
 
 #[test]
-fn imported_weights_are_loaded_like_our_own() {
+fn imported_weights_are_loaded_like_those_of_this_crate() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("net_G.safetensors");
     let own = translator(|config| {
@@ -275,15 +275,15 @@ fn imported_weights_are_loaded_like_our_own() {
     assert_eq!(imported.config().generator, own.config().generator);
     let input = DynamicImage::ImageRgb8(picture(70, 50, 3));
     assert_eq!(imported.translate(&input).unwrap(), own.translate(&input).unwrap());
-    // Once saved, it is ours.
+    // Once saved, it is a weights file of this crate.
     imported.save(folder.path().join("ours.safetensors")).unwrap();
     let again = Translator::load(folder.path().join("ours.safetensors"), &device::cpu()).unwrap();
     assert_eq!(again.translate(&input).unwrap(), own.translate(&input).unwrap());
-    assert_eq!(again.config().data.crop_size, 64);
+    assert_eq!(again.config().data.crop_size, 64.into());
 }
 
 #[test]
-fn phone_pictures_are_upright_and_odd_files_are_read() {
+fn phone_images_are_turned_upright_and_unusual_files_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let translator = translator(|_| {});
     // A JPEG of 16x32 whose EXIF block says "rotate by 90 degrees": upright it is 32x16.
@@ -297,7 +297,7 @@ fn phone_pictures_are_upright_and_odd_files_are_read() {
     let upright = translator.translate(&plain.rotate90()).unwrap();
     assert_eq!(translator.translate_file(&path).unwrap(), upright);
 
-    // Of an animation, the first picture.
+    // Of an animation, the first frame is translated.
     let first = RgbImage::from_pixel(24, 16, image::Rgb([200, 30, 40]));
     let output = translator.translate_file(fixture("animated.gif")).unwrap().into_rgb8();
     assert_eq!(output, translator.translate(&DynamicImage::ImageRgb8(first)).unwrap().into_rgb8());
@@ -320,16 +320,45 @@ fn phone_pictures_are_upright_and_odd_files_are_read() {
 }
 
 #[test]
+fn an_image_is_translated_from_file_to_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let translator = translator(|_| {});
+    let output = folder.path().join("output.png");
+    translator.translate_to(fixture("target.png"), &output).unwrap();
+    let expected = translator.translate_file(fixture("target.png")).unwrap();
+    assert_eq!(pix2pix::data::read_image(&output).unwrap(), expected);
+    // Alpha is lost, for which JPEG has no room.
+    translator.translate_to(fixture("palette.png"), folder.path().join("output.jpg")).unwrap();
+    let error = translator.translate_to(folder.path().join("none.png"), &output).unwrap_err();
+    assert!(matches!(&error, Error::Io { .. }) && error.to_string().contains("none.png"), "{error}");
+    let error = translator.translate_to(fixture("target.png"), folder.path().join("output")).unwrap_err();
+    assert!(error.to_string().contains("output: its extension is not one of png, jpg"), "{error}");
+    assert_eq!(pix2pix::data::read_image(&output).unwrap(), expected);
+}
+
+#[test]
+fn the_best_generator_of_a_run_is_loaded() {
+    let run = tempfile::tempdir().unwrap();
+    let own = translator(|_| {});
+    own.save(run.path().join("generator-best.safetensors")).unwrap();
+    let input = DynamicImage::ImageRgb8(picture(40, 40, 3));
+    let best = Translator::load_best(run.path(), &device::cpu()).unwrap();
+    assert_eq!(best.translate(&input).unwrap(), own.translate(&input).unwrap());
+    let error = Translator::load_best(run.path().join("other"), &device::cpu()).unwrap_err();
+    assert!(error.to_string().contains("generator-best.safetensors"), "{error}");
+}
+
+#[test]
 fn every_kind_of_file_is_read() {
     let translator = translator(|config| config.generator.backbone = Backbone::Unet { depth: 2 });
     let read = |name: &str| {
-        let picture = pix2pix::data::open(fixture(name)).unwrap();
+        let image = pix2pix::data::read_image(fixture(name)).unwrap();
         let output = translator.translate_file(fixture(name)).unwrap();
-        assert_eq!((output.width(), output.height(), picture.width(), picture.height()), (24, 16, 24, 16));
-        assert_eq!(output.color().has_alpha(), picture.color().has_alpha(), "{name}");
-        picture
+        assert_eq!((output.width(), output.height(), image.width(), image.height()), (24, 16, 24, 16));
+        assert_eq!(output.color().has_alpha(), image.color().has_alpha(), "{name}");
+        image
     };
-    // Of animations, the first picture.
+    // Of animations, the first frame is read.
     for name in ["animated.gif", "animated.png", "animated.webp"] {
         assert!(read(name).into_rgb8().pixels().all(|pixel| pixel.0 == [200, 30, 40]), "{name}");
     }
@@ -347,24 +376,24 @@ fn every_kind_of_file_is_read() {
     let path = folder.path().join("deep.png");
     let deep = ImageBuffer::from_fn(9, 11, |x, y| image::LumaA([x as u16 * 7001, y as u16 * 5003]));
     DynamicImage::ImageLumaA16(deep.clone()).save(&path).unwrap();
-    assert_eq!(pix2pix::data::open(&path).unwrap(), DynamicImage::ImageLumaA16(deep.clone()));
+    assert_eq!(pix2pix::data::read_image(&path).unwrap(), DynamicImage::ImageLumaA16(deep.clone()));
     let output = translator.translate_file(&path).unwrap();
     assert_eq!(output.color(), image::ColorType::Rgba16);
     assert!(output.into_rgba16().pixels().zip(deep.pixels()).all(|(new, old)| new.0[3] == old.0[1]));
 }
 
-/// A picture as a file of that type.
-fn file(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+/// Returns an image as a file of that format.
+fn file(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(vec![]);
-    picture.write_to(&mut bytes, format).unwrap();
+    image.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 
 #[test]
-fn a_file_that_was_cut_off_is_never_half_a_picture() {
+fn a_truncated_file_is_never_half_an_image() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("picture");
-    // Noise, so that no type can store the rest of the picture in nothing.
+    let path = folder.path().join("image");
+    // Noise, which no format can compress.
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let noise = DynamicImage::ImageRgb8(RgbImage::from_fn(50, 70, |_, _| image::Rgb(rng.random())));
     let written = [
@@ -383,36 +412,36 @@ fn a_file_that_was_cut_off_is_never_half_a_picture() {
     }
     for (name, bytes) in files {
         std::fs::write(&path, &bytes).unwrap();
-        let whole = pix2pix::data::open(&path).unwrap();
+        let whole = pix2pix::data::read_image(&path).unwrap();
         let mut errors = 0;
         for length in (1..bytes.len()).step_by(bytes.len() / 60 + 1) {
             std::fs::write(&path, &bytes[..length]).unwrap();
-            match pix2pix::data::open(&path) {
-                // What is missing may be the end mark alone, or later pictures of an animation.
-                Ok(picture) => assert_eq!(picture, whole, "{name}, {length} of {} bytes", bytes.len()),
+            match pix2pix::data::read_image(&path) {
+                // The missing part may be the end mark alone, or later frames of an animation.
+                Ok(image) => assert_eq!(image, whole, "{name}, {length} of {} bytes", bytes.len()),
                 Err(Error::Image { .. }) => errors += 1,
                 Err(other) => panic!("{name}: {other}"),
             }
         }
         assert!(errors > 25, "{name}: {errors}");
-        // Phones put films behind their pictures.
+        // Phones append films to their images.
         std::fs::write(&path, [&bytes[..], b"a film"].concat()).unwrap();
-        assert_eq!(pix2pix::data::open(&path).unwrap(), whole, "{name}");
+        assert_eq!(pix2pix::data::read_image(&path).unwrap(), whole, "{name}");
     }
     let jpeg = file(&noise, ImageFormat::Jpeg);
     std::fs::write(&path, &jpeg[..jpeg.len() / 2]).unwrap();
-    let message = pix2pix::data::open(&path).unwrap_err().to_string();
-    assert!(message.contains("the file is cut off"), "{message}");
+    let message = pix2pix::data::read_image(&path).unwrap_err().to_string();
+    assert!(message.contains("the file is truncated"), "{message}");
 }
 
 #[test]
-fn damage_in_what_is_said_about_a_picture_does_no_harm() {
+fn damaged_metadata_does_no_harm() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("picture.jpg");
+    let path = folder.path().join("image.jpg");
     let jpeg = file(&DynamicImage::ImageRgb8(picture(16, 32, 1)), ImageFormat::Jpeg);
     std::fs::write(&path, &jpeg).unwrap();
-    let plain = pix2pix::data::open(&path).unwrap();
-    // An orientation that there is not, a directory outside of the block, and no sense at all.
+    let plain = pix2pix::data::read_image(&path).unwrap();
+    // An orientation that does not exist, a directory outside of the block, and random text.
     let blocks: [&[u8]; 3] = [
         b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x63\0\0\0\0\0\0\0",
         b"Exif\0\0II*\0\xff\xff\0\0\x01\0",
@@ -421,9 +450,9 @@ fn damage_in_what_is_said_about_a_picture_does_no_harm() {
     for exif in blocks {
         let length = (exif.len() as u16 + 2).to_be_bytes();
         std::fs::write(&path, [&jpeg[..2], &[0xff, 0xe1], &length, exif, &jpeg[2..]].concat()).unwrap();
-        assert_eq!(pix2pix::data::open(&path).unwrap(), plain, "{exif:?}");
+        assert_eq!(pix2pix::data::read_image(&path).unwrap(), plain, "{exif:?}");
     }
-    // The same block in a WebP, whose decoder reads it in another way.
+    // The same blocks in a WebP, whose decoder reads them in another way.
     let webp = file(&plain, ImageFormat::WebP);
     let chunk = |name: &[u8; 4], data: &[u8]| {
         let padding = vec![0; data.len() % 2];
@@ -434,12 +463,12 @@ fn damage_in_what_is_said_about_a_picture_does_no_harm() {
         let body =
             [b"WEBP", &chunk(b"VP8X", &has_exif)[..], &webp[12..], &chunk(b"EXIF", &exif[6..])].concat();
         std::fs::write(&path, chunk(b"RIFF", &body)).unwrap();
-        assert_eq!(pix2pix::data::open(&path).unwrap(), plain, "{exif:?}");
+        assert_eq!(pix2pix::data::read_image(&path).unwrap(), plain, "{exif:?}");
     }
 }
 
 #[test]
-fn what_is_no_number_is_refused() {
+fn nan_and_infinity_are_refused() {
     let translator = translator(|_| {});
     let mut values = waves(3, 20, 30);
     for wrong in [f32::NAN, f32::INFINITY] {
@@ -492,18 +521,21 @@ fn settings_out_of_range_are_refused() {
 
 #[test]
 #[cfg(unix)]
-fn pipes_and_devices_are_no_pictures() {
+fn pipes_and_devices_are_not_images() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe.png");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     for path in [pipe.as_path(), folder.path(), Path::new("/dev/zero")] {
-        let error = pix2pix::data::open(path).unwrap_err();
-        assert!(error.to_string().contains("no file, but a folder, a pipe or a device"), "{error}");
+        let error = pix2pix::data::read_image(path).unwrap_err();
+        assert!(
+            error.to_string().contains("this is not a file, but a folder, a pipe or a device"),
+            "{error}"
+        );
     }
 }
 
 #[test]
-fn scores_of_pictures_are_those_of_scikit_image() {
+fn metrics_of_images_are_those_of_scikit_image() {
     let tensor = |name: &str| {
         let picture = image::open(fixture(name)).unwrap().into_rgb8();
         let (width, height) = (picture.width() as usize, picture.height() as usize);
@@ -513,22 +545,22 @@ fn scores_of_pictures_are_those_of_scikit_image() {
         Tensor::<1>::from_floats(planes.as_slice(), &device::cpu()).reshape([1, 3, height, width])
     };
     let (output, target) = (tensor("output.png"), tensor("target.png"));
-    let scores = [metrics::l1, metrics::psnr, metrics::ssim]
-        .map(|score| score(output.clone(), target.clone()).into_scalar::<f32>());
+    let found = [metrics::l1, metrics::psnr, metrics::ssim]
+        .map(|metric| metric(output.clone(), target.clone()).into_scalar::<f32>());
     // tests/pictures/README.md has the code that printed these.
-    for (found, expected) in scores.into_iter().zip([0.097_347_49, 24.331_777, 0.593_556_96]) {
+    for (found, expected) in found.into_iter().zip([0.097_347_49, 24.331_777, 0.593_556_96]) {
         assert!((found - expected).abs() < 2e-5 * expected, "{found} is not {expected}");
     }
 }
 
-/// Changes a file as bad disks, cut downloads and malice do.
+/// Changes a file as failing disks, truncated downloads and attackers do.
 fn mutated(seed: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     for _ in 0..rng.random_range(1..=4) {
         if bytes.is_empty() {
             break;
         }
-        // Headers are where lengths stand.
+        // Lengths stand in headers.
         let end = if rng.random_bool(0.5) { bytes.len().min(64) } else { bytes.len() };
         let place = rng.random_range(0..end);
         match rng.random_range(0..6) {
@@ -549,12 +581,12 @@ fn mutated(seed: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
     bytes
 }
 
-/// How many mutated files to try: `PIX2PIX_MUTATIONS=10000` for a long test.
+/// Returns the number of mutated files to try: `PIX2PIX_MUTATIONS=10000` for a long test.
 fn mutations() -> u64 {
     std::env::var("PIX2PIX_MUTATIONS").map_or(400, |count| count.parse().expect("a number"))
 }
 
-/// The most memory that this process ever held, in bytes; where the system tells.
+/// Returns the peak memory of this process in bytes, where the system reports it.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -562,7 +594,7 @@ fn peak_memory() -> Option<u64> {
 }
 
 #[test]
-fn damaged_pictures_give_an_error_or_a_picture() {
+fn damaged_images_give_an_error_or_an_image() {
     let folder = tempfile::tempdir().unwrap();
     let rgb = DynamicImage::ImageRgb8(picture(23, 17, 5));
     let deep = DynamicImage::ImageRgba16(ImageBuffer::from_fn(9, 11, |x, y| {
@@ -571,7 +603,7 @@ fn damaged_pictures_give_an_error_or_a_picture() {
     let fixtures = ["animated.gif", "animated.png", "animated.webp", "cmyk.jpg", "lossy.webp", "palette.png"];
     let fixtures = fixtures.iter().chain(&["progressive.jpg", "target.png"]);
     let mut seeds: Vec<Vec<u8>> = fixtures.map(|name| std::fs::read(fixture(name)).unwrap()).collect();
-    for (picture, format) in [
+    for (image, format) in [
         (&rgb, ImageFormat::Png),
         (&deep, ImageFormat::Png),
         (&rgb, ImageFormat::Jpeg),
@@ -581,25 +613,25 @@ fn damaged_pictures_give_an_error_or_a_picture() {
         (&rgb, ImageFormat::Bmp),
         (&rgb, ImageFormat::Gif),
     ] {
-        seeds.push(file(picture, format));
+        seeds.push(file(image, format));
     }
     let translator = translator(|config| config.generator.backbone = Backbone::Unet { depth: 2 })
         .with_mode(Mode::RUNNING)
         .with_tiles(512)
         .unwrap();
-    let path = folder.path().join("picture");
-    let (mut pictures, mut errors) = (0, 0);
+    let path = folder.path().join("image");
+    let (mut images, mut errors) = (0, 0);
     for number in 0..mutations() {
         let mut rng = ChaCha8Rng::seed_from_u64(number);
         let bytes = mutated(&seeds[number as usize % seeds.len()], &mut rng);
         std::fs::write(&path, &bytes).unwrap();
         match translator.translate_file(&path) {
-            Ok(_) => pictures += 1,
+            Ok(_) => images += 1,
             Err(Error::Image { path: named, .. }) if named.as_deref() == Some(path.as_path()) => errors += 1,
             Err(other) => panic!("mutation {number}: {other}"),
         }
     }
-    assert!(pictures > 0 && errors > 0, "{pictures} pictures and {errors} errors try nothing");
+    assert!(images > 0 && errors > 0, "{images} images and {errors} errors: one of the two is not tested");
     if let Some(peak) = peak_memory() {
         assert!(peak < 3 << 30, "{} MB", peak >> 20);
     }
@@ -621,7 +653,7 @@ fn damaged_weights_give_an_error_or_a_network() {
             assert!(error.to_string().len() < 4000, "mutation {number}: {error}");
         }
     }
-    // A header that claims far more than there is takes no memory for it.
+    // A header that claims more data than the file has makes it allocate nothing.
     let mut header =
         br#"{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}"#.to_vec();
     let length = (header.len() as u64).to_le_bytes();

@@ -33,7 +33,7 @@ impl Reader {
 
     /// Returns the true classes of each pair's pixels.
     pub(crate) fn truths(&self, device: &Device) -> impl Iterator<Item = Result<Vec<usize>>> {
-        self.val.in_order(device).map(|batch| Ok(self.labels.classes(batch?.input)))
+        self.val.sequential(device).map(|batch| Ok(self.labels.classes(batch?.input)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use burn::module::Module;
 use image::{RgbImage, imageops};
-use pix2pix::data::{Batch, PairedFolder};
+use pix2pix::data::{Batch, PairedFolder, to_images};
 use pix2pix::metrics::{self, Confusion, LabHistogram};
 use pix2pix::{Device, Generator, Mode, Tensor};
 
@@ -57,7 +57,7 @@ pub(crate) fn score(
     let (mut colours, mut target_colours) = (LabHistogram::new(), LabHistogram::new());
     let mut confusion = reader.map(|reader| Confusion::new(reader.labels.palette.classes()));
     let mut truths = reader.map(|reader| reader.truths(device));
-    for (index, batch) in val.clone().with_batch_size(1).in_order(device).enumerate() {
+    for (index, batch) in val.clone().with_batch_size(1)?.sequential(device).enumerate() {
         let Batch { input, target } = batch?;
         let output = match generator {
             Some(generator) => generator.forward_with(input.clone(), mode(index)),
@@ -118,10 +118,10 @@ pub(crate) fn samples(
     count: usize,
     device: &Device,
 ) -> Result<[RgbImage; 3]> {
-    let some = val.clone().take(count).with_batch_size(1);
-    let size = val.config().crop_size as u32;
-    let mut columns = [(); 3].map(|()| RgbImage::new(size, size * some.len() as u32));
-    for (row, batch) in some.in_order(device).enumerate() {
+    let some = val.clone().head(count)?.with_batch_size(1)?;
+    let [height, width] = <[usize; 2]>::from(val.config().crop_size).map(|size| size as u32);
+    let mut columns = [(); 3].map(|()| RgbImage::new(width, height * some.len() as u32));
+    for (row, batch) in some.sequential(device).enumerate() {
         let Batch { input, target } = batch?;
         let output = generator.forward_with(input.clone(), mode(row));
         for (column, tensor) in columns.iter_mut().zip([input, target, output]) {

@@ -59,7 +59,7 @@ impl Study {
         base.discriminator.layers = table::layers(plan.patch, &base.discriminator)?;
         base.data.direction = plan.direction;
         if !plan.jitter {
-            (base.data.load_size, base.data.mirror) = (plan.size, false);
+            (base.data.load_size, base.data.mirror) = (plan.size.into(), false);
         }
         let data = match &plan.data {
             Some(data) => data.clone(),

@@ -108,7 +108,7 @@ impl Variant {
         }
         if let Some(patch) = self.patch {
             config.discriminator.layers = layers(patch, &config.discriminator)?;
-            let size = config.data.crop_size;
+            let size = config.data.crop_size.height;
             while config.discriminator.map_size([size; 2]).is_none() && config.discriminator.layers > 0 {
                 config.discriminator.layers -= 1;
             }

@@ -1,16 +1,22 @@
-//! The samples of a picture as they lie in memory, read piece by piece as numbers in `[-1, 1]`.
+//! The samples of an image as they lie in memory, read piece by piece as numbers in `[-1, 1]`.
 
 use image::DynamicImage;
 use rayon::prelude::*;
 
-use super::image::reflected;
+use super::levels;
 
-/// Weights of red, green and blue in grey by ITU-R 601, as the PyTorch original's loader has them; `image` itself
-/// weighs by Rec. 709.
+/// The numbers of channels that an image file can hold: grey, colour, colour with alpha.
+pub(crate) const IMAGE_CHANNELS: [usize; 3] = [1, 3, 4];
+
+/// What is wrong with an image or array that has such a value, and the remedy.
+pub(crate) const NOT_A_NUMBER: &str = "some of its values are NaN or infinite; replace them by finite ones";
+
+/// Weights of red, green and blue in grey by ITU-R 601, as in the PyTorch original's loader; `image` itself weighs by
+/// Rec. 709.
 const GREY: [f32; 3] = [0.299, 0.587, 0.114];
 
-/// Values below which a picture is read by one thread.
-const SMALL: usize = 1 << 20;
+/// The number of values from which on several threads read an image.
+const MIN_PARALLEL: usize = 1 << 20;
 
 #[derive(Clone, Copy, Debug)]
 enum Samples<'a> {
@@ -18,40 +24,41 @@ enum Samples<'a> {
     Byte(&'a [u8]),
     /// 0 to 65 535.
     Word(&'a [u16]),
-    /// 0 to 1, as in pictures of floating-point numbers.
+    /// 0 to 1, as in images of floating-point numbers.
     Unit(&'a [f32]),
-    /// −1 to 1, as networks take them.
+    /// −1 to 1, as in a network's input.
     Network(&'a [f32]),
 }
 
-/// Where a channel that a network takes comes from.
+/// The origin of one of the network's input channels.
 #[derive(Clone, Copy, Debug)]
 enum Channel {
     Stored(usize),
-    /// Red, green and blue weighed.
+    /// The weighted sum of red, green and blue.
     Grey,
-    /// Alpha of a picture that has none.
+    /// Full opacity, for an image without alpha.
     Opaque,
 }
 
-/// A picture, or an array of any number of channels, without a copy.
+/// A view of an image, or of an array of any number of channels.
 #[derive(Clone, Debug)]
 pub(crate) struct Pixels<'a> {
     samples: Samples<'a>,
     /// Height and width.
     pub(crate) size: [usize; 2],
-    /// From a channel to the next, and from a pixel to the next.
+    /// Steps in memory from one channel to the next, and from one pixel to the next.
     strides: [usize; 2],
     channels: Vec<Channel>,
-    /// The place of alpha among the stored channels.
+    /// The index of alpha among the stored channels.
     alpha: Option<usize>,
 }
 
 impl<'a> Pixels<'a> {
-    /// A picture as grey (1), colour (3), or colour with alpha (4 channels); `None` for types yet unknown.
-    pub(crate) fn of(picture: &'a DynamicImage, channels: usize) -> Option<Self> {
+    /// Views an image as grey (1), colour (3), or colour with alpha (4 channels); `None` for a pixel type that this crate
+    /// does not know.
+    pub(crate) fn of(image: &'a DynamicImage, channels: usize) -> Option<Self> {
         use DynamicImage as D;
-        let samples = match picture {
+        let samples = match image {
             D::ImageLuma8(buffer) => Samples::Byte(buffer),
             D::ImageLumaA8(buffer) => Samples::Byte(buffer),
             D::ImageRgb8(buffer) => Samples::Byte(buffer),
@@ -64,24 +71,24 @@ impl<'a> Pixels<'a> {
             D::ImageRgba32F(buffer) => Samples::Unit(buffer),
             _ => return None,
         };
-        let color = picture.color();
+        let color = image.color();
         let stored = usize::from(color.channel_count());
         let alpha = color.has_alpha().then(|| stored - 1);
-        let of_colour = |index| Channel::Stored(if color.has_color() { index } else { 0 });
+        let stored_colour = |index| Channel::Stored(if color.has_color() { index } else { 0 });
         let channels = match channels {
             1 if color.has_color() => vec![Channel::Grey],
             count => (0..count)
                 .map(|index| match index {
                     3 => alpha.map_or(Channel::Opaque, Channel::Stored),
-                    index => of_colour(index),
+                    index => stored_colour(index),
                 })
                 .collect(),
         };
-        let size = [picture.height() as usize, picture.width() as usize];
+        let size = [image.height() as usize, image.width() as usize];
         Some(Self { samples, size, strides: [1, stored], channels, alpha })
     }
 
-    /// An array `[channels, height, width]` in `[-1, 1]`, whose length must be that.
+    /// Views an array `[channels, height, width]` in `[-1, 1]`; the caller has checked its length.
     pub(crate) fn array(values: &'a [f32], [channels, height, width]: [usize; 3]) -> Self {
         Self {
             samples: Samples::Network(values),
@@ -92,14 +99,14 @@ impl<'a> Pixels<'a> {
         }
     }
 
-    /// Whether the samples have more than 8 bits.
+    /// Returns whether the samples have more than 8 bits.
     pub(crate) fn is_deep(&self) -> bool {
         !matches!(self.samples, Samples::Byte(_))
     }
 
-    /// Whether there are values that no network can take: one of them would spread over the whole output. Those of a
-    /// picture are cut off at 0 and 1, so that only NaN is left.
-    pub(crate) fn has_unusable_numbers(&self) -> bool {
+    /// Returns whether any sample is NaN or, in an array, infinite; normalisation would spread it over the whole output.
+    /// Image samples are clamped to `[0, 1]`, so infinities are harmless there.
+    pub(crate) fn has_unusable_values(&self) -> bool {
         match self.samples {
             Samples::Byte(_) | Samples::Word(_) => false,
             Samples::Unit(samples) => samples.iter().any(|value| value.is_nan()),
@@ -107,13 +114,12 @@ impl<'a> Pixels<'a> {
         }
     }
 
-    /// The opacity alone, if the picture has any.
+    /// Views the alpha channel alone, if the image has one.
     pub(crate) fn alpha(&self) -> Option<Self> {
         Some(Self { channels: vec![Channel::Stored(self.alpha?)], ..self.clone() })
     }
 
-    /// The part from `[top, left]` on as `[channels, height, width]`; outside of the picture, its border mirrors it
-    /// without repeating itself.
+    /// Reads the part from `[top, left]` on as `[channels, height, width]`; outside of the image, reflection pads it.
     pub(crate) fn window(&self, [top, left]: [isize; 2], [height, width]: [usize; 2]) -> Vec<f32> {
         let [from_height, from_width] = self.size;
         let columns: Vec<usize> = (0..width).map(|x| reflected(left + x as isize, from_width)).collect();
@@ -131,8 +137,8 @@ impl<'a> Pixels<'a> {
                 }
             }
         };
-        // The loader's threads read small pictures, and should not wait for the workers who train.
-        if values.len() < SMALL {
+        // The loader's threads read small images, and should not wait for the thread pool that trains.
+        if values.len() < MIN_PARALLEL {
             values.chunks_mut(width.max(1)).enumerate().for_each(fill);
         } else {
             values.par_chunks_mut(width.max(1)).enumerate().for_each(fill);
@@ -140,6 +146,7 @@ impl<'a> Pixels<'a> {
         values
     }
 
+    /// Hands the values of a stored channel at `places` to `put`.
     fn read(
         &self,
         channel: usize,
@@ -151,15 +158,38 @@ impl<'a> Pixels<'a> {
         let all = out.iter_mut().zip(places.map(|place| start + place));
         match self.samples {
             Samples::Byte(samples) => {
-                all.for_each(|(out, place)| put(out, f32::from(samples[place]) / 127.5 - 1.0));
+                all.for_each(|(out, place)| put(out, levels::from_u8(samples[place])));
             }
             Samples::Word(samples) => {
-                all.for_each(|(out, place)| put(out, f32::from(samples[place]) / 32_767.5 - 1.0));
+                all.for_each(|(out, place)| put(out, levels::from_u16(samples[place])));
             }
             Samples::Unit(samples) => {
                 all.for_each(|(out, place)| put(out, samples[place].clamp(0.0, 1.0) * 2.0 - 1.0));
             }
             Samples::Network(samples) => all.for_each(|(out, place)| put(out, samples[place])),
         }
+    }
+}
+
+/// Returns the index inside `0..length` that padding by reflection puts at `index`; the border itself is not repeated.
+pub(super) fn reflected(index: isize, length: usize) -> usize {
+    let last = length as isize - 1;
+    if last == 0 {
+        return 0;
+    }
+    let folded = index.rem_euclid(2 * last);
+    folded.min(2 * last - folded) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reflection_repeats_no_border_and_never_leaves_the_image() {
+        let indices: Vec<usize> = (-4..8).map(|index| reflected(index, 4)).collect();
+        assert_eq!(indices, [2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1]);
+        assert_eq!((-3..3).map(|index| reflected(index, 1)).collect::<Vec<_>>(), [0; 6]);
+        assert_eq!((-2..4).map(|index| reflected(index, 2)).collect::<Vec<_>>(), [0, 1, 0, 1, 0, 1]);
     }
 }

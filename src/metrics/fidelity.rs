@@ -1,21 +1,22 @@
-//! How close an output is to its target, pixel by pixel: L1, PSNR and SSIM, per picture.
+//! How close an output is to its target, pixel by pixel: L1, PSNR and SSIM of each image.
 
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::Tensor;
+use crate::names;
 
-/// The range of values of an image: `[-1, 1]`.
+/// The width of `[-1, 1]`, the range of an image's values.
 const RANGE: f64 = 2.0;
 
 /// Side and standard deviation of SSIM's Gaussian window (Wang et al. 2004).
 const WINDOW: usize = 11;
 const SIGMA: f64 = 1.5;
 
-/// Mean scores over a set of pictures.
+/// The means of the metrics over a set of images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Scores {
+pub struct Metrics {
     /// Mean absolute difference of values in `[-1, 1]`: 0 is equal, 2 the worst.
     pub l1: f64,
     /// Peak signal-to-noise ratio in decibels: higher is better.
@@ -24,35 +25,38 @@ pub struct Scores {
     pub ssim: f64,
 }
 
-impl std::fmt::Display for Scores {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "L1 {:.4}  PSNR {:.2}  SSIM {:.4}", self.l1, self.psnr, self.ssim)
     }
 }
 
-/// One of the scores, to choose a checkpoint by.
+/// One of the [`Metrics`], to choose the best checkpoint by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Metric {
-    /// [`Scores::l1`], the lower the better.
+    /// [`Metrics::l1`]: lower is better.
     #[default]
     L1,
-    /// [`Scores::psnr`], the higher the better.
+    /// [`Metrics::psnr`]: higher is better.
     Psnr,
-    /// [`Scores::ssim`], the higher the better.
+    /// [`Metrics::ssim`]: higher is better.
     Ssim,
 }
 
 impl Metric {
-    /// The score as a number that is higher for better pictures.
-    pub(crate) fn merit(self, scores: &Scores) -> f64 {
+    /// Returns the metric as a number that is higher for better images: L1 is negated.
+    pub(crate) fn higher_is_better(self, metrics: &Metrics) -> f64 {
         match self {
-            Self::L1 => -scores.l1,
-            Self::Psnr => scores.psnr,
-            Self::Ssim => scores.ssim,
+            Self::L1 => -metrics.l1,
+            Self::Psnr => metrics.psnr,
+            Self::Ssim => metrics.ssim,
         }
     }
 }
+
+names::named!(Metric, "metric");
 
 /// Returns the mean absolute difference of each image.
 ///
@@ -64,10 +68,10 @@ impl Metric {
 /// If the shapes of `output` and `target` differ.
 pub fn l1(output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
     assert_same_shape(&output, &target);
-    per_picture((output - target).abs())
+    per_image((output - target).abs())
 }
 
-/// Peak signal-to-noise ratio of each picture, in decibels; infinite for equal pictures.
+/// Returns the peak signal-to-noise ratio of each image in decibels, which is infinite for equal images.
 ///
 /// # Shapes
 /// - `output`, `target`: `[N, C, H, W]` in `[-1, 1]`
@@ -77,12 +81,13 @@ pub fn l1(output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
 /// If the shapes of `output` and `target` differ.
 pub fn psnr(output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
     assert_same_shape(&output, &target);
-    let error = per_picture((output - target).square());
+    let error = per_image((output - target).square());
     (error.recip() * (RANGE * RANGE)).log() * (10.0 / std::f64::consts::LN_10)
 }
 
-/// Structural similarity of each picture, averaged over channels (Wang et al. 2004): a Gaussian window of 11 pixels,
-/// smaller for pictures that are smaller, and no values from outside the picture.
+/// Returns the structural similarity of each image, averaged over channels (Wang et al. 2004).
+///
+/// The Gaussian window has 11 pixels a side, or fewer in smaller images, and there is no padding.
 ///
 /// # Shapes
 /// - `output`, `target`: `[N, C, H, W]` in `[-1, 1]`
@@ -105,10 +110,10 @@ pub fn ssim(output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
     let denominator = (mean_x.square() + mean_y.square() + c1) * (var_x + var_y + c2);
     let map = numerator / denominator; // [N·C, 1, H', W']
     let [_, _, h, w] = map.dims();
-    per_picture(map.reshape([n, c, h, w]))
+    per_image(map.reshape([n, c, h, w]))
 }
 
-/// burn would broadcast an axis of one, and the score would be that of another pair.
+/// Refuses shapes that burn would broadcast.
 fn assert_same_shape(output: &Tensor<4>, target: &Tensor<4>) {
     let (output, target) = (output.dims(), target.dims());
     assert_eq!(
@@ -117,15 +122,14 @@ fn assert_same_shape(output: &Tensor<4>, target: &Tensor<4>) {
     );
 }
 
-/// Weighs every neighbourhood with a Gaussian, one axis after the other.
+/// Blurs with a Gaussian window, one axis after the other, without padding.
 fn blur(x: Tensor<4>) -> Tensor<4> {
     let [_, _, h, w] = x.dims();
     let side = |size: usize| WINDOW.min(size - (size + 1) % 2);
     let (rows, columns) = (gaussian(side(h)), gaussian(side(w)));
     let device = x.device();
-    let kernel = |values: Vec<f32>, shape: [usize; 4]| {
-        Tensor::from_data(burn::tensor::TensorData::new(values, shape), &device)
-    };
+    let kernel =
+        |values: Vec<f32>, shape: [usize; 4]| Tensor::from_data(TensorData::new(values, shape), &device);
     let (height, width) = (rows.len(), columns.len());
     let options = || ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
     let x = conv2d(x, kernel(rows, [1, 1, height, 1]), None, options());
@@ -139,7 +143,8 @@ fn gaussian(side: usize) -> Vec<f32> {
     (0..side).map(|i| (weight(i) / total) as f32).collect()
 }
 
-pub(super) fn per_picture(x: Tensor<4>) -> Tensor<1> {
+/// Averages the values of each image.
+pub(super) fn per_image(x: Tensor<4>) -> Tensor<1> {
     let n = x.dims()[0];
     x.reshape([n as isize, -1]).mean_dim(1).reshape([n])
 }
@@ -150,7 +155,7 @@ mod tests {
     use crate::device;
 
     #[test]
-    fn scores_agree_with_scikit_image() {
+    fn metrics_agree_with_scikit_image() {
         // x = sin(0.37 i), y = 0.8 x + 0.1 cos(0.11 i); skimage.metrics 0.26 with data_range=2 and, for SSIM,
         // gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=0
         let cases = [
@@ -166,11 +171,20 @@ mod tests {
             let x = || tensor(|i| (i * 0.37).sin());
             let y = || tensor(|i| (i * 0.37).sin() * 0.8 + (i * 0.11).cos() * 0.1);
             let found =
-                [l1(x(), y()), psnr(x(), y()), ssim(x(), y())].map(|score| score.into_scalar::<f32>());
+                [l1(x(), y()), psnr(x(), y()), ssim(x(), y())].map(|metric| metric.into_scalar::<f32>());
             for (found, expected) in found.into_iter().zip(expected) {
                 assert!((found - expected).abs() < 1e-4 * expected, "{found} is not {expected}");
             }
         }
+    }
+
+    #[test]
+    fn names_are_those_in_json() {
+        for metric in [Metric::L1, Metric::Psnr, Metric::Ssim] {
+            assert_eq!(metric.to_string().parse::<Metric>().unwrap(), metric);
+        }
+        let message = "mse".parse::<Metric>().unwrap_err().to_string();
+        assert_eq!(message, "metric: `mse` is not one of l1, psnr, ssim");
     }
 
     #[test]
@@ -186,13 +200,13 @@ mod tests {
     }
 
     #[test]
-    fn each_picture_of_a_batch_has_its_own_score() {
+    fn each_image_of_a_batch_has_metrics_of_its_own() {
         let device = device::cpu();
         let target =
             Tensor::cat(vec![Tensor::zeros([1, 1, 4, 4], &device), Tensor::ones([1, 1, 4, 4], &device)], 0);
-        let scores = l1(Tensor::zeros([2, 1, 4, 4], &device), target.clone());
-        assert_eq!(scores.into_data().try_into_vec::<f32>().unwrap(), [0.0, 1.0]);
+        let errors = l1(Tensor::zeros([2, 1, 4, 4], &device), target.clone());
+        assert_eq!(errors.into_data().try_into_vec::<f32>().unwrap(), [0.0, 1.0]);
         let same = ssim(target.clone(), target).into_data().try_into_vec::<f32>().unwrap();
-        assert!(same.iter().all(|score| (score - 1.0).abs() < 1e-6), "{same:?}");
+        assert!(same.iter().all(|ssim| (ssim - 1.0).abs() < 1e-6), "{same:?}");
     }
 }

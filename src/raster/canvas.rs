@@ -1,36 +1,37 @@
-//! What a network gives, piece by piece, as a picture or an array.
+//! A network's output, painted piece by piece into an image or an array.
 
 use image::{DynamicImage, ImageBuffer};
 
-use crate::data::Pixels;
+use super::levels;
+use super::source::Pixels;
 
 #[derive(Debug)]
-enum Samples {
+enum Buffer {
     Byte(Vec<u8>),
     Word(Vec<u16>),
-    /// As networks give them.
+    /// The network's own values.
     Network(Vec<f32>),
 }
 
-/// A picture or an array that is filled piece by piece.
+/// An image or an array that is painted piece by piece.
 #[derive(Debug)]
-pub(super) struct Canvas {
-    samples: Samples,
+pub(crate) struct Canvas {
+    buffer: Buffer,
     /// Height and width.
     size: [usize; 2],
-    /// From a channel to the next, and from a pixel to the next.
+    /// Steps in memory from one channel to the next, and from one pixel to the next.
     strides: [usize; 2],
 }
 
 impl Canvas {
-    /// A picture of the size, the bits and the alpha of `input`, for `channels` of the network: 1, 3 or 4.
-    pub(super) fn like(input: &Pixels, channels: usize) -> Self {
+    /// Creates an image of the size, the bits and the alpha of `input`, for 1, 3 or 4 output channels.
+    pub(crate) fn like(input: &Pixels, channels: usize) -> Self {
         let alpha = input.alpha().filter(|_| channels != 4);
         let stored = channels + usize::from(alpha.is_some());
         let count = stored * input.size[0] * input.size[1];
-        let samples =
-            if input.is_deep() { Samples::Word(vec![0; count]) } else { Samples::Byte(vec![0; count]) };
-        let mut canvas = Self { samples, size: input.size, strides: [1, stored] };
+        let buffer =
+            if input.is_deep() { Buffer::Word(vec![0; count]) } else { Buffer::Byte(vec![0; count]) };
+        let mut canvas = Self { buffer, size: input.size, strides: [1, stored] };
         if let Some(alpha) = alpha {
             for y in 0..input.size[0] as isize {
                 let row = [1, input.size[1]];
@@ -40,14 +41,14 @@ impl Canvas {
         canvas
     }
 
-    /// An array `[channels, height, width]`.
-    pub(super) fn array([channels, height, width]: [usize; 3]) -> Self {
-        let samples = Samples::Network(vec![0.0; channels * height * width]);
-        Self { samples, size: [height, width], strides: [height * width, 1] }
+    /// Creates an array `[channels, height, width]`.
+    pub(crate) fn array([channels, height, width]: [usize; 3]) -> Self {
+        let buffer = Buffer::Network(vec![0.0; channels * height * width]);
+        Self { buffer, size: [height, width], strides: [height * width, 1] }
     }
 
-    /// Puts a piece, `[channels, height, width]`, at `start`; what lies outside is left away.
-    pub(super) fn paint(&mut self, piece: &[f32], size: [usize; 2], start: [isize; 2]) {
+    /// Paints a piece, `[channels, height, width]`, at `start`, and drops what lies outside.
+    pub(crate) fn paint(&mut self, piece: &[f32], size: [usize; 2], start: [isize; 2]) {
         self.paint_channels(0, piece, size, start);
     }
 
@@ -66,67 +67,66 @@ impl Canvas {
                 let values = &plane[row * width..][columns.clone()];
                 let place = ((top + y) * self.size[1] + left) * self.strides[1];
                 let place = (first + channel) * self.strides[0] + place;
-                let level = |value: f32, half: f32| ((value + 1.0) * half).round(); // a cast cuts off
-                match &mut self.samples {
-                    Samples::Byte(samples) => {
+                match &mut self.buffer {
+                    Buffer::Byte(samples) => {
                         let places = samples[place..].iter_mut().step_by(self.strides[1]);
-                        places.zip(values).for_each(|(place, value)| *place = level(*value, 127.5) as u8);
+                        places.zip(values).for_each(|(place, value)| *place = levels::to_u8(*value));
                     }
-                    Samples::Word(samples) => {
+                    Buffer::Word(samples) => {
                         let places = samples[place..].iter_mut().step_by(self.strides[1]);
-                        places.zip(values).for_each(|(place, value)| *place = level(*value, 32_767.5) as u16);
+                        places.zip(values).for_each(|(place, value)| *place = levels::to_u16(*value));
                     }
-                    Samples::Network(samples) => samples[place..][..values.len()].copy_from_slice(values),
+                    Buffer::Network(samples) => samples[place..][..values.len()].copy_from_slice(values),
                 }
             }
         }
     }
 
-    /// The array.
+    /// Returns the array.
     ///
     /// # Panics
-    /// If this is a picture.
-    pub(super) fn into_values(self) -> Vec<f32> {
-        match self.samples {
-            Samples::Network(values) => values,
-            Samples::Byte(_) | Samples::Word(_) => panic!("the canvas is an image, not an array"),
+    /// If this is an image.
+    pub(crate) fn into_values(self) -> Vec<f32> {
+        match self.buffer {
+            Buffer::Network(values) => values,
+            Buffer::Byte(_) | Buffer::Word(_) => panic!("the canvas is an image, not an array"),
         }
     }
 
-    /// The picture.
+    /// Returns the image.
     ///
     /// # Panics
     /// If this is an array.
-    pub(super) fn into_picture(self) -> DynamicImage {
+    pub(crate) fn into_image(self) -> DynamicImage {
         let [height, width] = self.size.map(|size| size as u32);
-        let picture = match (self.samples, self.strides[1]) {
-            (Samples::Byte(samples), 1) => {
+        let image = match (self.buffer, self.strides[1]) {
+            (Buffer::Byte(samples), 1) => {
                 ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLuma8)
             }
-            (Samples::Byte(samples), 2) => {
+            (Buffer::Byte(samples), 2) => {
                 ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLumaA8)
             }
-            (Samples::Byte(samples), 3) => {
+            (Buffer::Byte(samples), 3) => {
                 ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgb8)
             }
-            (Samples::Byte(samples), _) => {
+            (Buffer::Byte(samples), _) => {
                 ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba8)
             }
-            (Samples::Word(samples), 1) => {
+            (Buffer::Word(samples), 1) => {
                 ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLuma16)
             }
-            (Samples::Word(samples), 2) => {
+            (Buffer::Word(samples), 2) => {
                 ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLumaA16)
             }
-            (Samples::Word(samples), 3) => {
+            (Buffer::Word(samples), 3) => {
                 ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgb16)
             }
-            (Samples::Word(samples), _) => {
+            (Buffer::Word(samples), _) => {
                 ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba16)
             }
-            (Samples::Network(_), _) => panic!("the canvas is an array, not an image"),
+            (Buffer::Network(_), _) => panic!("the canvas is an array, not an image"),
         };
-        picture.expect("a sample for every channel of every pixel")
+        image.expect("a sample for every channel of every pixel")
     }
 }
 
@@ -137,14 +137,14 @@ mod tests {
     #[test]
     #[should_panic(expected = "the canvas is an array, not an image")]
     fn an_array_never_becomes_an_empty_image() {
-        Canvas::array([3, 2, 2]).into_picture();
+        Canvas::array([3, 2, 2]).into_image();
     }
 
     #[test]
     #[should_panic(expected = "the canvas is an image, not an array")]
     fn an_image_never_becomes_an_empty_array() {
         let image = DynamicImage::new_rgb8(2, 2);
-        let pixels = Pixels::of(&image, 3).expect("a known type");
+        let pixels = Pixels::of(&image, 3).expect("a known pixel type");
         Canvas::like(&pixels, 3).into_values();
     }
 }

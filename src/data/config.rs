@@ -1,0 +1,267 @@
+//! How pairs are read: sizes, channels, augmentation and batches.
+
+use std::fmt;
+
+use derive_setters::Setters;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::names;
+use crate::raster::ResizeFilter;
+
+/// Which half of a pair is the condition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Direction {
+    /// A, the left half, is the condition; B, the right half, is the target.
+    #[default]
+    AToB,
+    /// B, the right half, is the condition; A, the left half, is the target.
+    BToA,
+}
+
+names::named!(Direction, "direction");
+
+/// Which pairs an epoch takes, and in which order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Sampling {
+    /// Every pair once, in a random order, as in the PyTorch original.
+    #[default]
+    Shuffled,
+    /// As many pairs as there are, each drawn from all of them, as in the Lua original: some come twice, some not at all.
+    WithReplacement,
+}
+
+names::named!(Sampling, "sampling");
+
+/// Height and width of an image in pixels.
+///
+/// In JSON, a square is one number, and any other size an array `[height, width]`.
+///
+/// # Examples
+/// ```
+/// use pix2pix::data::{DataConfig, Size};
+///
+/// let config = DataConfig::default().with_load_size([72, 108]).with_crop_size([64, 96]);
+/// assert_eq!(config.crop_size.to_string(), "64x96");
+/// assert_eq!(Size::from(256), Size::from([256, 256]));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "SizeInJson", into = "SizeInJson")]
+pub struct Size {
+    /// Pixels from top to bottom.
+    pub height: usize,
+    /// Pixels from left to right.
+    pub width: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "a size is one number, or an array of height and width")]
+enum SizeInJson {
+    Square(usize),
+    Rectangle([usize; 2]),
+}
+
+impl From<usize> for Size {
+    /// Returns a square.
+    fn from(side: usize) -> Self {
+        Self { height: side, width: side }
+    }
+}
+
+impl From<[usize; 2]> for Size {
+    /// Returns the size of that height and width.
+    fn from([height, width]: [usize; 2]) -> Self {
+        Self { height, width }
+    }
+}
+
+impl From<Size> for [usize; 2] {
+    /// Returns height and width.
+    fn from(size: Size) -> Self {
+        [size.height, size.width]
+    }
+}
+
+impl From<SizeInJson> for Size {
+    fn from(size: SizeInJson) -> Self {
+        match size {
+            SizeInJson::Square(side) => side.into(),
+            SizeInJson::Rectangle(size) => size.into(),
+        }
+    }
+}
+
+impl From<Size> for SizeInJson {
+    fn from(size: Size) -> Self {
+        if size.height == size.width { Self::Square(size.height) } else { Self::Rectangle(size.into()) }
+    }
+}
+
+impl fmt::Display for Size {
+    /// Writes `256` for a square, `64x96` for a height of 64 and a width of 96.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.height == self.width {
+            write!(f, "{}", self.height)
+        } else {
+            write!(f, "{}x{}", self.height, self.width)
+        }
+    }
+}
+
+/// How pairs are read.
+///
+/// | field | default | meaning | range | paper / PyTorch |
+/// |---|---|---|---|---|
+/// | `direction` | A to B | which half is the condition | | by data set |
+/// | `input_channels` | 3 | 1 grey, 3 colour, 4 colour and alpha | 1, 3, 4 in image files | 3 |
+/// | `target_channels` | 3 | the same for the target | 1, 3, 4 in image files | 3 |
+/// | `load_size` | 286 | height and width that both images are resized to | ≥ `crop_size` | 286 |
+/// | `resize_filter` | bicubic | the resampling filter | | bilinear / bicubic |
+/// | `crop_size` | 256 | height and width of the random crop | 1– | 256 |
+/// | `mirror` | true | whether half of the pairs are mirrored | | true |
+/// | `sampling` | shuffled | which pairs an epoch takes | | not said (Lua: with replacement) / shuffled |
+/// | `batch_size` | 1 | pairs in a batch | 1– | 1 |
+/// | `workers` | 2 | threads that read ahead; with 0, the calling thread reads | 0– | 4 |
+///
+/// # Examples
+/// ```
+/// use pix2pix::data::{DataConfig, Direction};
+///
+/// let config = DataConfig::default().with_direction(Direction::BToA).with_batch_size(4);
+/// config.validate()?;
+/// # Ok::<(), pix2pix::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+#[setters(prefix = "with_")]
+pub struct DataConfig {
+    /// Which half is the condition.
+    pub direction: Direction,
+    /// Channels of the condition.
+    pub input_channels: usize,
+    /// Channels of the target.
+    pub target_channels: usize,
+    /// Height and width that both images are resized to before the crop.
+    #[setters(into)]
+    pub load_size: Size,
+    /// The resampling filter.
+    #[serde(alias = "filter")]
+    pub resize_filter: ResizeFilter,
+    /// Height and width of the random crop.
+    #[setters(into)]
+    pub crop_size: Size,
+    /// Whether half of the pairs are mirrored.
+    pub mirror: bool,
+    /// Which pairs an epoch takes, and in which order.
+    pub sampling: Sampling,
+    /// Pairs in a batch.
+    pub batch_size: usize,
+    /// Threads that read ahead; with 0, the calling thread reads.
+    pub workers: usize,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            direction: Direction::AToB,
+            input_channels: 3,
+            target_channels: 3,
+            load_size: 286.into(),
+            resize_filter: ResizeFilter::Bicubic,
+            crop_size: 256.into(),
+            mirror: true,
+            sampling: Sampling::Shuffled,
+            batch_size: 1,
+            workers: 2,
+        }
+    }
+}
+
+impl DataConfig {
+    /// Returns the defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the field, its value and the rule.
+    pub fn validate(&self) -> Result<()> {
+        let (load, crop) = (self.load_size, self.crop_size);
+        let positive = [
+            ("data.input_channels", self.input_channels),
+            ("data.target_channels", self.target_channels),
+            ("data.crop_size", crop.height.min(crop.width)),
+            ("data.batch_size", self.batch_size),
+        ];
+        for (field, value) in positive {
+            if value == 0 {
+                return Err(Error::config(field, "is 0; it must be at least 1"));
+            }
+        }
+        if load.height < crop.height || load.width < crop.width {
+            return Err(Error::config("data.load_size", format!("{load} is below the crop size of {crop}")));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_in_json() {
+        for direction in [Direction::AToB, Direction::BToA] {
+            assert_eq!(direction.to_string().parse::<Direction>().unwrap(), direction);
+        }
+        for sampling in [Sampling::Shuffled, Sampling::WithReplacement] {
+            assert_eq!(sampling.to_string().parse::<Sampling>().unwrap(), sampling);
+        }
+        assert_eq!(Direction::AToB.to_string(), "a-to-b");
+        let message = "left".parse::<Direction>().unwrap_err().to_string();
+        assert_eq!(message, "direction: `left` is not one of a-to-b, b-to-a");
+        let message = "random".parse::<Sampling>().unwrap_err().to_string();
+        assert_eq!(message, "sampling: `random` is not one of shuffled, with_replacement");
+    }
+
+    #[test]
+    fn a_square_is_a_number_in_json_and_any_other_size_height_and_width() {
+        let config = DataConfig::default().with_load_size([72, 108]).with_crop_size(64);
+        let json = serde_json::to_value(&config).unwrap();
+        assert_eq!((&json["load_size"], &json["crop_size"]), (&serde_json::json!([72, 108]), &64.into()));
+        assert_eq!(serde_json::from_value::<DataConfig>(json).unwrap(), config);
+        let problem = serde_json::from_str::<DataConfig>(r#"{"crop_size": "big"}"#).unwrap_err().to_string();
+        assert!(problem.contains("a size is one number, or an array of height and width"), "{problem}");
+    }
+
+    #[test]
+    fn configurations_of_earlier_versions_are_read() {
+        let old = r#"{"direction": "b-to-a", "input_channels": 3, "target_channels": 3, "load_size": 36,
+            "filter": "bilinear", "crop_size": 32, "mirror": false, "sampling": "shuffled", "batch_size": 1,
+            "workers": 1}"#;
+        let config = DataConfig::new().with_direction(Direction::BToA).with_load_size(36).with_crop_size(32);
+        let config = config.with_resize_filter(ResizeFilter::Bilinear).with_mirror(false).with_workers(1);
+        assert_eq!(serde_json::from_str::<DataConfig>(old).unwrap(), config);
+        assert_eq!(serde_json::from_str::<DataConfig>("{}").unwrap(), DataConfig::default());
+        let problem = serde_json::from_str::<DataConfig>(r#"{"colour": 3}"#).unwrap_err().to_string();
+        assert!(problem.contains("unknown field `colour`"), "{problem}");
+    }
+
+    #[test]
+    fn each_side_of_the_crop_must_fit() {
+        let message = |config: DataConfig| config.validate().unwrap_err().to_string();
+        let wide = DataConfig::default().with_load_size([64, 64]).with_crop_size([64, 96]);
+        assert_eq!(message(wide), "data.load_size: 64 is below the crop size of 64x96");
+        let flat = DataConfig::default().with_crop_size([0, 96]);
+        assert_eq!(message(flat), "data.crop_size: is 0; it must be at least 1");
+        DataConfig::default().with_load_size([72, 108]).with_crop_size([64, 96]).validate().unwrap();
+    }
+}

@@ -1,0 +1,299 @@
+//! A folder of pairs: files with both images side by side, or folders `A` and `B` with files of equal names.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::tensor::Device;
+
+use super::augment::Jitter;
+use super::batches::{Batches, Plan};
+use super::config::{DataConfig, Direction};
+use super::epoch::EpochCursor;
+use super::pair::Pair;
+use crate::error::{Error, Result};
+use crate::raster::{IMAGE_CHANNELS, PlanarImage, read_image};
+
+/// The extensions of image files.
+const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"];
+
+/// A folder of pairs on disk. Opening it lists the files; images are read when batches are.
+///
+/// It has one of two layouts:
+/// - files that hold A on the left and B on the right, of equal width;
+/// - folders `A/` and `B/` with files of equal name (the extension may differ) and size.
+///
+/// # Examples
+/// ```no_run
+/// use pix2pix::data::{DataConfig, PairedFolder};
+///
+/// let pairs = PairedFolder::open("facades/val", &DataConfig::default())?;
+/// for batch in pairs.sequential(&pix2pix::device::best()) {
+///     println!("{:?}", batch?.input.dims());
+/// }
+/// # Ok::<(), pix2pix::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct PairedFolder {
+    pairs: Arc<[Files]>,
+    config: DataConfig,
+}
+
+/// The files of a pair.
+#[derive(Clone, Debug)]
+enum Files {
+    SideBySide(PathBuf),
+    Separate { a: PathBuf, b: PathBuf },
+}
+
+impl PairedFolder {
+    /// Lists the pairs in `folder`, in the order of their names.
+    ///
+    /// # Errors
+    /// - [`Error::Io`] if the folder cannot be read
+    /// - [`Error::Pairs`] if it holds no images, or if names in `A/` and `B/` do not match
+    /// - [`Error::Config`] if `config` is out of range
+    pub fn open(folder: impl AsRef<Path>, config: &DataConfig) -> Result<Self> {
+        config.validate()?;
+        let channels = [
+            ("data.input_channels", config.input_channels),
+            ("data.target_channels", config.target_channels),
+        ];
+        for (field, value) in channels {
+            if !IMAGE_CHANNELS.contains(&value) {
+                let problem =
+                    format!("{value} is not 1 (grey), 3 (colour) or 4 (colour and alpha), as in image files");
+                return Err(Error::config(field, problem));
+            }
+        }
+        let folder = folder.as_ref();
+        let [a, b] = ["A", "B"].map(|name| folder.join(name));
+        let pairs: Vec<Files> = if a.is_dir() && b.is_dir() {
+            matched(folder, &a, &b)?
+        } else {
+            images(folder)?.into_values().flatten().map(Files::SideBySide).collect()
+        };
+        if pairs.is_empty() {
+            return Err(Error::Pairs {
+                path: folder.to_owned(),
+                problem: no_pairs(folder),
+                unmatched: vec![],
+            });
+        }
+        Ok(Self { pairs: pairs.into(), config: config.clone() })
+    }
+
+    /// Returns the number of pairs.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Returns `false` always: [`open`](Self::open) refuses folders without pairs, and [`head`](Self::head) keeps one.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// Returns how the pairs are read.
+    pub fn config(&self) -> &DataConfig {
+        &self.config
+    }
+
+    /// Returns the file of pair `index`; of two files, that of A.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub fn path(&self, index: usize) -> &Path {
+        self.pairs[index].path(0)
+    }
+
+    /// Keeps the first `count` pairs, or all if there are fewer: a small validation set, for instance.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if `count` is 0.
+    pub fn head(mut self, count: usize) -> Result<Self> {
+        if count == 0 {
+            return Err(Error::config("count", "is 0; keep at least 1 pair"));
+        }
+        if count < self.len() {
+            self.pairs = self.pairs[..count].into();
+        }
+        Ok(self)
+    }
+
+    /// Sets the number of pairs in a batch.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if `batch_size` is 0.
+    pub fn with_batch_size(mut self, batch_size: usize) -> Result<Self> {
+        if batch_size == 0 {
+            return Err(Error::config("batch_size", "is 0; it must be at least 1"));
+        }
+        self.config.batch_size = batch_size;
+        Ok(self)
+    }
+
+    /// Reads the batches of an epoch, shuffled and augmented, from its [`first_batch`](EpochCursor::first_batch) on.
+    ///
+    /// Order and augmentation are a function of the epoch's seed and number. Worker threads read ahead; dropping the
+    /// iterator stops them.
+    pub fn batches(&self, epoch: EpochCursor, device: &Device) -> Batches {
+        let folder = self.clone();
+        let plan = Plan {
+            indices: epoch.order(self.len(), self.config.sampling),
+            batch_size: self.config.batch_size,
+            read: Box::new(move |index| folder.augmented(index, epoch)),
+        };
+        Batches::new(plan, epoch.first_batch, self.config.workers, device)
+    }
+
+    /// Reads all batches in the order of names, resized to the crop size, without augmentation.
+    pub fn sequential(&self, device: &Device) -> Batches {
+        let folder = self.clone();
+        let plan = Plan {
+            indices: (0..self.len()).collect(),
+            batch_size: self.config.batch_size,
+            read: Box::new(move |index| folder.pair(index)),
+        };
+        Batches::new(plan, 0, self.config.workers, device)
+    }
+
+    /// Reads pair `index` as [`sequential`](Self::sequential) does: resized to the crop size, without augmentation.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Image`], naming the file, if it is not a usable image.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub fn pair(&self, index: usize) -> Result<Pair> {
+        let config = &self.config;
+        self.read(index, |image| image.resized(config.crop_size.into(), config.resize_filter))
+    }
+
+    /// Reads pair `index` as it is augmented in `epoch`.
+    fn augmented(&self, index: usize, epoch: EpochCursor) -> Result<Pair> {
+        let config = &self.config;
+        let jitter = Jitter::draw(config, epoch.seed, epoch.number, index);
+        self.read(index, |image| {
+            let resized = image.resized(config.load_size.into(), config.resize_filter)?;
+            Ok(jitter.apply(&resized))
+        })
+    }
+
+    /// Reads pair `index`, and prepares both images alike.
+    fn read(
+        &self,
+        index: usize,
+        prepare: impl Fn(
+            PlanarImage,
+        ) -> std::result::Result<PlanarImage, Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Result<Pair> {
+        let (files, config) = (&self.pairs[index], &self.config);
+        let channels = match config.direction {
+            Direction::AToB => [config.input_channels, config.target_channels],
+            Direction::BToA => [config.target_channels, config.input_channels],
+        };
+        let [a, b] = files.read(channels)?;
+        let prepare = |side, image| prepare(image).map_err(|error| Error::image(files.path(side), error));
+        let (a, b) = (prepare(0, a)?, prepare(1, b)?);
+        Ok(match config.direction {
+            Direction::AToB => Pair { input: a, target: b },
+            Direction::BToA => Pair { input: b, target: a },
+        })
+    }
+}
+
+impl Files {
+    /// Returns the file of image A (0) or B (1).
+    fn path(&self, side: usize) -> &Path {
+        match self {
+            Self::SideBySide(path) => path,
+            Self::Separate { a, b } => [a, b][side],
+        }
+    }
+
+    /// Reads images A and B with these numbers of channels.
+    fn read(&self, channels: [usize; 2]) -> Result<[PlanarImage; 2]> {
+        match self {
+            Self::SideBySide(path) => {
+                let both = read_image(path)?;
+                let width = both.width() as usize;
+                if !width.is_multiple_of(2) {
+                    let problem =
+                        format!("width {width} is odd; a side-by-side pair has two halves of equal width");
+                    return Err(Error::image(path, problem));
+                }
+                let half = width / 2;
+                let part = |side| PlanarImage::from_columns(&both, channels[side], side * half, half);
+                Ok([part(0), part(1)])
+            }
+            Self::Separate { a, b } => {
+                let images = [read_image(a)?, read_image(b)?];
+                let [size_a, size_b] = [&images[0], &images[1]].map(|image| [image.width(), image.height()]);
+                if size_a != size_b {
+                    let problem = format!(
+                        "{size_b:?} pixels, but its partner {} has {size_a:?}; both must have the same size",
+                        a.display()
+                    );
+                    return Err(Error::image(b, problem));
+                }
+                let [a, b] = &images;
+                Ok([PlanarImage::from_image(a, channels[0]), PlanarImage::from_image(b, channels[1])])
+            }
+        }
+    }
+}
+
+/// Lists the images directly in a folder, by name without extension.
+fn images(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>> {
+    let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| Error::io(folder, error))? {
+        let path = entry.map_err(|error| Error::io(folder, error))?.path();
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+        let Some(name) = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()) else { continue };
+        if path.is_file() && EXTENSIONS.contains(&extension.as_str()) && !name.starts_with('.') {
+            found.entry(name).or_default().push(path);
+        }
+    }
+    found.values_mut().for_each(|paths| paths.sort());
+    Ok(found)
+}
+
+/// Pairs the images of two folders; each must have exactly one partner.
+fn matched(folder: &Path, a: &Path, b: &Path) -> Result<Vec<Files>> {
+    let (mut of_a, mut of_b) = (images(a)?, images(b)?);
+    let mut pairs = Vec::new();
+    let names: Vec<String> = of_a.keys().cloned().collect();
+    for name in names {
+        if let ([a], Some([b])) = (of_a[&name].as_slice(), of_b.get(&name).map(Vec::as_slice)) {
+            pairs.push(Files::Separate { a: a.clone(), b: b.clone() });
+            of_a.remove(&name);
+            of_b.remove(&name);
+        }
+    }
+    let rest = of_a.into_values().chain(of_b.into_values()).flatten();
+    let unmatched: Vec<String> =
+        rest.map(|path| path.strip_prefix(folder).unwrap_or(&path).display().to_string()).collect();
+    if unmatched.is_empty() {
+        return Ok(pairs);
+    }
+    let problem =
+        "every image in A needs one of the same name in B; add the partner or remove the file".into();
+    Err(Error::Pairs { path: folder.to_owned(), problem, unmatched })
+}
+
+/// Says what is missing in a folder without pairs, and what to do.
+fn no_pairs(folder: &Path) -> String {
+    let mut problem = format!(
+        "no pairs here; put side-by-side images ({}) in it, or folders A and B with images of equal names",
+        EXTENSIONS.join(", ")
+    );
+    if folder.join("train").is_dir() {
+        problem += "; there is a folder `train` in it: did you mean that one?";
+    }
+    problem
+}
+
+const _: () = {
+    const fn is_shared_between_threads<T: Send + Sync>() {}
+    is_shared_between_threads::<PairedFolder>();
+};

@@ -1,0 +1,20 @@
+//! Images as numbers: reading, sampling, resizing and writing them, for `data` and `translate`.
+
+mod canvas;
+mod decode;
+mod encode;
+mod levels;
+mod planar;
+mod source;
+mod truncated;
+
+pub use decode::{read_image, read_image_with_profile};
+pub use levels::round_to_8_bits;
+pub use planar::{PlanarImage, ResizeFilter, to_images};
+
+pub(crate) use canvas::Canvas;
+pub(crate) use encode::encode;
+#[cfg(feature = "fid")]
+pub(crate) use levels::levels;
+pub(crate) use levels::position;
+pub(crate) use source::{IMAGE_CHANNELS, NOT_A_NUMBER, Pixels};

@@ -1,0 +1,269 @@
+//! An image as numbers in memory of its own, and its resampling.
+
+use burn::tensor::Tensor;
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::F32;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
+use serde::{Deserialize, Serialize};
+
+use super::levels;
+use super::source::{Pixels, reflected};
+use crate::names;
+use crate::read_back::read_back;
+
+/// The resampling filter. Where an image shrinks, both filters average over the whole area.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ResizeFilter {
+    /// Cubic, as in the PyTorch original.
+    #[default]
+    Bicubic,
+    /// Linear, as in the Lua original.
+    Bilinear,
+}
+
+names::named!(ResizeFilter, "resize_filter");
+
+/// An image of any number of channels as numbers in `[-1, 1]`, channel by channel and row by row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanarImage {
+    /// Channels, height, width.
+    shape: [usize; 3],
+    values: Vec<f32>,
+}
+
+impl PlanarImage {
+    /// Creates an image from its values.
+    ///
+    /// # Shapes
+    /// - `shape`: `[C, H, W]`, whose product is the number of `values`
+    ///
+    /// # Panics
+    /// If `shape` is not that of `values`.
+    ///
+    /// # Examples
+    /// ```
+    /// let image = pix2pix::data::PlanarImage::new(vec![-1.0, 0.0, 1.0], [1, 1, 3]);
+    /// assert_eq!(image.to_image().into_luma8().into_raw(), [0, 128, 255]);
+    /// ```
+    #[must_use]
+    pub fn new(values: Vec<f32>, shape: [usize; 3]) -> Self {
+        let count = shape.iter().product::<usize>();
+        assert_eq!(count, values.len(), "`shape` is {shape:?}, which is not that of {} values", values.len());
+        Self { shape, values }
+    }
+
+    /// Returns channels, height and width.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// Returns the values, channel by channel and row by row.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Returns the values, channel by channel and row by row, without a copy.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
+    /// Returns the image with 8 bits a channel: grey (1 channel), colour (3), or colour with alpha (4). Values are rounded
+    /// to the nearest level and clamped.
+    ///
+    /// # Panics
+    /// If there are not 1, 3 or 4 channels.
+    pub fn to_image(&self) -> DynamicImage {
+        let [channels, height, width] = self.shape;
+        let count = height * width;
+        let level = |channel: usize, pixel: usize| levels::to_u8(self.values[channel * count + pixel]);
+        let bytes: Vec<u8> =
+            (0..count).flat_map(|pixel| (0..channels).map(move |channel| level(channel, pixel))).collect();
+        let (width, height) = (width as u32, height as u32);
+        let image = match channels {
+            1 => GrayImage::from_raw(width, height, bytes).map(DynamicImage::ImageLuma8),
+            3 => RgbImage::from_raw(width, height, bytes).map(DynamicImage::ImageRgb8),
+            4 => RgbaImage::from_raw(width, height, bytes).map(DynamicImage::ImageRgba8),
+            _ => panic!("the array has {channels} channels; an image has 1, 3 or 4"),
+        };
+        image.expect("a byte for every channel of every pixel")
+    }
+
+    /// Reads `width` columns of an image as grey (1), colour (3), or colour with alpha (4 channels).
+    pub(crate) fn from_columns(image: &DynamicImage, channels: usize, left: usize, width: usize) -> Self {
+        let height = image.height() as usize;
+        match Pixels::of(image, channels) {
+            Some(pixels) => {
+                let values = pixels.window([0, left as isize], [height, width]);
+                Self { shape: [channels, height, width], values }
+            }
+            None => Self::from_columns(&DynamicImage::from(image.to_rgba16()), channels, left, width),
+        }
+    }
+
+    /// Reads an image as grey (1), colour (3), or colour with alpha (4 channels).
+    pub(crate) fn from_image(image: &DynamicImage, channels: usize) -> Self {
+        Self::from_columns(image, channels, 0, image.width() as usize)
+    }
+
+    /// Cuts out the part from `[top, left]` on; outside of the image, reflection pads it.
+    pub(crate) fn window(&self, [top, left]: [isize; 2], [height, width]: [usize; 2]) -> Self {
+        let [channels, from_height, from_width] = self.shape;
+        let rows: Vec<usize> = (0..height).map(|y| reflected(top + y as isize, from_height)).collect();
+        let columns: Vec<usize> = (0..width).map(|x| reflected(left + x as isize, from_width)).collect();
+        let is_inside = left >= 0 && left as usize + width <= from_width;
+        let mut values = Vec::with_capacity(channels * height * width);
+        for plane in self.values.chunks_exact(from_height * from_width) {
+            for row in &rows {
+                let row = &plane[row * from_width..(row + 1) * from_width];
+                if is_inside {
+                    values.extend_from_slice(&row[left as usize..left as usize + width]);
+                } else {
+                    values.extend(columns.iter().map(|column| row[*column]));
+                }
+            }
+        }
+        Self { shape: [channels, height, width], values }
+    }
+
+    /// Exchanges left and right.
+    pub(crate) fn mirrored(mut self) -> Self {
+        self.values.chunks_exact_mut(self.shape[2]).for_each(<[f32]>::reverse);
+        self
+    }
+
+    /// Resizes the image to `[height, width]`, and clamps what a filter overshoots.
+    ///
+    /// Pillow rounds to whole grey levels after each axis; this does not, so it differs by a level at most.
+    ///
+    /// # Errors
+    /// The resizing library's error, for an image without pixels.
+    pub(crate) fn resized(
+        self,
+        [height, width]: [usize; 2],
+        filter: ResizeFilter,
+    ) -> std::result::Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let [channels, from_height, from_width] = self.shape;
+        if [from_height, from_width] == [height, width] {
+            return Ok(self);
+        }
+        let filter = match filter {
+            ResizeFilter::Bicubic => FilterType::CatmullRom,
+            ResizeFilter::Bilinear => FilterType::Bilinear,
+        };
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
+        let mut resizer = Resizer::new();
+        let mut values = Vec::with_capacity(channels * height * width);
+        for plane in self.values.chunks_exact(from_height * from_width) {
+            let pixels: Vec<F32> = plane.iter().map(|&value| F32::new(value)).collect();
+            let source = TypedImageRef::new(from_width as u32, from_height as u32, &pixels)?;
+            let mut target = TypedImage::<F32>::new(width as u32, height as u32);
+            resizer.resize_typed(&source, &mut target, &options)?;
+            values.extend(target.pixels().iter().map(|pixel| pixel.0.clamp(-1.0, 1.0)));
+        }
+        Ok(Self { shape: [channels, height, width], values })
+    }
+}
+
+/// Returns the images of a batch with 8 bits a channel, as [`PlanarImage::to_image`] does.
+///
+/// # Shapes
+/// - `batch`: `[N, C, H, W]` in `[-1, 1]`, C being 1, 3 or 4
+///
+/// # Panics
+/// If C is not 1, 3 or 4.
+pub fn to_images(batch: Tensor<4>) -> Vec<DynamicImage> {
+    let [count, channels, height, width] = batch.dims();
+    let values = read_back(batch);
+    let length = channels * height * width;
+    let image = |index: usize| values[index * length..(index + 1) * length].to_vec();
+    (0..count).map(|index| PlanarImage::new(image(index), [channels, height, width]).to_image()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::IMAGE_CHANNELS;
+    use super::*;
+    use image::{ImageBuffer, Luma};
+
+    #[test]
+    fn grey_is_weighted_as_in_the_original() {
+        let colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 200, 90]];
+        let image = RgbImage::from_raw(4, 1, colours.concat()).unwrap();
+        let grey = PlanarImage::from_image(&DynamicImage::ImageRgb8(image), 1).to_image().into_luma8();
+        // PIL: Image.new("RGB", (1, 1), colour).convert("L") for each colour
+        assert_eq!(grey.into_raw(), [76, 150, 29, 131]);
+    }
+
+    #[test]
+    fn images_survive_the_way_there_and_back() {
+        for channels in IMAGE_CHANNELS {
+            let values: Vec<f32> = (0..channels * 6).map(|v| (v * 9) as f32 / 127.5 - 1.0).collect();
+            let planes = PlanarImage::new(values, [channels, 2, 3]);
+            assert_eq!(PlanarImage::from_image(&planes.to_image(), channels), planes);
+            assert_eq!(planes.clone().mirrored().mirrored(), planes);
+            assert_eq!(planes.window([0, 0], [2, 3]), planes);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the array has 2 channels; an image has 1, 3 or 4")]
+    fn an_array_of_two_channels_never_becomes_an_empty_image() {
+        PlanarImage::new(vec![0.0; 8], [2, 2, 2]).to_image();
+    }
+
+    #[test]
+    #[should_panic(expected = "`shape` is [3, 2, 2], which is not that of 8 values")]
+    fn values_that_do_not_fill_the_shape_are_refused() {
+        let _ = PlanarImage::new(vec![0.0; 8], [3, 2, 2]);
+    }
+
+    #[test]
+    fn names_of_filters_are_those_in_json() {
+        for filter in [ResizeFilter::Bicubic, ResizeFilter::Bilinear] {
+            assert_eq!(filter.to_string().parse::<ResizeFilter>().unwrap(), filter);
+        }
+        let message = "cubic".parse::<ResizeFilter>().unwrap_err().to_string();
+        assert_eq!(message, "resize_filter: `cubic` is not one of bicubic, bilinear");
+    }
+
+    #[test]
+    fn sixteen_bits_are_kept() {
+        let deep = ImageBuffer::<Luma<u16>, _>::from_raw(2, 1, vec![0, 257]).unwrap();
+        let planes = PlanarImage::from_image(&DynamicImage::ImageLuma16(deep), 1);
+        assert_eq!(planes.values, [-1.0, 257.0 / 32_767.5 - 1.0]);
+    }
+
+    #[test]
+    fn each_axis_has_its_own_size() {
+        let rows = PlanarImage::new([vec![-1.0; 6], vec![1.0; 6]].concat(), [1, 2, 6]);
+        let resized = rows.resized([4, 3], ResizeFilter::Bilinear).unwrap();
+        assert_eq!(resized.shape, [1, 4, 3]);
+        assert!(resized.values.chunks_exact(3).all(|row| row[0] == row[1] && row[1] == row[2]));
+        assert!(resized.values[0] < resized.values[6], "{resized:?}");
+    }
+
+    #[test]
+    fn resizing_is_pillows_bicubic_to_a_grey_level() {
+        // rng = np.random.default_rng(1); a = rng.integers(0, 256, (6, 6), dtype=np.uint8)
+        // a.flatten().tolist(); [list(Image.fromarray(a).resize((n, n), Image.BICUBIC).getdata()) for n in (4, 8)]
+        for (size, expected) in [(4, SMALLER.as_slice()), (8, LARGER.as_slice())] {
+            let image = GrayImage::from_raw(6, 6, ORIGINAL.to_vec()).unwrap();
+            let planes = PlanarImage::from_image(&DynamicImage::ImageLuma8(image), 1)
+                .resized([size; 2], ResizeFilter::Bicubic)
+                .unwrap();
+            let found = planes.to_image().into_luma8().into_raw();
+            let worst = found.iter().zip(expected).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(worst <= Some(1), "{found:?} is not {expected:?}");
+        }
+    }
+
+    #[rustfmt::skip]
+    const ORIGINAL: [u8; 36] = [255, 228, 34, 121, 243, 189, 6, 131, 102, 168, 82, 193, 187, 150, 81, 243, 205, 24, 236, 8, 246, 164, 231, 36, 210, 111, 172, 210, 174, 176, 218, 242, 169, 114, 205, 63];
+    #[rustfmt::skip]
+    const SMALLER: [u8; 16] = [178, 106, 140, 195, 124, 118, 194, 103, 160, 147, 211, 127, 211, 176, 166, 139];
+    #[rustfmt::skip]
+    const LARGER: [u8; 64] = [255, 255, 156, 27, 104, 214, 237, 185, 82, 142, 138, 80, 139, 136, 158, 207, 44, 107, 123, 100, 196, 146, 114, 136, 203, 165, 112, 105, 229, 244, 138, 6, 246, 81, 78, 240, 173, 223, 160, 17, 229, 110, 98, 211, 199, 198, 171, 133, 213, 184, 163, 166, 176, 184, 167, 142, 217, 243, 226, 159, 109, 182, 157, 50];
+}
