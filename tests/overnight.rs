@@ -10,7 +10,7 @@ use std::process::Command;
 use pix2pix::data::PairedFolder;
 use pix2pix::metrics::Metric;
 use pix2pix::report::Record;
-use pix2pix::{Error, Event, Pix2PixConfig, Trainer, device};
+use pix2pix::{CheckpointProblem, Error, Event, Pix2PixConfig, Trainer, device};
 use support::{small_config, write_pairs};
 
 fn config() -> Pix2PixConfig {
@@ -265,6 +265,44 @@ fn a_run_that_cannot_be_saved_says_why_it_stopped_and_why_it_is_lost() {
     assert!(matches!(error, Error::Unsaved { .. }), "{message}");
     assert!(message.contains(".png") && message.contains("could not be saved"), "{message}");
     assert!(message.contains("run/checkpoints"), "{message}");
+}
+
+#[test]
+fn results_without_checkpoints_are_not_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    let (train, run) = (pairs(folder.path(), "train"), folder.path().join("run"));
+    let go_on = |_: Event| ControlFlow::Continue(());
+    Trainer::new(config(), &device::cpu()).unwrap().fit(&train, Some(&train), &run, go_on).unwrap();
+    std::fs::remove_dir_all(run.join("checkpoints")).unwrap();
+    let results = || {
+        let files = ["metrics.jsonl", "generator.safetensors", "samples/epoch-0002.png"];
+        files.map(|file| std::fs::read(run.join(file)).unwrap())
+    };
+    let before = results();
+
+    let mut other = config();
+    other.training.seed = 5;
+    let refused = [
+        Trainer::new(config(), &device::cpu()).unwrap(),
+        Trainer::new(other.clone(), &device::cpu()).unwrap(),
+        Trainer::resume_or_new(&run, other, &device::cpu()).unwrap(),
+    ];
+    for mut trainer in refused {
+        for error in [trainer.save(&run), trainer.fit(&train, None, &run, go_on)].map(Result::unwrap_err) {
+            assert!(
+                matches!(error, Error::Checkpoint { problem: CheckpointProblem::Results, .. }),
+                "{error}"
+            );
+            let message = error.to_string();
+            assert!(message.contains("run: results without checkpoints"), "{message}");
+            assert!(message.contains("another folder") && message.contains("move them away"), "{message}");
+        }
+        assert!(results() == before);
+    }
+    // The same run may start again, and leaves the same results.
+    let mut trainer = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap();
+    trainer.fit(&train, Some(&train), &run, go_on).unwrap();
+    assert!(results() == before);
 }
 
 #[test]

@@ -105,7 +105,13 @@ pub(super) fn claim(trainer: &Trainer, run: &Path) -> Result<Lock> {
     if let Some(steps) = newest.filter(|steps| *steps > trainer.progress.step) {
         return refuse(CheckpointProblem::Further { steps });
     }
-    if folder::origin(run).as_ref() != Some(&trainer.origin) {
+    let is_this_run = folder::origin(run).as_ref() == Some(&trainer.origin);
+    // A run that stopped before its first checkpoint starts again, but only if the caller asked for that.
+    let starts_again = is_this_run && (trainer.steps() > 0 || trainer.own_folder.as_deref() == Some(run));
+    if newest.is_none() && !starts_again && folder::has_results(run) {
+        return refuse(CheckpointProblem::Results);
+    }
+    if !is_this_run {
         if newest.is_some() && folder::origin(run).is_some() {
             return refuse(CheckpointProblem::Foreign);
         }

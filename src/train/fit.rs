@@ -59,7 +59,8 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Io`] if `run` cannot be written or has no room for a checkpoint, or [`Error::Checkpoint`] if another
-    /// process trains in it, or another run lies there, or one that is further, found before training begins;
+    /// process trains in it, or another run lies there, or one that is further, or results without checkpoints,
+    /// found before training begins;
     /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read: the run is saved then, and goes on once the file is
     /// mended; [`Error::Unsaved`] if that fails, too. [`Error::Diverged`] if a loss or a weight is no number any more;
     /// nothing is saved then, so that all checkpoints are sound.
@@ -72,6 +73,7 @@ impl Trainer {
     ) -> Result<()> {
         let run = run.as_ref();
         let lock = checkpoint::claim(self, run)?;
+        self.own_folder = Some(run.to_owned());
         let place = Place { step: self.steps(), epoch: self.progress.epoch, recorded: self.recorded() };
         let mut report = Report::open(run, place, &title(run), self.facts(train))?;
         if self.config.training.tensorboard {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::weights::{BEST_FILE, GENERATOR_FILE};
 use crate::{Error, Result, files};
 
 /// The folder's name in that of the run.
@@ -73,6 +74,12 @@ pub(super) fn remove(folder: &Path) -> Result<()> {
 /// Which run the folder belongs to, if it says so.
 pub(super) fn origin(run: &Path) -> Option<String> {
     fs::read_to_string(run.join(ORIGIN)).ok().map(|origin| origin.trim().to_owned())
+}
+
+/// Returns whether the folder holds what a run leaves besides its checkpoints, which a new run would replace.
+pub(super) fn has_results(run: &Path) -> bool {
+    let has_samples = fs::read_dir(run.join("samples")).is_ok_and(|mut samples| samples.next().is_some());
+    has_samples || ["metrics.jsonl", GENERATOR_FILE, BEST_FILE].iter().any(|name| run.join(name).exists())
 }
 
 /// Says which run the folder belongs to.

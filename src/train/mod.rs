@@ -23,7 +23,7 @@ mod schedule;
 mod state;
 mod step;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 
@@ -64,6 +64,8 @@ pub struct Trainer {
     recorded: Option<(u64, Extent)>,
     // Which run it is, by the settings that it began with.
     origin: String,
+    // The folder in which this run may start again if it stopped before its first checkpoint.
+    own_folder: Option<PathBuf>,
     is_resumed: bool,
     damaged: Vec<Damaged>,
     changes: Vec<String>,
@@ -96,6 +98,7 @@ impl Trainer {
             best: None,
             recorded: None,
             origin: state::origin(&config),
+            own_folder: None,
             is_resumed: false,
             damaged: vec![],
             changes: vec![],
@@ -133,9 +136,10 @@ impl Trainer {
     /// [`Error::Checkpoint`] if networks, loss, direction or seed differ from the saved ones, an average is to be
     /// dropped, or no checkpoint is whole; [`Error::Config`] or [`Error::Device`], as [`new`](Self::new).
     pub fn resume_or_new(run: impl AsRef<Path>, config: Pix2PixConfig, device: &Device) -> Result<Self> {
-        match checkpoint::newest(run.as_ref(), Some(&config), device)? {
+        let run = run.as_ref();
+        match checkpoint::newest(run, Some(&config), device)? {
             Some(trainer) => Ok(trainer),
-            None => Self::new(config, device),
+            None => Ok(Self { own_folder: Some(run.to_owned()), ..Self::new(config, device)? }),
         }
     }
 
@@ -190,7 +194,8 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Io`] if the folder cannot be written or its disk has no room; [`Error::Checkpoint`] if another process
-    /// trains in it, or another run lies there, or one that is further; [`Error::Diverged`] if a weight is NaN or
+    /// trains in it, or another run lies there, or one that is further, or results without checkpoints;
+    /// [`Error::Diverged`] if a weight is NaN or
     /// infinite.
     pub fn save(&self, run: impl AsRef<Path>) -> Result<()> {
         let run = run.as_ref();
