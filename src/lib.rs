@@ -32,6 +32,7 @@ mod loss;
 pub mod metrics;
 pub mod pytorch;
 mod random;
+mod read_back;
 pub mod report;
 mod resnet;
 mod train;

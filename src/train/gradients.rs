@@ -4,6 +4,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use rayon::prelude::*;
 
+use crate::read_back::read_back;
 use crate::{Tensor, device};
 
 /// Values whose squares one thread adds up; fixed, so that the sum does not depend on how many threads there are.
@@ -27,8 +28,7 @@ fn total(scalars: Vec<Tensor<1>>) -> f64 {
     if scalars.is_empty() {
         return 0.0;
     }
-    let values = Tensor::cat(scalars, 0).into_data().convert::<f64>().try_into_vec::<f64>();
-    values.map_or(f64::NAN, |values| values.iter().sum())
+    read_back(Tensor::cat(scalars, 0)).into_iter().map(f64::from).sum()
 }
 
 struct Squares<'a> {
@@ -44,10 +44,8 @@ impl ModuleVisitor for Squares<'_> {
             self.device.push(grad.square().sum());
             return;
         }
-        let data = grad.into_data().convert::<f32>();
         let chunk = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
-        let sums: Vec<f64> =
-            data.as_slice::<f32>().unwrap_or_default().par_chunks(CHUNK).map(chunk).collect();
+        let sums: Vec<f64> = read_back(grad).par_chunks(CHUNK).map(chunk).collect();
         self.host += sums.iter().sum::<f64>();
     }
 }

@@ -1,6 +1,7 @@
 //! The losses of one step, left on the device until somebody asks.
 
 use crate::loss::{DiscriminatorLoss, GeneratorLoss};
+use crate::read_back::read_back;
 use crate::{Device, Tensor};
 
 /// The losses of one step; scalars on the device.
@@ -82,10 +83,7 @@ impl Losses {
             steps.iter().flat_map(|step| &step.scalars).flatten().cloned().collect();
         let read = match scalars.is_empty() {
             true => vec![],
-            false => {
-                let read = Tensor::cat(scalars, 0).into_data().convert::<f32>().try_into_vec::<f32>();
-                read.unwrap_or_default()
-            }
+            false => read_back(Tensor::cat(scalars, 0)),
         };
         let mut read = read.into_iter();
         steps.iter().map(move |step| {
