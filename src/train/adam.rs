@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Bytes, Shape, TensorData};
 use burn_pack::{Reader, Scalar, Writer};
@@ -71,8 +71,18 @@ impl Adam {
         writer.into_bytes()
     }
 
-    /// The optimiser with the moments of a file of what [`to_bytes`](Self::to_bytes) gave.
-    pub(super) fn load(mut self, path: &Path, device: &Device) -> Result<Self> {
+    /// Reads the moments of `network` from a file of what [`to_bytes`](Self::to_bytes) returned.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if the file is damaged, or its moments are not those of the network's learned parameters:
+    /// of all of them, or of none where the network `was_updated` never.
+    pub(super) fn load<M: Module>(
+        mut self,
+        path: &Path,
+        network: &M,
+        was_updated: bool,
+        device: &Device,
+    ) -> Result<Self> {
         let corrupt = |problem: &dyn std::fmt::Display| Error::corrupt(path, problem);
         let reader = Reader::from_file(path).map_err(|error| corrupt(&error))?;
         let scalars = reader.scalars().clone();
@@ -97,7 +107,51 @@ impl Adam {
             };
             self.moments.insert(id, Moments { time, shape, first: flat(first), second: flat(second) });
         }
+        if was_updated || !self.moments.is_empty() {
+            self.check_moments(network).map_err(|problem| corrupt(&problem))?;
+        }
         Ok(self)
+    }
+
+    /// Compares the moments with the learned parameters of `network`, by id and shape.
+    fn check_moments<M: Module>(&self, network: &M) -> std::result::Result<(), String> {
+        let mut learned = Learned::default();
+        network.visit(&mut learned);
+        for (id, shape) in &learned.shapes {
+            match self.moments.get(id) {
+                None => return Err(format!("the moments of parameter {id} are missing")),
+                Some(moments) if moments.shape != *shape => {
+                    return Err(format!(
+                        "the moments of parameter {id} have the shape {:?}, the parameter {shape:?}",
+                        moments.shape
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        match self.moments.keys().find(|id| !learned.shapes.contains_key(id)) {
+            Some(id) => Err(format!("it holds moments of {id}, which is not a parameter of the network")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Collects the shapes of a network's learned parameters by id; running statistics are not learned.
+#[derive(Default)]
+struct Learned {
+    field: String,
+    shapes: BTreeMap<u64, Vec<usize>>,
+}
+
+impl ModuleVisitor for Learned {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.field = name.to_owned();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !self.field.starts_with("running_") {
+            self.shapes.insert(param.id.val(), param.lazy_shape().as_slice().to_vec());
+        }
     }
 }
 
@@ -191,13 +245,15 @@ impl Rule {
 impl Adam {
     /// The gradients of the first step as they were applied, parameter by parameter.
     pub(super) fn first_gradients(&self) -> Vec<f32> {
-        let first = |moments: &Moments| moments.first.to_data().try_into_vec::<f32>().unwrap_or_default();
+        let first = |moments: &Moments| crate::read_back::read_back(moments.first.clone());
         self.moments.values().flat_map(first).map(|value| value / (1.0 - self.beta_1)).collect()
     }
 }
 
 #[cfg(all(test, feature = "flex"))]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use burn::module::ParamId;
     use burn::optim::AdamConfig;
 
     use super::*;
@@ -205,6 +261,43 @@ mod tests {
     #[derive(Module, Debug)]
     struct Weights {
         values: Param<Tensor<1>>,
+    }
+
+    #[test]
+    fn moments_of_other_parameters_are_refused() {
+        let device = crate::device::cpu().autodiff();
+        let weights = |id, count: usize| {
+            let values = Tensor::<1>::ones([count], &device).require_grad();
+            Weights { values: Param::initialized(ParamId::from(id), values) }
+        };
+        let network = weights(7, 3);
+        let loss = (network.values.val() * 2.0).sum();
+        let grads = GradientsParams::from_grads(loss.backward(), &network);
+        let new = || Adam::new(&TrainingConfig::new());
+        let mut adam = new();
+        let network = adam.step(0.01, network, grads);
+
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let load = |adam: &Adam, network: &Weights, was_updated| {
+            std::fs::write(file.path(), &adam.to_bytes().unwrap()[..]).unwrap();
+            new()
+                .load(file.path(), network, was_updated, &crate::device::cpu())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(load(&adam, &network, true).unwrap().moments[&7].time, 1);
+        assert!(load(&new(), &network, false).unwrap().moments.is_empty());
+        for (adam, network, problem) in [
+            (&new(), &network, "the moments of parameter 7 are missing"),
+            (&adam, &weights(8, 3), "the moments of parameter 8 are missing"),
+            (&adam, &weights(7, 4), "the moments of parameter 7 have the shape [3], the parameter [4]"),
+        ] {
+            let message = load(adam, network, true).unwrap_err();
+            assert!(message.contains(problem) && message.contains("damaged"), "{message}");
+        }
+        // One parameter too many.
+        adam.moments.insert(9, adam.moments[&7].clone());
+        let message = load(&adam, &network, true).unwrap_err();
+        assert!(message.contains("moments of 9, which is not a parameter"), "{message}");
     }
 
     #[test]

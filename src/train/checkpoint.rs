@@ -8,6 +8,7 @@ use burn::module::Module;
 use burn::store::ModuleRecord;
 use burn::tensor::Bytes;
 
+use super::adam::Adam;
 use super::average::Average;
 use super::folder::{CHECKPOINTS, DAMAGED, UNFINISHED, name, remove};
 use super::lock::Lock;
@@ -234,9 +235,19 @@ fn load(
     trainer.generator = Some(read_network(trainer.generator().clone(), &file(GENERATOR))?);
     trainer.discriminator = Some(read_network(trainer.discriminator().clone(), &file(DISCRIMINATOR))?);
     let device = &trainer.device; // the plain one, whichever was given
-    trainer.generator_optimizer = trainer.generator_optimizer.load(&file(GENERATOR_OPTIMIZER), device)?;
-    trainer.discriminator_optimizer =
-        trainer.discriminator_optimizer.load(&file(DISCRIMINATOR_OPTIMIZER), device)?;
+    let was_updated = state.progress.step > 0;
+    trainer.generator_optimizer = Adam::new(&trainer.config.training).load(
+        &file(GENERATOR_OPTIMIZER),
+        trainer.generator(),
+        was_updated,
+        device,
+    )?;
+    trainer.discriminator_optimizer = Adam::new(&trainer.config.training).load(
+        &file(DISCRIMINATOR_OPTIMIZER),
+        trainer.discriminator(),
+        was_updated && trainer.loss.is_adversarial(),
+        device,
+    )?;
     trainer.average = match (trainer.config.training.ema_decay, names.iter().any(|name| name == AVERAGE)) {
         // An average that is asked for now begins with what there is now.
         (Some(decay), false) => Some(Average::new(decay, trainer.generator())),
