@@ -222,11 +222,11 @@ fn run(options: &Options) -> Result<()> {
     } else {
         Trainer::new(config.clone(), &device)?
     }
-    .also_on(&devices[1..]);
-    for error in trainer.damaged() {
+    .with_devices(&devices[1..])?;
+    for error in trainer.skipped_checkpoints() {
         eprintln!("warning: {error}; going on from step {}", trainer.steps());
     }
-    for change in trainer.changes() {
+    for change in trainer.config_changes() {
         eprintln!("warning: {change}");
     }
     if options.resume && trainer.steps() == 0 {
@@ -250,7 +250,7 @@ fn run(options: &Options) -> Result<()> {
             if !goes_back {
                 return Err(error);
             }
-            trainer = Trainer::resume_or_new(&out, config.clone(), &device)?.also_on(&devices[1..]);
+            trainer = Trainer::resume_or_new(&out, config.clone(), &device)?.with_devices(&devices[1..])?;
             if origin != Some(trainer.steps()) {
                 (origin, detours) = (Some(trainer.steps()), 0); // the run came further since
             }
@@ -258,7 +258,7 @@ fn run(options: &Options) -> Result<()> {
                 return Err(error);
             }
             detours += 1;
-            trainer.detour(detours);
+            trainer.reseed(detours);
             progress.go_to(trainer.steps());
             eprintln!("warning: {error}");
             eprintln!("warning: going back to step {}, detour {detours} of {DETOURS}", trainer.steps());

@@ -81,7 +81,7 @@ pub fn named(name: &str) -> Result<Device> {
     }
 }
 
-/// All devices of a backend by its name, to share a step among ([`Trainer::also_on`](crate::Trainer::also_on)); the CPU
+/// All devices of a backend by its name, to share a step among ([`Trainer::with_devices`](crate::Trainer::with_devices)); the CPU
 /// backends have one.
 ///
 /// # Errors

@@ -30,11 +30,13 @@ mod kernels;
 mod layers;
 mod loss;
 pub mod metrics;
+mod optim;
 pub mod pytorch;
 mod random;
 mod read_back;
 pub mod report;
 mod resnet;
+mod run;
 mod train;
 mod translate;
 mod unet;
@@ -47,7 +49,8 @@ pub use crate::{
     generator::{Backbone, Generator, GeneratorConfig},
     layers::{Dropout, Mode, Norm, Statistics, UpsampleKind},
     loss::{DiscriminatorLoss, GanMode, GeneratorLoss, Pix2PixLoss, Pix2PixLossConfig, PixelLoss},
-    train::{Advice, Event, LossValues, Losses, Trainer},
+    report::LossValues,
+    train::{Advice, Event, Losses, Run, Trainer},
     translate::Translator,
     unet::DropoutLayout,
 };
@@ -56,7 +59,6 @@ pub use burn::tensor::{Device, Tensor};
 /// For the benchmark and the tests of single layers; not part of the interface.
 #[doc(hidden)]
 pub mod single {
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
-    pub use crate::kernels::AdamRule;
     pub use crate::layers::{Slope, convolve, double_by, tanh};
+    pub use crate::optim::AdamRule;
 }

@@ -199,7 +199,7 @@ fn the_checkpoint_before_a_damaged_one_is_used_and_the_caller_told() {
         )
         .unwrap();
         let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
-        let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
+        let told: Vec<String> = trainer.skipped_checkpoints().map(ToString::to_string).collect();
         assert!(trainer.steps() == 8 && told.len() == 1, "{file}: {told:?}");
         assert!(told[0].contains("step-000000012") && told[0].contains("another copy"), "{told:?}");
         if file == "generator.bpk" {
@@ -210,7 +210,7 @@ fn the_checkpoint_before_a_damaged_one_is_used_and_the_caller_told() {
     train(&mut trainer, &pairs, &run, None);
     assert!(std::fs::read(run.join("generator.safetensors")).unwrap() == weights);
     assert_eq!(names(&checkpoints), ["damaged-step-000000012", "step-000000008", "step-000000012"]);
-    assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().damaged().count(), 0);
+    assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().skipped_checkpoints().count(), 0);
 }
 
 /// Renames and copies in the folder of checkpoints, whole as each may be.
@@ -225,7 +225,7 @@ fn whole_checkpoints_in_the_wrong_place_are_found_out() {
     // The name of another step.
     std::fs::rename(at(12), at(16)).unwrap();
     let trainer = resumed().unwrap();
-    let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
+    let told: Vec<String> = trainer.skipped_checkpoints().map(ToString::to_string).collect();
     assert!(trainer.steps() == 8 && told.len() == 1, "{told:?}");
     assert!(
         told[0].contains("step-000000016/state.json") && told[0].contains("it is of step 12"),
@@ -238,7 +238,7 @@ fn whole_checkpoints_in_the_wrong_place_are_found_out() {
     std::fs::rename(at(8), at(16)).unwrap();
     std::fs::rename(at(12), at(8)).unwrap();
     std::fs::rename(at(16), at(12)).unwrap();
-    assert_eq!(resumed().unwrap().damaged().count(), 0);
+    assert_eq!(resumed().unwrap().skipped_checkpoints().count(), 0);
 
     // The checkpoint of another run, with another seed or other networks.
     let changes: [fn(&mut Pix2PixConfig); 2] =
@@ -250,7 +250,7 @@ fn whole_checkpoints_in_the_wrong_place_are_found_out() {
         train(&mut Trainer::new(other, &device::cpu()).unwrap(), &pairs, &home, Some(10));
         std::fs::rename(home.join("checkpoints/step-000000010"), at(10)).unwrap();
         for trainer in [resumed().unwrap(), Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap()] {
-            let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
+            let told: Vec<String> = trainer.skipped_checkpoints().map(ToString::to_string).collect();
             assert!(trainer.steps() == 8 && told[0].contains("it belongs to another run"), "{told:?}");
         }
         std::fs::remove_dir_all(at(10)).unwrap();
@@ -300,7 +300,7 @@ fn a_newest_checkpoint_that_cannot_be_read_is_passed_over() {
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
-        let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
+        let told: Vec<String> = trainer.skipped_checkpoints().map(ToString::to_string).collect();
         assert!(trainer.steps() == 8 && told[0].contains(file), "{told:?}");
         std::fs::remove_dir(&path).unwrap();
         std::fs::write(&path, bytes).unwrap();
@@ -442,8 +442,11 @@ fn other_versions_and_other_networks_are_refused() {
     (longer.training.epochs, longer.training.clip_norm) = (30, Some(1.0));
     let trainer = Trainer::resume_or_new(&run, longer, &device::cpu()).unwrap();
     assert_eq!(trainer.epochs(), 30);
-    assert_eq!(trainer.changes(), ["training.clip_norm is 1.0, was none", "training.epochs is 30, was 3"]);
-    assert!(Trainer::resume_or_new(&run, averaged, &device::cpu()).unwrap().changes().is_empty());
+    assert_eq!(
+        trainer.config_changes(),
+        ["training.clip_norm is 1.0, was none", "training.epochs is 30, was 3"]
+    );
+    assert!(Trainer::resume_or_new(&run, averaged, &device::cpu()).unwrap().config_changes().is_empty());
 
     let manifest = checkpoint.join("manifest.txt");
     let version = || match Trainer::resume(&run, &device::cpu()).unwrap_err() {

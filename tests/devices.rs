@@ -26,7 +26,7 @@ fn batch(pairs: usize) -> Batch {
 }
 
 fn trainer(config: Pix2PixConfig, devices: usize) -> Trainer {
-    Trainer::new(config, &device::cpu()).unwrap().also_on(&vec![device::cpu(); devices - 1])
+    Trainer::new(config, &device::cpu()).unwrap().with_devices(&vec![device::cpu(); devices - 1]).unwrap()
 }
 
 /// The exported weights and the last losses after some steps.
@@ -88,7 +88,8 @@ fn an_interrupted_run_ends_like_one_that_was_not() {
     for stop in [1, 3, 5] {
         let run = folder.path().join(format!("run-{stop}"));
         fit(&mut trainer(config(), 2), &data, &run, stop);
-        let mut trainer = Trainer::resume(&run, &device::cpu()).unwrap().also_on(&[device::cpu()]);
+        let mut trainer =
+            Trainer::resume(&run, &device::cpu()).unwrap().with_devices(&[device::cpu()]).unwrap();
         fit(&mut trainer, &data, &run, 99);
         assert_eq!(trainer.steps(), 9);
         for file in ["generator.bpk", "discriminator.bpk", "optimizer_g.bpk", "optimizer_d.bpk"] {

@@ -129,7 +129,7 @@ impl Study {
             self.results.reader = Some(Reading { steps, seconds: start.elapsed().as_secs_f64() });
         }
         let val = labels.finer(&self.train.with_file_name("val"), &self.base.data)?.with_batch_size(1);
-        let reader = Reader { generator: score::still(trainer.exported()), labels, val };
+        let reader = Reader { generator: score::still(trainer.export_generator()), labels, val };
         let photographs =
             score::score(None, &self.val, Some(&reader), &mut Likeness::default(), &self.device)?;
         println!(
@@ -160,7 +160,7 @@ impl Study {
         let mut config = job.config.clone();
         config.training.seed = seed;
         let Some(trainer) = self.fit(config, &run)? else { return Ok(()) };
-        let generator = score::still(trainer.exported());
+        let generator = score::still(trainer.export_generator());
         let scores = self.score(&generator)?;
         for (name, column) in ["input", "target", "output"].into_iter().zip(score::pictures(
             &generator,

@@ -1,6 +1,7 @@
 //! Pairs of pictures: reading, augmenting, and handing them out in batches.
 
 mod augment;
+mod batch_source;
 mod complete;
 mod folder;
 mod image;
@@ -10,6 +11,7 @@ mod pixels;
 use burn::config::Config;
 use serde::{Deserialize, Serialize};
 
+pub use batch_source::{BatchIterator, BatchSource};
 pub use folder::PairedFolder;
 pub use loader::Batches;
 

@@ -5,7 +5,6 @@
 //! and a transposed convolution are one geometry seen from its two ends, so three functions (down, up, weight) are
 //! the forward pass and both gradients of either.
 
-mod adam;
 mod direct;
 mod filters;
 mod geometry;
@@ -28,7 +27,6 @@ use crate::{Tensor, device};
 use geometry::Geometry;
 use ops::{Convolve, Pointwise};
 
-pub use adam::AdamRule;
 pub(crate) use filters::Filters;
 pub(crate) use pointwise::Activation;
 

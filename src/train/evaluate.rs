@@ -1,13 +1,15 @@
-//! Looking at what the generator has learnt: scores and pictures of pairs that it was not trained on.
+//! Scores and samples: what the generator makes of pairs that it was not trained on.
 
 use burn::module::Module;
+use burn::tensor::Tensor;
 use image::{DynamicImage, RgbImage, imageops};
 
 use super::Trainer;
-use crate::data::{Batch, PairedFolder, Planes};
+use crate::data::{Batch, BatchSource, Planes};
+use crate::error::Result;
+use crate::layers::{Dropout, Mode, Statistics};
 use crate::metrics::{self, Scores};
 use crate::read_back::read_back;
-use crate::{Dropout, Mode, Result, Statistics, Tensor};
 
 impl Trainer {
     /// Returns the mean scores of the generator on `pairs`, with the paper's procedure at test time: statistics of each
@@ -16,51 +18,68 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
-    pub fn evaluate(&self, pairs: &PairedFolder) -> Result<Scores> {
-        let generator = self.exported().valid();
-        let (mut sums, mut count) = ([0.0; 3], 0);
-        for batch in pairs.in_order(&self.device) {
-            let Batch { input, target } = batch?;
-            for (input, target) in input.split(1, 0).into_iter().zip(target.split(1, 0)) {
-                let output = generator.forward_with(input, test_mode(count));
-                let scores = [metrics::l1, metrics::psnr, metrics::ssim];
-                for (sum, score) in sums.iter_mut().zip(scores) {
-                    *sum += f64::from(read_back(score(output.clone(), target.clone()))[0]);
-                }
-                count += 1;
+    pub fn evaluate(&self, pairs: &(impl BatchSource + ?Sized)) -> Result<Scores> {
+        let (mut sums, mut count) = ([0.0; 3], 0u32);
+        self.translate_each(pairs, usize::MAX, |[_, output, target]| {
+            let scores = [metrics::l1, metrics::psnr, metrics::ssim];
+            for (sum, score) in sums.iter_mut().zip(scores) {
+                *sum += f64::from(read_back(score(output.clone(), target.clone()))[0]);
             }
-        }
-        let [l1, psnr, ssim] = sums.map(|sum| sum / count as f64);
+            count += 1;
+        })?;
+        let [l1, psnr, ssim] = sums.map(|sum| sum / f64::from(count));
         Ok(Scores { l1, psnr, ssim })
     }
 
-    /// Rows of input | output | target for the first `count` of `pairs`.
+    /// Returns an image with a row of input, output and target for each of the first `count` pairs, translated as in
+    /// [`evaluate`](Self::evaluate).
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
-    pub fn strip(&self, pairs: &PairedFolder, count: usize) -> Result<RgbImage> {
-        let generator = self.exported().valid();
-        let single = pairs.clone().take(count).with_batch_size(1);
-        let size = pairs.config().crop_size;
-        let mut strip = RgbImage::new((3 * size) as u32, (single.len() * size) as u32);
-        for (row, batch) in single.in_order(&self.device).enumerate() {
-            let Batch { input, target } = batch?;
-            let output = generator.forward_with(input.clone(), test_mode(row));
-            for (column, tensor) in [input, output, target].into_iter().enumerate() {
-                let [x, y] = [column * size, row * size].map(|pixels| pixels as i64);
-                imageops::replace(&mut strip, &picture(tensor).to_rgb8(), x, y);
+    pub fn sample_grid(&self, pairs: &(impl BatchSource + ?Sized), count: usize) -> Result<RgbImage> {
+        let mut rows: Vec<[RgbImage; 3]> = vec![];
+        self.translate_each(pairs, count, |row| rows.push(row.map(|tensor| image(tensor).to_rgb8())))?;
+        let (width, height) = rows.first().map_or((0, 0), |[input, _, _]| input.dimensions());
+        let mut grid = RgbImage::new(3 * width, rows.len() as u32 * height);
+        for (y, row) in (0i64..).zip(&rows) {
+            for (x, image) in (0i64..).zip(row) {
+                imageops::replace(&mut grid, image, x * i64::from(width), y * i64::from(height));
             }
         }
-        Ok(strip)
+        Ok(grid)
+    }
+
+    /// Translates the first `count` pairs one by one, and hands over input, output and target, `[1, C, H, W]` each.
+    fn translate_each(
+        &self,
+        pairs: &(impl BatchSource + ?Sized),
+        count: usize,
+        mut visit: impl FnMut([Tensor<4>; 3]),
+    ) -> Result<()> {
+        let generator = self.export_generator().valid();
+        let mut index = 0;
+        for batch in pairs.sequential(&self.device) {
+            let Batch { input, target } = batch?;
+            for (input, target) in input.split(1, 0).into_iter().zip(target.split(1, 0)) {
+                let output = generator.forward_with(input.clone(), test_mode(index));
+                visit([input, output, target]);
+                index += 1;
+                if index >= count {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
     }
 }
 
+/// Returns the mode that the paper tests with, and the noise of pair `index`.
 fn test_mode(index: usize) -> Mode {
     Mode { statistics: Statistics::Image, dropout: Dropout::Seeded(index as u64) }
 }
 
-/// The one picture of a tensor `[1, C, H, W]`.
-fn picture(tensor: Tensor<4>) -> DynamicImage {
+/// Returns the image of a tensor `[1, C, H, W]`.
+fn image(tensor: Tensor<4>) -> DynamicImage {
     let [_, channels, height, width] = tensor.dims();
     Planes { shape: [channels, height, width], values: read_back(tensor) }.to_picture()
 }
@@ -71,7 +90,9 @@ mod tests {
     use image::Rgb;
 
     use super::*;
-    use crate::{Pix2PixConfig, device};
+    use crate::config::Pix2PixConfig;
+    use crate::data::PairedFolder;
+    use crate::device;
 
     #[test]
     fn scores_do_not_depend_on_the_batch_size() {
@@ -93,10 +114,10 @@ mod tests {
         }
 
         // The samples show the noise that was scored: the last row of one grid is that pair's alone.
-        let generator = trainer.exported().valid();
+        let generator = trainer.export_generator().valid();
         let batch = pairs.in_order(&device::cpu()).nth(2).unwrap().unwrap();
-        let output = picture(generator.forward_with(batch.input, test_mode(2))).to_rgb8();
-        let strip = trainer.strip(&pairs.with_batch_size(4), 3).unwrap();
-        assert_eq!(imageops::crop_imm(&strip, 32, 64, 32, 32).to_image(), output);
+        let output = super::image(generator.forward_with(batch.input, test_mode(2))).to_rgb8();
+        let grid = trainer.sample_grid(&pairs.with_batch_size(4), 3).unwrap();
+        assert_eq!(imageops::crop_imm(&grid, 32, 64, 32, 32).to_image(), output);
     }
 }

@@ -1,9 +1,12 @@
-//! One update by Adam in a single pass over memory, where tensor operations take ten.
+//! The rule of one update of Adam, and the update in a single pass over memory, where tensor operations need ten.
 
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 use pulp::Arch;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 use rayon::prelude::*;
 
-/// Values that one thread updates at a time.
+/// Values that one task updates.
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 const CHUNK: usize = 1 << 15;
 
 /// The numbers of one update: value −= size·first / (√second + epsilon), both corrected for their start at zero.
@@ -15,14 +18,15 @@ pub struct AdamRule {
     pub beta_2: f32,
     /// The learning rate, corrected.
     pub size: f32,
-    /// Keeps a division by zero away, corrected.
+    /// Added to the denominator against division by zero, corrected.
     pub epsilon: f32,
-    /// What gradients are multiplied by, 1 unless they are clipped.
+    /// The factor of the gradients: 1 unless they are clipped.
     pub scale: f32,
 }
 
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 impl AdamRule {
-    /// Moves `value` and both moments in place.
+    /// Updates `value` and both moments in place.
     pub fn update(self, value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
         let arch = Arch::new();
         let chunks = value.par_chunks_mut(CHUNK).zip(first.par_chunks_mut(CHUNK));

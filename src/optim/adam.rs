@@ -1,30 +1,31 @@
-//! Adam (Kingma & Ba 2015) over a whole network, in place where tensors lie in ordinary memory.
+//! Adam (Kingma & Ba 2015) over a whole network, in place on the CPU.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Bytes, Shape, TensorData};
+use burn::tensor::{Bytes, Device, Shape, Tensor, TensorData};
 use burn_pack::{Reader, Scalar, Writer};
 
-use super::gradients;
+use super::clip;
+use super::rule::AdamRule;
 use crate::config::TrainingConfig;
-use crate::{Device, Error, Result, Tensor};
+use crate::error::{Error, Result};
 
-/// Keeps a division by zero away; PyTorch's value, while burn's own default is 1e-5.
+/// Added to the denominator against division by zero: PyTorch's value, while burn's default is 1e-5.
 const EPSILON: f32 = 1e-8;
 
 /// The optimiser of one network.
 #[derive(Clone, Debug)]
-pub(super) struct Adam {
+pub(crate) struct Adam {
     beta_1: f32,
     beta_2: f32,
     clip_norm: Option<f64>,
     moments: BTreeMap<u64, Moments>,
 }
 
-/// Adam's memory of one parameter, both moments as flat as the parameter.
+/// Adam's moments of one parameter, flattened.
 #[derive(Clone, Debug)]
 struct Moments {
     time: u64,
@@ -34,7 +35,8 @@ struct Moments {
 }
 
 impl Adam {
-    pub(super) fn new(config: &TrainingConfig) -> Self {
+    /// Creates an optimiser without moments.
+    pub(crate) fn new(config: &TrainingConfig) -> Self {
         Self {
             beta_1: config.beta_1 as f32,
             beta_2: config.beta_2 as f32,
@@ -43,17 +45,17 @@ impl Adam {
         }
     }
 
-    /// Moves every parameter of `module` that has a gradient, all gradients shortened alike if they are too long
-    /// together.
-    pub(super) fn step<M: Module>(&mut self, learning_rate: f64, module: M, grads: GradientsParams) -> M {
-        // NaN counts as no reason to shorten; the losses will tell.
-        let scale = self.clip_norm.map_or(1.0, |limit| (limit / gradients::norm(&module, &grads)).min(1.0));
+    /// Updates every parameter of `module` that has a gradient. The gradients are clipped by their norm over the whole
+    /// network.
+    pub(crate) fn step<M: Module>(&mut self, learning_rate: f64, module: M, grads: GradientsParams) -> M {
+        // `min` returns 1 if the norm is NaN; the divergence check finds that in the losses.
+        let scale = self.clip_norm.map_or(1.0, |limit| (limit / clip::norm(&module, &grads)).min(1.0));
         let (learning_rate, scale) = (learning_rate as f32, scale as f32);
         module.map(&mut Step { adam: self, grads, learning_rate, scale })
     }
 
-    /// The moments in burn's own record format, parameters in the order of their ids.
-    pub(super) fn to_bytes(&self) -> std::result::Result<Bytes, burn_pack::Error> {
+    /// Returns the moments in burn's record format, parameters in the order of their ids.
+    pub(crate) fn to_bytes(&self) -> std::result::Result<Bytes, burn_pack::Error> {
         let mut tensors = Vec::new();
         let mut scalars = Vec::new();
         for (id, moments) in &self.moments {
@@ -71,12 +73,12 @@ impl Adam {
         writer.into_bytes()
     }
 
-    /// Reads the moments of `network` from a file of what [`to_bytes`](Self::to_bytes) returned.
+    /// Reads the moments of `network` from a file written by [`to_bytes`](Self::to_bytes).
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if the file is damaged, or its moments are not those of the network's learned parameters:
     /// of all of them, or of none where the network `was_updated` never.
-    pub(super) fn load<M: Module>(
+    pub(crate) fn load<M: Module>(
         mut self,
         path: &Path,
         network: &M,
@@ -89,7 +91,7 @@ impl Adam {
         let mut found: BTreeMap<u64, BTreeMap<String, TensorData>> = BTreeMap::new();
         for tensor in reader.into_tensors().map_err(|error| corrupt(&error))? {
             let (name, dtype, shape, id, bytes) = tensor.into_parts().map_err(|error| corrupt(&error))?;
-            let id = id.ok_or_else(|| corrupt(&format!("`{name}` belongs to no parameter")))?;
+            let id = id.ok_or_else(|| corrupt(&format!("`{name}` does not name its parameter")))?;
             let field = name.rsplit('.').next().unwrap_or_default().to_owned();
             found.entry(id).or_default().insert(field, TensorData::from_bytes(bytes, shape, dtype));
         }
@@ -111,6 +113,19 @@ impl Adam {
             self.check_moments(network).map_err(|problem| corrupt(&problem))?;
         }
         Ok(self)
+    }
+
+    /// Returns the rule of update number `time`, counted from 1.
+    fn rule(&self, time: u64, learning_rate: f32, scale: f32) -> AdamRule {
+        let corrected = |beta: f32| 1.0 - f64::from(beta).powi(time.min(i32::MAX as u64) as i32);
+        let root = corrected(self.beta_2).sqrt();
+        AdamRule {
+            beta_1: self.beta_1,
+            beta_2: self.beta_2,
+            size: (f64::from(learning_rate) * root / corrected(self.beta_1)) as f32,
+            epsilon: (f64::from(EPSILON) * root) as f32,
+            scale,
+        }
     }
 
     /// Compares the moments with the learned parameters of `network`, by id and shape.
@@ -155,7 +170,7 @@ impl ModuleVisitor for Learned {
     }
 }
 
-/// Walks over a network and updates it parameter by parameter.
+/// Updates a network parameter by parameter.
 struct Step<'a> {
     adam: &'a mut Adam,
     grads: GradientsParams,
@@ -176,75 +191,56 @@ impl ModuleMapper for Step<'_> {
             Moments { time: 0, shape: shape.to_vec(), first: zeros(), second: zeros() }
         });
         let flat = |tensor: Tensor<D>| tensor.inner().reshape([count]);
-        let rule = Rule { scale: self.scale, ..Rule::new(self.adam, moments.time + 1, self.learning_rate) };
-        let (value, moments) = rule.apply(flat(tensor), flat(grad), moments);
+        let rule = self.adam.rule(moments.time + 1, self.learning_rate, self.scale);
+        let (value, moments) = apply(rule, flat(tensor), flat(grad), moments);
         self.adam.moments.insert(id.val(), moments);
         let value = value.reshape(shape).autodiff().require_grad();
         Param::from_mapped_value(id, value, mapper)
     }
 }
 
-/// The numbers of one update: value −= size·first / (√second + epsilon), both corrected for their start at zero.
-#[derive(Clone, Copy, Debug)]
-struct Rule {
-    beta_1: f32,
-    beta_2: f32,
-    size: f32,
-    epsilon: f32,
-    scale: f32,
+/// Updates one parameter and its moments.
+fn apply(rule: AdamRule, value: Tensor<1>, grad: Tensor<1>, moments: Moments) -> (Tensor<1>, Moments) {
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if crate::device::is_host(&grad.device()) {
+        return apply_on_host(rule, value, grad, moments);
+    }
+    let AdamRule { beta_1, beta_2, size, epsilon, scale } = rule;
+    let grad = grad * scale;
+    let first = moments.first * beta_1 + grad.clone() * (1.0 - beta_1);
+    let second = moments.second * beta_2 + grad.square() * (1.0 - beta_2);
+    let change = first.clone() / (second.clone().sqrt() + epsilon) * size;
+    (value - change, Moments { time: moments.time + 1, first, second, ..moments })
 }
 
-impl Rule {
-    fn new(adam: &Adam, time: u64, learning_rate: f32) -> Self {
-        let corrected = |beta: f32| 1.0 - f64::from(beta).powi(time.min(i32::MAX as u64) as i32);
-        let root = corrected(adam.beta_2).sqrt();
-        Self {
-            beta_1: adam.beta_1,
-            beta_2: adam.beta_2,
-            size: (f64::from(learning_rate) * root / corrected(adam.beta_1)) as f32,
-            epsilon: (f64::from(EPSILON) * root) as f32,
-            scale: 1.0,
-        }
+/// Updates in one pass over memory, in place: a tensor without other owners gives its buffer away.
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+fn apply_on_host(
+    rule: AdamRule,
+    value: Tensor<1>,
+    grad: Tensor<1>,
+    moments: Moments,
+) -> (Tensor<1>, Moments) {
+    let device = grad.device();
+    let mut data = [value, moments.first, moments.second].map(Tensor::into_data);
+    let grad = grad.into_data();
+    {
+        let [value, first, second] = data.each_mut().map(|data| data.as_mut_slice::<f32>());
+        // The networks that the crate builds hold f32, and so do the moments.
+        let (Ok(value), Ok(first), Ok(second), Ok(grad)) = (value, first, second, grad.as_slice::<f32>())
+        else {
+            panic!("parameters, gradients and moments are f32");
+        };
+        rule.update(value, first, second, grad);
     }
-
-    fn apply(self, value: Tensor<1>, grad: Tensor<1>, moments: Moments) -> (Tensor<1>, Moments) {
-        #[cfg(any(feature = "flex", feature = "ndarray"))]
-        if crate::device::is_host(&grad.device()) {
-            return self.apply_on_host(value, grad, moments);
-        }
-        let grad = grad * self.scale;
-        let first = moments.first * self.beta_1 + grad.clone() * (1.0 - self.beta_1);
-        let second = moments.second * self.beta_2 + grad.square() * (1.0 - self.beta_2);
-        let change = first.clone() / (second.clone().sqrt() + self.epsilon) * self.size;
-        (value - change, Moments { time: moments.time + 1, first, second, ..moments })
-    }
-
-    /// One pass over memory instead of ten; in place, as tensors that nobody else holds give their buffer away.
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
-    fn apply_on_host(self, value: Tensor<1>, grad: Tensor<1>, moments: Moments) -> (Tensor<1>, Moments) {
-        let device = grad.device();
-        let mut data = [value, moments.first, moments.second].map(Tensor::into_data);
-        let grad = grad.into_data();
-        {
-            let [value, first, second] = data.each_mut().map(|data| data.as_mut_slice::<f32>());
-            // Adam is the trainer's own and always holds f32; a network of another type is not built here.
-            let (Ok(value), Ok(first), Ok(second), Ok(grad)) = (value, first, second, grad.as_slice::<f32>())
-            else {
-                panic!("parameters, gradients and moments are f32");
-            };
-            let Self { beta_1, beta_2, size, epsilon, scale } = self;
-            let rule = crate::kernels::AdamRule { beta_1, beta_2, size, epsilon, scale };
-            rule.update(value, first, second, grad);
-        }
-        let [value, first, second] = data.map(|data| Tensor::from_data(data, &device));
-        (value, Moments { time: moments.time + 1, first, second, ..moments })
-    }
+    let [value, first, second] = data.map(|data| Tensor::from_data(data, &device));
+    (value, Moments { time: moments.time + 1, first, second, ..moments })
 }
 
 #[cfg(test)]
 impl Adam {
-    /// The gradients of the first step as they were applied, parameter by parameter.
-    pub(super) fn first_gradients(&self) -> Vec<f32> {
+    /// Returns the gradients of the first step as they were applied, parameter by parameter.
+    pub(crate) fn first_gradients(&self) -> Vec<f32> {
         let first = |moments: &Moments| crate::read_back::read_back(moments.first.clone());
         self.moments.values().flat_map(first).map(|value| value / (1.0 - self.beta_1)).collect()
     }
@@ -301,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn it_moves_as_burns_own() {
+    fn it_updates_as_burns_adam() {
         let device = crate::device::cpu().autodiff();
         let wave = |phase: f32| {
             let values: Vec<f32> = (0..5000).map(|i| (i as f32 * 0.37 + phase).sin()).collect();
