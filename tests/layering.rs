@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 /// The modules by height; a file may import from its own line and from those before it.
-const LAYERS: [&[&str]; 8] = [
-    &["error", "device", "random", "files"],
+const LAYERS: [&[&str]; 10] = [
+    &["error", "device", "random", "files", "read_back"],
     &["kernels", "weights"],
     &["layers"],
     &["unet", "resnet", "generator", "discriminator", "loss", "metrics", "data", "report"],
     &["config"],
+    &["optim"],
+    &["run"],
     &["train", "translate", "pytorch"],
     &["lib"],
     &[],

@@ -37,8 +37,8 @@ pub trait BatchSource {
     /// Returns the number of pairs.
     fn pairs(&self) -> usize;
 
-    /// Returns the batches of an epoch, from its [`first_batch`](Epoch::first_batch) on. Order and augmentation must be a
-    /// function of the epoch's seed and number: then an interrupted run ends like one that was not interrupted.
+    /// Returns the batches of an epoch, from its [`first_batch`](Epoch::first_batch) on. Order and augmentation must be
+    /// a function of the epoch's seed and number: then an interrupted run ends like one that was not interrupted.
     fn batches<'a>(&'a self, epoch: Epoch, device: &Device) -> BatchIterator<'a>;
 
     /// Returns all batches in a fixed order, without augmentation.

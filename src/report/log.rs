@@ -73,8 +73,8 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Opens the log in `run` for a run that resumes at `step`, and returns its records up to there, and whether they are
-    /// those up to `recorded`.
+    /// Opens the log in `run` for a run that resumes at `step`, and returns its records up to there, and whether they
+    /// are those up to `recorded`.
     pub(super) fn open(
         run: &Path,
         step: u64,

@@ -7,8 +7,8 @@ pub(crate) const COUNT: usize = 6;
 
 /// One value for each loss of a training step.
 ///
-/// To add a loss, add a field here, its place in `into_array` and `from_array`, and a row in `NAMES`. The compiler finds
-/// what is missing; records, curves and event files follow.
+/// To add a loss, add a field here, its place in `into_array` and `from_array`, and a row in `NAMES`. The compiler
+/// finds what is missing; records, curves and event files follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, bound(deserialize = "T: Deserialize<'de> + Default + From<f32>"))]
 #[non_exhaustive]

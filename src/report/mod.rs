@@ -266,7 +266,7 @@ mod tests {
             report.sample(at, at as usize / 10, &RgbImage::new(6, 2)).unwrap();
         }
         let point = ResumePoint { step: 30, epoch: 3, recorded: Some(report.position()) };
-        report.record(step(30, 2.0)).unwrap(); // of the same step, yet after the checkpoint
+        report.record(step(30, 2.0)).unwrap(); // of the same step, but after the checkpoint
         let again = || Report::open(run, point, "again", vec![]).unwrap();
         assert!(verify(run, report.position()).is_ok() && verify(run, point.recorded.unwrap()).is_ok());
         let metrics = run.join("metrics.jsonl");
@@ -277,10 +277,10 @@ mod tests {
             let flipped = damaged[flip];
             damaged[flip] = b'}';
             fs::write(&metrics, &damaged).unwrap();
-            let told = verify(run, point.recorded.unwrap()).unwrap_err().to_string();
+            let message = verify(run, point.recorded.unwrap()).unwrap_err().to_string();
             assert!(
-                told.contains("metrics.jsonl: damaged") && told.contains("damaged-metrics.jsonl"),
-                "{told}"
+                message.contains("metrics.jsonl: damaged") && message.contains("damaged-metrics.jsonl"),
+                "{message}"
             );
             assert_eq!(again().records.len(), left, "{flip}");
             assert!(fs::read(run.join("damaged-metrics.jsonl")).unwrap() == damaged);

@@ -1,4 +1,5 @@
-//! The page `index.html`: curves as SVG and samples as data URIs in one file, whose size is bounded however long the run.
+//! The page `index.html`: curves as SVG and samples as data URIs in one file, whose size is bounded however long the
+//! run.
 
 use std::fmt::{self, Display, Formatter, Write};
 

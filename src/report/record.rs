@@ -7,8 +7,8 @@ use super::losses::{LossValues, null_as_nan};
 
 /// One line of `metrics.jsonl`.
 ///
-/// JSON has neither NaN nor infinity: both are written as `null` and read back as NaN. A loss that the objective does not
-/// have is left out.
+/// JSON has neither NaN nor infinity: both are written as `null` and read back as NaN. A loss that the objective does
+/// not have is left out.
 #[derive(Deserialize, Clone, Debug, PartialEq)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]

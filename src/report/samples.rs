@@ -52,8 +52,8 @@ pub(super) fn newest(folder: &Path) -> Result<Vec<Sample>> {
     (0..count).rev().filter_map(|i| sample(i).transpose()).collect()
 }
 
-/// Returns a PNG as it is if it has at most `pixels` bytes, a larger one as a JPEG of `pixels` pixels; `None` if it is not
-/// an image.
+/// Returns a PNG as it is if it has at most `pixels` bytes, a larger one as a JPEG of `pixels` pixels; `None` if it is
+/// not an image.
 fn data_uri(path: &Path, pixels: usize) -> Result<Option<String>> {
     let png = fs::read(path).map_err(|error| Error::io(path, error))?;
     if png.len() <= pixels {

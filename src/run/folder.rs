@@ -85,8 +85,8 @@ pub(crate) struct RunFolder {
 }
 
 impl RunFolder {
-    /// Locks the folder `path`, which is created if absent, for the run of `snapshot`, and removes what killed processes
-    /// left.
+    /// Locks the folder `path`, which is created if absent, for the run of `snapshot`, and removes what killed
+    /// processes left.
     ///
     /// Refuses a folder with a checkpoint of a later step, which would outlive, and win over, the new ones; a folder of
     /// another run; results without a checkpoint, unless the same run `may_start_again`; and a disk without room for a
@@ -133,8 +133,8 @@ impl RunFolder {
         &self.path
     }
 
-    /// Saves a checkpoint, the exported generator, and that with the best score: all files of the checkpoint first, then
-    /// its manifest, and its name last.
+    /// Saves a checkpoint, the exported generator, and that with the best score: all files of the checkpoint first,
+    /// then its manifest, and its name last.
     pub(crate) fn save(&self, snapshot: &Snapshot) -> Result<()> {
         let run = &self.path;
         let folder = run.join(CHECKPOINTS);

@@ -8,8 +8,8 @@
 //! crc32c 5b1e02c7
 //! ```
 //!
-//! The last line is the checksum of all lines before it. CRC-32C finds every single flipped bit and misses one in 2³² of
-//! other accidents. It does not protect against malice.
+//! The last line is the checksum of all lines before it. CRC-32C finds every single flipped bit and misses one in 2³²
+//! of other accidents. It does not protect against malice.
 
 use std::fs::File;
 use std::io::Read;

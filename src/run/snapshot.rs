@@ -93,10 +93,10 @@ impl Snapshot {
         manifest.seal()
     }
 
-    /// Reads the checkpoint in `folder`, with the settings of `config` if there are any, and lists what differs from the
-    /// saved settings.
+    /// Reads the checkpoint in `folder`, with the settings of `config` if there are any, and lists what differs from
+    /// the saved settings.
     ///
-    /// Refuses an intact checkpoint of another step or another run: somebody has moved it here.
+    /// Refuses an intact checkpoint of another step or another run, which was moved here.
     pub(super) fn read(
         folder: &Path,
         run_id: Option<&str>,

@@ -12,8 +12,8 @@ impl Trainer {
     /// samples of `val` after each epoch, and `index.html` with curves and images.
     ///
     /// Batches come from any [`BatchSource`], such as a [`PairedFolder`](crate::data::PairedFolder). `watch` sees every
-    /// event, and stops the run with [`ControlFlow::Break`]; the run is saved then. It is also saved when its score on `val`
-    /// is the best so far, and as often as `training.save_every` and `training.save_steps` say.
+    /// event, and stops the run with [`ControlFlow::Break`]; the run is saved then. It is also saved when its score on
+    /// `val` is the best so far, and as often as `training.save_every` and `training.save_steps` say.
     ///
     /// Its parts are public: [`open_run`](Self::open_run), [`next_epoch`](Self::next_epoch), [`step`](Self::step), and
     /// [`Run`] for the rest.

@@ -1,6 +1,7 @@
 //! Training: the generator against the discriminator, one batch at a time.
 
 mod advice;
+mod checkpoint;
 mod divergence;
 mod ema;
 mod evaluate;
@@ -15,7 +16,7 @@ mod step;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -25,20 +26,19 @@ pub use event::Event;
 pub use losses::Losses;
 pub use open_run::Run;
 
-use self::divergence::DivergenceCheck;
 use self::ema::Ema;
 use self::shards::Networks;
 use crate::config::Pix2PixConfig;
 use crate::data::Epoch;
 use crate::device;
 use crate::discriminator::Discriminator;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::generator::Generator;
 use crate::loss::Pix2PixLoss;
 use crate::metrics::Scores;
 use crate::optim::Adam;
-use crate::report::{self, LogPosition, LossValues};
-use crate::run::{self, Best, Found, LossSums, Progress, RunFolder, Skipped, Snapshot};
+use crate::report::{LogPosition, LossValues};
+use crate::run::{self, Best, LossSums, Progress, Skipped};
 
 /// 2^64 divided by the golden ratio: spreads the seeds of successive steps.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -47,8 +47,8 @@ const LOST: &str = "a panic during an update has lost a network; resume from the
 
 /// Trains a generator against a discriminator, one batch at a time (Isola et al. 2017, section 3.3).
 ///
-/// Each step updates the discriminator, which learns to tell real pairs from generated ones, and then the generator, which
-/// learns to fool it and to match the target. Both networks live on the device that you name.
+/// Each step updates the discriminator, which learns to tell real pairs from generated ones, and then the generator,
+/// which learns to fool it and to match the target. Both networks live on the device that you name.
 ///
 /// [`fit`](Self::fit) is the whole loop. In a loop of your own, [`open_run`](Self::open_run), [`Run::record_step`] and
 /// [`Run::close_epoch`] do what it does: they lock the folder, detect divergence, record losses and scores, write the
@@ -120,7 +120,8 @@ impl Trainer {
     /// Creates a trainer with new networks, whose weights are a function of the configuration's seed.
     ///
     /// # Errors
-    /// [`Error::Config`] if the configuration is out of range; [`Error::Device`] if the device computes wrongly.
+    /// [`Error::Config`](crate::Error::Config) if the configuration is out of range;
+    /// [`Error::Device`](crate::Error::Device) if the device computes wrongly.
     ///
     /// # Examples
     /// ```
@@ -190,132 +191,23 @@ impl Trainer {
         }
     }
 
-    /// Resumes the run in folder `run` from its newest intact checkpoint, or creates a trainer with new networks if nothing
-    /// was saved.
-    ///
-    /// The training and data settings are those of `config`, so that a run can be prolonged;
-    /// [`config_changes`](Self::config_changes) lists those that differ from the saved ones.
-    /// [`skipped_checkpoints`](Self::skipped_checkpoints) lists the newer checkpoints that are damaged.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`] if networks, loss, direction or seed differ from the saved ones, the EMA would be dropped, or
-    /// no checkpoint is intact; [`Error::Config`] or [`Error::Device`], as [`new`](Self::new).
-    pub fn resume_or_new(run: impl AsRef<Path>, config: Pix2PixConfig, device: &Device) -> Result<Self> {
-        let run = run.as_ref();
-        match run::newest(run, Some(&config), device)? {
-            Some(found) => Ok(Self::from_checkpoint(found, device)),
-            None => Ok(Self { own_folder: Some(run.to_owned()), ..Self::new(config, device)? }),
-        }
-    }
-
-    /// Resumes the run in folder `run` from its newest intact checkpoint, with its own settings.
-    ///
-    /// [`skipped_checkpoints`](Self::skipped_checkpoints) lists the newer checkpoints that are damaged.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`] if there is no checkpoint, or none that is intact; [`Error::Device`], as [`new`](Self::new).
-    pub fn resume(run: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        let run = run.as_ref();
-        let found = run::newest(run, None, device)?.ok_or_else(|| run::missing(run))?;
-        Ok(Self::from_checkpoint(found, device))
-    }
-
-    /// Creates the trainer that a checkpoint holds.
-    fn from_checkpoint(Found { snapshot, changes, skipped }: Found, device: &Device) -> Self {
-        let Snapshot { config, run_id, progress, best, sums, log, .. } = snapshot;
-        let ema = config.training.ema_decay.map(|decay| {
-            // An EMA that the checkpoint does not have begins with the current weights.
-            Ema::new(decay, snapshot.ema.as_ref().unwrap_or(&snapshot.generator))
-        });
-        Self {
-            ema,
-            generator_optimizer: snapshot.generator_optimizer,
-            discriminator_optimizer: snapshot.discriminator_optimizer,
-            progress,
-            sums,
-            best,
-            recorded: log.map(|position| (progress.step, position)),
-            run_id,
-            is_inside_epoch: true,
-            skipped,
-            config_changes: changes,
-            ..Self::assemble(config, snapshot.generator, snapshot.discriminator, device)
-        }
-    }
-
-    /// Returns everything that a checkpoint holds, with the lines of the log that belong to it.
-    fn snapshot(&self, log: Option<LogPosition>) -> Snapshot {
-        Snapshot {
-            config: self.config.clone(),
-            run_id: self.run_id.clone(),
-            progress: self.progress,
-            best: self.best,
-            sums: self.sums.clone(),
-            log,
-            generator: self.generator().clone(),
-            discriminator: self.discriminator().clone(),
-            generator_optimizer: self.generator_optimizer.clone(),
-            discriminator_optimizer: self.discriminator_optimizer.clone(),
-            ema: self.ema.as_ref().map(|ema| ema.generator().clone()),
-        }
-    }
-
-    /// Also trains on `others`: each batch is shared out evenly among the trainer's own device, which keeps networks and
-    /// optimisers, and these.
+    /// Also trains on `others`: each batch is shared out evenly among the trainer's own device, which keeps networks
+    /// and optimisers, and these.
     ///
     /// Each step is that of the whole batch, to rounding: the gradients are added up on the trainer's device, and all
     /// devices have the same weights. But batch normalisation sees the pairs of one device at a time, the running
-    /// statistics are those of the first device, and the noise of dropout differs. An interrupted run ends with the same
-    /// bits if the number of devices stays. A device may be named twice, or be the trainer's own, which is useful only for
-    /// tests.
+    /// statistics are those of the first device, and the noise of dropout differs. An interrupted run ends with the
+    /// same bits if the number of devices stays. A device may be named twice, or be the trainer's own, which is useful
+    /// only for tests.
     ///
     /// `data.batch_size` should be a multiple of the number of devices: a batch of one occupies one of them.
     ///
     /// # Errors
-    /// [`Error::Device`] if one of the devices computes wrongly.
+    /// [`Error::Device`](crate::Error::Device) if one of the devices computes wrongly.
     pub fn with_devices(mut self, others: &[Device]) -> Result<Self> {
         others.iter().try_for_each(device::check)?;
         self.others = others.iter().map(|device| device.clone().without_autodiff()).collect();
         Ok(self)
-    }
-
-    /// Lists why checkpoints newer than this trainer's could not be used, newest first, and whether `metrics.jsonl` is
-    /// damaged. Each error names the file.
-    ///
-    /// Empty unless [`resume`](Self::resume) found damage. The first save renames these checkpoints to `damaged-…`.
-    pub fn skipped_checkpoints(&self) -> impl Iterator<Item = &Error> {
-        self.skipped.iter().map(|skipped| &skipped.error)
-    }
-
-    /// Lists what differs from the checkpoint that the trainer was resumed from, such as
-    /// `training.clip_norm is none, was 1`: settings, the crate's version, exact arithmetic. Empty in a new run.
-    pub fn config_changes(&self) -> &[String] {
-        &self.config_changes
-    }
-
-    /// Saves a checkpoint for [`resume`](Self::resume), and the exported generator as `generator.safetensors`.
-    ///
-    /// The checkpoint appears whole or not at all. The newest ones are kept, as many as `training.keep` says, and the
-    /// best. While the folder is open, use [`Run::save`], which also saves what is recorded.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the folder cannot be written or its disk has no room; [`Error::Checkpoint`] if another process
-    /// trains in it, or it holds another run, a later checkpoint, or results without checkpoints; [`Error::Diverged`] if a
-    /// weight is NaN or infinite.
-    pub fn save(&self, run: impl AsRef<Path>) -> Result<()> {
-        let run = run.as_ref();
-        let folder = self.lock(run)?;
-        let (generator, discriminator) = self.networks();
-        DivergenceCheck::default().check_weights(self.steps(), generator, discriminator, run)?;
-        // Another folder has another log, or none.
-        let log = self.recorded().filter(|position| report::verify(run, *position).is_ok());
-        folder.save(&self.snapshot(log))
-    }
-
-    /// Locks a run folder for this run.
-    fn lock(&self, run: &Path) -> Result<RunFolder> {
-        let may_start_again = self.own_folder.as_deref() == Some(run);
-        RunFolder::lock(run, &self.snapshot(None), &self.skipped, may_start_again)
     }
 
     /// Returns the next epoch to train, or the rest of the one that was interrupted; `None` once all are done.
@@ -342,8 +234,8 @@ impl Trainer {
         schedule::learning_rate(&self.config.training, self.progress.epoch, step)
     }
 
-    /// Changes the random numbers of dropout, order and augmentation from this step on; each `salt` above 0 gives others.
-    /// For a second try after [`Error::Diverged`].
+    /// Changes the random numbers of dropout, order and augmentation from this step on; each `salt` above 0 gives
+    /// others. For a second try after [`Error::Diverged`](crate::Error::Diverged).
     pub fn reseed(&mut self, salt: u64) {
         self.progress.salt += salt;
     }
@@ -366,7 +258,8 @@ impl Trainer {
         }
     }
 
-    /// Returns the mean losses of the current epoch, over the steps that a [`Run`] has recorded; `None` before the first.
+    /// Returns the mean losses of the current epoch, over the steps that a [`Run`] has recorded; `None` before the
+    /// first.
     pub fn epoch_means(&self) -> Option<LossValues> {
         self.sums.means()
     }
@@ -407,11 +300,6 @@ impl Trainer {
 
     fn networks(&self) -> Networks<'_> {
         (self.generator(), self.discriminator())
-    }
-
-    /// Returns the lines of the log that belong to this step, if they are known.
-    fn recorded(&self) -> Option<LogPosition> {
-        self.recorded.filter(|(step, _)| *step == self.progress.step).map(|(_, position)| position)
     }
 
     /// Returns the seed of dropout, order and augmentation.

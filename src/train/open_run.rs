@@ -19,10 +19,11 @@ const PAGE_EVERY: Duration = Duration::from_secs(60);
 /// Pairs in a sample.
 const SAMPLE_PAIRS: usize = 4;
 
-/// A run folder that this process writes into. [`Trainer::open_run`] opens it, and it locks the folder until it is dropped.
+/// A run folder that this process writes into. [`Trainer::open_run`] opens it, and it locks the folder until it is
+/// dropped.
 ///
-/// [`Trainer::fit`] uses nothing else. In a loop of your own, call [`record_step`](Self::record_step) after each step and
-/// [`close_epoch`](Self::close_epoch) after each epoch; [`Trainer`] shows the loop.
+/// [`Trainer::fit`] uses nothing else. In a loop of your own, call [`record_step`](Self::record_step) after each step
+/// and [`close_epoch`](Self::close_epoch) after each epoch; [`Trainer`] shows the loop.
 #[derive(Debug)]
 pub struct Run {
     folder: RunFolder,
@@ -42,8 +43,8 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if the folder cannot be written or has no room for a checkpoint;
-    /// [`Error::Checkpoint`](crate::Error::Checkpoint) if another process trains in it, or it holds another run, a later
-    /// checkpoint of this run, or results without checkpoints.
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) if another process trains in it, or it holds another run, a
+    /// later checkpoint of this run, or results without checkpoints.
     pub fn open_run(&mut self, folder: impl AsRef<Path>) -> Result<Run> {
         let path = folder.as_ref();
         let folder = self.lock(path)?;
@@ -88,8 +89,8 @@ impl Run {
     /// for the device.
     ///
     /// # Errors
-    /// [`Error::Diverged`](crate::Error::Diverged) if a loss is NaN or infinite; [`Error::Io`](crate::Error::Io) if a file
-    /// cannot be written.
+    /// [`Error::Diverged`](crate::Error::Diverged) if a loss is NaN or infinite; [`Error::Io`](crate::Error::Io) if a
+    /// file cannot be written.
     ///
     /// # Panics
     /// If another trainer has opened this folder.
@@ -116,15 +117,15 @@ impl Run {
     }
 
     /// Closes the trainer's epoch: records its mean losses, the scores of `val` and a sample, and saves if the epoch is
-    /// the last, has the best score so far, or is one of every `training.save_every`. Before the first step it records the
-    /// scores of the untrained generator. Does nothing if the epoch is closed already.
+    /// the last, has the best score so far, or is one of every `training.save_every`. Before the first step it records
+    /// the scores of the untrained generator. Does nothing if the epoch is closed already.
     ///
     /// Returns the scores, if there are any.
     ///
     /// # Errors
     /// [`Error::Diverged`](crate::Error::Diverged) if a loss or a weight is NaN or infinite;
-    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read or a file cannot
-    /// be written.
+    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read or a file
+    /// cannot be written.
     ///
     /// # Panics
     /// If another trainer has opened this folder.

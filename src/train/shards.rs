@@ -107,8 +107,8 @@ impl Shards {
         Self { device: device.clone(), own, others }
     }
 
-    /// Returns the gradients of the discriminator and the losses, as means over the batch: `turn` computes the loss of a
-    /// part, if there is something to learn, and the losses to report.
+    /// Returns the gradients of the discriminator and the losses, as means over the batch: `turn` computes the loss of
+    /// a part, if there is something to learn, and the losses to report.
     pub(super) fn discriminator_gradients(
         &mut self,
         networks: Networks,

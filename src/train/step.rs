@@ -104,7 +104,7 @@ mod tests {
     use crate::device;
     use crate::layers::Norm;
 
-    /// The gradients of both networks in the first step on a batch of `pairs`.
+    /// Returns the gradients of both networks in the first step on a batch of `pairs`.
     fn gradients(pairs: usize, change: impl Fn(&mut TrainingConfig)) -> [Vec<f32>; 2] {
         gradients_on(1, pairs, change)
     }

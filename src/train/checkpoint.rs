@@ -1,0 +1,130 @@
+//! Checkpoints of a trainer: saving, resuming, and what was found on the way.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+
+use super::Trainer;
+use super::divergence::DivergenceCheck;
+use super::ema::Ema;
+use crate::config::Pix2PixConfig;
+use crate::error::{Error, Result};
+use crate::report::{self, LogPosition};
+use crate::run::{self, Found, RunFolder, Snapshot};
+
+impl Trainer {
+    /// Resumes the run in folder `run` from its newest intact checkpoint, or creates a trainer with new networks if
+    /// nothing was saved.
+    ///
+    /// The training and data settings are those of `config`, so that a run can be prolonged;
+    /// [`config_changes`](Self::config_changes) lists those that differ from the saved ones.
+    /// [`skipped_checkpoints`](Self::skipped_checkpoints) lists the newer checkpoints that are damaged.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if networks, loss, direction or seed differ from the saved ones, the EMA would be dropped,
+    /// or no checkpoint is intact; [`Error::Config`] or [`Error::Device`], as [`new`](Self::new).
+    pub fn resume_or_new(run: impl AsRef<Path>, config: Pix2PixConfig, device: &Device) -> Result<Self> {
+        let run = run.as_ref();
+        match run::newest(run, Some(&config), device)? {
+            Some(found) => Ok(Self::from_checkpoint(found, device)),
+            None => Ok(Self { own_folder: Some(run.to_owned()), ..Self::new(config, device)? }),
+        }
+    }
+
+    /// Resumes the run in folder `run` from its newest intact checkpoint, with its own settings.
+    ///
+    /// [`skipped_checkpoints`](Self::skipped_checkpoints) lists the newer checkpoints that are damaged.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if there is no checkpoint, or none that is intact; [`Error::Device`], as
+    /// [`new`](Self::new).
+    pub fn resume(run: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let run = run.as_ref();
+        let found = run::newest(run, None, device)?.ok_or_else(|| run::missing(run))?;
+        Ok(Self::from_checkpoint(found, device))
+    }
+
+    /// Creates the trainer that a checkpoint holds.
+    fn from_checkpoint(Found { snapshot, changes, skipped }: Found, device: &Device) -> Self {
+        let Snapshot { config, run_id, progress, best, sums, log, .. } = snapshot;
+        let ema = config.training.ema_decay.map(|decay| {
+            // An EMA that the checkpoint does not have begins with the current weights.
+            Ema::new(decay, snapshot.ema.as_ref().unwrap_or(&snapshot.generator))
+        });
+        Self {
+            ema,
+            generator_optimizer: snapshot.generator_optimizer,
+            discriminator_optimizer: snapshot.discriminator_optimizer,
+            progress,
+            sums,
+            best,
+            recorded: log.map(|position| (progress.step, position)),
+            run_id,
+            is_inside_epoch: true,
+            skipped,
+            config_changes: changes,
+            ..Self::assemble(config, snapshot.generator, snapshot.discriminator, device)
+        }
+    }
+
+    /// Returns everything that a checkpoint holds, with the lines of the log that belong to it.
+    pub(super) fn snapshot(&self, log: Option<LogPosition>) -> Snapshot {
+        Snapshot {
+            config: self.config.clone(),
+            run_id: self.run_id.clone(),
+            progress: self.progress,
+            best: self.best,
+            sums: self.sums.clone(),
+            log,
+            generator: self.generator().clone(),
+            discriminator: self.discriminator().clone(),
+            generator_optimizer: self.generator_optimizer.clone(),
+            discriminator_optimizer: self.discriminator_optimizer.clone(),
+            ema: self.ema.as_ref().map(|ema| ema.generator().clone()),
+        }
+    }
+
+    /// Lists why checkpoints newer than this trainer's could not be used, newest first, and whether `metrics.jsonl` is
+    /// damaged. Each error names the file.
+    ///
+    /// Empty unless [`resume`](Self::resume) found damage. The first save renames these checkpoints to `damaged-…`.
+    pub fn skipped_checkpoints(&self) -> impl Iterator<Item = &Error> {
+        self.skipped.iter().map(|skipped| &skipped.error)
+    }
+
+    /// Lists what differs from the checkpoint that the trainer was resumed from, such as
+    /// `training.clip_norm is none, was 1`: settings, the crate's version, exact arithmetic. Empty in a new run.
+    pub fn config_changes(&self) -> &[String] {
+        &self.config_changes
+    }
+
+    /// Saves a checkpoint for [`resume`](Self::resume), and the exported generator as `generator.safetensors`.
+    ///
+    /// The checkpoint appears whole or not at all. The newest ones are kept, as many as `training.keep` says, and the
+    /// best. While the folder is open, use [`Run::save`], which also saves what is recorded.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder cannot be written or its disk has no room; [`Error::Checkpoint`] if another process
+    /// trains in it, or it holds another run, a later checkpoint, or results without checkpoints; [`Error::Diverged`]
+    /// if a weight is NaN or infinite.
+    pub fn save(&self, run: impl AsRef<Path>) -> Result<()> {
+        let run = run.as_ref();
+        let folder = self.lock(run)?;
+        let (generator, discriminator) = self.networks();
+        DivergenceCheck::default().check_weights(self.steps(), generator, discriminator, run)?;
+        // Another folder has another log, or none.
+        let log = self.recorded().filter(|position| report::verify(run, *position).is_ok());
+        folder.save(&self.snapshot(log))
+    }
+
+    /// Locks a run folder for this run.
+    pub(super) fn lock(&self, run: &Path) -> Result<RunFolder> {
+        let may_start_again = self.own_folder.as_deref() == Some(run);
+        RunFolder::lock(run, &self.snapshot(None), &self.skipped, may_start_again)
+    }
+
+    /// Returns the lines of the log that belong to this step, if they are known.
+    pub(super) fn recorded(&self) -> Option<LogPosition> {
+        self.recorded.filter(|(step, _)| *step == self.progress.step).map(|(_, position)| position)
+    }
+}
