@@ -78,8 +78,8 @@ pub fn named(name: &str) -> Result<Device> {
     }
 }
 
-/// Returns all devices of a backend by its name, for [`Trainer::also_on`](crate::Trainer::also_on). The CPU backends
-/// have one.
+/// All devices of a backend by its name, to share a step among ([`Trainer::with_devices`](crate::Trainer::with_devices)); the CPU
+/// backends have one.
 ///
 /// # Errors
 /// As [`named`].

@@ -156,6 +156,12 @@ pub enum CheckpointProblem {
     /// The folder holds another run.
     #[error("this folder holds another run, started with other settings; use another folder")]
     Foreign,
+    /// The folder holds the results of a run, but no checkpoint to resume it from: a new run would replace them.
+    #[error(
+        "results without checkpoints lie here, which a new run would replace; use another folder, or move them away \
+         (`Trainer::resume_or_new` with unchanged settings starts the same run again)"
+    )]
+    Results,
     /// Another process trains in the folder.
     #[error("another run is training in this folder; wait for it, or use another folder")]
     InUse,

@@ -35,12 +35,14 @@ mod layers;
 mod loss;
 pub mod metrics;
 mod names;
+mod optim;
 pub mod pytorch;
 mod raster;
 mod read_back;
 pub mod report;
 mod resnet;
 mod rng;
+mod run;
 mod train;
 mod translate;
 mod unet;
@@ -53,7 +55,8 @@ pub use crate::{
     generator::{Backbone, Generator, GeneratorConfig},
     layers::{DropoutMode, Mode, Norm, Statistics, UpsampleKind},
     loss::{DiscriminatorLoss, GanMode, GeneratorLoss, Pix2PixLoss, Pix2PixLossConfig, PixelLoss},
-    train::{Advice, Event, LossValues, Losses, Trainer},
+    report::LossValues,
+    train::{Advice, Event, Losses, Run, Trainer},
     translate::Translator,
     unet::DropoutLayout,
 };
@@ -62,7 +65,6 @@ pub use burn::tensor::{Device, Tensor};
 /// For the benchmarks and tests of single layers. Not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
-    #[cfg(feature = "_host")]
-    pub use crate::kernels::AdamRule;
     pub use crate::layers::{Activation, Arithmetic, conv_transpose_2x, convolve, tanh};
+    pub use crate::optim::AdamRule;
 }

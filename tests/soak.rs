@@ -1,6 +1,6 @@
-//! A long run of tiny steps takes no more memory at its end than it did before: alone in its process, to be measured.
+//! Memory does not grow in a long run of small steps. Alone in its process, because it measures the process.
 //!
-//! `PIX2PIX_SOAK_STEPS` sets how many; 10 000 unless told.
+//! `PIX2PIX_SOAK_STEPS` sets the number of steps; the default is 10 000.
 #![cfg(feature = "flex")]
 
 mod support;
@@ -11,7 +11,7 @@ use pix2pix::data::PairedFolder;
 use pix2pix::{Event, Trainer, device};
 use support::{small_config, write_pairs};
 
-/// Resident memory in MB and open files of this process; none where the system does not tell.
+/// Returns resident memory in MB and the number of open files of this process; `None` without `/proc`.
 fn held() -> Option<(f64, usize)> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -35,7 +35,7 @@ fn memory_does_not_grow() {
     let pairs = PairedFolder::open(folder.path(), &config.data).unwrap();
     let val = pairs.clone().head(2).unwrap();
 
-    // What the process holds at the end of each epoch.
+    // Memory and open files at the end of each epoch.
     let mut samples = vec![];
     let watch = |event: Event| {
         if let Event::Epoch { .. } = event {
@@ -47,13 +47,13 @@ fn memory_does_not_grow() {
     trainer.fit(&pairs, Some(&val), folder.path().join("run"), watch).unwrap();
     assert_eq!(trainer.steps(), steps / 20 * 20);
 
-    // The first third warms up; then the highest of the second third is compared with the highest of the last.
+    // After a first third of warm-up, the maxima of the second and of the last third are compared.
     let third = samples.len() / 3;
-    let most = |from: usize| {
+    let maxima = |from: usize| {
         let some = &samples[from..from + third];
         some.iter().fold((0.0f64, 0), |most, sample| (most.0.max(sample.0), most.1.max(sample.1)))
     };
-    let (before, after) = (most(third), most(samples.len() - third));
+    let (before, after) = (maxima(third), maxima(samples.len() - third));
     println!(
         "{steps} steps: {:.1} MB, then {:.1} MB; {} files, then {}",
         before.0, after.0, before.1, after.1

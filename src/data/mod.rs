@@ -1,6 +1,7 @@
 //! Pairs of images: reading, augmenting, and handing them out in batches.
 
 mod augment;
+mod batch_source;
 mod batches;
 mod config;
 mod epoch;
@@ -8,6 +9,7 @@ mod pair;
 mod paired_folder;
 mod write_image;
 
+pub use batch_source::{BatchIterator, BatchSource};
 pub use batches::Batches;
 pub use config::{DataConfig, Direction, Sampling, Size};
 pub use epoch::EpochCursor;

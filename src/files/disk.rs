@@ -1,10 +1,10 @@
-//! The calls by which anything is written: the one place where tests make them fail.
+//! The calls that write to the disk: the one place where tests make them fail.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Writes all of `bytes`, however few the disk takes at a time.
+/// Writes all of `bytes`, even if the disk takes few at a time.
 pub(super) fn write(file: &File, bytes: &[u8]) -> io::Result<()> {
     Disk(file).write_all(bytes)
 }
@@ -16,14 +16,14 @@ pub(super) fn sync(file: &File) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes an empty file in the place of any that is there.
+/// Creates an empty file, in the place of one that exists.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     #[cfg(test)]
     fault::happen()?;
     File::create(path)
 }
 
-/// Gives a file or folder another name, in the place of any file that has it.
+/// Renames a file or folder, in the place of a file that has the name.
 pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(test)]
     fault::happen()?;
@@ -35,10 +35,10 @@ struct Disk<'a>(&'a File);
 impl Write for Disk<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         #[cfg(test)]
-        let (bytes, told) = fault::happen_to(bytes)?;
+        let (bytes, claimed) = fault::happen_to(bytes)?;
         let written = self.0.write(bytes)?;
         #[cfg(test)]
-        let written = told.unwrap_or(written);
+        let written = claimed.unwrap_or(written);
         Ok(written)
     }
 
@@ -47,7 +47,7 @@ impl Write for Disk<'_> {
     }
 }
 
-/// What can go wrong with a disk, at a chosen call of the current thread.
+/// Faults of a disk, at a chosen call of the current thread.
 #[cfg(test)]
 pub(crate) mod fault {
     use std::cell::Cell;
@@ -55,13 +55,13 @@ pub(crate) mod fault {
 
     #[derive(Clone, Copy, Debug, PartialEq)]
     pub(crate) enum Fault {
-        /// There is no room for anything more, now and later (`ENOSPC`).
+        /// The disk is full, now and later (`ENOSPC`).
         Full,
         /// This call fails (`EIO`).
         Broken,
-        /// The disk takes half of the bytes, and says so; other calls succeed.
+        /// The disk takes half of the bytes and returns that number; other calls succeed.
         Short,
-        /// The disk takes half of the bytes and says that it took them all; other calls succeed.
+        /// The disk takes half of the bytes and claims that it took all; other calls succeed.
         Lost,
     }
 
@@ -70,13 +70,13 @@ pub(crate) mod fault {
         static PLAN: Cell<Option<(usize, Fault)>> = const { Cell::new(None) };
     }
 
-    /// Counts calls from 0 again; call number `at` meets the fault.
+    /// Counts calls from 0 again; call number `at` fails.
     pub(crate) fn plan(plan: Option<(usize, Fault)>) {
         CALLS.set(0);
         PLAN.set(plan);
     }
 
-    /// Calls since the plan was made.
+    /// Returns the number of calls since the plan was made.
     pub(crate) fn calls() -> usize {
         CALLS.get()
     }
@@ -100,7 +100,7 @@ pub(crate) mod fault {
         fail(now())
     }
 
-    /// The bytes that the disk takes, and what it says of them unless that is true.
+    /// Returns the bytes that the disk takes, and the number that it claims if that is another.
     pub(super) fn happen_to(bytes: &[u8]) -> io::Result<(&[u8], Option<usize>)> {
         let fault = now();
         fail(fault)?;

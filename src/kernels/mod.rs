@@ -7,8 +7,6 @@
 
 mod activation;
 #[cfg(feature = "_host")]
-mod adam;
-#[cfg(feature = "_host")]
 mod autodiff;
 #[cfg(feature = "_host")]
 mod buffer_pool;
@@ -22,8 +20,6 @@ mod ops;
 mod pointwise;
 
 pub use activation::Activation;
-#[cfg(feature = "_host")]
-pub use adam::AdamRule;
 #[cfg(feature = "_host")]
 pub(crate) use conv::{FilterCache, Options};
 #[cfg(feature = "_host")]

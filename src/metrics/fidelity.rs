@@ -1,5 +1,7 @@
 //! How close an output is to its target, pixel by pixel: L1, PSNR and SSIM of each image.
 
+use std::fmt;
+
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, TensorData};

@@ -1,8 +1,13 @@
-//! What a run leaves behind for people: `metrics.jsonl`, `samples/` and a page, `index.html`.
+//! The report of a run: `metrics.jsonl`, `samples/`, event files for TensorBoard, and a page, `index.html`.
 
-mod metrics;
+mod chart;
+mod log;
+mod losses;
 mod page;
 mod record;
+mod run_info;
+mod samples;
+mod series;
 mod tensorboard;
 
 use std::fs;
@@ -11,31 +16,36 @@ use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, RgbImage};
 
-pub use metrics::Extent;
-pub(crate) use metrics::verify;
+pub use log::LogPosition;
+pub(crate) use log::verify;
+pub use losses::{LossSet, LossValues};
 pub use record::Record;
+pub(crate) use run_info::{facts, readable, title};
 
+use self::log::Log;
+use self::page::Page;
+use self::tensorboard::Events;
+use crate::error::{Error, Result};
 use crate::files::{scratch_in, sweep, write_atomically};
-use crate::{Error, Result};
-use metrics::Metrics;
-use tensorboard::Events;
 
-/// Where a run goes on; the default is its beginning.
+/// The step and epoch that a run resumes from; the default is a new run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct ResumePoint {
     /// Training steps so far.
     pub step: u64,
     /// The epoch that the last of them belongs to, counted from 1.
     pub epoch: usize,
-    /// How much was recorded then, where that is known.
-    pub recorded: Option<Extent>,
+    /// The part of `metrics.jsonl` that belongs to it, if that is known.
+    pub recorded: Option<LogPosition>,
 }
 
 /// The report of one run, kept up to date in the run's folder.
+///
+/// [`Trainer::open_run`](crate::Trainer::open_run) opens one together with the lock and the checkpoints of the folder.
 #[derive(Debug)]
 pub struct Report {
     run: PathBuf,
-    metrics: Metrics,
+    log: Log,
     records: Vec<Record>,
     events: Option<Events>,
     images_per_second: Option<f32>,
@@ -44,36 +54,35 @@ pub struct Report {
 }
 
 impl Report {
-    /// Opens the report in the folder `run`, which is made where absent, for a run that goes on at `place`.
+    /// Opens the report in the folder `run`, which is created if absent, for a run that resumes at `point`.
     ///
-    /// What was recorded up to that place stays, later lines and samples go. Where a checkpoint's count of lines does
-    /// not fit the file, lines that can be read and are not later stay, and the damaged file is kept beside as
-    /// `damaged-metrics.jsonl`. At step 0 nothing stays. The page shows `title` and `facts`, pairs of a name and a
-    /// value.
+    /// Keeps the lines and samples up to that point and removes later ones; at step 0 it removes all. If the lines are
+    /// not those of [`ResumePoint::recorded`], those stay that can be read and are not later, and the damaged file is
+    /// copied to `damaged-metrics.jsonl`. The page shows `title` and `facts`, pairs of a name and a value.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder cannot be read or written: a run should fail now, not after training.
-    pub fn open(run: &Path, place: Place, title: &str, facts: Vec<(String, String)>) -> Result<Self> {
+    /// [`Error::Io`] if the folder cannot be read or written: a run should fail before training, not after it.
+    pub fn open(run: &Path, point: ResumePoint, title: &str, facts: Vec<(String, String)>) -> Result<Self> {
         let samples = run.join("samples");
         fs::create_dir_all(&samples).map_err(|error| Error::io(&samples, error))?;
         scratch_in(&samples).map_err(|error| Error::io(&samples, error))?;
         sweep(run)?;
         sweep(&samples)?;
 
-        let (metrics, records, is_whole) = Metrics::open(run, place.step, place.recorded)?;
-        // Damaged lines say nothing about how far the run had come; the place does.
-        let closed = records.iter().filter_map(Record::closes).max().filter(|_| is_whole);
-        let last_epoch = closed.or((place.step > 0).then_some(place.epoch));
-        for (epoch, path) in page::samples(&samples)? {
+        let (log, records, is_intact) = Log::open(run, point.step, point.recorded)?;
+        // Damaged lines do not tell how far the run had come; the point does.
+        let closed = records.iter().filter_map(Record::closes).max().filter(|_| is_intact);
+        let last_epoch = closed.or((point.step > 0).then_some(point.epoch));
+        for (epoch, path) in samples::list(&samples)? {
             if Some(epoch) > last_epoch {
                 fs::remove_file(&path).map_err(|error| Error::io(&path, error))?;
             }
         }
         let (run, title) = (run.to_owned(), title.to_owned());
-        Ok(Self { run, metrics, records, events: None, images_per_second: None, title, facts })
+        Ok(Self { run, log, records, events: None, images_per_second: None, title, facts })
     }
 
-    /// Writes event files for TensorBoard, too, in `tensorboard/`; they begin with what is recorded already.
+    /// Also writes event files for TensorBoard, in `tensorboard/`; they begin with what is recorded already.
     ///
     /// # Errors
     /// [`Error::Io`] if they cannot be written, or a sample cannot be read.
@@ -82,24 +91,29 @@ impl Report {
         for record in &self.records {
             events.record(record)?;
         }
-        for (epoch, path) in page::samples(&self.run.join("samples"))? {
+        for (epoch, path) in samples::list(&self.run.join("samples"))? {
             let png = fs::read(&path).map_err(|error| Error::io(&path, error))?;
-            // A sample that somebody spoilt is no reason to stop a run.
+            // A damaged sample does not stop a run.
             if let Ok(size) = image::image_dimensions(&path) {
-                events.picture(self.step_of(epoch), size.into(), &png)?;
+                events.image(self.last_step_of(epoch), size.into(), &png)?;
             }
         }
         self.events = Some(events.published()?);
         Ok(self)
     }
 
-    /// The last step of `epoch`.
-    fn step_of(&self, epoch: usize) -> u64 {
+    /// Returns the last step of `epoch`.
+    fn last_step_of(&self, epoch: usize) -> u64 {
         let positions = self.records.iter().map(Record::position);
         positions.filter(|(_, of)| *of <= epoch).map(|(step, _)| step).max().unwrap_or(0)
     }
 
-    /// Appends a line to `metrics.jsonl` and remembers it for the page.
+    /// Adds a row to the table about the run.
+    pub fn add_fact(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.facts.push((name.to_owned(), value.to_string()));
+    }
+
+    /// Appends a line to `metrics.jsonl` and keeps it for the page.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be written; [`sync`](Self::sync) tries again.
@@ -107,22 +121,25 @@ impl Report {
         self.record_all(vec![record])
     }
 
-    /// Appends lines that belong together: all are remembered even if they cannot be written yet.
-    pub(crate) fn record_all(&mut self, records: Vec<Record>) -> Result<()> {
+    /// Appends lines that belong together. All are kept, even if they cannot be written yet.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub fn record_all(&mut self, records: Vec<Record>) -> Result<()> {
         let lines: Vec<u8> = records.iter().flat_map(Record::line).collect();
         let first = self.records.len();
         self.records.extend(records);
-        self.metrics.append(&lines)?;
+        self.log.append(&lines)?;
         let Some(events) = &mut self.events else { return Ok(()) };
         self.records[first..].iter().try_for_each(|record| events.record(record))
     }
 
-    /// Whether anything is recorded about the whole of `epoch`.
-    pub(crate) fn is_closed(&self, epoch: usize) -> bool {
+    /// Returns whether means or scores of `epoch` are recorded.
+    pub fn is_closed(&self, epoch: usize) -> bool {
         self.records.iter().rev().any(|record| record.closes() == Some(epoch))
     }
 
-    /// Sets the training speed that the page shows. It is in no record: what a run records is a function of its seed.
+    /// Sets the training speed that the page shows. It is not recorded: records are a function of the seed.
     pub fn set_speed(&mut self, images_per_second: f32) {
         self.images_per_second = Some(images_per_second);
     }
@@ -132,35 +149,42 @@ impl Report {
     /// # Errors
     /// [`Error::Io`] if they cannot be written.
     pub fn sync(&mut self) -> Result<()> {
-        self.metrics.sync()
+        self.log.sync()
     }
 
-    /// How much is recorded, for the [`Place`] of a run that goes on from here.
-    pub fn extent(&self) -> Extent {
-        self.metrics.extent()
+    /// Returns the position after the last line, for the [`ResumePoint`] of a run that resumes from here.
+    pub fn position(&self) -> LogPosition {
+        self.log.position()
     }
 
-    /// Saves a strip, rows of input, output and target, as `samples/epoch-0007.png`; the page picks it up there.
+    /// Saves a sample, rows of input, output and target, as `samples/epoch-0007.png`. The page finds it there.
     ///
     /// # Errors
-    /// [`Error::Image`] if the strip is empty, [`Error::Io`] if it cannot be written.
-    pub fn sample(&mut self, step: u64, epoch: usize, strip: &RgbImage) -> Result<()> {
+    /// [`Error::Image`] if the image is empty, [`Error::Io`] if it cannot be written.
+    pub fn sample(&mut self, step: u64, epoch: usize, grid: &RgbImage) -> Result<()> {
         let path = self.run.join("samples").join(format!("epoch-{epoch:04}.png"));
         let mut png = Cursor::new(Vec::new());
-        strip.write_to(&mut png, ImageFormat::Png).map_err(|error| Error::image(&path, error))?;
+        grid.write_to(&mut png, ImageFormat::Png).map_err(|error| Error::image(&path, error))?;
         let png = png.into_inner();
         write_atomically(&path, &png)?;
-        let picture = |events: &mut Events| events.picture(step, strip.dimensions().into(), &png);
-        self.events.as_mut().map_or(Ok(()), picture)
+        let write = |events: &mut Events| events.image(step, grid.dimensions().into(), &png);
+        self.events.as_mut().map_or(Ok(()), write)
     }
 
-    /// Writes `index.html`, whole at once. Until `finished` it asks the browser to reload it now and then.
+    /// Writes `index.html` atomically. Unless the run `is_finished`, the page reloads itself.
     ///
     /// # Errors
     /// [`Error::Io`] if a sample cannot be read or the page cannot be written.
-    pub fn write_page(&self, finished: bool) -> Result<()> {
-        let html = page::render(self, finished)?;
-        write_atomically(&self.run.join("index.html"), html.as_bytes())
+    pub fn write_page(&self, is_finished: bool) -> Result<()> {
+        let page = Page {
+            title: &self.title,
+            facts: &self.facts,
+            records: &self.records,
+            images_per_second: self.images_per_second,
+            samples: samples::newest(&self.run.join("samples"))?,
+            is_finished,
+        };
+        write_atomically(&self.run.join("index.html"), page.to_string().as_bytes())
     }
 }
 
@@ -170,27 +194,29 @@ mod tests {
     use super::*;
 
     fn step(step: u64, g_l1: f32) -> Record {
-        let epoch = step as usize / 10;
-        let (g_gan, d_real, d_fake) = (Some(f32::NAN), Some(0.5), None);
-        let (d_real_accuracy, d_fake_accuracy) = (Some(0.75), None);
-        let learning_rate = 2e-4;
-        Record::Step {
-            step,
-            epoch,
-            g_gan,
-            g_l1,
-            d_real,
-            d_fake,
-            learning_rate,
-            d_real_accuracy,
-            d_fake_accuracy,
-        }
+        let losses = LossValues {
+            g_gan: Some(f32::NAN),
+            g_l1: Some(g_l1),
+            d_real: Some(0.5),
+            d_real_accuracy: Some(0.75),
+            ..LossValues::default()
+        };
+        Record::Step { step, epoch: step as usize / 10, losses, learning_rate: 2e-4 }
+    }
+
+    #[test]
+    fn lines_are_those_of_earlier_versions() {
+        let line = r#"{"kind":"step","step":10,"epoch":1,"g_gan":null,"g_l1":1.5,"d_real":0.5,"learning_rate":0.0002,"d_real_accuracy":0.75}"#;
+        assert_eq!(String::from_utf8(step(10, 1.5).line()).unwrap().trim_end(), line);
+        let epoch = r#"{"kind":"epoch","step":10,"epoch":1,"g_gan":0.5,"g_l1":1.5,"d_real":0.5,"d_fake":0.25,"d_real_accuracy":0.75,"d_fake_accuracy":1.0}"#;
+        let record: Record = serde_json::from_str(epoch).unwrap();
+        assert_eq!(String::from_utf8(record.line()).unwrap().trim_end(), epoch);
     }
 
     fn open(run: &Path, step: u64) -> Report {
         let facts = vec![("a & b".to_owned(), "<i>".to_owned())];
-        let place = Place { step, epoch: step as usize / 10, recorded: None };
-        Report::open(run, place, "</title> <u>", facts).unwrap()
+        let point = ResumePoint { step, epoch: step as usize / 10, recorded: None };
+        Report::open(run, point, "</title> <u>", facts).unwrap()
     }
 
     #[test]
@@ -213,7 +239,7 @@ mod tests {
             report.record(step(at, 1.0)).unwrap();
             report.sample(at, at as usize / 10, &RgbImage::new(6, 2)).unwrap();
         }
-        let samples = || page::samples(&run.join("samples")).unwrap().into_keys().collect::<Vec<_>>();
+        let samples = || samples::list(&run.join("samples")).unwrap().into_keys().collect::<Vec<_>>();
         assert_eq!(samples(), [1, 2, 3]);
 
         let metrics = run.join("metrics.jsonl");
@@ -231,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_lines_are_told_and_take_no_sample_with_them() {
+    fn damaged_lines_are_reported_and_no_sample_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path();
         let mut report = open(run, 0);
@@ -239,31 +265,31 @@ mod tests {
             report.record(step(at, 1.0)).unwrap();
             report.sample(at, at as usize / 10, &RgbImage::new(6, 2)).unwrap();
         }
-        let place = Place { step: 30, epoch: 3, recorded: Some(report.extent()) };
-        report.record(step(30, 2.0)).unwrap(); // of the same step, yet after the checkpoint
-        let again = || Report::open(run, place, "again", vec![]).unwrap();
-        assert!(verify(run, report.extent()).is_ok() && verify(run, place.recorded.unwrap()).is_ok());
+        let point = ResumePoint { step: 30, epoch: 3, recorded: Some(report.position()) };
+        report.record(step(30, 2.0)).unwrap(); // of the same step, but after the checkpoint
+        let again = || Report::open(run, point, "again", vec![]).unwrap();
+        assert!(verify(run, report.position()).is_ok() && verify(run, point.recorded.unwrap()).is_ok());
         let metrics = run.join("metrics.jsonl");
-        assert_eq!((again().records.len(), again().extent()), (3, place.recorded.unwrap()));
+        assert_eq!((again().records.len(), again().position()), (3, point.recorded.unwrap()));
 
         let mut damaged = fs::read(&metrics).unwrap();
         for (flip, left) in [(damaged.len() - 5, 2), (damaged.len() / 2, 2), (3, 2)] {
             let flipped = damaged[flip];
             damaged[flip] = b'}';
             fs::write(&metrics, &damaged).unwrap();
-            let told = verify(run, place.recorded.unwrap()).unwrap_err().to_string();
+            let message = verify(run, point.recorded.unwrap()).unwrap_err().to_string();
             assert!(
-                told.contains("metrics.jsonl: damaged") && told.contains("damaged-metrics.jsonl"),
-                "{told}"
+                message.contains("metrics.jsonl: damaged") && message.contains("damaged-metrics.jsonl"),
+                "{message}"
             );
             assert_eq!(again().records.len(), left, "{flip}");
             assert!(fs::read(run.join("damaged-metrics.jsonl")).unwrap() == damaged);
-            assert_eq!(page::samples(&run.join("samples")).unwrap().len(), 3, "{flip}");
+            assert_eq!(samples::list(&run.join("samples")).unwrap().len(), 3, "{flip}");
             damaged[flip] = flipped;
         }
         fs::remove_file(&metrics).unwrap();
-        assert!(verify(run, place.recorded.unwrap()).is_err());
-        assert_eq!((again().records.len(), page::samples(&run.join("samples")).unwrap().len()), (0, 3));
+        assert!(verify(run, point.recorded.unwrap()).is_err());
+        assert_eq!((again().records.len(), samples::list(&run.join("samples")).unwrap().len()), (0, 3));
     }
 
     #[test]
@@ -281,12 +307,12 @@ mod tests {
             [(10, 1.1), (20, 1.2), (30, 1.3), (40, 1.4)].map(|(at, loss)| step(at, loss).line()).concat();
         assert!(fs::read(folder.path().join("metrics.jsonl")).unwrap() == whole);
         assert!(
-            report.extent().bytes == whole.len() as u64 && verify(folder.path(), report.extent()).is_ok()
+            report.position().bytes == whole.len() as u64 && verify(folder.path(), report.position()).is_ok()
         );
     }
 
     #[test]
-    fn a_sample_that_is_no_picture_stops_nothing() {
+    fn a_sample_that_is_not_an_image_stops_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let mut report = open(folder.path(), 0);
         report.record(step(10, 1.0)).unwrap();
@@ -301,10 +327,10 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_written_is_found_out_at_once() {
+    fn a_folder_that_cannot_be_written_is_refused_at_once() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let run = file.path().join("run");
-        let error = Report::open(&run, Place::default(), "a run", vec![]).unwrap_err();
+        let error = Report::open(&run, ResumePoint::default(), "a run", vec![]).unwrap_err();
         assert!(matches!(&error, Error::Io { path, .. } if path.starts_with(&run)), "{error}");
     }
 

@@ -1,72 +1,49 @@
-//! What is recorded: the lines of `metrics.jsonl`.
+//! Records, the lines of `metrics.jsonl`.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::losses::{LossValues, null_as_nan};
 
 /// One line of `metrics.jsonl`.
 ///
-/// JSON has no NaN and no infinity: both are written as `null` and read back as NaN. A loss that does not exist,
-/// because the run has no discriminator, is left out instead.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// JSON has neither NaN nor infinity: both are written as `null` and read back as NaN. A loss that the objective does
+/// not have is left out.
+#[derive(Deserialize, Clone, Debug, PartialEq)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Record {
-    /// The losses of one training step, or their means since the record before.
+    /// The losses of one training step.
+    #[non_exhaustive]
     Step {
         /// Training steps so far.
         step: u64,
         /// The epoch that the step belongs to.
         epoch: usize,
-        /// G's adversarial loss.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
-        g_gan: Option<f32>,
-        /// G's L1 loss, times its weight λ.
-        #[serde(deserialize_with = "null_as_nan")]
-        g_l1: f32,
-        /// D's loss on real pairs.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
-        d_real: Option<f32>,
-        /// D's loss on generated pairs.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
-        d_fake: Option<f32>,
-        /// The optimisers' step size.
+        /// The losses.
+        #[serde(flatten)]
+        losses: LossValues,
+        /// The learning rate of the generator.
         #[serde(deserialize_with = "null_as_nan")]
         learning_rate: f64,
-        /// The share of patches of real pairs that D takes for real.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
-        d_real_accuracy: Option<f32>,
-        /// The share of patches of generated pairs that D takes for generated.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
-        d_fake_accuracy: Option<f32>,
     },
-    /// The mean losses of all steps of an epoch.
+    /// The mean losses over the steps of an epoch.
+    #[non_exhaustive]
     Epoch {
         /// Training steps so far.
         step: u64,
-        /// The epoch that has just ended.
+        /// The epoch that has ended.
         epoch: usize,
-        /// G's adversarial loss.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
-        g_gan: Option<f32>,
-        /// G's L1 loss, times its weight λ.
-        #[serde(deserialize_with = "null_as_nan")]
-        g_l1: f32,
-        /// D's loss on real pairs.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
-        d_real: Option<f32>,
-        /// D's loss on generated pairs.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
-        d_fake: Option<f32>,
-        /// The share of patches of real pairs that D takes for real.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
-        d_real_accuracy: Option<f32>,
-        /// The share of patches of generated pairs that D takes for generated.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_nan")]
-        d_fake_accuracy: Option<f32>,
+        /// The mean losses.
+        #[serde(flatten)]
+        losses: LossValues,
     },
-    /// Mean scores on the validation pairs.
+    /// The mean scores on the validation pairs.
+    #[non_exhaustive]
     Validation {
         /// Training steps so far.
         step: u64,
-        /// The epoch that has just ended.
+        /// The epoch that has ended; 0 for the untrained generator.
         epoch: usize,
         /// Mean absolute difference.
         #[serde(deserialize_with = "null_as_nan")]
@@ -81,7 +58,7 @@ pub enum Record {
 }
 
 impl Record {
-    /// Its step and its epoch.
+    /// Returns its step and its epoch.
     pub(super) fn position(&self) -> (u64, usize) {
         match self {
             Self::Step { step, epoch, .. }
@@ -90,7 +67,7 @@ impl Record {
         }
     }
 
-    /// The epoch that it closes; `None` for a single step.
+    /// Returns the epoch that it closes; `None` for a single step.
     pub(super) fn closes(&self) -> Option<usize> {
         match self {
             Self::Step { .. } => None,
@@ -98,7 +75,7 @@ impl Record {
         }
     }
 
-    /// Itself as `metrics.jsonl` has it.
+    /// Returns its line in `metrics.jsonl`.
     pub(super) fn line(&self) -> Vec<u8> {
         let mut line = serde_json::to_vec(self).expect("numbers and names are JSON");
         line.push(b'\n');
@@ -106,8 +83,41 @@ impl Record {
     }
 }
 
-fn null_as_nan<'de, D: Deserializer<'de>, T: Deserialize<'de> + From<f32>>(
-    from: D,
-) -> std::result::Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_else(|| T::from(f32::NAN)))
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let kind = match self {
+            Self::Step { .. } => "step",
+            Self::Epoch { .. } => "epoch",
+            Self::Validation { .. } => "validation",
+        };
+        map.serialize_entry("kind", kind)?;
+        let (step, epoch) = self.position();
+        map.serialize_entry("step", &step)?;
+        map.serialize_entry("epoch", &epoch)?;
+        match self {
+            Self::Step { losses, learning_rate, .. } => {
+                // In the order of earlier versions, so that a resumed run writes the lines that they would have written.
+                let is_accuracy = |(name, _): &(&str, f32)| name.ends_with("_accuracy");
+                losses
+                    .named()
+                    .filter(|loss| !is_accuracy(loss))
+                    .try_for_each(|(name, loss)| map.serialize_entry(name, &loss))?;
+                map.serialize_entry("learning_rate", learning_rate)?;
+                losses
+                    .named()
+                    .filter(is_accuracy)
+                    .try_for_each(|(name, loss)| map.serialize_entry(name, &loss))?;
+            }
+            Self::Epoch { losses, .. } => {
+                losses.named().try_for_each(|(name, loss)| map.serialize_entry(name, &loss))?;
+            }
+            Self::Validation { l1, psnr, ssim, .. } => {
+                map.serialize_entry("l1", l1)?;
+                map.serialize_entry("psnr", psnr)?;
+                map.serialize_entry("ssim", ssim)?;
+            }
+        }
+        map.end()
+    }
 }

@@ -1,6 +1,6 @@
-//! Event files for TensorBoard: its protocol buffers and its record format, as far as scalars and pictures need them.
+//! Event files for TensorBoard: the part of its protocol buffers and record format that scalars and images need.
 //!
-//! Our own, as the crates that write them are no longer kept or need a protobuf compiler to build.
+//! The crates that write such files are unmaintained or need a protobuf compiler to build.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,30 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tempfile::NamedTempFile;
 
-use super::{Record, page};
+use super::record::Record;
+use super::series;
+use crate::error::{Error, Result};
 use crate::files::{self, append};
-use crate::{Error, Result};
 
-/// One name for all of a run, so that a run that goes on replaces the file. TensorBoard looks for `tfevents`.
+/// The name of the event file: always the same, so that a resumed run replaces it. TensorBoard looks for `tfevents`.
 const FILE: &str = "events.out.tfevents.0.pix2pix";
-
-/// What TensorBoard calls a record's values, and what the page does.
-const TAGS: [(&str, &str); 14] = [
-    ("loss/G_L1", "G_L1"),
-    ("loss/G_GAN", "G_GAN"),
-    ("loss/D_real", "D_real"),
-    ("loss/D_fake", "D_fake"),
-    ("epoch/G_L1", "Mean G_L1"),
-    ("epoch/G_GAN", "Mean G_GAN"),
-    ("epoch/D_real", "Mean D_real"),
-    ("epoch/D_fake", "Mean D_fake"),
-    ("accuracy/D_real", "Accuracy on real"),
-    ("accuracy/D_fake", "Accuracy on fake"),
-    ("validation/L1", "Validation L1"),
-    ("validation/PSNR", "PSNR"),
-    ("validation/SSIM", "SSIM"),
-    ("learning_rate", "Learning rate"),
-];
 
 /// An event file that is being written.
 #[derive(Debug)]
@@ -39,12 +22,12 @@ pub(super) struct Events {
     folder: PathBuf,
     path: PathBuf,
     file: File,
-    /// The name that it has until it is published.
+    /// The file under the name that it has until it is published.
     scratch: Option<NamedTempFile>,
 }
 
 impl Events {
-    /// Begins an event file in `folder`, which is made where absent, beside any earlier one.
+    /// Begins an event file in `folder`, which is created if absent, beside any earlier one.
     pub(super) fn begin(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
         files::sweep(folder)?;
@@ -57,7 +40,7 @@ impl Events {
         Ok(events)
     }
 
-    /// Takes the place of the earlier file, which was whole until now.
+    /// Replaces the earlier file, which stays complete until then.
     pub(super) fn published(mut self) -> Result<Self> {
         if let Some(scratch) = self.scratch.take() {
             files::rename(scratch.path(), &self.path)?;
@@ -69,16 +52,16 @@ impl Events {
 
     /// Adds the values of `record` as scalars.
     pub(super) fn record(&mut self, record: &Record) -> Result<()> {
-        let values = TAGS.iter().filter_map(|(tag, name)| Some((tag, page::value(record, name)?)));
-        let summary = values.fold(Message::default(), |summary, (tag, value)| {
-            let value = Message::default().bytes(1, tag.as_bytes()).float(2, value as f32);
+        let values = series::values(record).into_iter().filter_map(|value| Some((value.tag?, value.number)));
+        let summary = values.fold(Message::default(), |summary, (tag, number)| {
+            let value = Message::default().bytes(1, tag.as_bytes()).float(2, number as f32);
             summary.bytes(1, &value.0)
         });
         self.write(record.position().0, &Message::default().bytes(5, &summary.0))
     }
 
-    /// Adds a picture, the bytes of a PNG file.
-    pub(super) fn picture(&mut self, step: u64, [width, height]: [u32; 2], png: &[u8]) -> Result<()> {
+    /// Adds an image, the bytes of a PNG file.
+    pub(super) fn image(&mut self, step: u64, [width, height]: [u32; 2], png: &[u8]) -> Result<()> {
         const RGB: u64 = 3;
         let image = Message::default().number(1, height.into()).number(2, width.into());
         let image = image.number(3, RGB).bytes(4, png);
@@ -87,6 +70,7 @@ impl Events {
         self.write(step, &Message::default().bytes(5, &summary.0))
     }
 
+    /// Appends an event at `step` with the fields of `rest`.
     fn write(&mut self, step: u64, rest: &Message) -> Result<()> {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut event = Message::default().double(1, time.as_secs_f64()).number(2, step);
@@ -95,18 +79,18 @@ impl Events {
     }
 }
 
-/// A record: the length and its checksum, the event and its checksum.
+/// Frames an event: its length and the checksum of that, the event and its checksum.
 fn framed(event: &[u8]) -> Vec<u8> {
     let length = (event.len() as u64).to_le_bytes();
     [&length[..], &masked(&length), event, &masked(event)].concat()
 }
 
-/// Checksums are masked there because data that contain their own checksum would be a bad case for CRC.
+/// Returns the masked checksum: CRC is weak for data that contain their own checksum, so TensorFlow masks it.
 fn masked(bytes: &[u8]) -> [u8; 4] {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
 
-/// A protocol buffer in the making: fields by number, each after a key that tells its kind.
+/// A protocol buffer under construction: fields by number, each after a key with its kind.
 #[derive(Default)]
 struct Message(Vec<u8>);
 
@@ -136,7 +120,7 @@ impl Message {
         self
     }
 
-    /// Seven bits a byte, the lowest first, the eighth bit set on all but the last.
+    /// Appends seven bits a byte, the lowest first, with the eighth bit set on all but the last.
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
@@ -152,7 +136,7 @@ mod tests {
 
     #[test]
     fn records_are_as_tensorflow_writes_them() {
-        // The first record of every event file of TensorFlow, but for the time: 1.0 here.
+        // The first record of every event file of TensorFlow, with 1.0 as its time.
         let event = Message::default().double(1, 1.0).bytes(3, b"brain.Event:2");
         assert_eq!(event.0.len(), 24);
         let record = framed(&event.0);

@@ -1,21 +1,21 @@
-//! What the losses of a discriminator tell about the balance between the networks.
+//! Advice from the losses of the discriminator: whether the networks are out of balance.
 
-use super::LossValues;
+use crate::report::LossValues;
 
-/// Below this the discriminator has nothing left to learn, and tells the generator little.
+/// Below this loss the discriminator has nothing left to learn, and its gradients tell the generator little.
 const WON: f32 = 0.02;
-/// Above this it is further off than guessing would be, which is ln 2 or 1.
+/// Above this loss it is far worse than guessing, whose loss is ln 2 (vanilla), 0.25 (least squares) or 1 (hinge).
 const LOST: f32 = 4.0;
-/// Reports in a row that make it no accident.
+/// Reports in a row after which advice is given.
 const REPORTS: usize = 30;
 
-/// What may be wrong between the networks; as text, one line that says what to try.
+/// An imbalance between the networks. Its text is one line that says what to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Advice {
-    /// The discriminator tells real from fake without fail.
+    /// The discriminator tells real from generated pairs without errors.
     DiscriminatorHasWon,
-    /// The discriminator is wrong most of the time, and surely so.
+    /// The discriminator is confident and wrong most of the time.
     DiscriminatorHasDiverged,
 }
 
@@ -34,7 +34,7 @@ impl std::fmt::Display for Advice {
     }
 }
 
-/// Watches the losses, and speaks once each time that things have gone wrong for long.
+/// Watches the losses, and advises once each time that they have been out of balance for long.
 #[derive(Debug, Default)]
 pub(super) struct Adviser {
     suspicion: Option<Advice>,
@@ -42,6 +42,7 @@ pub(super) struct Adviser {
 }
 
 impl Adviser {
+    /// Takes the losses of a report into account, and returns advice if it is due.
     pub(super) fn look(&mut self, losses: &LossValues) -> Option<Advice> {
         let total = losses.d_real.zip(losses.d_fake).map(|(real, fake)| (real + fake) / 2.0);
         let suspicion = match total {
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_speaks_once_after_long() {
+    fn it_advises_once_after_30_reports() {
         let losses = |d| LossValues { d_real: Some(d), d_fake: Some(d), ..LossValues::default() };
         let mut adviser = Adviser::default();
         let mut heard =

@@ -1,55 +1,118 @@
-//! Looking at what the generator has learnt: scores and pictures of pairs that it was not trained on.
+//! Scores and samples: what the generator makes of pairs that it was not trained on.
 
 use burn::module::Module;
+use burn::tensor::Tensor;
 use image::{RgbImage, imageops};
 
 use super::Trainer;
-use crate::data::{Batch, PairedFolder, to_images};
+use crate::data::{Batch, BatchSource, to_images};
+use crate::error::Result;
+use crate::layers::Mode;
 use crate::metrics::{self, Metrics};
-use crate::{Mode, Result};
+use crate::read_back::read_back;
 
 impl Trainer {
-    /// Mean scores of the generator on `pairs`, with the paper's procedure at test time: statistics of each picture
-    /// alone and dropout on, with noise that is the same every time.
+    /// Returns the mean scores of the generator on `pairs`, with the paper's procedure at test time: statistics of each
+    /// image alone and dropout on. Pairs are translated one by one, with noise seeded by the index of the pair, so that
+    /// scores depend neither on the batch size nor on the call.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
-    pub fn evaluate(&self, pairs: &PairedFolder) -> Result<Metrics> {
-        let generator = self.exported().valid();
-        let mut sums = [0.0; 3];
-        for (index, batch) in pairs.sequential(&self.device).enumerate() {
-            let Batch { input, target } = batch?;
-            let output = generator.forward_with(input, test_mode(index));
+    pub fn evaluate(&self, pairs: &(impl BatchSource + ?Sized)) -> Result<Metrics> {
+        let (mut sums, mut count) = ([0.0; 3], 0u32);
+        self.translate_each(pairs, usize::MAX, |[_, output, target]| {
             let scores = [metrics::l1, metrics::psnr, metrics::ssim];
             for (sum, score) in sums.iter_mut().zip(scores) {
-                *sum += f64::from(score(output.clone(), target.clone()).sum().into_scalar::<f32>());
+                *sum += f64::from(read_back(score(output.clone(), target.clone()))[0]);
             }
-        }
-        let [l1, psnr, ssim] = sums.map(|sum| sum / pairs.len() as f64);
+            count += 1;
+        })?;
+        let [l1, psnr, ssim] = sums.map(|sum| sum / f64::from(count));
         Ok(Metrics { l1, psnr, ssim })
     }
 
-    /// Rows of input | output | target for the first `count` of `pairs`.
+    /// Returns an image with a row of input, output and target for each of the first `count` pairs, translated as in
+    /// [`evaluate`](Self::evaluate).
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
-    pub fn strip(&self, pairs: &PairedFolder, count: usize) -> Result<RgbImage> {
-        let generator = self.exported().valid();
-        let single = pairs.clone().head(count)?.with_batch_size(1)?;
-        let size = pairs.config().crop_size;
-        let mut strip = RgbImage::new((3 * size.width) as u32, (single.len() * size.height) as u32);
-        for (row, batch) in single.sequential(&self.device).enumerate() {
-            let Batch { input, target } = batch?;
-            let output = generator.forward_with(input.clone(), test_mode(row));
-            for (column, tensor) in [input, output, target].into_iter().enumerate() {
-                let [x, y] = [column * size.width, row * size.height].map(|pixels| pixels as i64);
-                imageops::replace(&mut strip, &to_images(tensor)[0].to_rgb8(), x, y);
+    pub fn sample_grid(&self, pairs: &(impl BatchSource + ?Sized), count: usize) -> Result<RgbImage> {
+        let mut rows: Vec<[RgbImage; 3]> = vec![];
+        self.translate_each(pairs, count, |row| rows.push(row.map(|tensor| to_images(tensor)[0].to_rgb8())))?;
+        let (width, height) = rows.first().map_or((0, 0), |[input, _, _]| input.dimensions());
+        let mut grid = RgbImage::new(3 * width, rows.len() as u32 * height);
+        for (y, row) in (0i64..).zip(&rows) {
+            for (x, image) in (0i64..).zip(row) {
+                imageops::replace(&mut grid, image, x * i64::from(width), y * i64::from(height));
             }
         }
-        Ok(strip)
+        Ok(grid)
+    }
+
+    /// Translates the first `count` pairs one by one, and hands over input, output and target, `[1, C, H, W]` each.
+    fn translate_each(
+        &self,
+        pairs: &(impl BatchSource + ?Sized),
+        count: usize,
+        mut visit: impl FnMut([Tensor<4>; 3]),
+    ) -> Result<()> {
+        let generator = self.export_generator().valid();
+        let mut index = 0;
+        for batch in pairs.sequential(&self.device) {
+            let Batch { input, target } = batch?;
+            for (input, target) in input.split(1, 0).into_iter().zip(target.split(1, 0)) {
+                let output = generator.forward_with(input.clone(), test_mode(index));
+                visit([input, output, target]);
+                index += 1;
+                if index >= count {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
     }
 }
 
+/// Returns the mode that the paper tests with, and the noise of pair `index`.
 fn test_mode(index: usize) -> Mode {
     Mode::PAPER.with_noise(index as u64).per_image()
+}
+
+#[cfg(all(test, feature = "flex"))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use image::Rgb;
+
+    use super::*;
+    use crate::config::Pix2PixConfig;
+    use crate::data::PairedFolder;
+    use crate::device;
+
+    #[test]
+    fn scores_do_not_depend_on_the_batch_size() {
+        let folder = tempfile::tempdir().unwrap();
+        for index in 0..5u8 {
+            let pair = RgbImage::from_fn(64, 32, |x, y| Rgb([(x * 4) as u8, (y * 8) as u8, index * 50]));
+            pair.save(folder.path().join(format!("{index}.png"))).unwrap();
+        }
+        let mut config = Pix2PixConfig::paper().with_size(32).unwrap();
+        (config.generator.base_channels, config.discriminator.base_channels) = (4, 4);
+        let pairs = PairedFolder::open(folder.path(), &config.data).unwrap();
+        let trainer = Trainer::new(config, &device::cpu()).unwrap();
+        let scores =
+            |batch_size| trainer.evaluate(&pairs.clone().with_batch_size(batch_size).unwrap()).unwrap();
+        let (single, batched) = (scores(1), scores(4));
+        for (single, batched) in
+            [(single.l1, batched.l1), (single.psnr, batched.psnr), (single.ssim, batched.ssim)]
+        {
+            assert!((single - batched).abs() < 1e-6 * single.abs(), "{single} and {batched}");
+        }
+
+        // The samples show the noise that was scored: the last row of one grid is that pair's alone.
+        let generator = trainer.export_generator().valid();
+        let batch = pairs.sequential(&device::cpu()).nth(2).unwrap().unwrap();
+        let output = to_images(generator.forward_with(batch.input, test_mode(2)))[0].to_rgb8();
+        let grid = trainer.sample_grid(&pairs.with_batch_size(4).unwrap(), 3).unwrap();
+        assert_eq!(imageops::crop_imm(&grid, 32, 64, 32, 32).to_image(), output);
+    }
 }

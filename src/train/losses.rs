@@ -1,74 +1,64 @@
-//! The losses of one step, left on the device until somebody asks.
+//! The losses of one step, which stay on the device until they are read.
+
+use burn::tensor::{Device, Tensor};
 
 use crate::loss::{DiscriminatorLoss, GeneratorLoss};
-use crate::{Device, Tensor};
+use crate::read_back::read_back;
+use crate::report::{LossSet, LossValues};
 
-/// The losses of one step; scalars on the device.
+/// The losses of one step, scalars on the device; `None` where the objective does not have the loss.
 #[derive(Clone, Debug, Default)]
 pub struct Losses {
-    /// G's L1; G's adversarial loss, D's on real and on fake, D's accuracy on real and on fake.
-    scalars: [Option<Tensor<1>>; 6],
-}
-
-/// The losses of one step as numbers, under the names that the field knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct LossValues {
-    /// How well the generator fools the discriminator (lower is better); none without a discriminator.
-    pub g_gan: Option<f32>,
-    /// λ·L1 between output and target.
-    pub g_l1: f32,
-    /// The discriminator's loss on real pairs.
-    pub d_real: Option<f32>,
-    /// The discriminator's loss on generated pairs.
-    pub d_fake: Option<f32>,
-    /// The share of patches of real pairs that the discriminator takes for real.
-    pub d_real_accuracy: Option<f32>,
-    /// The share of patches of generated pairs that the discriminator takes for generated.
-    pub d_fake_accuracy: Option<f32>,
-}
-
-impl LossValues {
-    /// Whether none of them is NaN or infinite.
-    pub fn is_finite(&self) -> bool {
-        [Some(self.g_l1), self.g_gan, self.d_real, self.d_fake].iter().flatten().all(|loss| loss.is_finite())
-    }
+    scalars: LossSet<Option<Tensor<1>>>,
+    pairs: usize,
 }
 
 impl Losses {
-    pub(super) fn add_generator(&mut self, g: &GeneratorLoss, share: f64) {
-        self.add(0, g.l1.clone().inner(), share);
-        if let Some(gan) = &g.gan {
-            self.add(1, gan.clone().inner(), share);
-        }
+    /// Creates the losses of a batch of `pairs` before any is known.
+    pub(super) fn of_pairs(pairs: usize) -> Self {
+        Self { pairs, ..Self::default() }
     }
 
-    pub(super) fn add_discriminator(&mut self, d: &DiscriminatorLoss, share: f64) {
-        self.add(2, d.real.clone().inner(), share);
-        self.add(3, d.fake.clone().inner(), share);
+    /// Creates the losses of a generator's turn.
+    pub(super) fn of_generator(g: &GeneratorLoss) -> Self {
+        let scalars = LossSet {
+            g_gan: g.gan.clone().map(Tensor::inner),
+            g_l1: Some(g.l1.clone().inner()),
+            ..LossSet::default()
+        };
+        Self { scalars, pairs: 0 }
     }
 
-    pub(super) fn add_accuracy(&mut self, [real, fake]: [Tensor<1>; 2], share: f64) {
-        self.add(4, real, share);
-        self.add(5, fake, share);
+    /// Creates the losses of a discriminator's turn, with its accuracies on real and on generated pairs.
+    pub(super) fn of_discriminator(d: &DiscriminatorLoss, [real, fake]: [Tensor<1>; 2]) -> Self {
+        let scalars = LossSet {
+            d_real: Some(d.real.clone().inner()),
+            d_fake: Some(d.fake.clone().inner()),
+            d_real_accuracy: Some(real),
+            d_fake_accuracy: Some(fake),
+            ..LossSet::default()
+        };
+        Self { scalars, pairs: 0 }
     }
 
-    /// Adds the losses of another share, each already weighted by it.
-    pub(super) fn add_all(&mut self, other: Self, device: &Device) {
-        for (index, term) in other.scalars.into_iter().enumerate() {
-            if let Some(term) = term {
-                self.add(index, term.to_device(device), 1.0);
-            }
-        }
-    }
-
-    /// Adds what a share of the batch contributes to the mean over the whole.
-    fn add(&mut self, index: usize, term: Tensor<1>, share: f64) {
-        let term = if share == 1.0 { term } else { term * share };
-        self.scalars[index] = Some(match self.scalars[index].take() {
-            Some(sum) => sum + term,
-            None => term,
+    /// Adds losses, multiplied by their weight in the mean over the batch.
+    pub(super) fn add(&mut self, other: Self, weight: f64) {
+        let weighted = |term: Tensor<1>| if weight == 1.0 { term } else { term * weight };
+        let sums = std::mem::take(&mut self.scalars).zip(other.scalars);
+        self.scalars = sums.map(|(sum, term)| match (sum, term.map(weighted)) {
+            (Some(sum), Some(term)) => Some(sum + term),
+            (sum, term) => sum.or(term),
         });
+    }
+
+    /// Moves the scalars to `device`.
+    pub(super) fn to_device(self, device: &Device) -> Self {
+        Self { scalars: self.scalars.map(|scalar| scalar.map(|scalar| scalar.to_device(device))), ..self }
+    }
+
+    /// Returns the number of pairs in the batch.
+    pub fn pairs(&self) -> usize {
+        self.pairs
     }
 
     /// Waits for the device and reads the losses back, in one transfer.
@@ -76,42 +66,12 @@ impl Losses {
         Self::read_all(std::slice::from_ref(self)).next().unwrap_or_default()
     }
 
-    /// The losses of several steps, in one transfer.
+    /// Reads the losses of several steps back, in one transfer.
     pub(super) fn read_all(steps: &[Self]) -> impl Iterator<Item = LossValues> {
         let scalars: Vec<Tensor<1>> =
-            steps.iter().flat_map(|step| &step.scalars).flatten().cloned().collect();
-        let read = match scalars.is_empty() {
-            true => vec![],
-            false => {
-                let read = Tensor::cat(scalars, 0).into_data().convert::<f32>().try_into_vec::<f32>();
-                read.unwrap_or_default()
-            }
-        };
+            steps.iter().flat_map(|step| step.scalars.clone().into_array()).flatten().collect();
+        let read = if scalars.is_empty() { vec![] } else { read_back(Tensor::cat(scalars, 0)) };
         let mut read = read.into_iter();
-        steps.iter().map(move |step| {
-            let mut values = step.scalars.iter().map(|scalar| scalar.as_ref().and_then(|_| read.next()));
-            let mut next = || values.next().flatten();
-            LossValues {
-                g_l1: next().unwrap_or(f32::NAN),
-                g_gan: next(),
-                d_real: next(),
-                d_fake: next(),
-                d_real_accuracy: next(),
-                d_fake_accuracy: next(),
-            }
-        })
-    }
-}
-
-impl std::fmt::Display for LossValues {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(gan) = self.g_gan {
-            write!(f, "G_GAN {gan:.3}  ")?;
-        }
-        write!(f, "G_L1 {:.2}", self.g_l1)?;
-        if let (Some(real), Some(fake)) = (self.d_real, self.d_fake) {
-            write!(f, "  D_real {real:.3}  D_fake {fake:.3}")?;
-        }
-        Ok(())
+        steps.iter().map(move |step| step.scalars.clone().map(|scalar| scalar.and_then(|_| read.next())))
     }
 }

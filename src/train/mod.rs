@@ -1,115 +1,156 @@
-//! Training: the one place where both networks meet.
+//! Training: the generator against the discriminator, one batch at a time.
 
-mod adam;
 mod advice;
-mod average;
-mod changes;
 mod checkpoint;
+mod divergence;
+mod ema;
 mod evaluate;
-mod exact;
-mod facts;
+mod event;
+mod fit;
+mod losses;
+mod open_run;
+mod schedule;
+mod shards;
+mod step;
 #[cfg(all(test, feature = "flex"))]
 #[allow(clippy::unwrap_used)]
-mod faults;
-mod fit;
-mod folder;
-mod gradients;
-mod lock;
-mod losses;
-mod manifest;
-mod means;
-mod sanity;
-mod schedule;
-mod state;
-mod step;
+mod tests;
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use burn::module::Module;
+use burn::tensor::Device;
 
 pub use advice::Advice;
-pub use fit::Event;
-pub use losses::{LossValues, Losses};
+pub use event::Event;
+pub use losses::Losses;
+pub use open_run::Run;
 
+use self::ema::Ema;
+use self::shards::Networks;
 use crate::config::{Pix2PixConfig, TrainingConfig};
 use crate::data::{DataConfig, EpochCursor};
-use crate::report::{self, Extent};
+use crate::device;
+use crate::discriminator::Discriminator;
+use crate::error::Result;
+use crate::generator::Generator;
+use crate::loss::{Pix2PixLoss, Pix2PixLossConfig};
+use crate::metrics::Metrics;
+use crate::optim::Adam;
+use crate::report::{LogPosition, LossValues};
 use crate::rng;
-use crate::{Device, Discriminator, Error, Generator, Pix2PixLoss, Pix2PixLossConfig, Result, device};
-use adam::Adam;
-use average::Average;
-use checkpoint::Damaged;
-use means::Means;
-use sanity::Sanity;
-use state::{Best, Progress};
+use crate::run::{self, Best, LossSums, Progress, Skipped};
+
+/// 2^64 divided by the golden ratio: spreads the seeds of successive steps.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+const LOST: &str = "a panic during an update has lost a network; resume from the checkpoint";
 
 /// Trains a generator against a discriminator, one batch at a time (Isola et al. 2017, section 3.3).
 ///
-/// Two Adams take turns: first the discriminator learns to tell real pairs from fake ones, then the generator learns
-/// to fool it and to match the target. The networks live on the device that you name; gradients are no concern of
-/// yours.
+/// Each step updates the discriminator, which learns to tell real pairs from generated ones, and then the generator,
+/// which learns to fool it and to match the target. Both networks live on the device that you name.
+///
+/// [`fit`](Self::fit) is the whole loop. In a loop of your own, [`open_run`](Self::open_run), [`Run::record_step`] and
+/// [`Run::close_epoch`] do what it does: they lock the folder, detect divergence, record losses and scores, write the
+/// report, and save the newest and the best checkpoints.
+///
+/// # Examples
+/// ```no_run
+/// use pix2pix::{Pix2PixConfig, Result, Trainer, data::PairedFolder, device};
+///
+/// # fn main() -> Result<()> {
+/// let device = device::best();
+/// let config = Pix2PixConfig::paper();
+/// let train = PairedFolder::open("datasets/facades/train", &config.data)?;
+/// let val = PairedFolder::open("datasets/facades/val", &config.data)?;
+///
+/// // Resumes from the newest checkpoint, or starts a new run.
+/// let mut trainer = Trainer::resume_or_new("runs/facades", config, &device)?;
+/// let mut run = trainer.open_run("runs/facades")?;
+/// while let Some(epoch) = trainer.next_epoch() {
+///     for batch in train.batches(epoch, &device) {
+///         let losses = trainer.step(batch?);
+///         if let Some(advice) = run.record_step(&mut trainer, &losses)? {
+///             println!("step {}: {advice}", trainer.steps());
+///         }
+///     }
+///     if let Some(scores) = run.close_epoch(&mut trainer, Some(&val))? {
+///         println!("epoch {epoch}  {scores}");
+///     }
+/// }
+/// run.finish()
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Trainer {
     config: Pix2PixConfig,
     loss: Pix2PixLoss,
-    // Absent only while their optimiser moves them: it works in place on what nobody else holds.
+    // Absent only during an update: it works in place on tensors without other owners.
     generator: Option<Generator>,
     discriminator: Option<Discriminator>,
     generator_optimizer: Adam,
     discriminator_optimizer: Adam,
-    average: Option<Average>,
+    ema: Option<Ema>,
     progress: Progress,
-    means: Means,
+    sums: LossSums,
     best: Option<Best>,
-    // The step, and what was recorded then.
-    recorded: Option<(u64, Extent)>,
+    // The step of the last save, and the lines of the log that belong to it.
+    recorded: Option<(u64, LogPosition)>,
     // Which run it is, by the settings that it began with.
-    origin: String,
-    is_resumed: bool,
-    damaged: Vec<Damaged>,
-    changes: Vec<String>,
+    run_id: String,
+    // The folder in which this run may start again if it stopped before its first checkpoint.
+    own_folder: Option<PathBuf>,
+    // Whether the next epoch is the rest of the current one.
+    is_inside_epoch: bool,
+    skipped: Vec<Skipped>,
+    config_changes: Vec<String>,
     device: Device,
-    // That share each batch with `device`.
+    // The devices that share each batch with `device`.
     others: Vec<Device>,
 }
 
+// A trainer can move to another thread.
+const _: () = {
+    const fn assert_send<T: Send>() {}
+    assert_send::<Trainer>();
+    assert_send::<Run>();
+};
+
 impl Trainer {
-    /// A trainer with new networks; their weights are a function of the configuration's seed.
+    /// Creates a trainer with new networks, whose weights are a function of the configuration's seed.
     ///
     /// # Errors
-    /// [`Error::Config`] if the configuration is out of range; [`Error::Device`] if the device computes wrongly.
+    /// [`Error::Config`](crate::Error::Config) if the configuration is out of range;
+    /// [`Error::Device`](crate::Error::Device) if the device computes wrongly.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "flex")] {
+    /// use pix2pix::{Pix2PixConfig, Trainer, device};
+    ///
+    /// let mut config = Pix2PixConfig::paper();
+    /// (config.generator.base_channels, config.discriminator.base_channels) = (2, 2);
+    /// let trainer = Trainer::new(config, &device::cpu())?;
+    /// assert_eq!((trainer.steps(), trainer.epochs()), (0, 200));
+    /// # }
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
     pub fn new(config: Pix2PixConfig, device: &Device) -> Result<Self> {
         config.validate()?;
         device::check(device)?;
-        let device = device.clone().without_autodiff();
-        let training = device.clone().autodiff();
+        let training = device.clone().without_autodiff().autodiff();
         let [generator_seed, discriminator_seed] = rng::network_seeds(config.training.seed);
         let generator = config.generator.init_seeded(generator_seed, &training);
-        Ok(Self {
-            loss: config.loss.init(),
-            average: config.training.ema_decay.map(|decay| Average::new(decay, &generator)),
-            generator: Some(generator),
-            discriminator: Some(config.discriminator.init_seeded(discriminator_seed, &training)),
-            generator_optimizer: Adam::new(&config.training),
-            discriminator_optimizer: Adam::new(&config.training),
-            progress: Progress::default(),
-            means: Means::default(),
-            best: None,
-            recorded: None,
-            origin: state::origin(&config),
-            is_resumed: false,
-            damaged: vec![],
-            changes: vec![],
-            config,
-            device,
-            others: vec![],
-        })
+        let discriminator = config.discriminator.init_seeded(discriminator_seed, &training);
+        Ok(Self::assemble(config, generator, discriminator, device))
     }
 
     /// Creates a trainer that begins with the given networks, for instance imported ones.
     ///
     /// # Errors
-    /// [`Error::Config`] if the channels of the networks and of `data` differ, or as [`new`](Self::new).
+    /// [`Error::Config`](crate::Error::Config) if the channels of the networks and of `data` differ, or as
+    /// [`new`](Self::new).
     pub fn from_networks(
         generator: Generator,
         discriminator: Discriminator,
@@ -125,72 +166,73 @@ impl Trainer {
             data,
             training,
         };
-        let mut trainer = Self::new(config, device)?;
-        let generator = trainable(generator, &trainer.device);
-        trainer.average = trainer.config.training.ema_decay.map(|decay| Average::new(decay, &generator));
-        trainer.generator = Some(generator);
-        trainer.discriminator = Some(trainable(discriminator, &trainer.device));
-        Ok(trainer)
+        config.validate()?;
+        device::check(device)?;
+        let plain = device.clone().without_autodiff();
+        let (generator, discriminator) = (trainable(generator, &plain), trainable(discriminator, &plain));
+        Ok(Self::assemble(config, generator, discriminator, device))
     }
 
-    /// Goes on where the run in folder `run` was saved last, or starts afresh if nothing was.
-    ///
-    /// The training and data settings are those of `config`, so that a run can be prolonged; [`changes`](Self::changes)
-    /// lists those that differ. A damaged checkpoint is passed over for the one before it; [`damaged`](Self::damaged)
-    /// tells.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`] if networks, loss, direction or seed differ from the saved ones, an average is to be
-    /// dropped, or no checkpoint is whole; [`Error::Config`] or [`Error::Device`], as [`new`](Self::new).
-    pub fn resume_or_new(run: impl AsRef<Path>, config: Pix2PixConfig, device: &Device) -> Result<Self> {
-        match checkpoint::newest(run.as_ref(), Some(&config), device)? {
-            Some(trainer) => Ok(trainer),
-            None => Self::new(config, device),
+    /// Creates the trainer of a new run.
+    fn assemble(
+        config: Pix2PixConfig,
+        generator: Generator,
+        discriminator: Discriminator,
+        device: &Device,
+    ) -> Self {
+        Self {
+            loss: config.loss.init(),
+            ema: config.training.ema_decay.map(|decay| Ema::new(decay, &generator)),
+            generator: Some(generator),
+            discriminator: Some(discriminator),
+            generator_optimizer: Adam::new(&config.training),
+            discriminator_optimizer: Adam::new(&config.training),
+            progress: Progress::default(),
+            sums: LossSums::default(),
+            best: None,
+            recorded: None,
+            run_id: run::run_id(&config),
+            own_folder: None,
+            is_inside_epoch: false,
+            skipped: vec![],
+            config_changes: vec![],
+            config,
+            device: device.clone().without_autodiff(),
+            others: vec![],
         }
     }
 
-    /// Goes on where the run in folder `run` was saved last, with its own settings.
+    /// Also trains on `others`: each batch is shared out evenly among the trainer's own device, which keeps networks
+    /// and optimisers, and these.
     ///
-    /// A damaged checkpoint is passed over for the one before it; [`damaged`](Self::damaged) tells.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`] if there is no checkpoint, or none that is whole; [`Error::Device`], as [`new`](Self::new).
-    pub fn resume(run: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        let run = run.as_ref();
-        checkpoint::newest(run, None, device)?.ok_or_else(|| checkpoint::missing(run))
-    }
-
-    /// Trains on `others`, too, from now on: each batch is shared out evenly between the trainer's own device, which
-    /// keeps networks and optimisers, and these.
-    ///
-    /// Each step is that of the whole batch, to rounding: the gradients are added up on the trainer's device, and every
-    /// device computes with the same weights. But batch normalisation sees one share at a time, running statistics
-    /// are those of the first, and dropout has other noise. A run ends with the same bits however it was interrupted if
-    /// the number of devices stays. A device may be named twice, or be the trainer's own, which only helps to test.
+    /// Each step is that of the whole batch, to rounding: the gradients are added up on the trainer's device, and all
+    /// devices have the same weights. But batch normalisation sees the pairs of one device at a time, the running
+    /// statistics are those of the first device, and the noise of dropout differs. An interrupted run ends with the
+    /// same bits if the number of devices stays. A device may be named twice, or be the trainer's own, which is useful
+    /// only for tests.
     ///
     /// `data.batch_size` should be a multiple of the number of devices: a batch of one occupies one of them.
     ///
-    /// # Panics
-    /// If one of the devices computes wrongly; [`device::check`] says so politely.
-    pub fn also_on(mut self, others: &[Device]) -> Self {
-        if let Some(error) = others.iter().find_map(|other| device::check(other).err()) {
-            panic!("{error}");
-        }
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if one of the devices computes wrongly.
+    pub fn with_devices(mut self, others: &[Device]) -> Result<Self> {
+        others.iter().try_for_each(device::check)?;
         self.others = others.iter().map(|device| device.clone().without_autodiff()).collect();
-        self
+        Ok(self)
     }
 
     /// Computes convolutions on the CPU by their definition if `exact`; see
     /// [`Generator::with_exact_convolutions`]. A checkpoint records it, and a resumed run continues with it.
+    #[must_use]
     pub fn with_exact_convolutions(mut self, exact: bool) -> Self {
-        if self.is_resumed && exact != self.has_exact_convolutions() {
-            let was = self.has_exact_convolutions();
-            self.changes.push(format!("exact arithmetic is {exact}, was {was}"));
+        let was = self.has_exact_convolutions();
+        if self.is_inside_epoch && exact != was {
+            self.config_changes.push(format!("exact arithmetic is {exact}, was {was}"));
         }
         self.generator = self.generator.map(|generator| generator.with_exact_convolutions(exact));
         self.discriminator =
             self.discriminator.map(|discriminator| discriminator.with_exact_convolutions(exact));
-        self.average = self.average.map(|average| average.with_exact_convolutions(exact));
+        self.ema = self.ema.map(|ema| ema.with_exact_convolutions(exact));
         self
     }
 
@@ -199,114 +241,106 @@ impl Trainer {
         self.generator().has_exact_convolutions() && self.discriminator().has_exact_convolutions()
     }
 
-    /// Why checkpoints newer than this trainer's could not be used, newest first, and whether `metrics.jsonl` is not
-    /// what it was; each error names the file.
-    ///
-    /// Empty unless [`resume`](Self::resume) found damage. The first save renames the checkpoints to `damaged-…`.
-    pub fn damaged(&self) -> impl Iterator<Item = &Error> {
-        self.damaged.iter().map(|damaged| &damaged.error)
-    }
-
-    /// What differs from what the checkpoint was saved with, such as `training.clip_norm is none, was 1`: settings,
-    /// the crate's version, exact arithmetic. Empty in a new run.
-    pub fn changes(&self) -> &[String] {
-        &self.changes
-    }
-
-    /// Saves everything that [`resume`](Self::resume) needs, and the generator alone as `generator.safetensors`.
-    ///
-    /// The checkpoint appears whole or not at all; those before it are kept, as many as `training.keep` says.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the folder cannot be written or its disk has no room; [`Error::Checkpoint`] if another process
-    /// trains in it, or another run lies there, or one that is further; [`Error::Diverged`] if a weight is NaN or
-    /// infinite.
-    pub fn save(&self, run: impl AsRef<Path>) -> Result<()> {
-        let run = run.as_ref();
-        let lock = checkpoint::claim(self, run)?;
-        Sanity::default().check_weights(self, run)?;
-        // Another folder has other metrics, or none.
-        let recorded = self.recorded().filter(|extent| report::verify(run, *extent).is_ok());
-        checkpoint::save(self, run, &lock, recorded)
-    }
-
-    /// The next epoch to train, or the rest of the one that was interrupted; `None` once all are done.
+    /// Returns the next epoch to train, or the rest of the one that was interrupted; `None` once all are done.
     pub fn next_epoch(&mut self) -> Option<EpochCursor> {
-        let goes_on = std::mem::take(&mut self.is_resumed) && self.progress.epoch > 0;
-        if !goes_on {
+        let is_rest = std::mem::take(&mut self.is_inside_epoch) && self.progress.epoch > 0;
+        if !is_rest {
             if self.progress.epoch >= self.epochs() {
                 return None;
             }
             self.progress.epoch += 1;
             self.progress.batch = 0;
-            self.means = Means::default();
+            self.sums = LossSums::default();
         }
         Some(EpochCursor::new(self.progress.epoch, self.seed()).at_batch(self.progress.batch))
     }
 
-    /// The learning rate of the next step.
+    /// Returns the learning rate of the next step.
     pub fn learning_rate(&self) -> f64 {
-        schedule::learning_rate(&self.config.training, self.progress.epoch, self.progress.step)
+        self.learning_rate_of(self.progress.step)
     }
 
-    /// Leaves the path that led here: noise, order and augmentation differ from now on, with every `number` above 0 in
-    /// another way. For a second try after [`Error::Diverged`].
-    pub fn detour(&mut self, number: u64) {
-        self.progress.detours += number;
+    /// Returns the learning rate of a step of the current epoch, counted from 0.
+    fn learning_rate_of(&self, step: u64) -> f64 {
+        schedule::learning_rate(&self.config.training, self.progress.epoch, step)
     }
 
-    /// The step of the checkpoint with the best score on the validation pairs, if [`fit`](Self::fit) had any.
+    /// Changes the random numbers of dropout, order and augmentation from this step on; each `salt` above 0 gives
+    /// others. For a second try after [`Error::Diverged`](crate::Error::Diverged).
+    pub fn reseed(&mut self, salt: u64) {
+        self.progress.salt += salt;
+    }
+
+    /// Returns the step of the checkpoint with the best score on the validation pairs, if there were any.
     pub fn best_step(&self) -> Option<u64> {
         self.best.map(|best| best.step)
     }
 
-    /// Batches trained so far.
+    /// Remembers this step as the best if no score so far is better. NaN is never the best.
+    fn compare_with_best(&mut self, scores: &Metrics) {
+        let metric = self.config.training.best_by;
+        let score = metric.higher_is_better(scores);
+        let is_best = match self.best {
+            None => !score.is_nan(),
+            Some(best) => best.is_below(score),
+        };
+        if is_best {
+            self.best = Some(Best::new(self.steps(), metric, score));
+        }
+    }
+
+    /// Returns the mean losses of the current epoch, over the steps that a [`Run`] has recorded; `None` before the
+    /// first.
+    pub fn epoch_means(&self) -> Option<LossValues> {
+        self.sums.means()
+    }
+
+    /// Returns the steps trained so far.
     pub fn steps(&self) -> u64 {
         self.progress.step
     }
 
-    /// The epochs of the whole run.
+    /// Returns the number of epochs of the whole run.
     pub fn epochs(&self) -> usize {
         self.config.training.epochs + self.config.training.decay_epochs
     }
 
-    /// The configuration.
+    /// Returns the configuration.
     pub fn config(&self) -> &Pix2PixConfig {
         &self.config
     }
 
-    /// The generator as it stands. Its parameters track gradients, and a clone shares its running statistics;
-    /// [`Module::valid`] gives a copy without either.
+    /// Returns the generator with its newest weights. Its parameters track gradients, and a clone shares its running
+    /// statistics; [`Module::valid`] returns a copy without either.
     pub fn generator(&self) -> &Generator {
-        self.generator.as_ref().expect("present between updates")
+        self.generator.as_ref().expect(LOST)
     }
 
-    /// The generator that is exported, scored and shown: the average of its weights if `training.export_ema` says so.
-    pub fn exported(&self) -> &Generator {
-        match &self.average {
-            Some(average) if self.config.training.export_ema => average.generator(),
+    /// Returns the generator that is exported, scored and shown: the EMA if `training.export_ema` is set.
+    pub fn export_generator(&self) -> &Generator {
+        match &self.ema {
+            Some(ema) if self.config.training.export_ema => ema.generator(),
             _ => self.generator(),
         }
     }
 
-    /// The discriminator as it stands.
+    /// Returns the discriminator with its newest weights.
     pub fn discriminator(&self) -> &Discriminator {
-        self.discriminator.as_ref().expect("present between updates")
+        self.discriminator.as_ref().expect(LOST)
     }
 
-    /// How much was recorded when this step was done.
-    fn recorded(&self) -> Option<Extent> {
-        self.recorded.filter(|(step, _)| *step == self.progress.step).map(|(_, extent)| extent)
+    fn networks(&self) -> Networks<'_> {
+        (self.generator(), self.discriminator())
     }
 
-    /// The seed of noise, order and augmentation.
+    /// Returns the seed of dropout, order and augmentation.
     fn seed(&self) -> u64 {
-        let detour = self.progress.detours.wrapping_mul(step::GOLDEN).rotate_left(32);
-        self.config.training.seed.wrapping_add(detour)
+        let salt = self.progress.salt.wrapping_mul(GOLDEN).rotate_left(32);
+        self.config.training.seed.wrapping_add(salt)
     }
 }
 
-/// The network with gradients enabled, on `device`.
+/// Returns the network with gradients enabled, on `device`.
 fn trainable<M: Module>(network: M, device: &Device) -> M {
     network.fork(&device.clone().autodiff()).train().set_require_grad(true)
 }

@@ -1,17 +1,17 @@
-//! The learning rate as a pure function of the epoch and the step.
+//! The learning rate, a pure function of the epoch and the step.
 
 use crate::config::{Schedule, TrainingConfig};
 
-/// The learning rate of step `step`, counted from 0, in `epoch`, counted from 1.
+/// Returns the learning rate of step `step`, counted from 0, in `epoch`, counted from 1.
 pub(super) fn learning_rate(config: &TrainingConfig, epoch: usize, step: u64) -> f64 {
-    let warmth = (step + 1) as f64 / (config.warmup_steps.max(1)) as f64;
-    config.learning_rate * of_epoch(config, epoch) * warmth.min(1.0)
+    let warm_up = (step + 1) as f64 / (config.warmup_steps.max(1)) as f64;
+    config.learning_rate * of_epoch(config, epoch) * warm_up.min(1.0)
 }
 
-/// The factor of `epoch`.
+/// Returns the factor of the learning rate in `epoch`.
 ///
-/// The PyTorch original begins to decay in the last constant epoch and so reaches exactly zero in its last, which
-/// trains nothing; unless `decay_to_zero` asks for that, the last epoch still has the smallest step of the decay.
+/// The PyTorch original begins to decay in the last constant epoch, and so reaches zero in its last epoch, which trains
+/// nothing. Unless `decay_to_zero` asks for that, the last epoch has the smallest rate above zero.
 fn of_epoch(config: &TrainingConfig, epoch: usize) -> f64 {
     let decayed = (epoch + usize::from(config.decay_to_zero)).saturating_sub(config.epochs);
     let part = (decayed as f64 / (config.decay_epochs + 1) as f64).min(1.0);
@@ -19,8 +19,8 @@ fn of_epoch(config: &TrainingConfig, epoch: usize) -> f64 {
         Schedule::Linear => 1.0 - part,
         Schedule::Cosine => 0.5 + 0.5 * (std::f64::consts::PI * part).cos(),
         Schedule::Step { every, factor } => {
-            let falls = epoch.saturating_sub(1) / every.max(1);
-            factor.powi(falls.min(i32::MAX as usize) as i32)
+            let drops = epoch.saturating_sub(1) / every.max(1);
+            factor.powi(drops.min(i32::MAX as usize) as i32)
         }
     }
 }
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn the_originals_schedule_wastes_its_last_epoch() {
+    fn decay_to_zero_wastes_the_last_epoch() {
         let config = TrainingConfig::new().with_epochs(100).with_decay_epochs(100).with_decay_to_zero(true);
         assert_eq!([1, 99, 200].map(|epoch| factor(&config, epoch)), [1.0, 1.0, 0.0]);
         assert!((factor(&config, 100) - 100.0 / 101.0).abs() < 1e-12);
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_fall_every_so_many_epochs() {
+    fn step_schedule_drops_every_thirty_epochs() {
         let schedule = Schedule::Step { every: 30, factor: 0.1 };
         let config = TrainingConfig::new().with_schedule(schedule);
         for (epoch, expected) in [(1, 1.0), (30, 1.0), (31, 0.1), (60, 0.1), (61, 0.01)] {
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn warming_up_takes_so_many_steps() {
+    fn warm_up_takes_four_steps() {
         let config = TrainingConfig::new().with_learning_rate(1.0).with_warmup_steps(4);
         assert_eq!(
             [0, 1, 3, 4, 1000].map(|step| learning_rate(&config, 1, step)),

@@ -1,4 +1,4 @@
-//! Saving and going on: round trips, interrupted runs, and files that are not what they should be.
+//! Saving and resuming: round trips, interrupted runs, and damaged files.
 #![cfg(feature = "flex")]
 
 use std::ops::ControlFlow;
@@ -95,7 +95,7 @@ fn only_the_newest_checkpoints_stay() {
     assert_eq!(names(&kept.join("checkpoints")), ["step-000000012"]);
 }
 
-/// What lies in `folder`, sorted.
+/// Lists the names in `folder`, sorted.
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =
@@ -126,15 +126,15 @@ const FILES: [&str; 8] = [
     "manifest.txt",
 ];
 
-/// Fails to resume from `run`, and tells why.
+/// Fails to resume from `run`, and returns the message.
 fn refusal(run: &Path) -> String {
     let error = Trainer::resume(run, &device::cpu()).unwrap_err();
     assert!(matches!(error, Error::Checkpoint { .. }), "{error:?}");
     error.to_string()
 }
 
-/// Lengths to cut a file of a checkpoint down to, and places to flip a bit at: a thousand of each over all files.
-const PLACES: usize = 160;
+/// Lengths that a file of a checkpoint is truncated to, and positions of a flipped bit: a thousand of each over all files.
+const POSITIONS: usize = 160;
 
 #[test]
 fn damaged_files_are_named() {
@@ -149,15 +149,15 @@ fn damaged_files_are_named() {
             let message = refusal(&run);
             assert!(message.contains(file), "{file}: {message}");
         };
-        let places = PLACES.min(bytes.len());
-        for place in (0..places).map(|part| bytes.len() * part / places) {
-            refuse(&bytes[..place]);
+        let positions = POSITIONS.min(bytes.len());
+        for position in (0..positions).map(|part| bytes.len() * part / positions) {
+            refuse(&bytes[..position]);
             truncated += 1;
         }
         refuse(&bytes[..bytes.len() - 1]);
-        for part in 0..PLACES {
+        for part in 0..POSITIONS {
             let mut damaged = bytes.clone();
-            damaged[bytes.len() * part / PLACES] ^= 1 << (part % 8);
+            damaged[bytes.len() * part / POSITIONS] ^= 1 << (part % 8);
             refuse(&damaged);
             flipped += 1;
         }
@@ -179,7 +179,7 @@ fn damaged_files_are_named() {
 }
 
 #[test]
-fn the_checkpoint_before_a_damaged_one_is_used_and_the_caller_told() {
+fn the_checkpoint_before_a_damaged_one_is_used_and_the_damage_reported() {
     let folder = tempfile::tempdir().unwrap();
     let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
     let mut config = config();
@@ -190,30 +190,29 @@ fn the_checkpoint_before_a_damaged_one_is_used_and_the_caller_told() {
 
     let checkpoints = run.join("checkpoints");
     for file in FILES {
-        // A file of another step is whole in itself, yet does not belong here.
+        // The file of another step is intact, but does not belong here.
         std::fs::copy(
             checkpoints.join("step-000000008").join(if file == "config.json" { "state.json" } else { file }),
             checkpoints.join("step-000000012").join(file),
         )
         .unwrap();
         let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
-        let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
-        assert!(trainer.steps() == 8 && told.len() == 1, "{file}: {told:?}");
-        assert!(told[0].contains("step-000000012") && told[0].contains("another copy"), "{told:?}");
+        let skipped: Vec<String> = trainer.skipped_checkpoints().map(ToString::to_string).collect();
+        assert!(trainer.steps() == 8 && skipped.len() == 1, "{file}: {skipped:?}");
+        assert!(skipped[0].contains("step-000000012") && skipped[0].contains("another copy"), "{skipped:?}");
         if file == "generator.bpk" {
-            assert!(told[0].contains(file), "{told:?}");
+            assert!(skipped[0].contains(file), "{skipped:?}");
         }
     }
     let mut trainer = Trainer::resume(&run, &device::cpu()).unwrap();
     train(&mut trainer, &pairs, &run, None);
     assert!(std::fs::read(run.join("generator.safetensors")).unwrap() == weights);
     assert_eq!(names(&checkpoints), ["damaged-step-000000012", "step-000000008", "step-000000012"]);
-    assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().damaged().count(), 0);
+    assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().skipped_checkpoints().count(), 0);
 }
 
-/// Renames and copies in the folder of checkpoints, whole as each may be.
 #[test]
-fn whole_checkpoints_in_the_wrong_place_are_found_out() {
+fn intact_checkpoints_in_the_wrong_place_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
     train(&mut Trainer::new(config(), &device::cpu()).unwrap(), &pairs, &run, None);
@@ -223,20 +222,20 @@ fn whole_checkpoints_in_the_wrong_place_are_found_out() {
     // The name of another step.
     std::fs::rename(at(12), at(16)).unwrap();
     let trainer = resumed().unwrap();
-    let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
-    assert!(trainer.steps() == 8 && told.len() == 1, "{told:?}");
+    let skipped: Vec<String> = trainer.skipped_checkpoints().map(ToString::to_string).collect();
+    assert!(trainer.steps() == 8 && skipped.len() == 1, "{skipped:?}");
     assert!(
-        told[0].contains("step-000000016/state.json") && told[0].contains("it is of step 12"),
-        "{told:?}"
+        skipped[0].contains("step-000000016/state.json") && skipped[0].contains("it is of step 12"),
+        "{skipped:?}"
     );
-    // Two that have changed places.
+    // Two checkpoints that have exchanged their names.
     std::fs::rename(at(8), at(12)).unwrap();
     std::fs::rename(at(16), at(8)).unwrap();
     assert!(refusal(&run).contains("step-000000012/state.json"));
     std::fs::rename(at(8), at(16)).unwrap();
     std::fs::rename(at(12), at(8)).unwrap();
     std::fs::rename(at(16), at(12)).unwrap();
-    assert_eq!(resumed().unwrap().damaged().count(), 0);
+    assert_eq!(resumed().unwrap().skipped_checkpoints().count(), 0);
 
     // The checkpoint of another run, with another seed or other networks.
     let changes: [fn(&mut Pix2PixConfig); 2] =
@@ -248,15 +247,15 @@ fn whole_checkpoints_in_the_wrong_place_are_found_out() {
         train(&mut Trainer::new(other, &device::cpu()).unwrap(), &pairs, &home, Some(10));
         std::fs::rename(home.join("checkpoints/step-000000010"), at(10)).unwrap();
         for trainer in [resumed().unwrap(), Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap()] {
-            let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
-            assert!(trainer.steps() == 8 && told[0].contains("it belongs to another run"), "{told:?}");
+            let skipped: Vec<String> = trainer.skipped_checkpoints().map(ToString::to_string).collect();
+            assert!(trainer.steps() == 8 && skipped[0].contains("it belongs to another run"), "{skipped:?}");
         }
         std::fs::remove_dir_all(at(10)).unwrap();
         std::fs::remove_dir_all(home).unwrap();
     }
     std::fs::rename(folder.path().join("aside"), at(12)).unwrap();
 
-    // Nor is another run saved among the checkpoints of this one.
+    // Another run is not saved among the checkpoints of this one.
     let mut other = config();
     other.training.seed = 5;
     other.training.epochs = 4;
@@ -268,7 +267,7 @@ fn whole_checkpoints_in_the_wrong_place_are_found_out() {
 }
 
 #[test]
-fn what_others_put_among_the_checkpoints_stays_and_disturbs_nothing() {
+fn other_files_among_the_checkpoints_are_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
     let checkpoints = run.join("checkpoints");
@@ -277,7 +276,7 @@ fn what_others_put_among_the_checkpoints_stays_and_disturbs_nothing() {
     for file in ["step-x", "step-000000099", "notes"] {
         std::fs::write(checkpoints.join(file), "mine").unwrap();
     }
-    assert!(Trainer::resume(&run, &device::cpu()).is_err(), "a backup is no checkpoint");
+    assert!(Trainer::resume(&run, &device::cpu()).is_err(), "a backup is not a checkpoint");
     let mut trainer = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap();
     train(&mut trainer, &pairs, &run, None);
     assert_eq!(
@@ -287,19 +286,19 @@ fn what_others_put_among_the_checkpoints_stays_and_disturbs_nothing() {
 }
 
 #[test]
-fn a_newest_checkpoint_that_cannot_be_read_is_passed_over() {
+fn a_newest_checkpoint_that_cannot_be_read_is_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
     train(&mut Trainer::new(config(), &device::cpu()).unwrap(), &pairs, &run, None);
     for file in ["generator.bpk", "manifest.txt"] {
-        // Reading a folder as a file fails as a failing disk does: neither damaged, nor missing.
+        // Reading a folder as a file fails like a failing disk: neither damaged nor missing.
         let path = run.join("checkpoints/step-000000012").join(file);
         let bytes = std::fs::read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
-        let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
-        assert!(trainer.steps() == 8 && told[0].contains(file), "{told:?}");
+        let skipped: Vec<String> = trainer.skipped_checkpoints().map(ToString::to_string).collect();
+        assert!(trainer.steps() == 8 && skipped[0].contains(file), "{skipped:?}");
         std::fs::remove_dir(&path).unwrap();
         std::fs::write(&path, bytes).unwrap();
     }
@@ -326,7 +325,7 @@ fn exported_weights_with_a_flipped_bit_are_refused() {
         );
     }
     load(&bytes).unwrap();
-    // A file without a checksum, as of others, is read as it is.
+    // A file without a checksum, as other programs write it, is read.
     let text = String::from_utf8_lossy(&bytes[8..start]).into_owned();
     let at = text.find(r#",\n  \"crc32c\""#).unwrap();
     let end = at + text[at..].find(r#"\n}"#).unwrap();
@@ -362,12 +361,12 @@ fn checkpoints_within_an_epoch() {
 }
 
 #[test]
-fn what_a_killed_process_left_is_cleared() {
+fn what_a_killed_process_left_is_removed() {
     let (folder, checkpoint) = saved();
     let (run, checkpoints) = (folder.path().join("run"), checkpoint.parent().unwrap());
     std::fs::create_dir(checkpoints.join(".saving-abc")).unwrap();
     std::fs::write(checkpoints.join(".saving-abc/generator.bpk"), "half").unwrap();
-    // Killed between the two renames of a save that replaces: the old one is still found.
+    // Killed between the two renames of a save that replaces a checkpoint: the old one is found.
     std::fs::rename(&checkpoint, checkpoints.join("step-000000001-replaced")).unwrap();
     let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
     assert_eq!(trainer.steps(), 1);
@@ -396,7 +395,7 @@ fn two_runs_in_one_folder_are_refused() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_leaves_the_checkpoint_whole() {
+fn a_folder_that_cannot_be_written_leaves_the_checkpoint_intact() {
     let (folder, checkpoint) = saved();
     let (run, checkpoints) = (folder.path().join("run"), checkpoint.parent().unwrap());
     let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
@@ -406,7 +405,7 @@ fn a_folder_that_cannot_be_written_leaves_the_checkpoint_whole() {
         std::fs::set_permissions(checkpoints, permissions).unwrap();
     };
     locked(true);
-    // Who may do everything, as root may, is not stopped by permissions.
+    // Permissions do not stop root.
     if std::fs::write(checkpoints.join("probe"), "").is_err() {
         let error = trainer.save(&run).unwrap_err();
         assert!(matches!(&error, Error::Io { path, .. } if path.starts_with(checkpoints)), "{error}");
@@ -432,7 +431,7 @@ fn other_versions_and_other_networks_are_refused() {
     let error = Trainer::resume_or_new(&run, other, &device::cpu()).unwrap_err();
     assert!(error.to_string().contains("generator differs"), "{error}");
 
-    // An average of the whole past is not dropped by a setting that was forgotten.
+    // The EMA is not dropped because a setting was forgotten.
     let error = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap_err();
     assert!(error.to_string().contains("training.ema_decay differs"), "{error}");
 
@@ -440,8 +439,11 @@ fn other_versions_and_other_networks_are_refused() {
     (longer.training.epochs, longer.training.clip_norm) = (30, Some(1.0));
     let trainer = Trainer::resume_or_new(&run, longer, &device::cpu()).unwrap();
     assert_eq!(trainer.epochs(), 30);
-    assert_eq!(trainer.changes(), ["training.clip_norm is 1.0, was none", "training.epochs is 30, was 3"]);
-    assert!(Trainer::resume_or_new(&run, averaged, &device::cpu()).unwrap().changes().is_empty());
+    assert_eq!(
+        trainer.config_changes(),
+        ["training.clip_norm is 1.0, was none", "training.epochs is 30, was 3"]
+    );
+    assert!(Trainer::resume_or_new(&run, averaged, &device::cpu()).unwrap().config_changes().is_empty());
 
     let manifest = checkpoint.join("manifest.txt");
     let version = || match Trainer::resume(&run, &device::cpu()).unwrap_err() {
@@ -497,7 +499,7 @@ fn weights_that_do_not_fit_are_listed() {
 }
 
 #[test]
-fn a_run_that_is_further_is_not_overwritten() {
+fn a_later_checkpoint_is_not_overwritten() {
     let (folder, checkpoint) = saved();
     let run = folder.path().join("run");
     let trainer = Trainer::new(config(), &device::cpu()).unwrap();

@@ -1,4 +1,4 @@
-//! Training on several devices at once: the same as on one. Two names of the CPU stand in for two devices.
+//! Training on several devices gives what training on one does. Two names of the CPU stand for two devices.
 #![cfg(feature = "flex")]
 
 use std::ops::ControlFlow;
@@ -24,10 +24,10 @@ fn batch(pairs: usize) -> Batch {
 }
 
 fn trainer(config: Pix2PixConfig, devices: usize) -> Trainer {
-    Trainer::new(config, &device::cpu()).unwrap().also_on(&vec![device::cpu(); devices - 1])
+    Trainer::new(config, &device::cpu()).unwrap().with_devices(&vec![device::cpu(); devices - 1]).unwrap()
 }
 
-/// The exported weights and the last losses after some steps.
+/// Returns the exported weights and the last losses after some steps.
 fn trained(config: Pix2PixConfig, devices: usize) -> (Vec<u8>, String) {
     let mut trainer = trainer(config, devices);
     let mut losses = String::new();
@@ -39,15 +39,15 @@ fn trained(config: Pix2PixConfig, devices: usize) -> (Vec<u8>, String) {
     (std::fs::read(folder.path().join("generator.safetensors")).unwrap(), losses)
 }
 
-/// The weights alone, without the configuration in the file's header.
+/// Returns the weights without the header, which holds the configuration.
 fn weights(file: &[u8]) -> &[u8] {
     let header = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
     &file[8 + header..]
 }
 
 #[test]
-fn two_devices_compute_what_one_does_in_two_parts() {
-    // No running statistics, which only the first share moves.
+fn two_devices_compute_what_one_does_in_two_micro_batches() {
+    // Without running statistics, which are those of the first device.
     let mut config = config();
     let norm = Norm::Instance { affine: true };
     (config.generator.norm, config.discriminator.norm) = (norm, norm);
@@ -59,7 +59,7 @@ fn two_devices_compute_what_one_does_in_two_parts() {
 }
 
 #[test]
-fn with_batch_normalisation_the_same_bits_come_out_every_time() {
+fn with_batch_normalisation_the_bits_are_the_same_every_time() {
     let first = trained(config(), 2);
     assert!((0..3).all(|_| trained(config(), 2) == first));
     assert!(trained(config(), 3) != first);
@@ -86,7 +86,8 @@ fn an_interrupted_run_ends_like_one_that_was_not() {
     for stop in [1, 3, 5] {
         let run = folder.path().join(format!("run-{stop}"));
         fit(&mut trainer(config(), 2), &data, &run, stop);
-        let mut trainer = Trainer::resume(&run, &device::cpu()).unwrap().also_on(&[device::cpu()]);
+        let mut trainer =
+            Trainer::resume(&run, &device::cpu()).unwrap().with_devices(&[device::cpu()]).unwrap();
         fit(&mut trainer, &data, &run, 99);
         assert_eq!(trainer.steps(), 9);
         for file in ["generator.bpk", "discriminator.bpk", "optimizer_g.bpk", "optimizer_d.bpk"] {

@@ -213,7 +213,7 @@ fn trains_like_pytorch(name: &'static str) {
         let losses = trainer.step(Batch { input: input.clone(), target: target.clone() }).read();
         let named = [
             ("loss.g_gan", losses.g_gan),
-            ("loss.g_l1", Some(losses.g_l1)),
+            ("loss.g_l1", losses.g_l1),
             ("loss.d_real", losses.d_real),
             ("loss.d_fake", losses.d_fake),
         ];

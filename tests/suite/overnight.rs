@@ -1,4 +1,4 @@
-//! A run that is left alone: it stops when its numbers break down, keeps its best, and records each thing once.
+//! An unattended run: it stops when it diverges, keeps its best checkpoint, and records everything once.
 #![cfg(feature = "flex")]
 
 use std::ops::ControlFlow;
@@ -9,7 +9,7 @@ use crate::support::{small_config, write_pairs};
 use pix2pix::data::PairedFolder;
 use pix2pix::metrics::Metric;
 use pix2pix::report::Record;
-use pix2pix::{Error, Event, Pix2PixConfig, Trainer, device};
+use pix2pix::{CheckpointProblem, Error, Event, Pix2PixConfig, Trainer, device};
 
 fn config() -> Pix2PixConfig {
     let mut config = small_config();
@@ -29,17 +29,17 @@ fn read(path: impl AsRef<Path>) -> String {
 }
 
 #[test]
-fn numbers_that_break_down_stop_the_run_and_are_not_saved() {
+fn a_run_that_diverges_stops_and_is_not_saved() {
     let folder = tempfile::tempdir().unwrap();
     let (train, run) = (pairs(folder.path(), "train"), folder.path().join("run"));
-    let go_on = |_: Event| ControlFlow::Continue(());
+    let watch = |_: Event| ControlFlow::Continue(());
     let mut first = config();
     first.training.epochs = 1;
-    Trainer::new(first, &device::cpu()).unwrap().fit(&train, None, &run, go_on).unwrap();
+    Trainer::new(first, &device::cpu()).unwrap().fit(&train, None, &run, watch).unwrap();
 
     let mut broken = config();
     broken.training.learning_rate = 1e30;
-    // The same steps by hand, up to the first whose losses are no numbers.
+    // The same steps without `fit`, up to the first whose losses are not finite.
     let mut by_hand = Trainer::resume_or_new(&run, broken.clone(), &device::cpu()).unwrap();
     let epoch = by_hand.next_epoch().unwrap();
     let is_finite = |batch: pix2pix::Result<_>| by_hand.step(batch.unwrap()).read().is_finite();
@@ -48,7 +48,7 @@ fn numbers_that_break_down_stop_the_run_and_are_not_saved() {
     let expected = 7 + finite as u64 + 1;
 
     let mut trainer = Trainer::resume_or_new(&run, broken, &device::cpu()).unwrap();
-    let error = trainer.fit(&train, None, &run, go_on).unwrap_err();
+    let error = trainer.fit(&train, None, &run, watch).unwrap_err();
     let message = error.to_string();
     let Error::Diverged { step, checkpoint, .. } = error else { panic!("{message}") };
     assert_eq!(checkpoint, Some(run.join("checkpoints/step-000000007")));
@@ -56,14 +56,14 @@ fn numbers_that_break_down_stop_the_run_and_are_not_saved() {
     assert!(finite == 0 || message.contains("the last losses that were: G_GAN"), "{message}");
     assert!(message.contains("step-000000007") && message.contains("lower learning rate"), "{message}");
 
-    // Nothing was saved, and a sound run goes on from there, if it must by another path.
-    let end = |detour| {
+    // Nothing was saved. The run can be resumed with other settings, with or without other random numbers.
+    let end = |salt| {
         let copied = tempfile::tempdir().unwrap();
         let run = copied.path().join("run");
         copy(&folder.path().join("run"), &run);
         let mut trainer = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap();
-        trainer.detour(detour);
-        trainer.fit(&train, None, &run, go_on).unwrap();
+        trainer.reseed(salt);
+        trainer.fit(&train, None, &run, watch).unwrap();
         std::fs::read(run.join("generator.safetensors")).unwrap()
     };
     let ends = [end(0), end(1), end(2)];
@@ -85,7 +85,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn interruptions_do_not_show_in_what_is_recorded() {
+fn an_interrupted_run_records_the_same_lines() {
     let folder = tempfile::tempdir().unwrap();
     let [train, val] = ["train", "val"].map(|split| pairs(folder.path(), split));
     let whole = folder.path().join("whole");
@@ -121,7 +121,7 @@ fn the_best_checkpoint_stays() {
         let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
         let mut scores = vec![];
         let watch = |event: Event| {
-            if let Event::Epoch { epoch, scores: Some(score) } = event {
+            if let Event::Epoch { epoch, scores: Some(score), .. } = event {
                 scores.push((7 * epoch as u64, if is_lower_better { -score.l1 } else { score.ssim }));
             }
             ControlFlow::Continue(())
@@ -143,13 +143,13 @@ fn the_best_checkpoint_stays() {
 fn the_best_is_that_of_all_epochs_however_often_the_run_is_saved_or_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let train = pairs(folder.path(), "train");
-    // Inputs are their own targets here, while training inverts them: the more it learns, the worse.
+    // The validation targets equal their inputs, while training inverts them: scores get worse with training.
     let mut config = config();
     std::fs::create_dir(folder.path().join("val")).unwrap();
     for seed in 0..3 {
         let mut both = image::RgbImage::new(64, 32);
         for left in [0, 32] {
-            image::imageops::replace(&mut both, &crate::support::picture(32, 32, seed), left, 0);
+            image::imageops::replace(&mut both, &support::picture(32, 32, seed), left, 0);
         }
         both.save(folder.path().join(format!("val/{seed}.png"))).unwrap();
     }
@@ -171,7 +171,7 @@ fn the_best_is_that_of_all_epochs_however_often_the_run_is_saved_or_stopped() {
         (best, std::fs::read(run.join("generator-best.safetensors")).unwrap().split_off(8000))
     };
     let expected = fit(&folder.path().join("often"), 1, &[99]);
-    assert_ne!(expected.0, Some(42), "the last must not be the best for this test to tell anything");
+    assert_ne!(expected.0, Some(42), "the test needs a best epoch before the last");
     for (name, save_every, stops) in
         [("seldom", 5, &[99][..]), ("never", 99, &[99]), ("stopped", 5, &[3, 7, 16, 28, 30, 99])]
     {
@@ -189,7 +189,7 @@ fn each_line_has_the_rate_of_its_step_and_each_epoch_the_means_of_all() {
     let mut losses_of = std::collections::BTreeMap::<usize, Vec<f32>>::new();
     let watch = |event: Event| {
         if let Event::Step { epoch, losses, .. } = event {
-            losses_of.entry(epoch).or_default().push(losses.read().g_l1);
+            losses_of.entry(epoch).or_default().push(losses.read().g_l1.unwrap());
         }
         ControlFlow::Continue(())
     };
@@ -199,8 +199,8 @@ fn each_line_has_the_rate_of_its_step_and_each_epoch_the_means_of_all() {
     for line in metrics.lines().map(|line| serde_json::from_str(line).unwrap()) {
         match line {
             Record::Step { step, learning_rate, .. } => rates.push((step, learning_rate)),
-            Record::Epoch { epoch, step, g_l1, .. } => means.push((epoch, step, g_l1)),
-            Record::Validation { .. } => panic!("{metrics}"),
+            Record::Epoch { epoch, step, losses, .. } => means.push((epoch, step, losses.g_l1.unwrap())),
+            _ => panic!("{metrics}"),
         }
     }
     assert_eq!(rates, [(10, 0.25e-3), (20, 0.5e-3)]);
@@ -213,18 +213,18 @@ fn each_line_has_the_rate_of_its_step_and_each_epoch_the_means_of_all() {
 }
 
 #[test]
-fn damaged_metrics_are_told_and_samples_stay() {
+fn damaged_metrics_are_reported_and_samples_stay() {
     let folder = tempfile::tempdir().unwrap();
     let [train, val] = ["train", "val"].map(|split| pairs(folder.path(), split));
     let run = folder.path().join("run");
-    let go_on = |_: Event| ControlFlow::Continue(());
-    Trainer::new(config(), &device::cpu()).unwrap().fit(&train, Some(&val), &run, go_on).unwrap();
+    let watch = |_: Event| ControlFlow::Continue(());
+    Trainer::new(config(), &device::cpu()).unwrap().fit(&train, Some(&val), &run, watch).unwrap();
     let trainer = Trainer::resume(&run, &device::cpu()).unwrap();
-    assert_eq!(trainer.damaged().count(), 0);
-    // A copy elsewhere has no metrics, and misses none.
+    assert_eq!(trainer.skipped_checkpoints().count(), 0);
+    // A copy in another folder has no metrics, and does not need them.
     let copy = folder.path().join("copy");
     trainer.save(&copy).unwrap();
-    assert_eq!(Trainer::resume(&copy, &device::cpu()).unwrap().damaged().count(), 0);
+    assert_eq!(Trainer::resume(&copy, &device::cpu()).unwrap().skipped_checkpoints().count(), 0);
 
     // All but the first lines are lost.
     let metrics = read(run.join("metrics.jsonl"));
@@ -232,26 +232,32 @@ fn damaged_metrics_are_told_and_samples_stay() {
     let mut longer = config();
     longer.training.epochs = 5;
     let mut trainer = Trainer::resume_or_new(&run, longer.clone(), &device::cpu()).unwrap();
-    let told: Vec<String> = trainer.damaged().map(ToString::to_string).collect();
-    assert!(trainer.steps() == 28 && told.len() == 1 && told[0].contains("metrics.jsonl"), "{told:?}");
-    trainer.fit(&train, Some(&val), &run, go_on).unwrap();
+    let skipped: Vec<String> = trainer.skipped_checkpoints().map(ToString::to_string).collect();
+    assert!(
+        trainer.steps() == 28 && skipped.len() == 1 && skipped[0].contains("metrics.jsonl"),
+        "{skipped:?}"
+    );
+    trainer.fit(&train, Some(&val), &run, watch).unwrap();
     for epoch in 0..=5 {
         assert!(run.join(format!("samples/epoch-{epoch:04}.png")).is_file(), "{epoch}");
     }
     assert_eq!(read(run.join("damaged-metrics.jsonl")), metrics[..metrics.len() / 3]);
-    assert_eq!(Trainer::resume_or_new(&run, longer, &device::cpu()).unwrap().damaged().count(), 0);
+    assert_eq!(
+        Trainer::resume_or_new(&run, longer, &device::cpu()).unwrap().skipped_checkpoints().count(),
+        0
+    );
 }
 
 #[test]
-fn a_run_that_cannot_be_saved_says_why_it_stopped_and_why_it_is_lost() {
+fn a_run_that_cannot_be_saved_reports_both_errors() {
     let folder = tempfile::tempdir().unwrap();
     let (train, run) = (pairs(folder.path(), "train"), folder.path().join("run"));
     let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
     let watch = |event: Event| {
         if let Event::Step { epoch: 2, batch: 1, .. } = event {
-            // A picture is spoilt, and the run's folder is gone.
+            // The images are damaged, and the run folder cannot be written.
             for index in 0..7 {
-                std::fs::write(folder.path().join(format!("train/{index}.png")), "no picture").unwrap();
+                std::fs::write(folder.path().join(format!("train/{index}.png")), "not an image").unwrap();
             }
             std::fs::remove_dir_all(run.join("checkpoints")).unwrap();
             std::fs::write(run.join("checkpoints"), "a file").unwrap();
@@ -263,6 +269,44 @@ fn a_run_that_cannot_be_saved_says_why_it_stopped_and_why_it_is_lost() {
     assert!(matches!(error, Error::Unsaved { .. }), "{message}");
     assert!(message.contains(".png") && message.contains("could not be saved"), "{message}");
     assert!(message.contains("run/checkpoints"), "{message}");
+}
+
+#[test]
+fn results_without_checkpoints_are_not_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    let (train, run) = (pairs(folder.path(), "train"), folder.path().join("run"));
+    let watch = |_: Event| ControlFlow::Continue(());
+    Trainer::new(config(), &device::cpu()).unwrap().fit(&train, Some(&train), &run, watch).unwrap();
+    std::fs::remove_dir_all(run.join("checkpoints")).unwrap();
+    let results = || {
+        let files = ["metrics.jsonl", "generator.safetensors", "samples/epoch-0002.png"];
+        files.map(|file| std::fs::read(run.join(file)).unwrap())
+    };
+    let before = results();
+
+    let mut other = config();
+    other.training.seed = 5;
+    let refused = [
+        Trainer::new(config(), &device::cpu()).unwrap(),
+        Trainer::new(other.clone(), &device::cpu()).unwrap(),
+        Trainer::resume_or_new(&run, other, &device::cpu()).unwrap(),
+    ];
+    for mut trainer in refused {
+        for error in [trainer.save(&run), trainer.fit(&train, None, &run, watch)].map(Result::unwrap_err) {
+            assert!(
+                matches!(error, Error::Checkpoint { problem: CheckpointProblem::Results, .. }),
+                "{error}"
+            );
+            let message = error.to_string();
+            assert!(message.contains("run: results without checkpoints"), "{message}");
+            assert!(message.contains("another folder") && message.contains("move them away"), "{message}");
+        }
+        assert!(results() == before);
+    }
+    // The same run may start again, and leaves the same results.
+    let mut trainer = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap();
+    trainer.fit(&train, Some(&train), &run, watch).unwrap();
+    assert!(results() == before);
 }
 
 #[test]
@@ -283,7 +327,7 @@ fn accuracies_are_shares() {
     assert!(seen.iter().any(|share| *share > 0.5) && seen.iter().any(|share| *share < 1.0), "{seen:?}");
 }
 
-/// A file system of 20 MB in a folder, for as long as this lives; none where that is not allowed.
+/// A file system of 20 MB in a folder, mounted until it is dropped.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -311,7 +355,7 @@ fn a_file_system_that_fills_leaves_the_last_checkpoint() {
     };
     let folder = tempfile::tempdir().unwrap();
     let [train, val] = ["train", "val"].map(|split| pairs(folder.path(), split));
-    let go_on = |_: Event| ControlFlow::Continue(());
+    let watch = |_: Event| ControlFlow::Continue(());
     let mut config = config();
     (config.generator.base_channels, config.discriminator.base_channels) = (8, 8);
     (config.training.epochs, config.training.keep) = (8, 99);
@@ -320,25 +364,25 @@ fn a_file_system_that_fills_leaves_the_last_checkpoint() {
     let mut large = config.clone();
     (large.generator.base_channels, large.discriminator.base_channels) = (64, 64);
     let mut trainer = Trainer::new(large, &device::cpu()).unwrap();
-    let message = trainer.fit(&train, Some(&val), &run, go_on).unwrap_err().to_string();
+    let message = trainer.fit(&train, Some(&val), &run, watch).unwrap_err().to_string();
     assert!(message.contains("MB are free; free some space"), "{message}");
-    assert_eq!(trainer.steps(), 0, "found out before training");
+    assert_eq!(trainer.steps(), 0, "refused before training");
 
     let mut trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
-    let error = trainer.fit(&train, Some(&val), &run, go_on).unwrap_err();
+    let error = trainer.fit(&train, Some(&val), &run, watch).unwrap_err();
     let message = error.to_string();
     assert!(matches!(&error, Error::Io { path, .. } if path.starts_with(&run)), "{message}");
-    assert!(message.contains("free some space and resume"), "{message}");
+    assert!(message.contains("free some space and go on"), "{message}");
     let saved = std::fs::read_dir(run.join("checkpoints")).unwrap().count() as u64;
     assert!((2..8).contains(&saved), "{saved}");
 
-    // It goes on once there is room: here by keeping fewer.
+    // It can be resumed once there is room, here because it keeps fewer checkpoints.
     config.training.keep = 1;
     let mut trainer = Trainer::resume_or_new(&run, config.clone(), &device::cpu()).unwrap();
-    assert_eq!((trainer.steps(), trainer.damaged().count()), (7 * saved, 0));
-    trainer.fit(&train, Some(&val), &run, go_on).unwrap();
+    assert_eq!((trainer.steps(), trainer.skipped_checkpoints().count()), (7 * saved, 0));
+    trainer.fit(&train, Some(&val), &run, watch).unwrap();
     let whole = folder.path().join("whole");
-    Trainer::new(config, &device::cpu()).unwrap().fit(&train, Some(&val), &whole, go_on).unwrap();
+    Trainer::new(config, &device::cpu()).unwrap().fit(&train, Some(&val), &whole, watch).unwrap();
     for file in ["generator.safetensors", "metrics.jsonl"] {
         assert!(std::fs::read(run.join(file)).unwrap() == std::fs::read(whole.join(file)).unwrap(), "{file}");
     }

@@ -1,14 +1,19 @@
-//! The trainer: what a step does and leaves alone, that it learns, and that the seed decides.
+//! The trainer: what a step changes, that it learns, and that the seed determines it.
 #![cfg(feature = "flex")]
 
 use crate::support::{small_config, write_pairs};
 use burn::module::Module;
-use pix2pix::data::{Batch, Direction, PairedFolder};
-use pix2pix::{GanMode, Pix2PixConfig, Tensor, Trainer, device};
+use pix2pix::data::{Batch, BatchIterator, BatchSource, Direction, Epoch, PairedFolder};
+use pix2pix::{Device, GanMode, Pix2PixConfig, Tensor, Trainer, device};
 
 fn batch(config: &Pix2PixConfig) -> Batch {
-    let size = config.data.crop_size.height;
+    scaled_batch(config, 1.0)
+}
+
+fn scaled_batch(config: &Pix2PixConfig, frequency: f32) -> Batch {
+    let size = config.data.crop_size;
     let ramp = |scale: f32| {
+        let scale = scale * frequency;
         let values: Vec<f32> = (0..3 * size * size).map(|i| (i as f32 * scale).sin()).collect();
         Tensor::<1>::from_floats(values.as_slice(), &device::cpu()).reshape([1, 3, size, size])
     };
@@ -36,11 +41,11 @@ fn it_overfits_one_pair() {
     config.training.learning_rate = 2e-3;
     let batch = batch(&config);
     let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
-    let first = trainer.step(batch.clone()).read().g_l1;
+    let first = trainer.step(batch.clone()).read().g_l1.unwrap();
     for _ in 0..60 {
         trainer.step(batch.clone());
     }
-    let last = trainer.step(batch).read().g_l1;
+    let last = trainer.step(batch).read().g_l1.unwrap();
     assert!(last < first / 3.0, "G_L1 only went from {first} to {last}");
 }
 
@@ -61,7 +66,7 @@ fn the_same_seed_gives_the_same_bits() {
 }
 
 #[test]
-fn both_networks_move_and_each_on_its_own_loss() {
+fn both_networks_are_updated_each_by_its_own_loss() {
     let config = small_config();
     let batch = batch(&config);
     let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
@@ -70,7 +75,7 @@ fn both_networks_move_and_each_on_its_own_loss() {
     assert_ne!(parameters(trainer.generator()), g);
     assert_ne!(parameters(trainer.discriminator()), d);
 
-    // Scaling the generator's loss must not reach the discriminator: its moves are those of its own loss alone.
+    // The scale of the generator's loss must not reach the discriminator.
     let after = |l1_weight| {
         let mut config = small_config();
         config.loss.l1_weight = l1_weight;
@@ -132,22 +137,22 @@ fn every_setting_of_loss_and_training_changes_the_result() {
 }
 
 #[test]
-fn the_discriminator_moves_when_it_is_its_turn() {
+fn the_discriminator_is_updated_every_third_step() {
     let mut config = small_config();
     config.training.discriminator_every = 3;
     let batch = batch(&config);
     let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
-    let moved = (0..7).map(|_| {
-        // Running statistics move in every pass; the first parameter is a convolution's.
+    let updated = (0..7).map(|_| {
+        // Running statistics change in every pass; the first parameter is a convolution's.
         let before = parameters(trainer.discriminator())[0];
         trainer.step(batch.clone());
         parameters(trainer.discriminator())[0] != before
     });
-    assert_eq!(moved.collect::<Vec<_>>(), [true, false, false, true, false, false, true]);
+    assert_eq!(updated.collect::<Vec<_>>(), [true, false, false, true, false, false, true]);
 }
 
 #[test]
-fn the_average_follows_the_generator() {
+fn the_ema_follows_the_generator() {
     let decay = 0.75;
     let mut config = small_config();
     (config.training.ema_decay, config.training.export_ema) = (Some(decay), true);
@@ -155,27 +160,27 @@ fn the_average_follows_the_generator() {
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
     let mut expected = parameters(trainer.generator());
-    assert!(parameters(trainer.exported()) == expected);
+    assert!(parameters(trainer.export_generator()) == expected);
     for step in 0..3 {
         trainer.step(batch.clone());
         let newest = parameters(trainer.generator());
-        for (average, newest) in expected.iter_mut().zip(newest) {
-            *average = decay as f32 * *average + (1.0 - decay as f32) * newest;
+        for (ema, newest) in expected.iter_mut().zip(newest) {
+            *ema = decay as f32 * *ema + (1.0 - decay as f32) * newest;
         }
-        let average = parameters(trainer.exported());
-        let error = average.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let ema = parameters(trainer.export_generator());
+        let error = ema.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(error < 1e-6, "step {step}: {error}");
-        // The average goes into the checkpoint and comes out of it.
+        // The checkpoint holds the EMA.
         trainer.save(folder.path()).unwrap();
         trainer = Trainer::resume(folder.path(), &device::cpu()).unwrap();
-        assert!(parameters(trainer.exported()) == average);
+        assert!(parameters(trainer.export_generator()) == ema);
     }
     let weights = || std::fs::read(folder.path().join("generator.safetensors")).unwrap();
-    let average = weights();
+    let ema = weights();
     config.training.export_ema = false;
     let trainer = Trainer::resume_or_new(folder.path(), config, &device::cpu()).unwrap();
     trainer.save(folder.path()).unwrap();
-    assert!(weights() != average, "the choice is made when saving");
+    assert!(weights() != ema, "the setting counts when saving");
 }
 
 #[test]
@@ -187,12 +192,12 @@ fn without_an_adversarial_term_there_is_no_discriminator_to_train() {
     let before = parameters(trainer.discriminator());
     let losses = trainer.step(batch).read();
     assert_eq!((losses.g_gan, losses.d_real, losses.d_fake), (None, None, None));
-    assert!(losses.g_l1 > 0.0);
+    assert!(losses.g_l1.unwrap() > 0.0);
     assert_eq!(parameters(trainer.discriminator()), before);
 }
 
 #[test]
-fn losses_begin_where_an_undecided_discriminator_is() {
+fn losses_begin_at_those_of_an_undecided_discriminator() {
     let config = small_config();
     let batch = batch(&config);
     let losses = Trainer::new(config, &device::cpu()).unwrap().step(batch).read();
@@ -202,7 +207,7 @@ fn losses_begin_where_an_undecided_discriminator_is() {
 }
 
 #[test]
-fn fit_leaves_a_whole_run_folder_and_evaluate_scores_it() {
+fn fit_leaves_a_complete_run_folder_and_evaluate_scores_it() {
     let folder = tempfile::tempdir().unwrap();
     write_pairs(&folder.path().join("train"), 6, 32);
     write_pairs(&folder.path().join("val"), 2, 32);
@@ -242,6 +247,67 @@ fn fit_leaves_a_whole_run_folder_and_evaluate_scores_it() {
     assert_eq!(scores, trainer.evaluate(&val).unwrap(), "scores are the same every time");
     assert!(scores.psnr > 0.0 && scores.ssim < 1.0);
 
-    let strip = image::open(run.join("samples/epoch-0003.png")).unwrap();
-    assert_eq!((strip.width(), strip.height()), (3 * 32, 2 * 32));
+    let grid = image::open(run.join("samples/epoch-0003.png")).unwrap();
+    assert_eq!((grid.width(), grid.height()), (3 * 32, 2 * 32));
+}
+
+/// A data set of the user's own: batches from memory.
+struct Memory(Vec<Batch>);
+
+impl BatchSource for Memory {
+    fn pairs(&self) -> usize {
+        self.0.len()
+    }
+
+    fn batches<'a>(&'a self, epoch: Epoch, _: &Device) -> BatchIterator<'a> {
+        // Another first batch in each epoch.
+        let count = self.0.len();
+        let order = (0..count).map(move |index| (index + epoch.number) % count).skip(epoch.first_batch);
+        Box::new(order.map(|index| Ok(self.0[index].clone())))
+    }
+
+    fn sequential<'a>(&'a self, _: &Device) -> BatchIterator<'a> {
+        Box::new(self.0.iter().cloned().map(Ok))
+    }
+}
+
+#[test]
+fn a_loop_of_the_users_own_leaves_what_fit_leaves() {
+    let mut config = small_config();
+    (config.training.epochs, config.training.save_every, config.training.learning_rate) = (4, 2, 2e-3);
+    let data = Memory((1..=6).map(|seed| scaled_batch(&config, seed as f32)).collect());
+    let folder = tempfile::tempdir().unwrap();
+    let [fitted, own] = ["fitted", "own"].map(|name| folder.path().join(name));
+
+    let mut trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
+    trainer.fit(&data, Some(&data), &fitted, |_| std::ops::ControlFlow::Continue(())).unwrap();
+
+    // In two parts: the first stops within an epoch.
+    for stop in [8, 99] {
+        let mut trainer = Trainer::resume_or_new(&own, config.clone(), &device::cpu()).unwrap();
+        let mut run = trainer.open_run(&own).unwrap();
+        if trainer.steps() == 0 {
+            run.close_epoch(&mut trainer, Some(&data)).unwrap();
+        }
+        'training: while let Some(epoch) = trainer.next_epoch() {
+            for batch in data.batches(epoch, &device::cpu()) {
+                let losses = trainer.step(batch.unwrap());
+                run.record_step(&mut trainer, &losses).unwrap();
+                if trainer.steps() == stop {
+                    break 'training;
+                }
+            }
+            let scores = run.close_epoch(&mut trainer, Some(&data)).unwrap();
+            assert_eq!(scores, Some(trainer.evaluate(&data).unwrap()));
+        }
+        run.save(&mut trainer).unwrap();
+        assert_eq!(run.saved_step(), Some(trainer.steps()));
+        run.finish().unwrap();
+    }
+    for file in
+        ["metrics.jsonl", "generator.safetensors", "generator-best.safetensors", "samples/epoch-0004.png"]
+    {
+        let [fitted, own] = [&fitted, &own].map(|run| std::fs::read(run.join(file)).unwrap());
+        assert!(fitted == own, "{file}");
+    }
 }

@@ -126,7 +126,7 @@ impl Outcome {
                 clock = Instant::now();
             }
             let values = trainer.step(batch.clone()).read();
-            losses.push(values.g_l1);
+            losses.push(values.g_l1.expect("every step has it"));
             losses.extend([values.g_gan, values.d_real, values.d_fake].into_iter().flatten());
         }
         let milliseconds = clock.elapsed().as_secs_f64() * 1000.0 / steps.saturating_sub(1).max(1) as f64;

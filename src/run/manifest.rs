@@ -1,4 +1,5 @@
-//! The list of a checkpoint's files with their lengths and checksums, written last: what it vouches for is whole.
+//! The manifest of a checkpoint: its files with their lengths and checksums. It is written last, so that a checkpoint
+//! with a manifest is complete.
 //!
 //! ```text
 //! format 3
@@ -7,28 +8,28 @@
 //! crc32c 5b1e02c7
 //! ```
 //!
-//! The last line is the checksum of all lines before it. CRC-32C finds every single flipped bit and all but one in
-//! 2³² of other accidents, and is done in hardware; it is no protection against malice, which nobody asked for here.
+//! The last line is the checksum of all lines before it. CRC-32C finds every single flipped bit and misses one in 2³²
+//! of other accidents. It does not protect against malice.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::error::CheckpointProblem;
-use crate::{Error, Result, files};
+use crate::error::{CheckpointProblem, Error, Result};
+use crate::files;
 
-/// The version of a checkpoint folder's contents. Format 1 had no manifest, format 2 did not say which run it was of.
+/// The version of a checkpoint's contents. Format 1 had no manifest; format 2 did not name its run.
 const FORMAT: u64 = 3;
 
 const MANIFEST: &str = "manifest.txt";
 
-/// What was there before manifests, with the format inside.
+/// The file that named the format before there were manifests.
 const FORMAT_1: &str = "state.json";
 
-/// Bytes that are read at a time.
+/// Bytes that one read takes.
 const CHUNK: usize = 1 << 20;
 
-/// A folder that is being filled, file by file.
+/// The manifest of a folder that is being filled, file by file.
 #[derive(Debug)]
 pub(super) struct Manifest<'a> {
     folder: &'a Path,
@@ -36,12 +37,12 @@ pub(super) struct Manifest<'a> {
 }
 
 impl<'a> Manifest<'a> {
-    /// The manifest of an empty folder.
+    /// Creates the manifest of an empty folder.
     pub(super) fn begin(folder: &'a Path) -> Self {
         Self { folder, text: format!("format {FORMAT}\n") }
     }
 
-    /// Writes a file, and vouches for what it should hold, whatever the disk makes of it.
+    /// Writes a file and lists it, with the checksum of `bytes` and not of what the disk kept.
     pub(super) fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         files::write(&self.folder.join(name), bytes)?;
         self.text += &format!("{name} {} {:08x}\n", bytes.len(), crc32c::crc32c(bytes));
@@ -56,9 +57,9 @@ impl<'a> Manifest<'a> {
     }
 }
 
-/// The names of all files in `folder`, each of which is what it was; those in `needed` must be among them.
+/// Returns the names of the listed files after it has compared each with its length and checksum.
 ///
-/// Refuses a folder of another format.
+/// Refuses a folder of another format, and one that lacks a file of `needed`.
 pub(super) fn verify(folder: &Path, needed: &[&str]) -> Result<Vec<String>> {
     let path = folder.join(MANIFEST);
     let corrupt = |problem: &str| Error::corrupt(&path, problem);
@@ -66,7 +67,7 @@ pub(super) fn verify(folder: &Path, needed: &[&str]) -> Result<Vec<String>> {
         return Err(older(folder)?.unwrap_or_else(|| corrupt("it is missing")));
     }
     let text = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
-    let text = String::from_utf8(text).map_err(|_| corrupt("it is no text"))?;
+    let text = String::from_utf8(text).map_err(|_| corrupt("it is not UTF-8 text"))?;
     let last = text.trim_end_matches('\n').rfind('\n').map_or(0, |end| end + 1);
     let (listed, seal) = text.split_at(last);
     if seal != format!("crc32c {:08x}\n", crc32c::crc32c(listed.as_bytes())) {
@@ -90,12 +91,13 @@ pub(super) fn verify(folder: &Path, needed: &[&str]) -> Result<Vec<String>> {
     }
 }
 
+/// Compares a file with its entry, `length checksum`.
 fn verify_file(path: &Path, entry: &str) -> Result<()> {
-    let (bytes, checksum) = match sum(path) {
+    let (bytes, checksum) = match measure(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(Error::corrupt(path, "it is missing"));
         }
-        sum => sum.map_err(|error| Error::io(path, error))?,
+        measured => measured.map_err(|error| Error::io(path, error))?,
     };
     match entry.split_once(' ') {
         Some((length, _)) if length != bytes.to_string() => {
@@ -106,8 +108,8 @@ fn verify_file(path: &Path, entry: &str) -> Result<()> {
     }
 }
 
-/// Length and checksum of a file.
-fn sum(path: &Path) -> std::io::Result<(u64, u32)> {
+/// Returns the length and the checksum of a file.
+fn measure(path: &Path) -> std::io::Result<(u64, u32)> {
     let mut file = File::open(path)?;
     let mut chunk = vec![0; CHUNK];
     let (mut bytes, mut checksum) = (0, 0);
@@ -122,7 +124,7 @@ fn sum(path: &Path) -> std::io::Result<(u64, u32)> {
     }
 }
 
-/// The error for a folder of a format that had no manifest, if this is one.
+/// Returns the error for a folder of a format that had no manifest, if this is one.
 fn older(folder: &Path) -> Result<Option<Error>> {
     let path = folder.join(FORMAT_1);
     let state = match std::fs::read(&path) {
@@ -133,6 +135,7 @@ fn older(folder: &Path) -> Result<Option<Error>> {
     Ok(state["format"].as_u64().map(|format| other_format(&path, format)))
 }
 
+/// Returns the error for a folder of another format.
 fn other_format(path: &Path, found: u64) -> Error {
     Error::Checkpoint {
         path: path.to_owned(),

@@ -1,36 +1,39 @@
-//! Looking at all numbers of a network at once: the length of its gradient, and whether its weights are numbers.
+//! Reductions over a whole network: the norm of its gradients, and whether its weights are finite.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use crate::{Tensor, device};
+use crate::device;
+use crate::read_back::read_back;
 
-/// Values whose squares one thread adds up; fixed, so that the sum does not depend on how many threads there are.
+/// Values whose squares one task adds up; fixed, so that the sum does not depend on the number of threads.
 const CHUNK: usize = 1 << 15;
 
-/// The Euclidean norm of all gradients of `module` together. Waits for the device.
-pub(super) fn norm<M: Module>(module: &M, grads: &GradientsParams) -> f64 {
+/// Returns the Euclidean norm of all gradients of `module` together. Waits for the device.
+pub(crate) fn norm<M: Module>(module: &M, grads: &GradientsParams) -> f64 {
     let mut squares = Squares { grads, host: 0.0, device: vec![] };
     module.visit(&mut squares);
     (squares.host + total(squares.device)).sqrt()
 }
 
-/// Whether no parameter of `module` is NaN or infinite. Waits for the device.
-pub(super) fn is_finite<M: Module>(module: &M) -> bool {
+/// Returns whether no parameter of `module` is NaN or infinite. Waits for the device.
+pub(crate) fn is_finite<M: Module>(module: &M) -> bool {
     let mut sums = Sums(vec![]);
     module.visit(&mut sums);
     total(sums.0).is_finite()
 }
 
+/// Returns the sum of scalars.
 fn total(scalars: Vec<Tensor<1>>) -> f64 {
     if scalars.is_empty() {
         return 0.0;
     }
-    let values = Tensor::cat(scalars, 0).into_data().convert::<f64>().try_into_vec::<f64>();
-    values.map_or(f64::NAN, |values| values.iter().sum())
+    read_back(Tensor::cat(scalars, 0)).into_iter().map(f64::from).sum()
 }
 
+/// Adds up the squares of all gradients: those on the CPU at once, others as scalars on their device.
 struct Squares<'a> {
     grads: &'a GradientsParams,
     host: f64,
@@ -44,15 +47,13 @@ impl ModuleVisitor for Squares<'_> {
             self.device.push(grad.square().sum());
             return;
         }
-        let data = grad.into_data().convert::<f32>();
         let chunk = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
-        let sums: Vec<f64> =
-            data.as_slice::<f32>().unwrap_or_default().par_chunks(CHUNK).map(chunk).collect();
+        let sums: Vec<f64> = read_back(grad).par_chunks(CHUNK).map(chunk).collect();
         self.host += sums.iter().sum::<f64>();
     }
 }
 
-/// A sum is finite if all its terms are, as weights are nowhere near the limits of their type.
+/// Collects the sum of each parameter. It is finite if all values are, because weights are far from the limits of f32.
 struct Sums(Vec<Tensor<1>>);
 
 impl ModuleVisitor for Sums {

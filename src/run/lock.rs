@@ -1,22 +1,24 @@
-//! One run at a time in a folder.
+//! The lock of a run folder: one process at a time writes into it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
-use crate::error::CheckpointProblem;
-use crate::{Error, Result};
+use crate::error::{CheckpointProblem, Error, Result};
 
 const LOCK: &str = ".lock";
 
-/// Held while somebody writes into a run folder. The operating system lets go of it however the process ends, so
-/// that the file may stay behind without meaning anything.
+/// The lock of a run folder, held while a process writes into it. The operating system releases it however the process
+/// ends. A lock file that stays behind locks nothing.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the folder, which must exist, or says that another process has it.
+    /// Locks the folder, which must exist.
+    ///
+    /// # Errors
+    /// [`CheckpointProblem::InUse`] if another process has locked it.
     pub(super) fn take(run: &Path) -> Result<Self> {
         let path = run.join(LOCK);
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);

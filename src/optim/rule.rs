@@ -1,9 +1,13 @@
-//! One update of Adam (Kingma & Ba 2015) in a single pass over memory, where tensor operations need ten.
+//! The rule of one update of Adam (Kingma & Ba 2015), and the update in a single pass over memory, where tensor operations
+//! need ten.
 
+#[cfg(feature = "_host")]
 use pulp::Arch;
+#[cfg(feature = "_host")]
 use rayon::prelude::*;
 
 /// Values of one task.
+#[cfg(feature = "_host")]
 const CHUNK: usize = 1 << 15;
 
 /// The numbers of one update, value −= step_size · m / (√v + epsilon), where `step_size` and `epsilon` contain the
@@ -22,6 +26,7 @@ pub struct AdamRule {
     pub gradient_scale: f32,
 }
 
+#[cfg(feature = "_host")]
 impl AdamRule {
     /// Updates `value` and both moments in place.
     ///
@@ -54,7 +59,7 @@ impl AdamRule {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "_host"))]
 mod tests {
     use super::*;
 

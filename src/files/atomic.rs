@@ -1,20 +1,16 @@
-//! Writing files so that a reader never sees half of one.
-
-mod disk;
+//! Atomic writes, appends and renames, on disks that may fail.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
-#[cfg(test)]
-pub(crate) use disk::fault;
+use super::disk;
+use crate::error::{Error, Result};
 
-use crate::{Error, Result};
-
-/// How the names of files begin that are not yet whole.
+/// The prefix of files that are not complete yet.
 const SCRATCH: &str = ".writing-";
 
-/// Writes the whole file under another name, then renames it: the old file stays whole until the new one is.
+/// Writes the whole file under another name and renames it: until then the old file stays.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let written = scratch_in(folder).and_then(|scratch| {
@@ -27,12 +23,12 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_folder(folder)
 }
 
-/// Writes a file in a folder that nobody reads yet, and waits until it is on the disk.
+/// Writes a file, not atomically, and syncs it: for a folder that nobody reads yet.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     disk::create(path).and_then(|file| fill(&file, bytes)).map_err(|error| Error::io(path, error))
 }
 
-/// Writes to the end of an open file, without waiting for the disk.
+/// Appends to an open file, without a sync.
 pub(crate) fn append(file: &File, path: &Path, bytes: &[u8]) -> Result<()> {
     disk::write(file, bytes).map_err(|error| Error::io(path, error))
 }
@@ -42,12 +38,12 @@ pub(crate) fn sync(file: &File, path: &Path) -> Result<()> {
     disk::sync(file).map_err(|error| Error::io(path, error))
 }
 
-/// Gives a file or folder another name.
+/// Renames a file or folder.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     disk::rename(from, to).map_err(|error| Error::io(to, error))
 }
 
-/// Writes an empty file and waits until all of it is on the disk.
+/// Writes `bytes` to an empty file, syncs it and checks its length.
 fn fill(file: &File, bytes: &[u8]) -> io::Result<()> {
     disk::write(file, bytes)?;
     disk::sync(file)?;
@@ -57,9 +53,9 @@ fn fill(file: &File, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Waits until the names in `folder` are on the disk; a file that is safe under a name that is not would be lost.
+/// Waits until the names in `folder` are on the disk: a file whose name is not there yet would be lost.
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
-    // Windows opens no folders as files, and writes names down without being asked.
+    // Windows cannot open a folder as a file, and writes names by itself.
     if cfg!(unix) {
         let synced = File::open(folder).and_then(|folder| disk::sync(&folder));
         synced.map_err(|error| Error::io(folder, error))?;
@@ -67,7 +63,7 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a folder whose disk has no room for `bytes` more; where the system does not tell, saving will.
+/// Refuses a folder whose disk has no room for `bytes` more. If the system does not say, the save fails instead.
 pub(crate) fn require_space(folder: &Path, bytes: u64) -> Result<()> {
     #[cfg(any(unix, windows))]
     if let Ok(free) = fs4::available_space(folder)
@@ -81,7 +77,7 @@ pub(crate) fn require_space(folder: &Path, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// Removes what processes that were killed while they wrote left in `folder`.
+/// Removes the incomplete files that killed processes left in `folder`.
 pub(crate) fn sweep(folder: &Path) -> Result<()> {
     for entry in std::fs::read_dir(folder).map_err(|error| Error::io(folder, error))? {
         let entry = entry.map_err(|error| Error::io(folder, error))?;
@@ -92,7 +88,7 @@ pub(crate) fn sweep(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A scratch file that others may read once it has its name, as with any file (`tempfile` keeps them private).
+/// Creates a scratch file with the permissions of any new file (`tempfile` makes private ones).
 pub(crate) fn scratch_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]

@@ -1,38 +1,37 @@
-//! What lies in a run's folder of checkpoints, and under which names.
+//! The names of the files and folders in a run folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result, files};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::weights::{BEST_FILE, GENERATOR_FILE};
 
-/// The folder's name in that of the run.
+/// The folder of checkpoints in a run folder.
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 
-/// How the names of checkpoints begin, of those that a save has not completed, and of those found damaged.
+/// The prefix of a complete checkpoint's name.
 const COMPLETE: &str = "step-";
+/// The prefix of a checkpoint whose save is not complete.
 pub(super) const UNFINISHED: &str = ".saving-";
-pub(super) const DAMAGED: &str = "damaged-";
-/// How the name of one ends whose place another is about to take.
+/// The prefix of a checkpoint that could not be used.
+pub(super) const SKIPPED: &str = "damaged-";
+/// The suffix of a checkpoint that is about to be replaced.
 const REPLACED: &str = "-replaced";
 
-/// The file in the run's folder that says which run it is.
-const ORIGIN: &str = ".run";
+/// The file that holds the id of the run that the folder belongs to.
+const RUN_ID: &str = ".run";
 
-/// The checkpoint to go back to.
-pub(super) fn latest(run: &Path) -> Result<Option<PathBuf>> {
-    Ok(all(run)?.pop())
-}
-
-/// All complete checkpoints of a run, oldest first.
-pub(super) fn all(run: &Path) -> Result<Vec<PathBuf>> {
+/// Lists all complete checkpoints of a run, oldest first.
+pub(super) fn checkpoints(run: &Path) -> Result<Vec<PathBuf>> {
     let mut found = entries(&run.join(CHECKPOINTS), "")?;
     found.retain(|path| step(path).is_some());
-    // Where a kill left both, the one that was to be replaced comes first.
+    // If a killed process left both, the one that was to be replaced comes first.
     found.sort_by_key(|path| (step(path), !name(path).ends_with(REPLACED)));
     Ok(found)
 }
 
-/// The folders in `folder`, if it is there, whose names begin with `prefix`.
+/// Lists the folders in `folder` whose names begin with `prefix`; none if `folder` does not exist.
 pub(super) fn entries(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
     if !folder.is_dir() {
         return Ok(vec![]);
@@ -47,14 +46,14 @@ pub(super) fn entries(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Where the checkpoint of `step` belongs, and what the one is called whose place it takes.
-pub(super) fn place(run: &Path, step: u64) -> [PathBuf; 2] {
+/// Returns the paths of the checkpoint of `step`, and of the one that it replaces.
+pub(super) fn checkpoint(run: &Path, step: u64) -> [PathBuf; 2] {
     let name = format!("{COMPLETE}{step:09}");
     let replaced = format!("{name}{REPLACED}");
     [name, replaced].map(|name| run.join(CHECKPOINTS).join(name))
 }
 
-/// The step in a checkpoint's name; none in names that we did not give, as of copies that somebody made.
+/// Returns the step in a checkpoint's name; `None` for any other name, such as a user's own copy.
 pub(super) fn step(path: &Path) -> Option<u64> {
     let name = name(path);
     let digits = name.strip_prefix(COMPLETE)?;
@@ -62,22 +61,30 @@ pub(super) fn step(path: &Path) -> Option<u64> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
+/// Returns the last part of a path.
 pub(super) fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// Removes a folder with all that it holds.
 pub(super) fn remove(folder: &Path) -> Result<()> {
     fs::remove_dir_all(folder).map_err(|error| Error::io(folder, error))
 }
 
-/// Which run the folder belongs to, if it says so.
-pub(super) fn origin(run: &Path) -> Option<String> {
-    fs::read_to_string(run.join(ORIGIN)).ok().map(|origin| origin.trim().to_owned())
+/// Returns the id of the run that the folder belongs to, if it has one.
+pub(super) fn run_id(run: &Path) -> Option<String> {
+    fs::read_to_string(run.join(RUN_ID)).ok().map(|id| id.trim().to_owned())
 }
 
-/// Says which run the folder belongs to.
-pub(super) fn set_origin(run: &Path, origin: &str) -> Result<()> {
-    files::write_atomically(&run.join(ORIGIN), format!("{origin}\n").as_bytes())
+/// Writes the id of the run that the folder belongs to.
+pub(super) fn set_run_id(run: &Path, id: &str) -> Result<()> {
+    files::write_atomically(&run.join(RUN_ID), format!("{id}\n").as_bytes())
+}
+
+/// Returns whether the folder holds what a run leaves besides its checkpoints, which a new run would replace.
+pub(super) fn has_results(run: &Path) -> bool {
+    let has_samples = fs::read_dir(run.join("samples")).is_ok_and(|mut samples| samples.next().is_some());
+    has_samples || ["metrics.jsonl", GENERATOR_FILE, BEST_FILE].iter().any(|name| run.join(name).exists())
 }
 
 #[cfg(test)]

@@ -1,32 +1,29 @@
-//! Settings of a run that goes on, against those that it was saved with.
+//! Compares the configuration of a resumed run with the saved one: refuses fields that cannot change, lists the rest.
 
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::facts::plain;
-use super::state::Progress;
 use crate::config::Pix2PixConfig;
-use crate::error::CheckpointProblem;
-use crate::{Error, Result};
+use crate::error::{CheckpointProblem, Error, Result};
+use crate::report::readable;
 
 /// Refuses settings that cannot change within a run.
 pub(super) fn check(
     config: &Pix2PixConfig,
     saved: &Pix2PixConfig,
-    progress: Progress,
+    is_inside_epoch: bool,
     folder: &Path,
 ) -> Result<()> {
-    let is_inside_epoch = progress.batch > 0;
     let differing = [
         ("generator", config.generator != saved.generator),
         ("discriminator", config.discriminator != saved.discriminator),
         ("loss", config.loss != saved.loss),
         ("data.direction", config.data.direction != saved.data.direction),
         ("training.seed", config.training.seed != saved.training.seed),
-        // What is left of an epoch is counted in batches.
+        // The position in an epoch is counted in batches.
         ("data.batch_size", is_inside_epoch && config.data.batch_size != saved.data.batch_size),
-        // The next save would drop an average of the whole past.
+        // The next save would drop the EMA.
         ("training.ema_decay", config.training.ema_decay.is_none() && saved.training.ema_decay.is_some()),
     ];
     match differing.iter().find(|(_, differs)| *differs) {
@@ -38,14 +35,15 @@ pub(super) fn check(
     }
 }
 
-/// Every setting that differs, as `training.clip_norm is none, was 1`.
-pub(super) fn list(config: &Pix2PixConfig, saved: &Pix2PixConfig) -> Vec<String> {
+/// Lists the settings that differ, as `training.clip_norm is none, was 1`.
+pub(super) fn changes(config: &Pix2PixConfig, saved: &Pix2PixConfig) -> Vec<String> {
     let [config, saved] = [config, saved].map(|config| serde_json::to_value(config).unwrap_or_default());
     let mut changes = vec![];
     compare("", &config, &saved, &mut changes);
     changes
 }
 
+/// Adds the differences below the setting `name`.
 fn compare(name: &str, now: &Value, before: &Value, changes: &mut Vec<String>) {
     match (now, before) {
         (Value::Object(fields), Value::Object(others)) => {
@@ -55,6 +53,6 @@ fn compare(name: &str, now: &Value, before: &Value, changes: &mut Vec<String>) {
             }
         }
         _ if now == before => {}
-        _ => changes.push(format!("{name} is {}, was {}", plain(now), plain(before))),
+        _ => changes.push(format!("{name} is {}, was {}", readable(now), readable(before))),
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of runs on a disk that is full, fails, or does half of what it is told, at every single call.
+//! Runs on a disk that is full, fails, or writes half of the bytes, at every single call.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
 
-use super::Trainer;
+use crate::config::Pix2PixConfig;
 use crate::data::PairedFolder;
+use crate::device;
+use crate::error::{Error, Result};
 use crate::files::fault::{self, Fault};
-use crate::{Error, Pix2PixConfig, Result, device};
+use crate::train::Trainer;
 
-/// The last one only a file that is written whole can notice.
+/// The last one is noticed only by files that are written whole.
 const FAULTS: [Fault; 4] = [Fault::Full, Fault::Broken, Fault::Short, Fault::Lost];
 
 fn config() -> Pix2PixConfig {
@@ -23,7 +25,7 @@ fn config() -> Pix2PixConfig {
     config
 }
 
-/// A folder in memory where there is one: the real disk is not on trial, and slow to sync.
+/// Creates a folder in memory if the system has one: a real disk is slow to sync.
 fn folder() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
@@ -41,13 +43,13 @@ fn fit(trainer: &mut Trainer, pairs: &PairedFolder, run: &Path) -> Result<()> {
     trainer.fit(pairs, Some(&val), run, |_| ControlFlow::Continue(()))
 }
 
-/// What must be the same in the end whatever happened on the way: results, samples, and the last checkpoint.
+/// Reads what must be the same in the end, whatever fails before: results, samples, and the last checkpoint.
 fn outcome(run: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = vec![];
     for folder in ["", "samples", "checkpoints/step-000000020"] {
         for entry in std::fs::read_dir(run.join(folder)).unwrap() {
             let path = entry.unwrap().path();
-            // The page tells the speed.
+            // The page shows the speed.
             if path.is_file() && !path.ends_with("index.html") {
                 found.push((path.strip_prefix(run).unwrap().to_owned(), std::fs::read(path).unwrap()));
             }
@@ -58,10 +60,10 @@ fn outcome(run: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-/// The error names a file of the run and says what to do.
+/// Asserts that the error names a file of the run and a remedy.
 fn assert_is_clear(error: &Error, run: &Path, fault: Fault) {
     let error = match error {
-        // The disk that failed is the one to be saved on.
+        // The disk that failed is the one that the run is saved on.
         Error::Unsaved { cause, rescue } => {
             assert!(matches!(**rescue, Error::Io { .. }), "{rescue:?}");
             cause
@@ -103,13 +105,13 @@ fn a_save_that_fails_at_any_call_leaves_the_checkpoint_before() {
                 fault::plan(None);
                 let context = format!("call {call} of {calls}, {fault:?}, new: {is_new}");
                 let found = Trainer::resume(&run, &device::cpu()).unwrap();
-                assert_eq!(found.damaged().count(), 0, "{context}");
+                assert_eq!(found.skipped_checkpoints().count(), 0, "{context}");
                 if let Err(error) = result {
                     failed += 1;
                     assert_is_clear(&error, &run, fault);
-                    // The new one may have got its name before the fault, but it is never half of one.
+                    // The new checkpoint may have its name already, but it is complete then.
                     assert!([saved, trainer.steps()].contains(&found.steps()), "{context}");
-                    assert!(fault != Fault::Short, "half at a time is no fault; {context}");
+                    assert!(fault != Fault::Short, "half at a time is not a failure; {context}");
                 } else {
                     survived += 1;
                     assert!(found.steps() == trainer.steps(), "{context}");
@@ -128,7 +130,7 @@ fn a_save_that_fails_at_any_call_leaves_the_checkpoint_before() {
 }
 
 #[test]
-fn a_run_that_fails_at_any_call_goes_on_and_ends_like_one_that_did_not() {
+fn a_run_that_fails_at_any_call_resumes_and_ends_like_one_that_did_not() {
     let folder = folder();
     let pairs = pairs(folder.path());
     let whole = folder.path().join("whole");
@@ -139,7 +141,7 @@ fn a_run_that_fails_at_any_call_goes_on_and_ends_like_one_that_did_not() {
 
     let mut failed = 0;
     for call in 0..calls {
-        // A line of the metrics that is lost without a word is noticed by nobody.
+        // Nothing notices a line of the log that the disk loses in silence.
         let fault = FAULTS[call % 3];
         let run = folder.path().join(format!("run-{call}"));
         let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
@@ -162,7 +164,7 @@ fn a_run_that_fails_at_any_call_goes_on_and_ends_like_one_that_did_not() {
 }
 
 #[test]
-fn weights_that_are_no_numbers_are_not_saved_by_hand_either() {
+fn weights_that_are_not_finite_are_not_saved_without_a_run_either() {
     let folder = folder();
     let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
     let mut wild = config();

@@ -1,0 +1,180 @@
+//! The losses of a step by name: one shape for tensors, numbers, sums, records and curves.
+
+use serde::{Deserialize, Deserializer};
+
+/// The number of losses.
+pub(crate) const COUNT: usize = 6;
+
+/// One value for each loss of a training step.
+///
+/// To add a loss, add a field here, its place in `into_array` and `from_array`, and a row in `NAMES`. The compiler
+/// finds what is missing; records, curves and event files follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, bound(deserialize = "T: Deserialize<'de> + Default + From<f32>"))]
+#[non_exhaustive]
+pub struct LossSet<T> {
+    /// The generator's adversarial loss: lower if it fools the discriminator better.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub g_gan: T,
+    /// λ times the distance between output and target.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub g_l1: T,
+    /// The discriminator's loss on real pairs.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub d_real: T,
+    /// The discriminator's loss on generated pairs.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub d_fake: T,
+    /// The share of patches of real pairs that the discriminator takes for real.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub d_real_accuracy: T,
+    /// The share of patches of generated pairs that the discriminator takes for generated.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub d_fake_accuracy: T,
+}
+
+/// The losses of a step as numbers; `None` where the objective does not have the loss.
+pub type LossValues = LossSet<Option<f32>>;
+
+/// What a loss is called, and how it is shown.
+#[derive(Debug)]
+pub(crate) struct LossName {
+    /// In `metrics.jsonl`.
+    pub(crate) key: &'static str,
+    /// On the page.
+    pub(crate) label: &'static str,
+    /// In TensorBoard, the loss of a step.
+    pub(crate) tag: &'static str,
+    /// In TensorBoard, the mean over an epoch, if that is shown.
+    pub(crate) mean_tag: Option<&'static str>,
+    /// The text below its chart; `None` for a loss that shares the chart of the one before it.
+    pub(crate) note: Option<&'static str>,
+}
+
+/// The names of the losses, in the order of [`LossSet::into_array`].
+pub(crate) const NAMES: [LossName; COUNT] = [
+    LossName {
+        key: "g_gan",
+        label: "G_GAN",
+        tag: "loss/G_GAN",
+        mean_tag: Some("epoch/G_GAN"),
+        note: Some(
+            "How well G fools D: the lower, the better. Under the vanilla loss, ln 2 = 0.693 is an undecided D.",
+        ),
+    },
+    LossName {
+        key: "g_l1",
+        label: "G_L1",
+        tag: "loss/G_L1",
+        mean_tag: Some("epoch/G_L1"),
+        note: Some("λ·L1: how far outputs are from their targets, times the weight λ. Lower is closer."),
+    },
+    LossName {
+        key: "d_real",
+        label: "D_real",
+        tag: "loss/D_real",
+        mean_tag: Some("epoch/D_real"),
+        note: Some(
+            "D’s loss on real and on generated pairs. Both near 0: D tells them apart with ease. Both near 0.693 \
+             (vanilla loss): it cannot.",
+        ),
+    },
+    LossName {
+        key: "d_fake",
+        label: "D_fake",
+        tag: "loss/D_fake",
+        mean_tag: Some("epoch/D_fake"),
+        note: None,
+    },
+    LossName {
+        key: "d_real_accuracy",
+        label: "Accuracy on real",
+        tag: "accuracy/D_real",
+        mean_tag: None,
+        note: Some(
+            "Shares of patches that D takes for what they are. Both near 1: it has won. Both near 0.5: it guesses.",
+        ),
+    },
+    LossName {
+        key: "d_fake_accuracy",
+        label: "Accuracy on fake",
+        tag: "accuracy/D_fake",
+        mean_tag: None,
+        note: None,
+    },
+];
+
+impl<T> LossSet<T> {
+    /// Returns the values in the order of [`NAMES`].
+    pub(crate) fn into_array(self) -> [T; COUNT] {
+        let Self { g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy } = self;
+        [g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy]
+    }
+
+    /// Builds a set of values in the order of [`NAMES`].
+    pub(crate) fn from_array(values: [T; COUNT]) -> Self {
+        let [g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy] = values;
+        Self { g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy }
+    }
+
+    /// Applies `f` to every value.
+    pub fn map<U>(self, f: impl FnMut(T) -> U) -> LossSet<U> {
+        LossSet::from_array(self.into_array().map(f))
+    }
+
+    /// Pairs every value with that of `other`.
+    pub fn zip<U>(self, other: LossSet<U>) -> LossSet<(T, U)> {
+        let mut others = other.into_array().into_iter();
+        self.map(|value| (value, others.next().expect("both sets have the same losses")))
+    }
+}
+
+impl<T: Copy> LossSet<Option<T>> {
+    /// Returns the losses that the objective has, by their names in `metrics.jsonl`.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, T)> + use<T> {
+        let values = NAMES.iter().zip(self.into_array());
+        values.filter_map(|(name, value)| Some((name.key, value?)))
+    }
+}
+
+impl LossValues {
+    /// Returns whether none of the losses is NaN or infinite.
+    pub fn is_finite(&self) -> bool {
+        self.named().all(|(_, loss)| loss.is_finite())
+    }
+}
+
+impl std::fmt::Display for LossValues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(gan) = self.g_gan {
+            write!(f, "G_GAN {gan:.3}  ")?;
+        }
+        write!(f, "G_L1 {:.2}", self.g_l1.unwrap_or(f32::NAN))?;
+        if let (Some(real), Some(fake)) = (self.d_real, self.d_fake) {
+            write!(f, "  D_real {real:.3}  D_fake {fake:.3}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads `null`, which stands for NaN and infinity in JSON, as NaN.
+pub(super) fn null_as_nan<'de, D: Deserializer<'de>, T: Deserialize<'de> + From<f32>>(
+    from: D,
+) -> std::result::Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_else(|| T::from(f32::NAN)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_in_the_order_of_the_fields() {
+        let keys = LossSet::from_array(NAMES.map(|name| name.key));
+        assert_eq!(
+            [keys.g_gan, keys.g_l1, keys.d_real, keys.d_fake, keys.d_real_accuracy, keys.d_fake_accuracy],
+            ["g_gan", "g_l1", "d_real", "d_fake", "d_real_accuracy", "d_fake_accuracy"]
+        );
+        assert_eq!(keys.zip(keys.map(str::len)).d_real, ("d_real", 6));
+    }
+}

@@ -1,0 +1,105 @@
+//! The curves of a run: which values a record has, and which charts show them.
+
+use super::losses::NAMES;
+use super::record::Record;
+
+/// A value of a record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Value {
+    /// The curve on the page that it belongs to, if it is drawn.
+    pub(super) curve: Option<&'static str>,
+    /// The curve in TensorBoard that it belongs to, if it is written there.
+    pub(super) tag: Option<&'static str>,
+    pub(super) number: f64,
+}
+
+/// A chart on the page: curves that share it, and a text that explains them.
+#[derive(Debug)]
+pub(super) struct Chart {
+    pub(super) curves: Vec<&'static str>,
+    pub(super) note: &'static str,
+}
+
+/// The charts of values that are not losses.
+const OTHERS: [(&str, &str, &str); 4] = [
+    (
+        "Validation L1",
+        "validation/L1",
+        "Mean absolute difference from the target on validation pairs. Lower is better.",
+    ),
+    (
+        "PSNR",
+        "validation/PSNR",
+        "Peak signal-to-noise ratio on validation pairs, in decibels. Higher is better.",
+    ),
+    ("SSIM", "validation/SSIM", "Structural similarity to the target on validation pairs. 1 is equal."),
+    ("Learning rate", "learning_rate", "The step size of the optimisers of G and D."),
+];
+
+/// Returns the values of a record.
+pub(super) fn values(record: &Record) -> Vec<Value> {
+    let other = |index: usize, number| {
+        let (curve, tag, _) = OTHERS[index];
+        Value { curve: Some(curve), tag: Some(tag), number }
+    };
+    match record {
+        Record::Step { losses, learning_rate, .. } => {
+            let losses = NAMES.iter().zip(losses.into_array()).filter_map(|(name, loss)| {
+                Some(Value { curve: Some(name.label), tag: Some(name.tag), number: f64::from(loss?) })
+            });
+            losses.chain([other(3, *learning_rate)]).collect()
+        }
+        Record::Epoch { losses, .. } => {
+            let losses = NAMES.iter().zip(losses.into_array()).filter_map(|(name, loss)| {
+                Some(Value { curve: None, tag: name.mean_tag, number: f64::from(loss?) })
+            });
+            losses.collect()
+        }
+        Record::Validation { l1, psnr, ssim, .. } => {
+            let scores = [l1, psnr, ssim].map(|score| f64::from(*score));
+            scores.into_iter().enumerate().map(|(index, score)| other(index, score)).collect()
+        }
+    }
+}
+
+/// Returns the charts in their order on the page.
+pub(super) fn charts() -> Vec<Chart> {
+    let mut charts: Vec<Chart> = vec![];
+    for name in &NAMES {
+        match (name.note, charts.last_mut()) {
+            (None, Some(chart)) => chart.curves.push(name.label),
+            (note, _) => {
+                charts.push(Chart { curves: vec![name.label], note: note.unwrap_or_default() });
+            }
+        }
+    }
+    charts.extend(OTHERS.map(|(curve, _, note)| Chart { curves: vec![curve], note }));
+    charts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::losses::{LossSet, LossValues};
+
+    #[test]
+    fn every_loss_has_a_chart_and_a_tag_of_its_own() {
+        let losses = LossSet::default().map(|_: ()| Some(0.5));
+        let step = Record::Step { step: 1, epoch: 1, losses, learning_rate: 0.1 };
+        let epoch = Record::Epoch { step: 1, epoch: 1, losses };
+        let validation = Record::Validation { step: 1, epoch: 1, l1: 0.1, psnr: 0.2, ssim: 0.3 };
+        let all = [step, epoch, validation].map(|record| values(&record)).concat();
+        let drawn: Vec<&str> = charts().into_iter().flat_map(|chart| chart.curves).collect();
+        let curves: Vec<&str> = all.iter().filter_map(|value| value.curve).collect();
+        assert_eq!(curves.len(), drawn.len());
+        assert!(curves.iter().all(|curve| drawn.contains(curve)), "{curves:?} {drawn:?}");
+        let mut tags: Vec<&str> = all.iter().filter_map(|value| value.tag).collect();
+        let count = tags.len();
+        tags.sort_unstable();
+        tags.dedup();
+        assert_eq!(tags.len(), count, "{tags:?}");
+        assert!(charts().iter().all(|chart| !chart.note.is_empty()));
+        let none = Record::Epoch { step: 1, epoch: 1, losses: LossValues::default() };
+        assert_eq!(values(&none), []);
+    }
+}

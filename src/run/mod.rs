@@ -1,0 +1,16 @@
+//! A run folder on disk: its names, its lock, and checkpoints that appear whole or not at all. Knows no trainer.
+
+mod compat;
+mod folder;
+mod layout;
+mod lock;
+mod loss_sums;
+mod lossless_f64;
+mod manifest;
+mod snapshot;
+mod state;
+
+pub(crate) use folder::{Found, RunFolder, Skipped, latest, missing, newest};
+pub(crate) use loss_sums::LossSums;
+pub(crate) use snapshot::Snapshot;
+pub(crate) use state::{Best, Progress, run_id};

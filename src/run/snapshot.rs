@@ -1,0 +1,174 @@
+//! Everything that a checkpoint holds, as a plain value, and its files.
+
+use std::path::Path;
+use std::{fs, io};
+
+use burn::module::Module;
+use burn::store::ModuleRecord;
+use burn::tensor::{Bytes, Device};
+
+use super::manifest::{self, Manifest};
+use super::state::{Best, Progress, Provenance, State};
+use super::{LossSums, compat, layout};
+use crate::config::Pix2PixConfig;
+use crate::discriminator::Discriminator;
+use crate::error::{Error, Result};
+use crate::generator::Generator;
+use crate::optim::Adam;
+use crate::report::LogPosition;
+
+const CONFIG: &str = "config.json";
+const STATE: &str = "state.json";
+const GENERATOR: &str = "generator.bpk";
+const DISCRIMINATOR: &str = "discriminator.bpk";
+const GENERATOR_OPTIMIZER: &str = "optimizer_g.bpk";
+const DISCRIMINATOR_OPTIMIZER: &str = "optimizer_d.bpk";
+const EMA: &str = "average.bpk";
+/// The files of every checkpoint; that of the EMA is there only if the run has one.
+const FILES: [&str; 6] =
+    [CONFIG, STATE, GENERATOR, DISCRIMINATOR, GENERATOR_OPTIMIZER, DISCRIMINATOR_OPTIMIZER];
+
+/// The state of a run at one step. Its tensors are shared with the trainer, not copied.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) config: Pix2PixConfig,
+    /// The id of the run, by the settings that it began with.
+    pub(crate) run_id: String,
+    pub(crate) progress: Progress,
+    pub(crate) best: Option<Best>,
+    pub(crate) sums: LossSums,
+    /// The lines of `metrics.jsonl` that belong to it, if they are known.
+    pub(crate) log: Option<LogPosition>,
+    pub(crate) generator: Generator,
+    pub(crate) discriminator: Discriminator,
+    pub(crate) generator_optimizer: Adam,
+    pub(crate) discriminator_optimizer: Adam,
+    pub(crate) ema: Option<Generator>,
+}
+
+impl Snapshot {
+    /// Returns the generator that is exported: the EMA if `training.export_ema` is set.
+    pub(crate) fn export_generator(&self) -> &Generator {
+        match &self.ema {
+            Some(ema) if self.config.training.export_ema => ema,
+            _ => &self.generator,
+        }
+    }
+
+    /// Returns the step of the best checkpoint.
+    pub(super) fn best_step(&self) -> Option<u64> {
+        self.best.map(|best| best.step)
+    }
+
+    /// Estimates the bytes that a save writes before it removes anything: weights, both moments of each, and the
+    /// exported generator.
+    pub(super) fn bytes(&self) -> u64 {
+        let (generator, discriminator) = (self.generator.num_params(), self.discriminator.num_params());
+        let emas = usize::from(self.ema.is_some());
+        4 * (3 * (generator + discriminator) + (1 + emas) * generator) as u64
+    }
+
+    /// Writes all files into an empty folder, and the manifest last.
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        let other = |error| Error::io(folder, io::Error::other(error));
+        let mut manifest = Manifest::begin(folder);
+        manifest.add(CONFIG, self.config.to_json().as_bytes())?;
+        let state = State {
+            run_id: self.run_id.clone(),
+            progress: self.progress,
+            best: self.best,
+            sums: self.sums.clone(),
+            log: self.log,
+            provenance: Provenance::of(self.generator.has_exact_convolutions()),
+        };
+        let state = serde_json::to_vec_pretty(&state).map_err(|error| Error::io(folder, error.into()))?;
+        manifest.add(STATE, &state)?;
+        manifest.add(GENERATOR, &record(&self.generator, folder)?)?;
+        manifest.add(DISCRIMINATOR, &record(&self.discriminator, folder)?)?;
+        manifest.add(GENERATOR_OPTIMIZER, &self.generator_optimizer.to_bytes().map_err(other)?)?;
+        manifest.add(DISCRIMINATOR_OPTIMIZER, &self.discriminator_optimizer.to_bytes().map_err(other)?)?;
+        if let Some(ema) = &self.ema {
+            manifest.add(EMA, &record(ema, folder)?)?;
+        }
+        manifest.seal()
+    }
+
+    /// Reads the checkpoint in `folder`, with the settings of `config` if there are any, and lists what differs from
+    /// the saved settings.
+    ///
+    /// Refuses an intact checkpoint of another step or another run, which was moved here.
+    pub(super) fn read(
+        folder: &Path,
+        run_id: Option<&str>,
+        config: Option<&Pix2PixConfig>,
+        device: &Device,
+    ) -> Result<(Self, Vec<String>)> {
+        let names = manifest::verify(folder, &FILES)?;
+        let file = |name| folder.join(name);
+        let state = read_state(folder, run_id)?;
+        let saved = Pix2PixConfig::load(file(CONFIG))?;
+        let config = config.unwrap_or(&saved).clone();
+        compat::check(&config, &saved, state.progress.batch > 0, folder)?;
+        config.validate()?;
+        crate::device::check(device)?;
+
+        let device = device.clone().without_autodiff();
+        let training = device.clone().autodiff();
+        let exact = state.provenance.exact();
+        let generator = config.generator.init_seeded(0, &training).with_exact_convolutions(exact);
+        let generator = read_network(generator, &file(GENERATOR))?;
+        let discriminator = config.discriminator.init_seeded(0, &training).with_exact_convolutions(exact);
+        let discriminator = read_network(discriminator, &file(DISCRIMINATOR))?;
+        let was_updated = state.progress.step > 0;
+        let new = || Adam::new(&config.training);
+        let generator_optimizer = new().load(&file(GENERATOR_OPTIMIZER), &generator, was_updated, &device)?;
+        let was_updated = was_updated && config.loss.gan_weight > 0.0;
+        let discriminator_optimizer =
+            new().load(&file(DISCRIMINATOR_OPTIMIZER), &discriminator, was_updated, &device)?;
+        let has_ema = config.training.ema_decay.is_some() && names.iter().any(|name| name == EMA);
+        let ema = has_ema.then(|| read_network(generator.valid(), &file(EMA))).transpose()?;
+
+        let changes = compat::changes(&config, &saved).into_iter().chain(state.provenance.changes());
+        let changes = changes.collect();
+        let snapshot = Self {
+            best: state.best.filter(|best| best.is_by(config.training.best_by)),
+            config,
+            run_id: state.run_id,
+            progress: state.progress,
+            sums: state.sums,
+            log: state.log,
+            generator,
+            discriminator,
+            generator_optimizer,
+            discriminator_optimizer,
+            ema,
+        };
+        Ok((snapshot, changes))
+    }
+}
+
+/// Reads `state.json`, which must be of the step that the folder names, and of the run `run_id` if that is known.
+fn read_state(folder: &Path, run_id: Option<&str>) -> Result<State> {
+    let path = folder.join(STATE);
+    let state = fs::read(&path).map_err(|error| Error::io(&path, error))?;
+    let state: State = serde_json::from_slice(&state).map_err(|error| Error::corrupt(&path, error))?;
+    if layout::step(folder) != Some(state.progress.step) {
+        let problem = format!("it is of step {}, not of the step that its folder names", state.progress.step);
+        return Err(Error::corrupt(&path, problem));
+    }
+    if run_id.is_some_and(|run_id| run_id != state.run_id) {
+        return Err(Error::corrupt(&path, "it belongs to another run, begun with other settings"));
+    }
+    Ok(state)
+}
+
+/// Returns a network in burn's record format.
+fn record<M: Module>(network: &M, folder: &Path) -> Result<Bytes> {
+    network.clone().into_record().into_bytes().map_err(|error| Error::io(folder, io::Error::other(error)))
+}
+
+/// Fills a network with the weights of a record file.
+fn read_network<M: Module>(network: M, path: &Path) -> Result<M> {
+    let record = ModuleRecord::load(path).map_err(|error| Error::corrupt(path, error))?;
+    network.try_load_record(record).map_err(|error| Error::corrupt(path, error))
+}

@@ -1,0 +1,3 @@
+//! Tests of the trainer that reach into the crate.
+
+mod disk_faults;
