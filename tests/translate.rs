@@ -509,7 +509,7 @@ fn settings_out_of_range_are_refused() {
     };
     assert!(change(|config| config.generator.dropout = 1.0).starts_with("generator.dropout: 1 is not"));
     assert!(change(|config| config.generator.base_channels = 0).starts_with("generator.base_channels: 0"));
-    assert!(change(|config| config.data.crop_size = 0).starts_with("data.crop_size: is 0"));
+    assert!(change(|config| config.data.crop_size = 0.into()).starts_with("data.crop_size: is 0"));
 
     // The same in a file that was tampered with; numbers of equal length leave all else in place.
     let folder = tempfile::tempdir().unwrap();
