@@ -31,7 +31,8 @@ pub enum Sampling {
     /// Every pair once, in a random order, as in the PyTorch original.
     #[default]
     Shuffled,
-    /// As many pairs as there are, each drawn from all of them, as in the Lua original: some come twice, some not at all.
+    /// As many pairs as there are, each drawn from all of them, as in the Lua original: some come twice, some not at
+    /// all.
     WithReplacement,
 }
 

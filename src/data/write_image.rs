@@ -10,8 +10,8 @@ use crate::raster::encode;
 
 /// Writes an image to a file in the format of its extension. The file appears whole or not at all.
 ///
-/// Alpha and 16 bits are dropped where the format cannot hold them: JPEG has neither, and of the others PNG and TIFF alone
-/// hold 16 bits.
+/// Alpha and 16 bits are dropped where the format cannot hold them: JPEG has neither, and of the others PNG and TIFF
+/// alone hold 16 bits.
 ///
 /// # Errors
 /// - [`Error::Image`] if the extension is not that of a format that can be written, or if the image cannot be encoded

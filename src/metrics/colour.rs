@@ -10,8 +10,8 @@ const BINS: [(f64, usize); 3] = [(0.0, 100), (-110.0, 220), (-110.0, 220)];
 
 /// Histograms of L, of a and of b over a set of colour images.
 ///
-/// Lab is that of sRGB under illuminant D65 with the observer of 2°, as in `skimage.color.rgb2lab`. Bins are one unit of
-/// Lab wide; the paper does not give the width of its own. Wider bins give higher intersections.
+/// Lab is that of sRGB under illuminant D65 with the observer of 2°, as in `skimage.color.rgb2lab`. Bins are one unit
+/// of Lab wide; the paper does not give the width of its own. Wider bins give higher intersections.
 #[derive(Clone, Debug)]
 pub struct LabHistogram {
     counts: [Vec<u64>; 3],
@@ -52,7 +52,8 @@ impl LabHistogram {
         }
     }
 
-    /// Returns the overlap of the two sets' histograms of L, of a and of b: 1 if they are equal, 0 if they share no bin.
+    /// Returns the overlap of the two sets' histograms of L, of a and of b: 1 if they are equal, 0 if they share no
+    /// bin.
     ///
     /// NaN if either set is empty.
     pub fn intersection(&self, other: &Self) -> [f64; 3] {

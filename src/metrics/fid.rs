@@ -97,8 +97,8 @@ pub fn fid(one: &Features, other: &Features) -> f64 {
 /// Draws are a function of `seed`. A draw of as many images as a set has is the whole set.
 ///
 /// # Panics
-/// If `subsets` is 0, if `size` is below 2 or above the number of images of either set, or if the two sets have features
-/// of different widths.
+/// If `subsets` is 0, if `size` is below 2 or above the number of images of either set, or if the two sets have
+/// features of different widths.
 pub fn kid(one: &Features, other: &Features, subsets: usize, size: usize, seed: u64) -> (f64, f64) {
     assert_same_width(one, other);
     assert!(subsets > 0, "`subsets` is 0; it must be at least 1");

@@ -59,11 +59,11 @@ impl Palette {
         (0..count * area).map(class).collect()
     }
 
-    /// Returns the most frequent class in each square of `side` × `side` pixels, the first of several: the classes of a label
-    /// map that is `side` times smaller.
+    /// Returns the most frequent class in each square of `side` × `side` pixels, the first of several: the classes of a
+    /// label map that is `side` times smaller.
     ///
-    /// Resizing a label map as an image would mix colours along borders, and the nearest colour of a mixture may be that of
-    /// an unrelated class.
+    /// Resizing a label map as an image would mix colours along borders, and the nearest colour of a mixture may be
+    /// that of an unrelated class.
     ///
     /// # Shapes
     /// - `images`: `[N, 3, H, W]` in `[-1, 1]`
@@ -139,8 +139,8 @@ impl Confusion {
         }))
     }
 
-    /// Returns the intersection over union of the true and the predicted pixels of each class, averaged over the classes
-    /// that occur in either.
+    /// Returns the intersection over union of the true and the predicted pixels of each class, averaged over the
+    /// classes that occur in either.
     pub fn mean_iou(&self) -> f64 {
         mean((0..self.counts.len()).filter_map(|class| {
             let truth: u64 = self.counts[class].iter().sum();

@@ -6,8 +6,8 @@ use super::fidelity::per_image;
 
 /// Returns the gradient energy of each image: the mean square of the differences between neighbours, down and across.
 ///
-/// A blurred output has less of it than its target. The sum over all outputs divided by the sum over all targets is 1 if
-/// outputs are as sharp as targets. Noise counts as sharpness.
+/// A blurred output has less of it than its target. The sum over all outputs divided by the sum over all targets is 1
+/// if outputs are as sharp as targets. Noise counts as sharpness.
 ///
 /// # Shapes
 /// - `image`: `[N, C, H, W]`, height and width at least 2

@@ -6,8 +6,8 @@ use image::{DynamicImage, ImageFormat, ImageResult};
 
 /// Returns the bytes of an image file.
 ///
-/// Alpha and 16 bits are dropped where the format cannot hold them: JPEG has neither, and of the others PNG and TIFF alone
-/// hold 16 bits.
+/// Alpha and 16 bits are dropped where the format cannot hold them: JPEG has neither, and of the others PNG and TIFF
+/// alone hold 16 bits.
 pub(crate) fn encode(image: &DynamicImage, format: ImageFormat) -> ImageResult<Vec<u8>> {
     let mut bytes = Cursor::new(Vec::new());
     match storable(image, format) {

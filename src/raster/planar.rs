@@ -70,8 +70,8 @@ impl PlanarImage {
         self.values
     }
 
-    /// Returns the image with 8 bits a channel: grey (1 channel), colour (3), or colour with alpha (4). Values are rounded
-    /// to the nearest level and clamped.
+    /// Returns the image with 8 bits a channel: grey (1 channel), colour (3), or colour with alpha (4). Values are
+    /// rounded to the nearest level and clamped.
     ///
     /// # Panics
     /// If there are not 1, 3 or 4 channels.

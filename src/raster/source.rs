@@ -54,8 +54,8 @@ pub(crate) struct Pixels<'a> {
 }
 
 impl<'a> Pixels<'a> {
-    /// Views an image as grey (1), colour (3), or colour with alpha (4 channels); `None` for a pixel type that this crate
-    /// does not know.
+    /// Views an image as grey (1), colour (3), or colour with alpha (4 channels); `None` for a pixel type that this
+    /// crate does not know.
     pub(crate) fn of(image: &'a DynamicImage, channels: usize) -> Option<Self> {
         use DynamicImage as D;
         let samples = match image {
@@ -104,8 +104,8 @@ impl<'a> Pixels<'a> {
         !matches!(self.samples, Samples::Byte(_))
     }
 
-    /// Returns whether any sample is NaN or, in an array, infinite; normalisation would spread it over the whole output.
-    /// Image samples are clamped to `[0, 1]`, so infinities are harmless there.
+    /// Returns whether any sample is NaN or, in an array, infinite; normalisation would spread it over the whole
+    /// output. Image samples are clamped to `[0, 1]`, so infinities are harmless there.
     pub(crate) fn has_unusable_values(&self) -> bool {
         match self.samples {
             Samples::Byte(_) | Samples::Word(_) => false,

@@ -15,8 +15,8 @@ pub(super) fn truncated(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Returns whether a JPEG has an end marker (EOI) after a scan (SOS). Previews inside of segments do not count, and what
-/// follows the end, such as the film behind a phone's image, does no harm.
+/// Returns whether a JPEG has an end marker (EOI) after a scan (SOS). Previews inside of segments do not count, and
+/// what follows the end, such as the film behind a phone's image, does no harm.
 fn has_end(jpeg: &[u8]) -> bool {
     let mut place = 2;
     let mut has_scan = false;

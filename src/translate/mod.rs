@@ -153,12 +153,12 @@ impl Translator {
         self
     }
 
-    /// Sets the side of a tile in pixels (default 1024). Larger images are translated in tiles. Peak memory is about that of
-    /// one `size`×`size` image, plus a few bytes per pixel of the whole.
+    /// Sets the side of a tile in pixels (default 1024). Larger images are translated in tiles. Peak memory is about
+    /// that of one `size`×`size` image, plus a few bytes per pixel of the whole.
     ///
-    /// The output equals that of the whole image up to rounding: statistics are gathered over all tiles, a tile's noise is
-    /// cut from that of the whole image, and the deep layers run once, on small maps of the whole image. Tiles cost up to 5
-    /// times the computation per pixel, in the mode [`RUNNING`](Mode::RUNNING) up to 1.5 times.
+    /// The output equals that of the whole image up to rounding: statistics are gathered over all tiles, a tile's noise
+    /// is cut from that of the whole image, and the deep layers run once, on small maps of the whole image. Tiles cost
+    /// up to 5 times the computation per pixel, in the mode [`RUNNING`](Mode::RUNNING) up to 1.5 times.
     ///
     /// # Errors
     /// [`Error::Config`] if `size` is 0.

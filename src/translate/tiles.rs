@@ -9,8 +9,8 @@ use crate::layers::{Moments, TilePosition, moments};
 use crate::raster::{Canvas, Pixels};
 use crate::read_back::read_back;
 
-/// The margin of a tile, in pixels of the head's last map. The head's receptive field reaches less than one of them beyond
-/// the border, the tail's one, or two with bilinear resizing.
+/// The margin of a tile, in pixels of the head's last map. The head's receptive field reaches less than one of them
+/// beyond the border, the tail's one, or two with bilinear resizing.
 const MARGIN: usize = 2;
 
 /// An image padded by reflection, and the size of its tiles.
@@ -120,8 +120,8 @@ impl Tile {
     }
 }
 
-/// Returns tiles whose cores cover a padded image without overlap, and whose windows have up to `tile` pixels a side. All
-/// borders lie at multiples of `unit` pixels, which divides the size of the image.
+/// Returns tiles whose cores cover a padded image without overlap, and whose windows have up to `tile` pixels a side.
+/// All borders lie at multiples of `unit` pixels, which divides the size of the image.
 fn tiles(size: [usize; 2], tile: usize, unit: usize) -> Vec<Tile> {
     let margin = MARGIN * unit;
     let side = (tile.saturating_sub(2 * margin) / unit).max(1) * unit;

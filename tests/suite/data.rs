@@ -1,4 +1,4 @@
-//! Pairs on disk: layouts, directions, what both halves share, and every kind of bad input with its message.
+//! Pairs on disk: layouts, directions, augmentation, batches, and the message of every kind of bad input.
 #![cfg(feature = "flex")]
 
 use std::path::Path;
@@ -63,7 +63,7 @@ fn crop_and_mirror_are_shared_by_both_halves() {
     for epoch in 1..4 {
         for (input, target) in batches(&pairs, EpochCursor::new(epoch, 0)) {
             let worst = input.iter().zip(&target).map(|(a, b)| (a + b).abs()).fold(0.0, f32::max);
-            assert!(worst < 1e-5, "input and target were cut differently: {worst}");
+            assert!(worst < 1e-5, "input and target were cropped differently: {worst}");
             differs |= !whole.contains(&input);
         }
     }
@@ -84,7 +84,7 @@ fn with_replacement_some_pairs_come_twice() {
     };
     for epoch in 1..4 {
         assert_eq!(distinct(Sampling::Shuffled, epoch), 12);
-        // That all twelve come has a chance of 5e-5.
+        // All twelve are drawn with a probability of 5e-5.
         assert!((4..12).contains(&distinct(Sampling::WithReplacement, epoch)));
     }
 }
@@ -155,7 +155,7 @@ fn grey_deep_and_every_file_type_are_read() {
         let first = pairs.pair(0).unwrap();
         for index in 1..6 {
             let other = pairs.pair(index).unwrap();
-            let tolerance = if index == 5 { 0.05 } else { 1e-5 }; // JPEG loses a little
+            let tolerance = if index == 5 { 0.05 } else { 1e-5 }; // JPEG is lossy
             let worst = first
                 .input
                 .values()
@@ -169,7 +169,7 @@ fn grey_deep_and_every_file_type_are_read() {
 }
 
 #[test]
-fn a_photograph_is_turned_upright() {
+fn an_image_is_turned_upright_by_its_exif_orientation() {
     // A JPEG of 16x32 whose EXIF block says "rotate by 90 degrees": upright it is 32x16.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("turned.jpg");

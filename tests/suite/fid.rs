@@ -1,5 +1,5 @@
-//! FID and KID with Inception's own weights, which are not in this repository: run this test with their path in the variable
-//! `PIX2PIX_INCEPTION` and `-- --ignored`. `tests/golden/inception.py scores` prints the expected values.
+//! FID and KID with Inception's own weights, which are not in this repository: run this test with their path in the
+//! variable `PIX2PIX_INCEPTION` and `-- --ignored`. `tests/golden/inception.py scores` prints the expected values.
 #![cfg(all(feature = "fid", feature = "flex"))]
 
 use pix2pix::metrics::{Features, Inception, fid, kid_of_all};

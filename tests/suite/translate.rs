@@ -500,7 +500,7 @@ fn settings_out_of_range_are_refused() {
         change(&mut data);
         own.clone().with_data(data).unwrap_err().to_string()
     };
-    assert!(change(|data| data.crop_size = 0).starts_with("data.crop_size: is 0"));
+    assert!(change(|data| data.crop_size = 0.into()).starts_with("data.crop_size: is 0"));
     assert!(
         change(|data| data.target_channels = 1).starts_with("data.target_channels: 1, but the generator")
     );
