@@ -601,7 +601,7 @@ fn damaged_pictures_give_an_error_or_a_picture() {
         std::fs::write(&path, &bytes).unwrap();
         match translator.translate_file(&path) {
             Ok(_) => pictures += 1,
-            Err(Error::Image { path: named, .. }) if named.as_deref() == Some(path) => errors += 1,
+            Err(Error::Image { path: named, .. }) if named.as_deref() == Some(&path) => errors += 1,
             Err(other) => panic!("mutation {number}: {other}"),
         }
     }
