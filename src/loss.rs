@@ -393,7 +393,7 @@ mod tests {
 
     /// The message of the panic that `work` ends in.
     fn panic_of(work: impl FnOnce()) -> String {
-        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_err();
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).expect_err("a panic");
         panic.downcast_ref::<String>().cloned().unwrap_or_default()
     }
 
