@@ -1,10 +1,9 @@
-//! Convolutions, and the layers that halve and double the resolution of a feature map.
+//! Convolutions and transposed convolutions, by the CPU kernels where they support the device, else by burn.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PadMode};
-use serde::{Deserialize, Serialize};
 
 use super::activation::activate;
 use super::arithmetic::Arithmetic;
@@ -13,21 +12,8 @@ use super::init::Initializer;
 use crate::kernels;
 use crate::kernels::Activation;
 
-/// The kernel of every layer that halves or doubles the resolution: 4×4, stride 2 (appendix 6.1).
-const KERNEL: usize = 4;
-
-/// How a decoder doubles the resolution.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UpsampleKind {
-    /// A 4×4 transposed convolution with stride 2, as in the paper.
-    #[default]
-    Transpose,
-    /// Nearest-neighbour resizing, then a 3×3 convolution, which avoids checkerboard patterns.
-    NearestConv,
-    /// Bilinear resizing, then a 3×3 convolution, which avoids checkerboard patterns.
-    BilinearConv,
-}
+/// The kernel of every layer of a U-Net that halves or doubles the resolution: 4×4, stride 2 (appendix 6.1).
+pub(super) const KERNEL: usize = 4;
 
 /// A convolution with a square kernel, zero padding and equal strides.
 #[derive(Module, Debug)]
@@ -124,7 +110,12 @@ impl ConvTranspose {
 
     /// Concatenates the channels of a skip connection and those of `x`, applies an activation, then convolves as
     /// [`forward`](Self::forward).
-    fn forward_with_skip(&self, skip: Option<Tensor<4>>, x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    pub(super) fn forward_with_skip(
+        &self,
+        skip: Option<Tensor<4>>,
+        x: Tensor<4>,
+        activation: Activation,
+    ) -> Tensor<4> {
         let bias = self.bias.as_ref().map(Param::val);
         conv_transpose_2x(skip, x, activation, self.weight.val(), bias, &self.arithmetic)
     }
@@ -200,7 +191,7 @@ pub fn conv_transpose_2x(
 }
 
 /// Concatenates the channels of a skip connection and those of `x`, then applies an activation.
-fn concatenated(skip: Option<Tensor<4>>, x: Tensor<4>, activation: Activation) -> Tensor<4> {
+pub(super) fn concatenated(skip: Option<Tensor<4>>, x: Tensor<4>, activation: Activation) -> Tensor<4> {
     let x = match skip {
         Some(skip) => Tensor::cat(vec![skip, x], 1),
         None => x,
@@ -218,76 +209,6 @@ fn add_bias(x: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
         }
         None => x,
     }
-}
-
-/// A layer that doubles the resolution: ReLU, then `[N, in, H, W]` to `[N, out, 2·H, 2·W]`.
-#[derive(Module, Debug)]
-pub(crate) enum Upsample {
-    Transpose(ConvTranspose),
-    Nearest(Conv),
-    Bilinear(Conv),
-}
-
-impl Upsample {
-    pub(crate) fn new(channels: [usize; 2], kind: UpsampleKind, bias: bool, init: &mut Initializer) -> Self {
-        match kind {
-            UpsampleKind::Transpose => Self::Transpose(ConvTranspose::doubling(channels, KERNEL, bias, init)),
-            UpsampleKind::NearestConv => Self::Nearest(Conv::new(channels, [3, 1, 0], bias, init)),
-            UpsampleKind::BilinearConv => Self::Bilinear(Conv::new(channels, [3, 1, 0], bias, init)),
-        }
-    }
-
-    /// Returns the layer whose output is that of this one times `factor` plus `offset`, `[out]` each.
-    pub(crate) fn fold_affine(&self, affine: [Tensor<1>; 2]) -> Self {
-        match self {
-            Self::Transpose(conv) => Self::Transpose(conv.fold_affine(affine)),
-            Self::Nearest(conv) => Self::Nearest(conv.fold_affine(affine)),
-            Self::Bilinear(conv) => Self::Bilinear(conv.fold_affine(affine)),
-        }
-    }
-
-    /// Returns how the convolution of the layer is computed.
-    pub(crate) fn arithmetic_mut(&mut self) -> &mut Arithmetic {
-        match self {
-            Self::Transpose(conv) => conv.arithmetic_mut(),
-            Self::Nearest(conv) | Self::Bilinear(conv) => conv.arithmetic_mut(),
-        }
-    }
-
-    /// Doubles the resolution of the concatenated channels of a skip connection and of `x`.
-    pub(crate) fn forward(&self, skip: Option<Tensor<4>>, x: Tensor<4>) -> Tensor<4> {
-        match self {
-            Self::Transpose(conv) => conv.forward_with_skip(skip, x, Activation::Relu),
-            Self::Nearest(conv) => {
-                conv.forward_reflected(nearest(concatenated(skip, x, Activation::Relu)), 1)
-            }
-            Self::Bilinear(conv) => {
-                conv.forward_reflected(bilinear(concatenated(skip, x, Activation::Relu)), 1)
-            }
-        }
-    }
-}
-
-/// Doubles the resolution: every pixel becomes four.
-///
-/// This and [`bilinear`] consist of operations that have a gradient on every backend, unlike burn's `interpolate`.
-fn nearest(x: Tensor<4>) -> Tensor<4> {
-    let [n, c, h, w] = x.dims();
-    x.reshape([n * c, h, 1, w, 1]).expand([n * c, h, 2, w, 2]).reshape([n, c, 2 * h, 2 * w])
-}
-
-/// Doubles the resolution: a pixel is three quarters of the nearest pixel and one quarter of the next (corners not
-/// aligned).
-fn bilinear(x: Tensor<4>) -> Tensor<4> {
-    [2, 3].into_iter().fold(x, |x, dim| {
-        let size = x.dims()[dim];
-        let border = |at| x.clone().narrow(dim, at, 1);
-        let padded = Tensor::cat(vec![border(0), x.clone(), border(size - 1)], dim);
-        let mixed = |neighbour| x.clone() * 0.75 + padded.clone().narrow(dim, neighbour, size) * 0.25;
-        let mut shape = x.dims();
-        shape[dim] *= 2;
-        Tensor::stack::<5>(vec![mixed(0), mixed(2)], dim + 1).reshape(shape)
-    })
 }
 
 /// Pads by reflection, without repeating the border itself.

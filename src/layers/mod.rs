@@ -10,6 +10,7 @@ mod mode;
 mod norm;
 mod parameter_count;
 mod thread_pool;
+mod upsample;
 
 #[doc(hidden)]
 pub use crate::kernels::Activation;
@@ -17,17 +18,18 @@ pub use crate::kernels::Activation;
 pub use activation::tanh;
 #[doc(hidden)]
 pub use arithmetic::Arithmetic;
-pub use conv::UpsampleKind;
 #[doc(hidden)]
 pub use conv::{conv_transpose_2x, convolve};
 pub use mode::{DropoutMode, Mode, Statistics};
 pub use norm::Norm;
+pub use upsample::UpsampleKind;
 
 pub(crate) use activation::relu;
 pub(crate) use channels::{MAX_CHANNELS, channels_at};
-pub(crate) use conv::{Conv, ConvTranspose, Upsample};
+pub(crate) use conv::{Conv, ConvTranspose};
 pub(crate) use dropout::{TilePosition, dropout};
 pub(crate) use init::Initializer;
 pub(crate) use norm::{Moments, NormLayer, moments, normalised};
 pub(crate) use parameter_count::parameter_count;
 pub(crate) use thread_pool::in_thread_pool;
+pub(crate) use upsample::Upsample;
