@@ -34,22 +34,19 @@ pub mod pytorch;
 mod random;
 mod read_back;
 pub mod report;
-mod resnet;
 mod train;
 mod translate;
-mod unet;
 mod weights;
 
 pub use crate::{
     config::{Pix2PixConfig, Schedule, TrainingConfig},
     discriminator::{Discriminator, DiscriminatorConfig},
     error::{CheckpointProblem, Error, Result},
-    generator::{Backbone, Generator, GeneratorConfig},
+    generator::{Backbone, DropoutLayout, Generator, GeneratorConfig},
     layers::{Dropout, Mode, Norm, Statistics, UpsampleKind},
     loss::{DiscriminatorLoss, GanMode, GeneratorLoss, Pix2PixLoss, Pix2PixLossConfig, PixelLoss},
     train::{Advice, Event, LossValues, Losses, Trainer},
     translate::Translator,
-    unet::DropoutLayout,
 };
 pub use burn::tensor::{Device, Tensor};
 

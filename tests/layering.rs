@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 /// The modules by height; a file may import from its own line and from those before it.
 const LAYERS: [&[&str]; 8] = [
-    &["error", "device", "random", "files"],
+    &["error", "device", "random", "files", "read_back"],
     &["kernels", "weights"],
     &["layers"],
-    &["unet", "resnet", "generator", "discriminator", "loss", "metrics", "data", "report"],
+    &["generator", "discriminator", "loss", "metrics", "data", "report"],
     &["config"],
     &["train", "translate", "pytorch"],
     &["lib"],
@@ -43,7 +43,7 @@ fn module_of(name: &str) -> &str {
         "Discriminator" | "DiscriminatorConfig" => "discriminator",
         "Mode" | "Dropout" | "Norm" | "Statistics" | "UpsampleKind" => "layers",
         "Pix2PixLoss" | "Pix2PixLossConfig" | "GanMode" | "PixelLoss" => "loss",
-        "DropoutLayout" => "unet",
+        "DropoutLayout" => "generator",
         "Translator" => "translate",
         "Pix2PixConfig" | "TrainingConfig" | "Schedule" => "config",
         module => module,

@@ -6,9 +6,8 @@
 use super::StateDict;
 use super::names::{self, Naming, unet_prefix};
 use crate::discriminator::DiscriminatorConfig;
-use crate::generator::{Backbone, GeneratorConfig};
+use crate::generator::{Backbone, DropoutLayout, GeneratorConfig};
 use crate::layers::{Norm, UpsampleKind};
-use crate::unet::DropoutLayout;
 use crate::{Device, weights};
 
 const NORMS: [Norm; 4] =

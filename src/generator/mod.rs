@@ -1,6 +1,8 @@
 //! The network that translates: [`Generator`], over one of three backbones.
 
-mod split;
+mod resnet;
+mod tiled;
+mod unet;
 
 use burn::config::Config;
 use burn::module::Module;
@@ -8,11 +10,12 @@ use burn::tensor::assert_shape;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Initializer, Kept, MOST_CHANNELS, Mode, Norm, UpsampleKind, parameter_count};
-use crate::resnet::ResNet;
-use crate::unet::{DropoutLayout, UNet};
 use crate::{Device, Error, Tensor, device};
 
-pub(crate) use split::{Cut, Layer, Piece};
+use resnet::ResNet;
+pub(crate) use tiled::{Cut, Layer, Piece};
+pub use unet::DropoutLayout;
+use unet::UNet;
 
 /// More residual blocks than any network has.
 const MOST_BLOCKS: usize = 1000;

@@ -1,6 +1,7 @@
 //! The ResNet generator of the PyTorch original (Johnson et al. 2016): two half-resolution steps, residual blocks, two
 //! double-resolution steps.
 
+#[path = "resnet_split.rs"]
 mod split;
 
 use burn::module::Module;

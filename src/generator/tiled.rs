@@ -40,7 +40,7 @@ impl GeneratorConfig {
     /// picture of `tile`×`tile` pixels.
     pub(crate) fn split(&self, pixels: usize, tile: usize) -> usize {
         let (Backbone::Unet { depth } | Backbone::EncoderDecoder { depth }) = self.backbone else {
-            return crate::resnet::STEPS;
+            return super::resnet::STEPS;
         };
         // The map of a level has its channels' values for each 4^level pixels. A whole picture costs about twice
         // what the maps of level 1 do, as those of full resolution come on top.

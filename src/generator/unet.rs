@@ -1,6 +1,7 @@
 //! The U-Net: an encoder that halves the picture down to one pixel, a decoder that doubles it up again, and skip
 //! connections between layers of equal size (Isola et al. 2017, section 3.2.1 and appendix 6.1.1).
 
+#[path = "unet_split.rs"]
 mod split;
 
 use burn::module::Module;
