@@ -93,7 +93,7 @@ fn run(options: &Options) -> Result<()> {
             Statistics::Batch => Mode { statistics: Statistics::Image, ..mode },
             _ => mode,
         };
-        let output = translator.generator().forward_with(input, mode);
+        let output = translator.generator().forward(input, mode);
         let output = match options.eight_bits {
             true => ((output + 1.0) * 127.5).round() / 127.5 - 1.0,
             false => output,

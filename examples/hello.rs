@@ -12,7 +12,7 @@ mod support;
 use std::process::ExitCode;
 
 use clap::Parser;
-use pix2pix::{DiscriminatorConfig, GeneratorConfig, Result, Tensor};
+use pix2pix::{DiscriminatorConfig, GeneratorConfig, Mode, Result, Tensor};
 
 #[derive(Parser)]
 #[command(about = "One forward pass of the paper's networks with random weights")]
@@ -32,8 +32,8 @@ fn run(options: &Options) -> Result<()> {
     let discriminator = patch_gan.init_seeded(options.common.seed, &device);
 
     let input = Tensor::<4>::zeros([1, 3, 256, 256], &device);
-    let output = generator.forward(input.clone());
-    let logits = discriminator.forward(input.clone(), output.clone());
+    let output = generator.forward(input.clone(), Mode::PAPER);
+    let logits = discriminator.forward(input.clone(), output.clone(), Mode::PAPER);
 
     let count = grouped(generator.parameter_count());
     println!("U-Net            {count:>10} parameters   {:?} -> {:?}", input.dims(), output.dims());

@@ -22,7 +22,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use pix2pix::data::{Direction, PairedFolder};
-use pix2pix::{Backbone, Device, Error, Event, GanMode, Norm, Pix2PixConfig, Result, Schedule, Trainer};
+use pix2pix::{
+    Backbone, Condition, Device, Error, Event, GanMode, Norm, Pix2PixConfig, Result, Schedule, Trainer,
+};
 
 #[derive(Parser)]
 #[command(about = "Trains a pix2pix on pairs of pictures; without arguments, on pairs that it draws itself")]
@@ -332,7 +334,9 @@ fn configure(options: &Options) -> Pix2PixConfig {
             Way::BToA => Direction::BToA,
         };
     }
-    config.discriminator.conditional = !options.unconditional;
+    if options.unconditional {
+        config.discriminator.condition = Condition::None;
+    }
     set(&mut config.generator.base_channels, options.base_channels);
     set(&mut config.discriminator.base_channels, options.base_channels);
     set(&mut config.loss.l1_weight, options.l1_weight);

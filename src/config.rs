@@ -105,19 +105,19 @@ impl Pix2PixConfig {
                 return Err(Error::config(field, problem));
             }
         }
-        let (size, multiple) = (data.crop_size, generator.multiple());
+        let (size, multiple) = (data.crop_size, generator.size_multiple());
         if !size.is_multiple_of(multiple) {
             let problem = format!(
                 "{size} is not divisible by {multiple}, which the generator needs; use a multiple or a smaller depth"
             );
             return Err(Error::config("data.crop_size", problem));
         }
-        if size < self.generator.smallest() {
+        if size < self.generator.min_size() {
             let problem =
-                format!("{size} is too small for the generator; use at least {}", self.generator.smallest());
+                format!("{size} is too small for the generator; use at least {}", self.generator.min_size());
             return Err(Error::config("data.crop_size", problem));
         }
-        if self.loss.gan_weight > 0.0 && self.discriminator.map_size([size; 2]).is_none() {
+        if self.loss.gan_weight > 0.0 && self.discriminator.patch_map_size([size; 2]).is_none() {
             let problem =
                 format!("{} layers leave no patch of a picture of {size} pixels", discriminator.layers);
             return Err(Error::config("discriminator.layers", problem));
@@ -183,6 +183,8 @@ fn overlay(defaults: &mut Value, given: Value, path: &str) -> Result<(), String>
             for (name, value) in given {
                 let path = format!("{path}.{name}");
                 let path = path.trim_start_matches('.');
+                // The name of the field in version 0.1.
+                let name = if path == "discriminator.conditional" { "condition".to_owned() } else { name };
                 let field = fields.get_mut(&name).ok_or_else(|| format!("unknown field `{path}`"))?;
                 overlay(field, value, path)?;
             }

@@ -40,7 +40,7 @@ mod weights;
 
 pub use crate::{
     config::{Pix2PixConfig, Schedule, TrainingConfig},
-    discriminator::{Discriminator, DiscriminatorConfig},
+    discriminator::{Condition, Discriminator, DiscriminatorConfig},
     error::{CheckpointProblem, Error, Result},
     generator::{Backbone, DropoutLayout, Generator, GeneratorConfig},
     layers::{Dropout, Mode, Norm, Statistics, UpsampleKind},

@@ -181,13 +181,13 @@ fn trains_like_pytorch(name: &'static str) {
     // The first step by hand: outputs, logits, losses and gradients.
     let (generator, discriminator) = (fixture.generator(&training), fixture.discriminator(&training));
     let loss = loss_config.init();
-    let output = generator.forward_with(input.clone(), MODE);
+    let output = generator.forward(input.clone(), MODE);
     if times == 1 {
         fixture.check("output", output.clone());
     }
     if fixture.is_adversarial() {
-        let fake = discriminator.forward(input.clone(), output.clone().detach());
-        let real = discriminator.forward(input.clone(), target.clone());
+        let fake = discriminator.forward(input.clone(), output.clone().detach(), MODE);
+        let real = discriminator.forward(input.clone(), target.clone(), MODE);
         fixture.check("logits_fake", fake.clone());
         fixture.check("logits_real", real.clone());
         let d = loss.discriminator(real, fake);
@@ -223,16 +223,17 @@ fn trains_like_pytorch(name: &'static str) {
             close(&format!("{name} {key} {step}"), &[found], &fixture.expected(key)[step..=step], GRADIENT);
         }
         if step == 0 {
-            // The first step's second half: the moved discriminator judges what the unmoved generator made. A clone
-            // would share its running statistics; `valid` copies them.
-            let judge = trainer.discriminator().valid().fork(&training).no_grad();
-            let verdict = fixture.is_adversarial().then(|| judge.forward(input.clone(), output.clone()));
-            let g = loss.generator(verdict, output.clone(), target.clone());
+            // The second half of the first step: the updated discriminator sees the output of the generator before its
+            // update. A clone would share its running statistics; `detached` copies them.
+            let updated = trainer.discriminator().detached().fork(&training).no_grad();
+            let logits = fixture.is_adversarial();
+            let logits = logits.then(|| updated.forward(input.clone(), output.clone(), MODE));
+            let g = loss.generator(logits, output.clone(), target.clone());
             let grads = by_name(pytorch::generator_state(&gradients(g.total(), &generator)));
             fixture.check_digest("grad", "state.", &grads, GRADIENT);
         }
         if step == 0 && times == 1 && generator_config.norm != Norm::None {
-            let moved = trainer.generator().forward_with(input.clone(), Mode::RUNNING);
+            let moved = trainer.generator().forward(input.clone(), Mode::RUNNING);
             fixture.check("output_running", moved);
         }
         if step == 0 || step == 9 {
@@ -325,7 +326,7 @@ fn a_resnet_whose_dropout_shifts_its_names() {
     let device = device::cpu();
     let generator = pytorch::load_generator(file, &device).unwrap();
     assert_eq!(Some(generator.config()), fixture.case.generator.as_ref());
-    fixture.check("output", generator.forward_with(picture("input", 1, 1, &device), Mode::RUNNING));
+    fixture.check("output", generator.forward(picture("input", 1, 1, &device), Mode::RUNNING));
 }
 
 /// The numbers that `make.py --full` gives value `index` of parameter `number`, in `[-1, 1)`.
@@ -367,7 +368,7 @@ fn the_full_size_unet() {
     let generator = config.init(&device).map(&mut Fill(0, String::new()));
     let input: Vec<f32> = (0..3 * 256 * 256).map(|i| uniform(1000, i)).collect();
     let input = Tensor::<1>::from_floats(input.as_slice(), &device).reshape([1, 3, 256, 256]);
-    let output = values(generator.forward_with(input.clone(), MODE));
+    let output = values(generator.forward(input.clone(), MODE));
     let sampled = |output: &[f32]| (0..64).map(|i| output[i * (output.len() - 1) / 63]).collect::<Vec<f32>>();
     // Tanh's outputs are compared as they are: 1e-5 of their range is a thousandth of a grey level.
     let compare = |what, found: &[f32]| {
@@ -377,8 +378,8 @@ fn the_full_size_unet() {
     compare("pixels", &sampled(&output));
     // A pass in training moves the running statistics.
     let training = generator.fork(&device.clone().autodiff());
-    training.forward_with(input.clone().autodiff(), MODE);
-    let output_running = training.valid().forward_with(input, Mode::RUNNING);
+    training.forward(input.clone().autodiff(), MODE);
+    let output_running = training.detached().forward(input, Mode::RUNNING);
     compare("pixels_running", &sampled(&values(output_running)));
     let mean = |channel: usize, row: usize, column: usize| {
         let pixel = |i: usize| output[(channel * 256 + row * 16 + i / 16) * 256 + column * 16 + i % 16];

@@ -273,7 +273,7 @@ fn kept_filters_follow_their_weights() {
     let shape = [1, 3, 304, 272];
     let x = values(random(shape, &mut rng, &device.clone().autodiff()));
     let x = Tensor::<1>::from_floats(x.as_slice(), &device).reshape(shape);
-    let pass = |generator: &Generator| values(generator.forward_with(x.clone(), Mode::IMAGE));
+    let pass = |generator: &Generator| values(generator.forward(x.clone(), Mode::IMAGE));
 
     let plain = config.init_seeded(0, &device);
     let kept = plain.clone().for_inference();
@@ -298,7 +298,7 @@ fn a_pass_beside_one_with_kept_filters_is_what_it_is_alone() {
     let kept = plain.clone().for_inference();
     let ramp: Vec<f32> = (0..3 * 272 * 272).map(|i| (i as f32 * 0.01).sin()).collect();
     let x = Tensor::<1>::from_floats(ramp.as_slice(), &device).reshape([1, 3, 272, 272]);
-    let pass = |generator: &Generator| values(generator.forward_with(x.clone(), Mode::IMAGE));
+    let pass = |generator: &Generator| values(generator.forward(x.clone(), Mode::IMAGE));
     let alone = [pass(&plain), pass(&kept)];
     assert!(alone[0] != alone[1], "they round differently");
     std::thread::scope(|scope| {

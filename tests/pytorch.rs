@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use pix2pix::pytorch::{self, StateDict};
 use pix2pix::{
-    Backbone, DiscriminatorConfig, Dropout, DropoutLayout, Error, GeneratorConfig, Mode, Norm, Statistics,
-    Tensor, UpsampleKind, device,
+    Backbone, Condition, DiscriminatorConfig, Dropout, DropoutLayout, Error, GeneratorConfig, Mode, Norm,
+    Statistics, Tensor, UpsampleKind, device,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -57,12 +57,12 @@ fn every_generator_is_found_from_its_names_and_shapes() {
         pytorch::save(&pytorch::generator_state(&generator), &file).unwrap();
         let loaded = pytorch::load_generator(&file, &device).unwrap();
         assert_eq!(loaded.config(), &config);
-        let size = config.multiple().max(16);
+        let size = config.size_multiple().max(16);
         let input = Tensor::ones([1, config.input_channels, size, size], &device) * 0.5;
         let run = |generator: &pix2pix::Generator| {
-            generator.forward_with(input.clone(), Mode::IMAGE).into_data().try_into_vec::<f32>().unwrap()
+            generator.forward(input.clone(), Mode::IMAGE).into_data().try_into_vec::<f32>().unwrap()
         };
-        assert!(run(&generator) == run(&loaded), "{config}");
+        assert!(run(&generator) == run(&loaded), "{config:?}");
     }
 }
 
@@ -72,9 +72,9 @@ fn every_discriminator_is_found_from_its_names_and_shapes() {
     let file = folder.path().join("net_D.safetensors");
     for norm in NORMS {
         for layers in 0..=6 {
-            for conditional in [true, false] {
+            for condition in [Condition::Input, Condition::None] {
                 let config = DiscriminatorConfig::new(3, 3).with_layers(layers).with_norm(norm);
-                let config = config.with_base_channels(2).with_conditional(conditional);
+                let config = config.with_base_channels(2).with_condition(condition);
                 let discriminator = config.init_seeded(1, &device::cpu());
                 let state = pytorch::discriminator_state(&discriminator);
                 pytorch::save(&state, &file).unwrap();
@@ -204,7 +204,7 @@ fn one_wrong_parameter_of_a_generator_is_named() {
         ] {
             let state = pytorch::generator_state(&config.init(&device::cpu()));
             one_change_is_named(&state, |file| {
-                pytorch::load_generator(file, &device::cpu()).map(|found| panic!("{}", found.config()))
+                pytorch::load_generator(file, &device::cpu()).map(|found| panic!("{:?}", found.config()))
             });
         }
     }
@@ -220,7 +220,7 @@ fn one_wrong_parameter_of_a_discriminator_is_named() {
             let config = config.with_base_channels(2);
             let state = pytorch::discriminator_state(&config.init(&device::cpu()));
             one_change_is_named(&state, |file| {
-                pytorch::load_discriminator(file, &device::cpu()).map(|found| panic!("{}", found.config()))
+                pytorch::load_discriminator(file, &device::cpu()).map(|found| panic!("{:?}", found.config()))
             });
         }
     }
@@ -248,9 +248,9 @@ fn channels_of_a_discriminator_are_those_of_its_generator() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("net_D.safetensors");
     for [input, output] in [[1, 2], [3, 1], [1, 3], [3, 3]] {
-        for conditional in [true, false] {
+        for condition in [Condition::Input, Condition::None] {
             let config = DiscriminatorConfig::new(input, output).with_base_channels(2);
-            let config = config.with_conditional(conditional);
+            let config = config.with_condition(condition);
             let state = pytorch::discriminator_state(&config.init(&device::cpu()));
             pytorch::save(&state, &file).unwrap();
             let generator = original([input, output]);
@@ -261,7 +261,7 @@ fn channels_of_a_discriminator_are_those_of_its_generator() {
             match error {
                 Err(Error::Weights { mismatched, .. }) => assert!(mismatched[0].contains("model.0.weight")),
                 // Without a condition, its channels do not matter.
-                other => assert!(other.is_ok() && !conditional, "{other:?}"),
+                other => assert!(other.is_ok() && condition == Condition::None, "{other:?}"),
             }
         }
     }
@@ -293,7 +293,7 @@ fn blocks_have_the_names_of_descendants_too() {
                     assert_eq!(loaded.config(), &told);
                     // Its state has the names that the original gives to a network with this dropout.
                     let exported = pytorch::generator_state(&loaded);
-                    assert!(exported.values().eq(state.values()), "{told}");
+                    assert!(exported.values().eq(state.values()), "{told:?}");
                     assert_eq!(exported == state, (told.dropout > 0.0) == (dropout > 0.0));
                 }
             }
@@ -428,8 +428,8 @@ fn networks_saved_by_pytorch_compute_the_same_as_pytorch() {
         let train = Mode { statistics: Statistics::Batch, dropout: Dropout::Off };
         let mut report = Vec::new();
         for (name, mode) in [("eval", Mode::RUNNING), ("train", train)] {
-            let output = generator.forward_with(picture("input"), mode);
-            let logits = discriminator.forward_with(picture("input"), picture("image"), mode);
+            let output = generator.forward(picture("input"), mode);
+            let logits = discriminator.forward(picture("input"), picture("image"), mode);
             for (kind, found) in [("generator", output), ("discriminator", logits)] {
                 let key = format!("{kind}_{name}");
                 assert_eq!(found.dims().as_slice(), expected[&key].0.as_slice());

@@ -5,7 +5,7 @@ mod support;
 
 use burn::module::Module;
 use pix2pix::data::{Batch, Direction, PairedFolder};
-use pix2pix::{GanMode, Pix2PixConfig, Tensor, Trainer, device};
+use pix2pix::{Condition, GanMode, Pix2PixConfig, Tensor, Trainer, device};
 use support::{small_config, write_pairs};
 
 fn batch(config: &Pix2PixConfig) -> Batch {
@@ -106,7 +106,7 @@ fn every_setting_of_loss_and_training_changes_the_result() {
         ("GAN weight", |config| config.loss.gan_weight = 50.0),
         ("no L1", |config| config.loss.l1_weight = 0.0),
         ("label smoothing", |config| config.loss.real_label = 0.5),
-        ("unconditional", |config| config.discriminator.conditional = false),
+        ("unconditional", |config| config.discriminator.condition = Condition::None),
         ("learning rate", |config| config.training.learning_rate = 1e-3),
         ("beta 1", |config| config.training.beta_1 = 0.9),
         ("beta 2", |config| config.training.beta_2 = 0.5),

@@ -47,7 +47,7 @@ fn main() -> Result<()> {
         What::Forward => {
             let generator = config.generator.init_seeded(0, &device);
             let generator = generator.for_inference();
-            Box::new(move || drop(generator.forward_with(images.clone(), Mode::IMAGE)))
+            Box::new(move || drop(generator.forward(images.clone(), Mode::IMAGE)))
         }
         What::Step => {
             let mut trainer = Trainer::new(config, &device)?;

@@ -22,7 +22,7 @@ impl Reader {
     /// The class of every pixel: of the channel with the highest value.
     pub(crate) fn read(&self, photograph: Tensor<4>) -> Vec<usize> {
         let [_, _, height, width] = photograph.dims();
-        let values = self.generator.forward_with(photograph, Mode::IMAGE).into_data().convert::<f32>();
+        let values = self.generator.forward(photograph, Mode::IMAGE).into_data().convert::<f32>();
         let values = values.try_into_vec::<f32>().unwrap_or_default();
         let (area, classes) = (height * width, self.labels.palette.classes());
         let highest = |pixel: usize| {

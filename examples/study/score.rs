@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::Module;
 use image::{RgbImage, imageops};
 use pix2pix::data::{Batch, PairedFolder};
 use pix2pix::metrics::{self, Confusion, LabHistogram};
@@ -59,7 +58,7 @@ pub(crate) fn score(
     for (index, batch) in val.clone().with_batch_size(1).in_order(device).enumerate() {
         let Batch { input, target } = batch?;
         let output = match generator {
-            Some(generator) => generator.forward_with(input.clone(), mode(index)),
+            Some(generator) => generator.forward(input.clone(), mode(index)),
             None => target.clone(),
         };
         let number = |tensor: Tensor<1>| f64::from(tensor.sum().into_scalar::<f32>());
@@ -122,7 +121,7 @@ pub(crate) fn pictures(
     let mut columns = [(); 3].map(|()| RgbImage::new(size, size * some.len() as u32));
     for (row, batch) in some.in_order(device).enumerate() {
         let Batch { input, target } = batch?;
-        let output = generator.forward_with(input.clone(), mode(row));
+        let output = generator.forward(input.clone(), mode(row));
         for (column, tensor) in columns.iter_mut().zip([input, target, output]) {
             imageops::replace(column, &picture(tensor), 0, i64::from(size) * row as i64);
         }
@@ -143,5 +142,5 @@ fn picture(tensor: Tensor<4>) -> RgbImage {
 
 /// A copy without gradients.
 pub(crate) fn still(generator: &Generator) -> Generator {
-    generator.valid()
+    generator.detached()
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pix2pix::{Backbone, CheckpointProblem, DiscriminatorConfig, Error, Pix2PixConfig, Result};
+use pix2pix::{Backbone, CheckpointProblem, Condition, DiscriminatorConfig, Error, Pix2PixConfig, Result};
 use serde::{Deserialize, Serialize};
 
 /// The tables that the study has unless others are named.
@@ -112,7 +112,8 @@ impl Variant {
         if let Some(patch) = self.patch {
             config.discriminator.layers = layers(patch, &config.discriminator)?;
             let size = config.data.crop_size;
-            while config.discriminator.map_size([size; 2]).is_none() && config.discriminator.layers > 0 {
+            while config.discriminator.patch_map_size([size; 2]).is_none() && config.discriminator.layers > 0
+            {
                 config.discriminator.layers -= 1;
             }
         }
@@ -184,12 +185,13 @@ fn slug(config: &Pix2PixConfig) -> String {
         Backbone::Unet { .. } => "unet".to_owned(),
         Backbone::EncoderDecoder { .. } => "encoder-decoder".to_owned(),
         Backbone::Resnet { blocks } => format!("resnet{blocks}"),
+        other => other.to_string(),
     }];
     if loss.l1_weight > 0.0 {
         parts.push(format!("{:?}", loss.pixel).to_lowercase());
     }
     if loss.gan_weight > 0.0 {
-        parts.push(if judge.conditional { "cgan" } else { "gan" }.to_owned());
+        parts.push(if judge.condition == Condition::Input { "cgan" } else { "gan" }.to_owned());
         parts.push(format!("patch{}", judge.receptive_field()));
     }
     // What the words do not say, a checksum does.

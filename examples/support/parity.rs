@@ -7,8 +7,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use pix2pix::data::Batch;
 use pix2pix::{
-    Backbone, Device, Dropout, GanMode, Mode, Norm, Pix2PixConfig, PixelLoss, Result, Statistics, Tensor,
-    Trainer, UpsampleKind,
+    Backbone, Condition, Device, Dropout, GanMode, Mode, Norm, Pix2PixConfig, PixelLoss, Result, Statistics,
+    Tensor, Trainer, UpsampleKind,
 };
 
 /// Tensors by name.
@@ -103,7 +103,7 @@ pub(crate) fn variants() -> Vec<(&'static str, Pix2PixConfig)> {
                 config.generator.norm = Norm::None;
                 config.discriminator.norm = Norm::None;
                 config.discriminator.layers = 1;
-                config.discriminator.conditional = false;
+                config.discriminator.condition = Condition::None;
                 config.loss.pixel = PixelLoss::L2;
                 config.loss.real_label = 0.9;
             }),
@@ -212,13 +212,13 @@ fn backward(config: &Pix2PixConfig, batch: &Batch, device: &Device) -> (Vec<f32>
     let mode = Mode { statistics: Statistics::Batch, dropout: Dropout::Seeded(1) };
     let loss = config.loss.init();
 
-    let output = generator.forward_with(input.clone(), mode);
-    let real = discriminator.forward(input.clone(), target.clone());
-    let fake = discriminator.forward(input.clone(), output.clone().detach());
+    let output = generator.forward(input.clone(), mode);
+    let real = discriminator.forward(input.clone(), target.clone(), Mode::PAPER);
+    let fake = discriminator.forward(input.clone(), output.clone().detach(), Mode::PAPER);
     let grads =
         GradientsParams::from_grads(loss.discriminator(real, fake).total().backward(), &discriminator);
     let mut gradients = named("discriminator", &discriminator, Some(grads));
-    let verdict = discriminator.clone().no_grad().forward(input, output.clone());
+    let verdict = discriminator.clone().no_grad().forward(input, output.clone(), Mode::PAPER);
     let total = loss.generator(Some(verdict), output.clone(), target).total();
     let grads = GradientsParams::from_grads(total.backward(), &generator);
     gradients.extend(named("generator", &generator, Some(grads)));

@@ -16,6 +16,7 @@ const KERNEL: usize = 4;
 /// How a decoder doubles the resolution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum UpsampleKind {
     /// A 4×4 transposed convolution with stride 2, the paper's choice.
     #[default]

@@ -25,8 +25,8 @@ pub(crate) use init::Initializer;
 pub(crate) use kept::Kept;
 pub(crate) use norm::{Moments, NormLayer, moments, normalised};
 
-/// More channels than any network has: a damaged file must not ask for all the memory there is.
-pub(crate) const MOST_CHANNELS: usize = 4096;
+/// The largest number of channels. It bounds the memory that a damaged file can ask for.
+pub(crate) const MAX_CHANNELS: usize = 4096;
 
 /// The number of learned values of a network; running statistics are not learned.
 pub(crate) fn parameter_count(network: &impl Module) -> usize {

@@ -5,7 +5,7 @@
 
 use super::StateDict;
 use super::names::{self, Naming, unet_prefix};
-use crate::discriminator::DiscriminatorConfig;
+use crate::discriminator::{Condition, DiscriminatorConfig};
 use crate::generator::{Backbone, DropoutLayout, GeneratorConfig};
 use crate::layers::{Norm, UpsampleKind};
 use crate::{Device, weights};
@@ -53,20 +53,20 @@ pub(super) fn discriminator(
     let layers = if is_pixel { vec![0] } else { patch_layers(state) };
     let seen = shape(state, first).map_or(6, |[_, seen, ..]| seen);
     let sides = match sides {
-        Some([input, output]) => vec![(input, output, true), (input, output, false)],
-        None if seen.is_multiple_of(2) => vec![(seen / 2, seen / 2, true)],
-        None => vec![(seen, seen, false)],
+        Some([input, output]) => vec![(input, output, Condition::Input), (input, output, Condition::None)],
+        None if seen.is_multiple_of(2) => vec![(seen / 2, seen / 2, Condition::Input)],
+        None => vec![(seen, seen, Condition::None)],
     };
     let mut candidates = Vec::new();
     for layers in layers {
         for base in bases(state, first, second) {
-            for (input, output, conditional) in &sides {
+            for (input, output, condition) in &sides {
                 candidates.extend(NORMS.map(|norm| {
                     DiscriminatorConfig::new(*input, *output)
                         .with_layers(layers)
                         .with_base_channels(base)
                         .with_norm(norm)
-                        .with_conditional(*conditional)
+                        .with_condition(*condition)
                 }));
             }
         }

@@ -19,7 +19,7 @@ impl Trainer {
         let mut sums = [0.0; 3];
         for (index, batch) in pairs.in_order(&self.device).enumerate() {
             let Batch { input, target } = batch?;
-            let output = generator.forward_with(input, test_mode(index));
+            let output = generator.forward(input, test_mode(index));
             let scores = [metrics::l1, metrics::psnr, metrics::ssim];
             for (sum, score) in sums.iter_mut().zip(scores) {
                 *sum += f64::from(score(output.clone(), target.clone()).sum().into_scalar::<f32>());
@@ -40,7 +40,7 @@ impl Trainer {
         let mut strip = RgbImage::new((3 * size) as u32, (single.len() * size) as u32);
         for (row, batch) in single.in_order(&self.device).enumerate() {
             let Batch { input, target } = batch?;
-            let output = generator.forward_with(input.clone(), test_mode(row));
+            let output = generator.forward(input.clone(), test_mode(row));
             for (column, tensor) in [input, output, target].into_iter().enumerate() {
                 let [x, y] = [column * size, row * size].map(|pixels| pixels as i64);
                 imageops::replace(&mut strip, &picture(tensor).to_rgb8(), x, y);

@@ -256,9 +256,14 @@ impl Trainer {
     }
 
     /// The generator as it stands. Its parameters track gradients, and a clone shares its running statistics;
-    /// [`Module::valid`] gives a copy without either.
+    /// [`Generator::detached`] gives a copy without either.
     pub fn generator(&self) -> &Generator {
         self.generator.as_ref().expect("present between updates")
+    }
+
+    /// Returns the generator that is exported, and gives up the rest of the trainer.
+    pub fn into_generator(self) -> Generator {
+        self.exported().detached()
     }
 
     /// The generator that is exported, scored and shown: the average of its weights if `training.export_ema` says so.

@@ -186,14 +186,14 @@ impl Share {
         for part in &self.parts {
             let (input, target) = (part.input.clone().autodiff(), part.target.clone().autodiff());
             let output = if self.parts.len() == 1 {
-                let output = generator.forward_with(input.clone(), part.mode); // [N, C, H, W]
+                let output = generator.forward(input.clone(), part.mode); // [N, C, H, W]
                 self.kept = Some(output.clone());
                 output.detach()
             } else {
-                generator.valid().forward_with(part.input.clone(), part.mode).autodiff()
+                generator.valid().forward(part.input.clone(), part.mode).autodiff()
             };
-            let fake = discriminator.forward(input.clone(), output);
-            let real = discriminator.forward(input, target);
+            let fake = discriminator.forward(input.clone(), output, Mode::PAPER);
+            let real = discriminator.forward(input, target, Mode::PAPER);
             losses.add_accuracy(loss.accuracy(real.clone(), fake.clone()), part.share);
             let d = loss.discriminator(real, fake);
             losses.add_discriminator(&d, part.share);
@@ -214,11 +214,11 @@ impl Share {
         let (mut grads, mut losses) = (GradientsAccumulator::new(), Losses::default());
         for Part { input, target, share, mode } in self.parts.drain(..) {
             let (input, target) = (input.autodiff(), target.autodiff());
-            let again = || generator.forward_with(input.clone(), mode);
+            let again = || generator.forward(input.clone(), mode);
             let output = self.kept.take().unwrap_or_else(again);
             let verdict = loss.is_adversarial().then(|| {
                 let judge = discriminator.clone().no_grad();
-                judge.forward(input.clone(), output.clone())
+                judge.forward(input.clone(), output.clone(), Mode::PAPER)
             });
             let g = loss.generator(verdict, output, target);
             losses.add_generator(&g, share);

@@ -6,13 +6,12 @@ mod tiles;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
 use burn::tensor::TensorData;
 use image::DynamicImage;
 
 use crate::config::Pix2PixConfig;
 use crate::data::{DataConfig, NOT_A_NUMBER, PICTURE_CHANNELS, Pixels, open};
-use crate::generator::Cut;
+use crate::generator::TiledGenerator;
 use crate::layers::Kept;
 use crate::pytorch;
 use crate::weights::{self, GENERATOR_FILE};
@@ -80,8 +79,8 @@ impl Translator {
     /// Creates a translator over the generator of the run that `config` describes.
     fn of_run(generator: Generator, config: Pix2PixConfig, device: &Device) -> Self {
         Self {
-            // A trainer's generator shares its running statistics with all clones; `valid` copies them.
-            generator: generator.valid().for_inference(),
+            // A trainer's generator shares its running statistics with all clones; `detached` copies them.
+            generator: generator.detached().for_inference(),
             config,
             mode: Mode::PAPER.with_noise(0),
             tile: TILE,
@@ -261,8 +260,8 @@ impl Translator {
         if self.is_small(size) {
             return self.whole(&[input], std::slice::from_mut(canvas));
         }
-        let split = self.generator.config().split(size[0] * size[1], self.tile);
-        let cut = Cut::new(self.generator.clone(), split, self.mode);
+        let split = self.generator.config().tiled_levels(size[0] * size[1], self.tile);
+        let cut = TiledGenerator::new(self.generator.clone(), split, self.mode);
         let start = start(input.size, size);
         let tiled = Tiled { input, start, size, tile: self.tile, device: &self.device };
         Kept::default().among_workers(&self.device, || tiled.translate(cut, canvas));
@@ -276,7 +275,7 @@ impl Translator {
             Statistics::Batch => Mode { statistics: Statistics::Image, ..self.mode },
             _ => self.mode,
         };
-        let output = self.generator.forward_with(Tensor::cat(pieces.collect(), 0), mode);
+        let output = self.generator.forward(Tensor::cat(pieces.collect(), 0), mode);
         let output = values(output);
         let outputs = output.chunks_exact(output.len() / inputs.len());
         for ((input, canvas), output) in inputs.iter().zip(canvases).zip(outputs) {
@@ -296,7 +295,7 @@ impl Translator {
     /// The next size that the network takes.
     fn padded(&self, size: [usize; 2]) -> [usize; 2] {
         let config = self.generator.config();
-        size.map(|size| size.next_multiple_of(config.multiple()).max(config.smallest()))
+        size.map(|size| size.next_multiple_of(config.size_multiple()).max(config.min_size()))
     }
 }
 

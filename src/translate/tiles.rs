@@ -7,7 +7,7 @@ use burn::tensor::TensorData;
 use super::canvas::Canvas;
 use super::{tensor, values};
 use crate::data::Pixels;
-use crate::generator::{Cut, Layer, Piece};
+use crate::generator::{LayerAt, Piece, TiledGenerator};
 use crate::layers::{Moments, Place, moments};
 use crate::{Device, Tensor};
 
@@ -37,15 +37,15 @@ struct Tile {
 
 impl Tiled<'_> {
     /// Translates the picture onto `canvas`.
-    pub(super) fn translate(&self, mut cut: Cut, canvas: &mut Canvas) {
+    pub(super) fn translate(&self, mut cut: TiledGenerator, canvas: &mut Canvas) {
         let tiles = tiles(self.size, self.tile, cut.unit());
         let (head, tail) = (cut.head_layers(), cut.tail_layers());
         for index in 0..head - 1 {
-            cut.settle(Layer::Head(index), |cut| gather(&tiles, |tile| self.head(cut, tile, index + 1)));
+            cut.fold_norm(LayerAt::Head(index), |cut| gather(&tiles, |tile| self.head(cut, tile, index + 1)));
         }
         let maps = cut.body(self.last_of_head(&cut, &tiles, head));
         for index in 0..tail - 1 {
-            cut.settle(Layer::Tail(index), |cut| {
+            cut.fold_norm(LayerAt::Tail(index), |cut| {
                 gather(&tiles, |tile| self.tail(cut, &maps, tile, index + 1))
             });
         }
@@ -57,12 +57,12 @@ impl Tiled<'_> {
     }
 
     /// The output of a layer of the head.
-    fn head(&self, cut: &Cut, tile: &Tile, layers: usize) -> Tensor<4> {
+    fn head(&self, cut: &TiledGenerator, tile: &Tile, layers: usize) -> Tensor<4> {
         cut.head(self.piece(tile), layers).pop().expect("the head has layers")
     }
 
     /// The last map of the head, of the whole picture.
-    fn last_of_head(&self, cut: &Cut, tiles: &[Tile], layers: usize) -> Tensor<4> {
+    fn last_of_head(&self, cut: &TiledGenerator, tiles: &[Tile], layers: usize) -> Tensor<4> {
         let size = self.size.map(|size| size / cut.unit());
         let mut map: Option<(usize, Canvas)> = None;
         for tile in tiles {
@@ -77,7 +77,7 @@ impl Tiled<'_> {
     }
 
     /// The output of a layer of the tail.
-    fn tail(&self, cut: &Cut, maps: &[Tensor<4>], tile: &Tile, layers: usize) -> Tensor<4> {
+    fn tail(&self, cut: &TiledGenerator, maps: &[Tensor<4>], tile: &Tile, layers: usize) -> Tensor<4> {
         let skips = match cut.has_skips(layers) {
             true => cut.head(self.piece(tile), cut.head_layers() - 1),
             false => vec![],
