@@ -62,7 +62,8 @@ fn run(options: &Options) -> Result<()> {
     println!("{:?}, {} parameters", generator.config().backbone, generator.parameter_count());
     match &options.discriminator {
         Some(path) => {
-            let discriminator = pytorch::load_discriminator_of(path, generator.config(), &device)?;
+            let discriminator =
+                pytorch::Import::open(path)?.discriminator_for(generator.config(), &device)?;
             println!("{:?}, {} parameters", discriminator.config(), discriminator.parameter_count());
             let Pix2PixConfig { loss, data, training, .. } = translator.config().clone();
             let generator = generator.clone();

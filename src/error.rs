@@ -98,8 +98,8 @@ pub enum Error {
         missing: Vec<String>,
         /// Parameters that the file has and the network lacks.
         unexpected: Vec<String>,
-        /// Parameters of another shape: name, the network's shape, the file's shape.
-        mismatched: Vec<String>,
+        /// Parameters of another shape.
+        mismatched: Vec<ShapeMismatch>,
     },
     /// A backend is not compiled in, its device is not there, or it computes wrongly: choose another, or rebuild.
     #[error("backend `{name}`: {problem}")]
@@ -109,6 +109,24 @@ pub enum Error {
         /// What is missing or wrong.
         problem: String,
     },
+}
+
+/// A parameter whose shape in a weights file is not that in the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShapeMismatch {
+    /// The parameter's name in the file.
+    pub name: String,
+    /// Its shape in the network.
+    pub network: Vec<usize>,
+    /// Its shape in the file.
+    pub file: Vec<usize>,
+}
+
+impl std::fmt::Display for ShapeMismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (network {:?}, file {:?})", self.name, self.network, self.file)
+    }
 }
 
 /// What can be wrong with a checkpoint.
@@ -143,6 +161,9 @@ pub enum CheckpointProblem {
     /// A file in it is damaged.
     #[error("damaged, or no file of this kind: {0}; use another copy, or an earlier checkpoint")]
     Corrupt(String),
+    /// This build cannot read files of its kind.
+    #[error("{0}")]
+    Unsupported(String),
     /// It belongs to a run with other settings.
     #[error(
         "the checkpoint's {field} differs from this run's; use the same settings, or another output folder"
@@ -191,18 +212,18 @@ fn remedy(error: &std::io::Error) -> &'static str {
 /// How many names a message lists before it only counts.
 const LISTED: usize = 10;
 
-fn list(names: &[String]) -> String {
+fn list(names: &[impl ToString]) -> String {
     if names.is_empty() {
         return String::new();
     }
-    let shown = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(LISTED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(LISTED) {
         0 => format!(": {shown}"),
         more => format!(": {shown} and {more} more"),
     }
 }
 
-fn labelled(label: &str, names: &[String]) -> String {
+fn labelled(label: &str, names: &[impl ToString]) -> String {
     match names {
         [] => String::new(),
         names => format!("; {label}{}", list(names)),

@@ -41,7 +41,7 @@ mod weights;
 pub use crate::{
     config::{Pix2PixConfig, Schedule, TrainingConfig},
     discriminator::{Condition, Discriminator, DiscriminatorConfig},
-    error::{CheckpointProblem, Error, Result},
+    error::{CheckpointProblem, Error, Result, ShapeMismatch},
     generator::{Backbone, DropoutLayout, Generator, GeneratorConfig},
     layers::{Dropout, Mode, Norm, Statistics, UpsampleKind},
     loss::{DiscriminatorLoss, GanMode, GeneratorLoss, Pix2PixLoss, Pix2PixLossConfig, PixelLoss},

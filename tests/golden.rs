@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use pix2pix::data::{Batch, DataConfig};
-use pix2pix::pytorch::{self, StateDict};
+use pix2pix::pytorch::{self, Import, StateDict};
 use pix2pix::{
     Device, Discriminator, DiscriminatorConfig, Dropout, Generator, GeneratorConfig, Mode, Norm,
     Pix2PixLossConfig, Statistics, Tensor, Trainer, TrainingConfig, device,
@@ -74,7 +74,7 @@ impl Fixture {
 
     fn generator(&self, device: &Device) -> Generator {
         let config = self.case.generator.as_ref().unwrap();
-        pytorch::load_generator_as(self.file("state."), config, device).unwrap()
+        Import::open(self.file("state.")).unwrap().generator_as(config, device).unwrap()
     }
 
     fn discriminator(&self, device: &Device) -> Discriminator {
@@ -82,7 +82,7 @@ impl Fixture {
         if !self.is_adversarial() {
             return config.init(device);
         }
-        pytorch::load_discriminator_as(self.file("state_d."), config, device).unwrap()
+        Import::open(self.file("state_d.")).unwrap().discriminator_as(config, device).unwrap()
     }
 
     fn expected(&self, key: &str) -> &[f32] {
@@ -319,12 +319,12 @@ fn patches_of_286_pixels() {
 }
 
 #[test]
-#[cfg(feature = "pytorch")]
+#[cfg(feature = "pth")]
 fn a_resnet_whose_dropout_shifts_its_names() {
     let fixture = Fixture::open("resnet_dropout");
     let file = path("resnet_dropout").with_extension("pth");
     let device = device::cpu();
-    let generator = pytorch::load_generator(file, &device).unwrap();
+    let generator = Import::open(file).unwrap().generator(&device).unwrap();
     assert_eq!(Some(generator.config()), fixture.case.generator.as_ref());
     fixture.check("output", generator.forward(picture("input", 1, 1, &device), Mode::RUNNING));
 }

@@ -1,11 +1,12 @@
 //! Files made to take all memory or to run a command: an error, and hardly any memory.
 //!
 //! Alone in its file, since the peak of memory is the whole process's.
-#![cfg(all(feature = "flex", feature = "pytorch"))]
+#![cfg(all(feature = "flex", feature = "pth"))]
 
 use std::path::Path;
 
-use pix2pix::{Error, device, pytorch};
+use pix2pix::pytorch::Import;
+use pix2pix::{Error, device};
 
 /// The most memory that all files together may take, beyond what the process had before.
 const ALLOWED: u64 = 150 << 20;
@@ -174,8 +175,9 @@ fn hostile_files_take_little_memory_and_run_nothing() {
 
 fn refused(what: &str, file: &Path) {
     let device = device::cpu();
-    let generator = pytorch::load_generator(file, &device).map(drop);
-    for result in [generator, pytorch::load_discriminator(file, &device).map(drop)] {
+    let generator = Import::open(file).and_then(|file| file.generator(&device)).map(drop);
+    let discriminator = Import::open(file).and_then(|file| file.discriminator(&device)).map(drop);
+    for result in [generator, discriminator] {
         let error = result.expect_err(what);
         let is_expected = matches!(error, Error::Checkpoint { .. } | Error::Weights { .. });
         assert!(is_expected && error.to_string().contains("net.pth"), "{what}: {error}");

@@ -61,7 +61,7 @@ impl Translator {
 
     /// A generator of the PyTorch original, with its defaults for what the file does not tell.
     fn imported(file: &Path, device: &Device) -> Result<Self> {
-        let generator = pytorch::load_generator(file, device)?;
+        let generator = pytorch::Import::open(file)?.generator(device)?;
         let config = run_of(&generator, Pix2PixConfig::pytorch());
         Ok(Self::of_run(generator, config, device))
     }
