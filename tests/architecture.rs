@@ -1,5 +1,5 @@
-//! The networks against the tables of the paper and of the PyTorch original: counts, sizes, receptive fields, initial
-//! values, and what each setting changes.
+//! Compares the networks with the tables of the paper and of the PyTorch original: parameter counts, sizes, receptive
+//! fields, initial values and the effect of each setting.
 #![cfg(feature = "flex")]
 
 use burn::module::Module;
@@ -69,7 +69,7 @@ fn discriminators_have_the_published_parameter_counts_and_maps() {
 }
 
 #[test]
-fn every_generator_keeps_the_size_of_the_picture() {
+fn every_generator_keeps_the_size_of_the_image() {
     let device = device::cpu();
     let unet = |depth| Backbone::Unet { depth };
     let cases = [
@@ -185,12 +185,12 @@ fn statistics_come_from_where_the_mode_says() {
     let run = |input: Tensor<4>, statistics| generator.forward(input, mode(statistics));
     let alone = |index: usize| input.clone().narrow(0, index, 1);
 
-    // Per-image statistics: a batch gives what its pictures give one by one.
+    // Per-image statistics: a batch gives the same as its images one by one.
     let together = values(run(input.clone(), Statistics::Image));
     let one_by_one = [0, 1].map(|index| values(run(alone(index), Statistics::Image))).concat();
     let worst = together.iter().zip(&one_by_one).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst < 1e-5, "{worst}");
-    // With one picture, batch and image statistics are the same thing; with two they are not.
+    // With one image, batch and image statistics are equal; with two they are not.
     let [batch, image] = [Statistics::Batch, Statistics::Image].map(|kind| values(run(alone(0), kind)));
     let worst = batch.iter().zip(&image).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst < 1e-6, "{worst}");
@@ -239,6 +239,18 @@ fn every_setting_of_the_generator_changes_the_output() {
     for config in changed {
         assert_ne!(run(config.clone()), reference, "{config:?}");
     }
+}
+
+#[test]
+fn networks_out_of_range_are_errors() {
+    let device = device::cpu();
+    let generator = GeneratorConfig::new(3, 3).with_dropout(1.0).try_init(&device).unwrap_err();
+    assert!(generator.to_string().contains("generator.dropout: 1 is not a probability"), "{generator}");
+    let generator = GeneratorConfig::new(3, 3).with_backbone(Backbone::Unet { depth: 13 });
+    let generator = generator.try_init(&device).unwrap_err().to_string();
+    assert!(generator.contains("generator.backbone: depth 13 is out of range; use 2 to 12"), "{generator}");
+    let discriminator = DiscriminatorConfig::new(3, 0).try_init(&device).unwrap_err().to_string();
+    assert!(discriminator.contains("discriminator.output_channels: 0 is out of range"), "{discriminator}");
 }
 
 #[test]

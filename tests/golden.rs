@@ -1,4 +1,4 @@
-//! Equal to PyTorch: forward passes, losses, gradients and ten training steps, against the fixtures in `tests/golden`.
+//! Compares forward passes, losses, gradients and ten training steps with those of PyTorch in `tests/golden`.
 #![cfg(feature = "flex")]
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use pix2pix::{
 };
 use safetensors::SafeTensors;
 
-/// Relative to the mean absolute value of what is compared, but absolute at full size.
+// Tolerances, relative to the mean absolute value; absolute for the full-size U-Net.
 const FORWARD: f32 = 1e-5;
 const GRADIENT: f32 = 1e-4;
 const TEN_STEPS: f32 = 1e-3;
@@ -49,7 +49,7 @@ impl Fixture {
         Self { name, case, tensors: pytorch::read(path(name)).unwrap(), folder: tempfile::tempdir().unwrap() }
     }
 
-    /// The tensors under a prefix, as a file of their own.
+    /// Writes the tensors with a prefix to a file.
     fn file(&self, prefix: &str) -> PathBuf {
         let part = self.tensors.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value)));
         let state: StateDict = part.map(|(key, value)| (key.to_owned(), value.clone())).collect();
@@ -58,7 +58,7 @@ impl Fixture {
         file
     }
 
-    /// How often the pictures are repeated along each side, so that large patches fit.
+    /// Returns how often the images are repeated along each side, so that large patches fit.
     fn tiles(&self) -> usize {
         match self.name {
             "patch_4" => 2,
@@ -67,7 +67,7 @@ impl Fixture {
         }
     }
 
-    /// Whether the objective has a discriminator, so that there is something to compare it with.
+    /// Returns whether the objective has a discriminator.
     fn is_adversarial(&self) -> bool {
         self.case.loss.as_ref().is_some_and(|loss| loss.gan_weight > 0.0)
     }
@@ -138,18 +138,18 @@ fn close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
     assert!(worst <= tolerance * scale.max(1e-3), "{what}: off by {worst:e} where {scale:e} is usual");
 }
 
-/// The pictures of all cases: `[2, channels, 32·times, 32·times]`.
-fn picture(name: &str, channels: usize, times: usize, device: &Device) -> Tensor<4> {
+/// Returns the images of all cases, `[2, channels, 32·times, 32·times]`.
+fn image(name: &str, channels: usize, times: usize, device: &Device) -> Tensor<4> {
     let bytes = std::fs::read(path("pictures")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let view = file.tensor(name).unwrap();
     let values: Vec<f32> = view.data().iter().map(|&byte| f32::from(byte) / 127.5 - 1.0).collect();
     let all = view.shape()[1];
-    let picture = Tensor::<1>::from_floats(values.as_slice(), device).reshape([2, all, 32, 32]);
-    picture.narrow(1, 0, channels).repeat(&[1, 1, times, times])
+    let image = Tensor::<1>::from_floats(values.as_slice(), device).reshape([2, all, 32, 32]);
+    image.narrow(1, 0, channels).repeat(&[1, 1, times, times])
 }
 
-/// A network whose parameters are its gradients, so that they can be had by name.
+/// Returns the network with its parameters replaced by their gradients, so that these have names.
 fn gradients<M: Module>(loss: Tensor<1>, network: &M) -> M {
     struct Swap(GradientsParams);
     impl ModuleMapper for Swap {
@@ -159,7 +159,7 @@ fn gradients<M: Module>(loss: Tensor<1>, network: &M) -> M {
             Param::from_mapped_value(id, grad.autodiff(), mapper)
         }
     }
-    // Running statistics, which all clones share, have no gradient and become zeros: the network is of no more use.
+    // Running statistics have no gradient and become zeros. All clones share them, so the network is not used again.
     let grads = GradientsParams::from_grads(loss.backward(), network);
     network.clone().map(&mut Swap(grads))
 }
@@ -175,10 +175,10 @@ fn trains_like_pytorch(name: &'static str) {
     let device = device::cpu();
     let training = device.clone().autodiff();
     let times = fixture.tiles();
-    let input = picture("input", generator_config.input_channels, times, &training);
-    let target = picture("target", generator_config.output_channels, times, &training);
+    let input = image("input", generator_config.input_channels, times, &training);
+    let target = image("target", generator_config.output_channels, times, &training);
 
-    // The first step by hand: outputs, logits, losses and gradients.
+    // The first step without a trainer: outputs, logits, losses and gradients.
     let (generator, discriminator) = (fixture.generator(&training), fixture.discriminator(&training));
     let loss = loss_config.init();
     let output = generator.forward(input.clone(), MODE);
@@ -196,7 +196,7 @@ fn trains_like_pytorch(name: &'static str) {
         fixture.check_digest("grad_d", "state_d.", &grads, GRADIENT);
     }
 
-    // Ten steps by the trainer.
+    // Ten steps of the trainer.
     let data = DataConfig::new()
         .with_input_channels(generator_config.input_channels)
         .with_target_channels(generator_config.output_channels)
@@ -326,10 +326,10 @@ fn a_resnet_whose_dropout_shifts_its_names() {
     let device = device::cpu();
     let generator = Import::open(file).unwrap().generator(&device).unwrap();
     assert_eq!(Some(generator.config()), fixture.case.generator.as_ref());
-    fixture.check("output", generator.forward(picture("input", 1, 1, &device), Mode::RUNNING));
+    fixture.check("output", generator.forward(image("input", 1, 1, &device), Mode::RUNNING));
 }
 
-/// The numbers that `make.py --full` gives value `index` of parameter `number`, in `[-1, 1)`.
+/// Returns the number in `[-1, 1)` that `make.py --full` assigns to value `index` of parameter `number`.
 fn uniform(number: u64, index: u64) -> f32 {
     let mut z = ((number << 32) | index).wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -370,13 +370,13 @@ fn the_full_size_unet() {
     let input = Tensor::<1>::from_floats(input.as_slice(), &device).reshape([1, 3, 256, 256]);
     let output = values(generator.forward(input.clone(), MODE));
     let sampled = |output: &[f32]| (0..64).map(|i| output[i * (output.len() - 1) / 63]).collect::<Vec<f32>>();
-    // Tanh's outputs are compared as they are: 1e-5 of their range is a thousandth of a grey level.
+    // Outputs are compared absolutely: 1e-5 is a thousandth of a grey level.
     let compare = |what, found: &[f32]| {
         let worst = found.iter().zip(fixture.expected(what)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst <= FORWARD, "unet256 {what}: off by {worst:e}");
     };
     compare("pixels", &sampled(&output));
-    // A pass in training moves the running statistics.
+    // A pass in training updates the running statistics.
     let training = generator.fork(&device.clone().autodiff());
     training.forward(input.clone().autodiff(), MODE);
     let output_running = training.detached().forward(input, Mode::RUNNING);

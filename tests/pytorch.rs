@@ -1,5 +1,4 @@
-//! State dicts of the PyTorch original: names, architectures found from shapes, round trips, and files that are not
-//! what they claim.
+//! State dicts of the PyTorch original: names, inferred architectures, round trips, and damaged or hostile files.
 #![cfg(all(feature = "flex", feature = "pth"))]
 
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-/// The original's defaults, which a file does not tell.
+/// Returns the original's defaults, which a file does not say.
 fn original(channels: [usize; 2]) -> GeneratorConfig {
     GeneratorConfig::new(channels[0], channels[1])
         .with_base_channels(2)
@@ -234,7 +233,7 @@ fn one_wrong_parameter_of_a_discriminator_is_named() {
 
 #[test]
 fn another_network_altogether_is_compared_with_the_default() {
-    // A discriminator is no generator, and a classifier is neither.
+    // A discriminator is not a generator, and a classifier is neither.
     let error = Import::open(golden("pixel.pth")).unwrap().generator(&device::cpu()).unwrap_err();
     let Error::Weights { missing, unexpected, .. } = &error else { panic!("{error}") };
     assert!(missing.contains(&"model.model.0.weight".to_owned()), "{missing:?}");
@@ -293,14 +292,14 @@ fn blocks_have_the_names_of_descendants_too() {
                 assert_eq!(loaded.config(), &config);
                 assert!(pytorch::generator_state(&loaded) == state);
                 // A configuration with or without dropout takes a file with or without its layers.
-                for told in [0.0, 0.3] {
-                    let told = config.clone().with_dropout(told);
-                    let loaded = Import::open(&file).unwrap().generator_as(&told, &device).unwrap();
-                    assert_eq!(loaded.config(), &told);
+                for probability in [0.0, 0.3] {
+                    let given = config.clone().with_dropout(probability);
+                    let loaded = Import::open(&file).unwrap().generator_as(&given, &device).unwrap();
+                    assert_eq!(loaded.config(), &given);
                     // Its state has the names that the original gives to a network with this dropout.
                     let exported = pytorch::generator_state(&loaded);
-                    assert!(exported.values().eq(state.values()), "{told:?}");
-                    assert_eq!(exported == state, (told.dropout > 0.0) == (dropout > 0.0));
+                    assert!(exported.values().eq(state.values()), "{given:?}");
+                    assert_eq!(exported == state, (probability > 0.0) == (dropout > 0.0));
                 }
             }
         }
@@ -334,7 +333,7 @@ fn damaged_and_hostile_files_are_refused() {
         for length in (0..bytes.len()).step_by(7) {
             refused(&bytes[..length]);
         }
-        // Any single byte may be wrong: an error or a state dict, never a panic.
+        // A file with one wrong byte gives an error or a state dict, not a panic.
         for place in (0..bytes.len()).step_by(3) {
             let mut bytes = bytes.clone();
             bytes[place] ^= 0x55;
@@ -356,13 +355,13 @@ fn damaged_and_hostile_files_are_refused() {
         .concat(),
     );
     assert!(!witness.exists());
-    // Lengths that no file has.
+    // Lengths beyond that of the file.
     refused(b"\x80\x02X\xff\xff\xff\x7f");
     refused(&[&u64::MAX.to_le_bytes()[..], b"{}"].concat());
     refused(b"PK\x03\x04 and nothing else");
 }
 
-/// Changes a file as bad disks, cut downloads and malice do.
+/// Damages a file as failing disks, truncated downloads and attackers do.
 fn mutated(seed: &[u8], rng: &mut StdRng) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     for _ in 0..rng.random_range(1..=4) {
@@ -374,7 +373,7 @@ fn mutated(seed: &[u8], rng: &mut StdRng) -> Vec<u8> {
             1 => bytes[place] = [0, 0x7f, 0x80, 0xff][rng.random_range(0..4)],
             2 => bytes.truncate(bytes.len() - run),
             3 => drop(bytes.drain(place..place + run)),
-            // Something of the file's own, which a parser is likely to take.
+            // A part of the file itself, which a parser is likely to accept.
             _ => drop(bytes.splice(place..place, seed[seed.len() / 2..][..run].to_vec())),
         }
     }
@@ -424,7 +423,7 @@ fn networks_saved_by_pytorch_compute_the_same_as_pytorch() {
     let device = device::cpu();
     for folder in folders {
         let expected = pytorch::read(folder.join("expected.safetensors")).unwrap();
-        let picture = |name: &str| {
+        let image = |name: &str| {
             let (shape, values) = &expected[name];
             let shape: [usize; 4] = shape.as_slice().try_into().unwrap();
             Tensor::<1>::from_floats(values.as_slice(), &device).reshape(shape)
@@ -436,8 +435,8 @@ fn networks_saved_by_pytorch_compute_the_same_as_pytorch() {
         let train = Mode { statistics: Statistics::Batch, dropout: Dropout::Off };
         let mut report = Vec::new();
         for (name, mode) in [("eval", Mode::RUNNING), ("train", train)] {
-            let output = generator.forward(picture("input"), mode);
-            let logits = discriminator.forward(picture("input"), picture("image"), mode);
+            let output = generator.forward(image("input"), mode);
+            let logits = discriminator.forward(image("input"), image("image"), mode);
             for (kind, found) in [("generator", output), ("discriminator", logits)] {
                 let key = format!("{kind}_{name}");
                 assert_eq!(found.dims().as_slice(), expected[&key].0.as_slice());

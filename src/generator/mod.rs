@@ -2,8 +2,8 @@
 
 mod config;
 mod resnet;
-mod tiled;
-mod tiling;
+pub(crate) mod tiled;
+pub(crate) mod tiling;
 mod unet;
 
 use burn::module::Module;
@@ -16,9 +16,6 @@ use resnet::ResNet;
 use unet::UNet;
 
 pub use config::{Backbone, DropoutLayout, GeneratorConfig};
-
-pub(crate) use tiled::TiledGenerator;
-pub(crate) use tiling::{LayerAt, Piece};
 
 impl GeneratorConfig {
     /// Creates a generator with new random weights.

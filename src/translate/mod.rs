@@ -11,7 +11,7 @@ use image::DynamicImage;
 
 use crate::config::Pix2PixConfig;
 use crate::data::{DataConfig, NOT_A_NUMBER, PICTURE_CHANNELS, Pixels, open};
-use crate::generator::TiledGenerator;
+use crate::generator::tiled::TiledGenerator;
 use crate::layers::Kept;
 use crate::pytorch;
 use crate::weights::{self, GENERATOR_FILE};

@@ -7,7 +7,8 @@ use burn::tensor::TensorData;
 use super::canvas::Canvas;
 use super::{tensor, values};
 use crate::data::Pixels;
-use crate::generator::{LayerAt, Piece, TiledGenerator};
+use crate::generator::tiled::TiledGenerator;
+use crate::generator::tiling::{LayerAt, Piece};
 use crate::layers::{Moments, Place, moments};
 use crate::{Device, Tensor};
 
