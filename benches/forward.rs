@@ -20,13 +20,13 @@ fn forward(criterion: &mut Criterion) {
             let input = images(batch, size, &device);
             group.bench_function(format!("{name}/generator/{size}x{batch}"), |bencher| {
                 bencher.iter(|| {
-                    generator.forward_with(input.clone(), Mode::IMAGE);
+                    generator.forward(input.clone(), Mode::IMAGE);
                     device.sync().expect("the device works");
                 });
             });
             group.bench_function(format!("{name}/discriminator/{size}x{batch}"), |bencher| {
                 bencher.iter(|| {
-                    discriminator.forward(input.clone(), input.clone());
+                    discriminator.forward(input.clone(), input.clone(), Mode::PAPER);
                     device.sync().expect("the device works");
                 });
             });

@@ -14,7 +14,8 @@
 //! In Python the exported file is loaded by `net.load_state_dict(safetensors.torch.load_file("back.safetensors"))`. The
 //! program has `pix2pix import` and `pix2pix export` for this.
 
-use pix2pix::{Mode, Result, Tensor, device, pytorch};
+use pix2pix::pytorch::{self, Import};
+use pix2pix::{Mode, Result, Tensor, device};
 
 fn main() -> Result<()> {
     let device = device::best();
@@ -22,7 +23,7 @@ fn main() -> Result<()> {
     let path = std::env::args().nth(1).unwrap_or_else(|| default.to_owned());
 
     // The architecture is found from the names and shapes in the file.
-    let generator = pytorch::load_generator(path, &device)?;
+    let generator = Import::open(path)?.generator(&device)?;
     let config = generator.config();
     println!(
         "{:?}, {} -> {} channels, {} parameters",
@@ -33,9 +34,9 @@ fn main() -> Result<()> {
     );
 
     // Sides must be multiples of what the network halves; a `Translator` pads other images.
-    let side = 64.max(generator.multiple());
+    let side = 64.max(config.size_multiple());
     let input = Tensor::<4>::zeros([1, config.input_channels, side, side], &device);
-    let output = generator.forward_with(input.clone(), Mode::RUNNING); // PyTorch's `.eval()`
+    let output = generator.forward(input.clone(), Mode::RUNNING); // PyTorch's `.eval()`
     println!("{:?} -> {:?}", input.dims(), output.dims());
 
     pytorch::save(&pytorch::generator_state(&generator), "back.safetensors")?;

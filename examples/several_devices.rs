@@ -40,7 +40,7 @@ fn train(devices: &[Device]) -> Result<String> {
     config.generator.dropout = 0.0;
 
     // The first device keeps the networks and the optimisers.
-    let mut trainer = Trainer::new(config, &devices[0])?.also_on(&devices[1..]);
+    let mut trainer = Trainer::new(config, &devices[0])?.with_devices(&devices[1..])?;
     let values: Vec<f32> = (0..BATCH_SIZE * 3 * SIZE * SIZE).map(|i| (i as f32 * 0.37).sin()).collect();
     let image = Tensor::<1>::from_floats(values.as_slice(), &devices[0]);
     let image = image.reshape([BATCH_SIZE, 3, SIZE, SIZE]);

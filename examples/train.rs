@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     config.discriminator.base_channels = 32;
     (config.training.epochs, config.training.decay_epochs) = (4, 2);
     // Drawn pairs are as many as one likes, so they need no random crops and no mirroring.
-    (config.data.load_size, config.data.mirror) = (SIZE, false);
+    (config.data.load_size, config.data.mirror) = (SIZE.into(), false);
 
     let train = PairedFolder::open(train, &config.data)?;
     let val = PairedFolder::open(val, &config.data)?;
@@ -52,7 +52,7 @@ fn main() -> Result<()> {
     // `fit` trains all epochs, saves checkpoints and writes the page; the closure receives each step and epoch,
     // and may stop the training.
     trainer.fit(&train, Some(&val), RUN, |event| {
-        if let Event::Epoch { epoch, scores: Some(scores) } = event {
+        if let Event::Epoch { epoch, scores: Some(scores), .. } = event {
             println!("epoch {epoch}  {scores}");
         }
         ControlFlow::Continue(())

@@ -126,8 +126,8 @@ pub enum Error {
         missing: Vec<String>,
         /// Parameters that the file has and the network lacks.
         unexpected: Vec<String>,
-        /// Parameters of another shape: name, the network's shape, the file's shape.
-        mismatched: Vec<String>,
+        /// Parameters of another shape.
+        mismatched: Vec<ShapeMismatch>,
     },
     /// A backend is not compiled in, its device is missing, or it computes wrongly: choose another, or rebuild.
     #[error("backend `{name}`: {problem}")]
@@ -138,6 +138,24 @@ pub enum Error {
         /// What is missing or wrong.
         problem: String,
     },
+}
+
+/// A parameter whose shape in a weights file is not that in the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShapeMismatch {
+    /// The parameter's name in the file.
+    pub name: String,
+    /// Its shape in the network.
+    pub network: Vec<usize>,
+    /// Its shape in the file.
+    pub file: Vec<usize>,
+}
+
+impl std::fmt::Display for ShapeMismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (network {:?}, file {:?})", self.name, self.network, self.file)
+    }
 }
 
 /// What is wrong with a checkpoint.
@@ -265,18 +283,18 @@ fn remedy(error: &std::io::Error) -> &'static str {
 /// Names that a message lists; it counts the rest.
 const MAX_LISTED: usize = 10;
 
-fn list(names: &[String]) -> String {
+fn list(names: &[impl ToString]) -> String {
     if names.is_empty() {
         return String::new();
     }
-    let shown = names.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(MAX_LISTED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(MAX_LISTED) {
         0 => format!(": {shown}"),
         more => format!(": {shown} and {more} more"),
     }
 }
 
-fn labelled(label: &str, names: &[String]) -> String {
+fn labelled(label: &str, names: &[impl ToString]) -> String {
     match names {
         [] => String::new(),
         names => format!("; {label}{}", list(names)),
@@ -315,7 +333,10 @@ mod tests {
             path: "w".into(),
             missing: names(1),
             unexpected: names(0),
-            mismatched: names(2),
+            mismatched: vec![
+                ShapeMismatch { name: "a".into(), network: vec![1], file: vec![2] },
+                ShapeMismatch { name: "b".into(), network: vec![3, 4], file: vec![] },
+            ],
         };
         for (error, expected) in [
             (loose_cable(), "run: the cable is loose"),
@@ -345,7 +366,10 @@ mod tests {
                 Error::Unsaved { cause: loose_cable().into(), rescue: rescue.into() },
                 "run: the cable is loose. The run could not be saved, either: disk: the disk is gone",
             ),
-            (weights, "w: the weights do not fit the network; missing: n0; of another shape: n0, n1"),
+            (
+                weights,
+                "w: the weights do not fit the network; missing: n0; of another shape: a (network [1], file [2]), b (network [3, 4], file [])",
+            ),
             (
                 Error::Device { name: "cuda".into(), problem: "no GPU; use `flex`".into() },
                 "backend `cuda`: no GPU; use `flex`",

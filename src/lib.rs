@@ -40,25 +40,22 @@ pub mod pytorch;
 mod raster;
 mod read_back;
 pub mod report;
-mod resnet;
 mod rng;
 mod run;
 mod train;
 mod translate;
-mod unet;
 mod weights;
 
 pub use crate::{
     config::{Pix2PixConfig, Schedule, TrainingConfig},
-    discriminator::{Discriminator, DiscriminatorConfig},
-    error::{CheckpointProblem, Error, Result},
-    generator::{Backbone, Generator, GeneratorConfig},
+    discriminator::{Condition, Discriminator, DiscriminatorConfig},
+    error::{CheckpointProblem, Error, Result, ShapeMismatch},
+    generator::{Backbone, DropoutLayout, Generator, GeneratorConfig},
     layers::{DropoutMode, Mode, Norm, Statistics, UpsampleKind},
     loss::{DiscriminatorLoss, GanMode, GeneratorLoss, Pix2PixLoss, Pix2PixLossConfig, PixelLoss},
     report::LossValues,
     train::{Advice, Event, Losses, Run, Trainer},
     translate::Translator,
-    unet::DropoutLayout,
 };
 pub use burn::tensor::{Device, Tensor};
 

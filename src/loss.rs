@@ -98,15 +98,15 @@ impl GanMode {
 /// | `l1_weight` | 100 | λ, the weight of that distance | ≥ 0 | 100 |
 /// | `real_label` | 1 | target for real patches; below 1 is one-sided label smoothing | 0–1 | 1 |
 ///
-/// The paper's five objectives, with [`DiscriminatorConfig::conditional`](crate::DiscriminatorConfig::conditional):
+/// The paper's five objectives, with [`DiscriminatorConfig::condition`](crate::DiscriminatorConfig::condition):
 ///
-/// | objective | `gan_weight` | `l1_weight` | `conditional` |
+/// | objective | `gan_weight` | `l1_weight` | `condition` |
 /// |---|---|---|---|
 /// | L1 | 0 | 100 | – |
-/// | GAN | 1 | 0 | false |
-/// | cGAN | 1 | 0 | true |
-/// | L1+GAN | 1 | 100 | false |
-/// | L1+cGAN | 1 | 100 | true |
+/// | GAN | 1 | 0 | none |
+/// | cGAN | 1 | 0 | input |
+/// | L1+GAN | 1 | 100 | none |
+/// | L1+cGAN | 1 | 100 | input |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
 #[serde(default, deny_unknown_fields)]
 #[setters(prefix = "with_")]

@@ -1,4 +1,4 @@
-//! Weights files: safetensors whose metadata carries the whole configuration, so that a file explains itself.
+//! Reads and writes weights files: safetensors whose metadata hold the run's whole configuration.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -6,34 +6,36 @@ use std::io::Read;
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{DType, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use safetensors::serialize;
 use safetensors::tensor::{Dtype, Metadata, TensorView};
+use serde_json::Value;
 
+use crate::error::{Error, Result, ShapeMismatch};
+use crate::files::write_atomically;
 use crate::read_back::read_back;
-use crate::{Error, Result, Tensor};
 
 /// The name of a generator's weights file in a run folder.
 pub(crate) const GENERATOR_FILE: &str = "generator.safetensors";
-/// The name of the weights file of the generator with the best score.
+/// The name of the weights file of the generator with the best metric.
 pub(crate) const BEST_FILE: &str = "generator-best.safetensors";
-/// The most bytes of a header: a small file must not make the program take much memory.
-const LONGEST_HEADER: u64 = 1 << 24;
+/// The largest size of a header in bytes. It bounds the memory that a damaged file can ask for.
+const MAX_HEADER: u64 = 1 << 24;
 /// The metadata entry that holds the configuration as JSON.
 const CONFIG: &str = "pix2pix.config";
-/// The field of that JSON object that holds the checksum of all tensors, in eight hexadecimal digits: one entry of
-/// metadata keeps the file's bytes a function of its contents, as the order of several is not.
+/// The field of that JSON object that holds the checksum of all tensors, in eight hexadecimal digits. It is not a
+/// metadata entry of its own because the order of several entries varies from one write to the next.
 const CHECKSUM: &str = "crc32c";
 
 /// Parameters by name, with their shapes.
 pub(crate) type Named = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-/// Writes a module's parameters and its run's configuration, whole or not at all.
+/// Writes a module's parameters and its run's configuration atomically.
 pub(crate) fn save<M: Module>(module: &M, config: &str, path: &Path) -> Result<()> {
     write(&collect(module), &[], Some(config), path)
 }
 
-/// Writes parameters, and zeros of 64 bits under the names of `counters`.
+/// Writes parameters, and a 64-bit zero for each of `counters`.
 pub(crate) fn write(named: &Named, counters: &[String], config: Option<&str>, path: &Path) -> Result<()> {
     let tensors = named.iter().map(|(name, (shape, values))| {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
@@ -47,49 +49,53 @@ pub(crate) fn write(named: &Named, counters: &[String], config: Option<&str>, pa
     let views =
         views.collect::<std::result::Result<Vec<_>, _>>().map_err(|error| Error::corrupt(path, error))?;
     let sum = tensors.iter().map(|(name, _, _, bytes)| checksum(name, bytes)).fold(0, u32::wrapping_add);
-    let metadata = config.map(|config| HashMap::from([(CONFIG.to_owned(), sealed(config, sum))]));
+    let metadata = config.map(|config| HashMap::from([(CONFIG.to_owned(), with_checksum(config, sum))]));
     let file = serialize(views, metadata).map_err(|error| Error::corrupt(path, error))?;
-    crate::files::write_atomically(path, &file)
+    write_atomically(path, &file)
 }
 
-/// One tensor's part of the checksum, in which the parts of all are added up: whatever their order in the file.
+/// Returns one tensor's summand of the checksum, which so does not depend on the order of the tensors.
 fn checksum(name: &str, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(name.as_bytes()), bytes)
 }
 
-/// The configuration, a JSON object over several lines, with the checksum as one more field.
-fn sealed(config: &str, sum: u32) -> String {
-    match config.trim_end().strip_suffix('}') {
-        Some(fields) => format!("{},\n  \"{CHECKSUM}\": \"{sum:08x}\"\n}}", fields.trim_end()),
-        None => config.to_owned(),
+/// Adds the checksum to the configuration, a JSON object.
+fn with_checksum(config: &str, sum: u32) -> String {
+    match serde_json::from_str(config) {
+        Ok(Value::Object(mut fields)) => {
+            fields.insert(CHECKSUM.to_owned(), format!("{sum:08x}").into());
+            format!("{:#}", Value::Object(fields))
+        }
+        _ => config.to_owned(),
     }
 }
 
-/// What was sealed: the configuration, and the checksum if there is one.
-fn unsealed(text: &str) -> (String, Option<&str>) {
-    let sealed = text.rsplit_once(&format!(",\n  \"{CHECKSUM}\": \""));
-    match sealed.and_then(|(fields, end)| Some((fields, end.strip_suffix("\"\n}")?))) {
-        Some((fields, sum)) => (format!("{fields}\n}}"), Some(sum)),
-        None => (text.to_owned(), None),
+/// Splits what [`with_checksum`] returned into the configuration and the checksum.
+fn split_checksum(text: &str) -> (String, Option<String>) {
+    if let Ok(Value::Object(mut fields)) = serde_json::from_str(text)
+        && let Some(Value::String(sum)) = fields.remove(CHECKSUM)
+    {
+        return (format!("{:#}", Value::Object(fields)), Some(sum));
     }
+    (text.to_owned(), None)
 }
 
-/// The configuration that a file carries; `None` if it is no weights file of this crate.
+/// Reads the configuration in a file; `None` if it is not a weights file of this crate.
 pub(crate) fn config(path: &Path) -> Result<Option<String>> {
     let mut start = [0; 9];
     let mut file = File::open(path).map_err(|error| Error::io(path, error))?;
     let length = file.read(&mut start).map_err(|error| Error::io(path, error))?;
-    // A safetensors file begins with the length of its header and the brace that opens it.
+    // A safetensors file begins with the length of its header, in 8 bytes, and the header's opening brace.
     if length < start.len() || start[8] != b'{' {
         return Ok(None);
     }
-    Ok(Header::read(path)?.config().map(|config| unsealed(&config).0))
+    Ok(Header::read(path)?.config().map(|config| split_checksum(&config).0))
 }
 
 /// Reads a weights file.
 ///
-/// Every parameter goes straight from the file into its own memory: no second copy, as of a whole file that is read
-/// first, and no mapped memory, which dies with the program when somebody shortens the file.
+/// Every parameter is read into its own memory: without a copy of the whole file, and without mapped memory, since the
+/// system kills a process whose mapped file is truncated.
 pub(crate) fn load(path: &Path) -> Result<Named> {
     let mut header = Header::read(path)?;
     let mut named = Named::new();
@@ -118,9 +124,9 @@ pub(crate) fn load(path: &Path) -> Result<Named> {
             Dtype::F64 => DType::F64,
             Dtype::F16 => DType::F16,
             Dtype::BF16 => DType::BF16,
-            Dtype::I64 => continue, // PyTorch's counters, which nothing reads
+            Dtype::I64 => continue, // PyTorch's counters, which are not used
             other => {
-                let problem = format!("`{name}` holds {other:?}, not floating-point numbers");
+                let problem = format!("`{name}` has the type {other:?}, not a floating-point type");
                 return Err(Error::corrupt(path, problem));
             }
         };
@@ -128,8 +134,8 @@ pub(crate) fn load(path: &Path) -> Result<Named> {
         let values = data.try_into_vec().map_err(|error| Error::corrupt(path, format!("{error:?}")))?;
         named.insert(name, (shape, values));
     }
-    // Files of others have none.
-    match header.config().as_deref().and_then(|config| unsealed(config).1) {
+    // Files of other programs have no checksum.
+    match header.config().and_then(|config| split_checksum(&config).1) {
         Some(expected) if expected != format!("{sum:08x}") => {
             Err(Error::corrupt(path, "the checksum of its weights differs"))
         }
@@ -137,7 +143,7 @@ pub(crate) fn load(path: &Path) -> Result<Named> {
     }
 }
 
-/// What stands at the beginning of a safetensors file, and the file behind it.
+/// The header of a safetensors file, and the file, positioned after it.
 struct Header<'a> {
     path: &'a Path,
     file: File,
@@ -151,14 +157,14 @@ impl<'a> Header<'a> {
         let mut length = [0; 8];
         file.read_exact(&mut length).map_err(|error| Error::corrupt(path, error))?;
         let length = u64::from_le_bytes(length);
-        if length > LONGEST_HEADER || length > whole {
+        if length > MAX_HEADER || length > whole {
             return Err(Error::corrupt(path, format!("its header claims {length} bytes")));
         }
         let mut header = vec![0; length as usize];
         file.read_exact(&mut header).map_err(|error| Error::corrupt(path, error))?;
         let metadata: Metadata =
             serde_json::from_slice(&header).map_err(|error| Error::corrupt(path, error))?;
-        // The lengths that the header claims are what memory is taken for, so they must be the file's.
+        // Memory is allocated by the header's lengths, so they must agree with the file's length.
         let claimed = metadata.data_len() as u64;
         if claimed != whole - 8 - length {
             let problem =
@@ -172,13 +178,14 @@ impl<'a> Header<'a> {
         self.metadata.metadata().as_ref()?.get(CONFIG).cloned()
     }
 
-    /// The next bytes of the file.
+    /// Reads the next bytes of the file.
     fn take(&mut self, bytes: &mut [u8]) -> Result<()> {
         self.file.read_exact(bytes).map_err(|error| Error::io(self.path, error))
     }
 }
 
-/// The module with the given parameters, all of which must fit; `key` tells what a parameter is called among them.
+/// Returns the module with the given parameters, all of which must fit; `key` maps a parameter's name to its name among
+/// them.
 ///
 /// # Errors
 /// [`Error::Weights`] with every parameter that is missing, unexpected or of another shape.
@@ -202,21 +209,21 @@ pub(crate) fn apply<M: Module>(
     })
 }
 
-/// A module's parameters by name.
+/// Returns a module's parameters by name.
 pub(crate) fn collect<M: Module>(module: &M) -> Named {
     let mut collector = Collect::default();
     module.visit(&mut collector);
     collector.named
 }
 
-/// The shapes of a module's parameters by name, none of which is drawn for it.
+/// Returns the shapes of a module's parameters by name, without drawing initial values.
 pub(crate) fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
     let mut collector = Shapes::default();
     module.visit(&mut collector);
     collector.shapes
 }
 
-/// The path to the current parameter. The variants of an enum are left out: a network has one of them.
+/// The path to the current parameter, without the names of enum variants: a network has one of them.
 #[derive(Default)]
 struct Names(Vec<Option<String>>);
 
@@ -281,7 +288,7 @@ struct Apply<K> {
     key: K,
     named: Named,
     missing: Vec<String>,
-    mismatched: Vec<String>,
+    mismatched: Vec<ShapeMismatch>,
 }
 
 impl<K: Fn(&str) -> String> ModuleMapper for Apply<K> {
@@ -301,11 +308,39 @@ impl<K: Fn(&str) -> String> ModuleMapper for Apply<K> {
         };
         let shape = param.lazy_shape();
         if shape.as_slice() != found.as_slice() {
-            self.mismatched.push(format!("{path} (network {:?}, file {found:?})", shape.as_slice()));
+            let network = shape.as_slice().to_vec();
+            self.mismatched.push(ShapeMismatch { name: path, network, file: found });
             return param;
         }
         let device = param.lazy_device();
         let id = param.id;
         param.transform_for_load(Tensor::from_data(TensorData::new(values, found), &device), id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksums_are_added_and_split_off() {
+        let text = with_checksum("{\n  \"a\": {\n    \"b\": 1\n  }\n}\n", 0x0000_beef);
+        assert!(text.contains("\"crc32c\": \"0000beef\""), "{text}");
+        let (config, sum) = split_checksum(&text);
+        assert_eq!(sum.as_deref(), Some("0000beef"));
+        assert_eq!(config, "{\n  \"a\": {\n    \"b\": 1\n  }\n}");
+    }
+
+    #[test]
+    fn files_of_version_0_1_hold_the_checksum_as_the_last_field() {
+        let (config, sum) = split_checksum("{\n  \"z\": 1,\n  \"crc32c\": \"01234567\"\n}");
+        assert_eq!((config.as_str(), sum.as_deref()), ("{\n  \"z\": 1\n}", Some("01234567")));
+    }
+
+    #[test]
+    fn other_metadata_has_no_checksum() {
+        for text in ["", "[1]", "{}", "{\"crc32c\": 5}", "{\"crc32c\""] {
+            assert_eq!(split_checksum(text), (text.to_owned(), None));
+        }
     }
 }

@@ -82,8 +82,10 @@ fn a_device_computes_right_or_is_refused() {
 fn refuses(device: &Device) {
     assert_fusion(Trainer::new(Pix2PixConfig::paper().with_size(32).unwrap(), device));
     assert_fusion(Translator::load("there-is-no-such-file", device));
-    assert_fusion(pix2pix::pytorch::load_generator("there-is-no-such-file", device));
-    assert_fusion(pix2pix::pytorch::load_discriminator("there-is-no-such-file", device));
+    let file = || pix2pix::pytorch::Import::open("tests/golden/encoder_decoder.safetensors").unwrap();
+    assert_fusion(file().generator(device));
+    assert_fusion(file().discriminator(device));
+    assert_fusion(GeneratorConfig::new(3, 3).try_init(device));
     let panic = std::panic::catch_unwind(|| GeneratorConfig::new(3, 3).init(device)).unwrap_err();
     assert!(panic.downcast_ref::<String>().unwrap().contains("`fusion`"));
     if cfg!(feature = "_host") {

@@ -1,25 +1,26 @@
-//! Files made to take all memory or to run a command: an error, and hardly any memory.
+//! Reads files crafted to exhaust memory or to run a command: they give an error and take little memory.
 //!
-//! Alone in its file, since the peak of memory is the whole process's.
-#![cfg(all(feature = "flex", feature = "pytorch"))]
+//! It is a binary of its own because peak memory is that of the whole process.
+#![cfg(all(feature = "flex", feature = "pth"))]
 
 use std::path::Path;
 
-use pix2pix::{Error, device, pytorch};
+use pix2pix::pytorch::Import;
+use pix2pix::{Error, device};
 
-/// The most memory that all files together may take, beyond what the process had before.
-const ALLOWED: u64 = 150 << 20;
-/// Numbers of a tensor that no small file can hold: 1 GiB.
-const MANY: u32 = 1 << 28;
+/// The largest growth of the process's memory in bytes.
+const MAX_GROWTH: u64 = 150 << 20;
+/// The number of values in a tensor of 1 GiB, more than a small file can hold.
+const GIBIBYTE_VALUES: u32 = 1 << 28;
 
-/// An entry of a zip: its name, the bytes stored, and the length that they unpack to, if they are compressed.
+/// An entry of a zip: name, stored bytes, and the unpacked length if they are compressed.
 struct Entry<'a>(&'a str, &'a [u8], Option<usize>);
 
 fn zip(entries: &[Entry]) -> Vec<u8> {
     let (mut file, mut directory) = (Vec::new(), Vec::new());
     for Entry(name, stored, unpacked) in entries {
         let start = file.len() as u32;
-        // Version, flags, method, time and date; a checksum of 0 is that of files saved without.
+        // Version, flags, method, time and date. A checksum of 0 means that there is none.
         let mut common = vec![20, 0, 0, 0, if unpacked.is_some() { 8 } else { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         common.extend((stored.len() as u32).to_le_bytes());
         common.extend((unpacked.unwrap_or(stored.len()) as u32).to_le_bytes());
@@ -40,7 +41,7 @@ fn zip(entries: &[Entry]) -> Vec<u8> {
     [file, directory, b"PK\x05\x06\0\0\0\0".to_vec(), [count, count].concat(), place, vec![0, 0]].concat()
 }
 
-/// Some number of equal bytes above `least`, deflated to one part in 158 by hand: one literal, then copies of 258.
+/// Returns about `least` equal bytes in deflate format, and their number: one literal, then copies of 258 bytes.
 fn deflated(byte: u8, least: usize) -> (Vec<u8>, usize) {
     let copies = least / 258;
     let mut bits = vec![true, true, false]; // the last block, with fixed codes
@@ -57,7 +58,7 @@ fn deflated(byte: u8, least: usize) -> (Vec<u8>, usize) {
     (bytes.collect(), 1 + 258 * copies)
 }
 
-/// A pickled dictionary with one tensor of [`MANY`] numbers in a storage of `numbers`, `stride` apart.
+/// Pickles a dictionary with one tensor of [`GIBIBYTE_VALUES`] values, `stride` apart, in a storage of `numbers` values.
 fn pickle(numbers: u32, stride: u8, is_legacy: bool) -> Vec<u8> {
     let text = |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
     let int = |number: u32| [b"J", &number.to_le_bytes()[..]].concat();
@@ -72,7 +73,7 @@ fn pickle(numbers: u32, stride: u8, is_legacy: bool) -> Vec<u8> {
         int(numbers),
         if is_legacy { b"N".to_vec() } else { vec![] },
         b"tQK\0(".to_vec(),
-        int(MANY),
+        int(GIBIBYTE_VALUES),
         b"t(K".to_vec(),
         vec![stride],
         b"t\x89ccollections\nOrderedDict\n)RtRs.".to_vec(),
@@ -80,7 +81,7 @@ fn pickle(numbers: u32, stride: u8, is_legacy: bool) -> Vec<u8> {
     .concat()
 }
 
-/// The legacy container with this dictionary and one storage.
+/// Returns a legacy container with this dictionary and one storage.
 fn legacy(dictionary: &[u8], numbers: u32) -> Vec<u8> {
     let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.";
     let system = b"\x80\x02}X\x0d\0\0\0little_endian\x88s.";
@@ -89,7 +90,7 @@ fn legacy(dictionary: &[u8], numbers: u32) -> Vec<u8> {
     [&magic[..], system, dictionary, keys, &count, &vec![0; 4 * numbers as usize]].concat()
 }
 
-/// A tar with one sparse entry of 1 GiB, none of which is stored.
+/// Returns a tar with one sparse entry of 1 GiB, of which nothing is stored.
 fn sparse_tar() -> Vec<u8> {
     let mut header = vec![0; 512];
     let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
@@ -108,13 +109,13 @@ fn sparse_tar() -> Vec<u8> {
     header
 }
 
-/// Safetensors with one tensor of no values.
+/// Returns safetensors with one tensor without values.
 fn empty_safetensors(key: &str, shape: &str) -> Vec<u8> {
     let header = format!(r#"{{"{key}":{{"dtype":"F32","shape":{shape},"data_offsets":[0,0]}}}}"#);
     [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat()
 }
 
-/// The most memory that the process has had, in bytes, where Linux tells it.
+/// Returns the process's peak memory in bytes, on Linux.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
@@ -134,7 +135,7 @@ fn hostile_files_take_little_memory_and_run_nothing() {
     ]
     .concat();
     let (names, names_length) = deflated(b'N', 90 << 20);
-    let (zeros, zeros_length) = deflated(0, 4 * MANY as usize);
+    let (zeros, zeros_length) = deflated(0, 4 * GIBIBYTE_VALUES as usize);
     let one = [0; 4];
     let plain = |pickle: &[u8]| zip(&[Entry("a/data.pkl", pickle, None), Entry("a/data/0", &one, None)]);
     let files = [
@@ -144,7 +145,7 @@ fn hostile_files_take_little_memory_and_run_nothing() {
         (
             "compressed numbers",
             zip(&[
-                Entry("a/data.pkl", &pickle(MANY, 1, false), None),
+                Entry("a/data.pkl", &pickle(GIBIBYTE_VALUES, 1, false), None),
                 Entry("a/data/0", &zeros, Some(zeros_length)),
             ]),
         ),
@@ -167,15 +168,16 @@ fn hostile_files_take_little_memory_and_run_nothing() {
         refused(what, &file);
         let taken = peak_memory().zip(start).map_or(0, |(now, start)| now - start);
         println!("{what}: {} MB", taken >> 20);
-        assert!(taken < ALLOWED, "{what}: {} MB", taken >> 20);
+        assert!(taken < MAX_GROWTH, "{what}: {} MB", taken >> 20);
         assert!(!witness.exists(), "{what}");
     }
 }
 
 fn refused(what: &str, file: &Path) {
     let device = device::cpu();
-    let generator = pytorch::load_generator(file, &device).map(drop);
-    for result in [generator, pytorch::load_discriminator(file, &device).map(drop)] {
+    let generator = Import::open(file).and_then(|file| file.generator(&device)).map(drop);
+    let discriminator = Import::open(file).and_then(|file| file.discriminator(&device)).map(drop);
+    for result in [generator, discriminator] {
         let error = result.expect_err(what);
         let is_expected = matches!(error, Error::Checkpoint { .. } | Error::Weights { .. });
         assert!(is_expected && error.to_string().contains("net.pth"), "{what}: {error}");

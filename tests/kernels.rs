@@ -281,7 +281,7 @@ fn cached_filters_follow_their_weights() {
     let shape = [1, 3, 304, 272];
     let x = values(random(shape, &mut rng, &device.clone().autodiff()));
     let x = Tensor::<1>::from_floats(x.as_slice(), &device).reshape(shape);
-    let pass = |generator: &Generator| values(generator.forward_with(x.clone(), Mode::IMAGE));
+    let pass = |generator: &Generator| values(generator.forward(x.clone(), Mode::IMAGE));
 
     let plain = config.init_seeded(0, &device);
     let cached = plain.clone().for_inference();
@@ -312,7 +312,7 @@ fn concurrent_passes_with_and_without_a_cache_do_not_interfere() {
     let cached = plain.clone().for_inference();
     let ramp: Vec<f32> = (0..3 * 272 * 272).map(|i| (i as f32 * 0.01).sin()).collect();
     let x = Tensor::<1>::from_floats(ramp.as_slice(), &device).reshape([1, 3, 272, 272]);
-    let pass = |generator: &Generator| values(generator.forward_with(x.clone(), Mode::IMAGE));
+    let pass = |generator: &Generator| values(generator.forward(x.clone(), Mode::IMAGE));
     let alone = [pass(&plain), pass(&cached)];
     assert!(alone[0] != alone[1], "they round differently");
     std::thread::scope(|scope| {
@@ -336,7 +336,7 @@ fn a_resumed_run_continues_with_its_exactness() {
         trainer
     };
     let weights = |trainer: &Trainer| {
-        values(trainer.generator().valid().forward_with(Tensor::ones([1, 3, 64, 64], &device), Mode::IMAGE))
+        values(trainer.generator().valid().forward(Tensor::ones([1, 3, 64, 64], &device), Mode::IMAGE))
     };
     let exact = step(Trainer::new(config.clone(), &device).unwrap().with_exact_convolutions(true));
     let fast = step(Trainer::new(config, &device).unwrap());
@@ -345,10 +345,10 @@ fn a_resumed_run_continues_with_its_exactness() {
     let run = tempfile::tempdir().unwrap();
     exact.save(run.path()).unwrap();
     let resumed = Trainer::resume(run.path(), &device).unwrap();
-    assert!(resumed.has_exact_convolutions() && resumed.changes().is_empty());
+    assert!(resumed.has_exact_convolutions() && resumed.config_changes().is_empty());
     assert_eq!(weights(&step(resumed)), weights(&step(exact)));
     let changed = Trainer::resume(run.path(), &device).unwrap().with_exact_convolutions(false);
-    assert_eq!(changed.changes(), ["exact arithmetic is false, was true"]);
+    assert_eq!(changed.config_changes(), ["exact arithmetic is false, was true"]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use anyhow::{Context, Error, Result, anyhow};
 use clap::Args;
 use image::{DynamicImage, imageops::FilterType};
 use palette::{FromColor, IntoColor, Lab, Srgb};
-use pix2pix::data::{self, Batch, Epoch};
+use pix2pix::data::{self, Batch, EpochCursor, Size};
 use pix2pix::{Device, Pix2PixConfig, Tensor, Trainer, Translator};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -78,7 +78,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         train(folder, options, &device)?;
     }
     if let (Some(input), Some(output)) = (&options.input, &options.output) {
-        let coloured = colour(&Translator::load(&options.out, &device)?, &data::open(input)?)?;
+        let coloured = colour(&Translator::load(&options.out, &device)?, &data::read_image(input)?)?;
         coloured.save(output).with_context(|| output.display().to_string())?;
         say!("{}", output.display());
     }
@@ -89,7 +89,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 struct Photographs {
     folder: PathBuf,
     paths: Vec<PathBuf>,
-    size: usize,
+    size: Size,
     batch_size: usize,
     /// Indices in `paths` of those that could not be read.
     unreadable: RefCell<BTreeSet<usize>>,
@@ -103,7 +103,7 @@ impl Photographs {
     }
 
     /// Returns the batches of an epoch from its first batch on. Their random order depends only on its seed and number.
-    fn batches(&self, epoch: Epoch, device: &Device) -> impl Iterator<Item = Result<Batch>> {
+    fn batches(&self, epoch: EpochCursor, device: &Device) -> impl Iterator<Item = Result<Batch>> {
         let mut rng = ChaCha8Rng::seed_from_u64(epoch.seed);
         rng.set_stream(epoch.number as u64);
         let mut order: Vec<(usize, u64)> = (0..self.paths.len()).map(|index| (index, rng.random())).collect();
@@ -118,7 +118,7 @@ impl Photographs {
                 colour.extend(ab);
             }
             let tensor = |values: Vec<f32>, channels| {
-                let shape = [chunk.len(), channels, self.size, self.size];
+                let shape = [chunk.len(), channels, self.size.height, self.size.width];
                 Tensor::<1>::from_floats(values.as_slice(), device).reshape(shape)
             };
             Ok(Batch { input: tensor(lightness, 1), target: tensor(colour, 2) })
@@ -149,8 +149,9 @@ impl Photographs {
     /// Reads a photograph, resizes it, and returns a random square of it, mirrored or not.
     fn square(&self, path: &Path, seed: u64) -> Result<DynamicImage> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let side = self.size as u32;
-        let image = data::open(path)?.resize_to_fill(side * 9 / 8, side * 9 / 8, FilterType::CatmullRom);
+        let side = self.size.height as u32;
+        let image =
+            data::read_image(path)?.resize_to_fill(side * 9 / 8, side * 9 / 8, FilterType::CatmullRom);
         let [left, top] = [image.width(), image.height()].map(|length| rng.random_range(0..=length - side));
         let square = image.crop_imm(left, top, side, side);
         Ok(if rng.random_bool(0.5) { square.fliph() } else { square })

@@ -13,14 +13,14 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use pix2pix::data::{Batch, PairedFolder};
-use pix2pix::metrics::{self, Scores};
+use pix2pix::metrics::{self, Metrics};
 use pix2pix::{Device, Mode, Statistics, Tensor, Translator};
 use serde_json::json;
 
 use crate::common::{Common, ModeName, Way};
 use crate::output::{note, one_line, say};
 
-/// Scores a generator on pairs of images: L1, PSNR and SSIM
+/// Metrics a generator on pairs of images: L1, PSNR and SSIM
 ///
 /// Prints a line for each pair and the means. Pairs that cannot be read are listed and left out of the means, and the
 /// exit status is 1.
@@ -81,7 +81,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// The scores of each pair by its file name, and why the others could not be read.
 #[derive(Default)]
 struct Scored {
-    rows: Vec<(String, Scores)>,
+    rows: Vec<(String, Metrics)>,
     errors: Vec<String>,
 }
 
@@ -96,11 +96,11 @@ fn pairs(options: &Options, translator: &Translator) -> Result<PairedFolder> {
     Ok(PairedFolder::open(if split.is_dir() { split } else { options.data.clone() }, &config)?)
 }
 
-/// Scores every pair and prints its line.
+/// Metrics every pair and prints its line.
 fn score_all(options: &Options, translator: &Translator, pairs: &PairedFolder, device: &Device) -> Scored {
     let mut scored = Scored::default();
     say!("{:<40} {:>8} {:>8} {:>8}", "pair", "L1", "PSNR", "SSIM");
-    for (index, batch) in pairs.in_order(device).enumerate() {
+    for (index, batch) in pairs.sequential(device).enumerate() {
         let Batch { input, target } = match batch {
             Ok(batch) => batch,
             Err(error) => {
@@ -114,7 +114,7 @@ fn score_all(options: &Options, translator: &Translator, pairs: &PairedFolder, d
             Statistics::Batch => Mode { statistics: Statistics::Image, ..mode },
             _ => mode,
         };
-        let output = translator.generator().forward_with(input, mode);
+        let output = translator.generator().forward(input, mode);
         let output = if options.eight_bits { in_eight_bits(output) } else { output };
         let scores = score(&output, &target);
         let name = pairs.path(index).file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -129,29 +129,30 @@ fn in_eight_bits(output: Tensor<4>) -> Tensor<4> {
     ((output + 1.0) * 127.5).round() / 127.5 - 1.0
 }
 
-fn score(output: &Tensor<4>, target: &Tensor<4>) -> Scores {
+fn score(output: &Tensor<4>, target: &Tensor<4>) -> Metrics {
     let [l1, psnr, ssim] = [metrics::l1, metrics::psnr, metrics::ssim]
         .map(|metric| f64::from(metric(output.clone(), target.clone()).into_scalar::<f32>()));
-    Scores { l1, psnr, ssim }
+    Metrics { l1, psnr, ssim }
 }
 
-fn mean(rows: &[(String, Scores)]) -> Scores {
-    let mean =
-        |metric: fn(&Scores) -> f64| rows.iter().map(|(_, row)| metric(row)).sum::<f64>() / rows.len() as f64;
-    Scores { l1: mean(|row| row.l1), psnr: mean(|row| row.psnr), ssim: mean(|row| row.ssim) }
+fn mean(rows: &[(String, Metrics)]) -> Metrics {
+    let mean = |metric: fn(&Metrics) -> f64| {
+        rows.iter().map(|(_, row)| metric(row)).sum::<f64>() / rows.len() as f64
+    };
+    Metrics { l1: mean(|row| row.l1), psnr: mean(|row| row.psnr), ssim: mean(|row| row.ssim) }
 }
 
-fn line(name: &str, Scores { l1, psnr, ssim }: &Scores) -> String {
+fn line(name: &str, Metrics { l1, psnr, ssim }: &Metrics) -> String {
     format!("{name:<40} {l1:>8.4} {psnr:>8.2} {ssim:>8.4}")
 }
 
 /// The scores as JSON.
-fn values(scores: &Scores) -> serde_json::Value {
+fn values(scores: &Metrics) -> serde_json::Value {
     let number = |score: f64| if score.is_finite() { json!(score) } else { json!(score.to_string()) };
     json!({ "l1": number(scores.l1), "psnr": number(scores.psnr), "ssim": number(scores.ssim) })
 }
 
-fn with_name(name: &str, scores: &Scores) -> serde_json::Value {
+fn with_name(name: &str, scores: &Metrics) -> serde_json::Value {
     let mut values = values(scores);
     values["name"] = json!(name);
     values

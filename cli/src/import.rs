@@ -9,7 +9,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use pix2pix::{Pix2PixConfig, Trainer, Translator, pytorch};
+use pix2pix::pytorch::Import;
+use pix2pix::{Pix2PixConfig, Trainer, Translator};
 
 use crate::common::Compute;
 use crate::output::say;
@@ -42,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     say!("{:?}, {} parameters", generator.config().backbone, generator.parameter_count());
     match &options.discriminator {
         Some(path) => {
-            let discriminator = pytorch::load_discriminator_of(path, generator.config(), &device)?;
+            let discriminator = Import::open(path)?.discriminator_for(generator.config(), &device)?;
             say!("{:?}, {} parameters", discriminator.config(), discriminator.parameter_count());
             let Pix2PixConfig { loss, data, training, .. } = translator.config().clone();
             Trainer::from_networks(generator.clone(), discriminator, loss, data, training, &device)?

@@ -36,7 +36,7 @@ const FEATURES: [(&str, bool); 9] = [
     ("webgpu", cfg!(feature = "webgpu")),
     ("cuda", cfg!(feature = "cuda")),
     ("fid", cfg!(feature = "fid")),
-    ("pytorch", cfg!(feature = "pytorch")),
+    ("pth", cfg!(feature = "pth")),
 ];
 
 /// The version and the compiled features, such as `0.1.0 (flex, pytorch)`.

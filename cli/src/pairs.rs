@@ -73,8 +73,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let is_val = options.val_every > 0 && index % options.val_every == options.val_every - 1;
         let folder = options.output.join(if is_val { "val" } else { "train" });
         std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        let [left, right] =
-            pair(options, data::open(path)?).map_err(|problem| anyhow!("{}: {problem}", path.display()))?;
+        let [left, right] = pair(options, data::read_image(path)?)
+            .map_err(|problem| anyhow!("{}: {problem}", path.display()))?;
         let (width, height) = right.dimensions();
         let mut both = RgbImage::new(2 * width, height);
         imageops::replace(&mut both, &left, 0, 0);

@@ -49,7 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         What::Forward => {
             let generator = config.generator.init_seeded(0, &device);
             let generator = generator.with_exact_convolutions(options.exact).for_inference();
-            Box::new(move || drop(generator.forward_with(images.clone(), Mode::IMAGE)))
+            Box::new(move || drop(generator.forward(images.clone(), Mode::IMAGE)))
         }
         What::Step => {
             let mut trainer = Trainer::new(config, &device)?.with_exact_convolutions(options.exact);

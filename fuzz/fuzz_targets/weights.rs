@@ -18,6 +18,8 @@ fuzz_target!(|bytes: &[u8]| {
     let (_, file) = &*FOLDER;
     std::fs::write(file, bytes).expect("room for scratch files");
     let _ = Translator::load(file, &device::cpu());
-    let _ = pytorch::load_discriminator(file, &device::cpu());
-    let _ = pytorch::load_discriminator_of(file, &GeneratorConfig::new(1, 2), &device::cpu());
+    if let Ok(file) = pytorch::Import::open(file) {
+        let _ = file.clone().discriminator(&device::cpu());
+        let _ = file.discriminator_for(&GeneratorConfig::new(1, 2), &device::cpu());
+    }
 });

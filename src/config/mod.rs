@@ -1,6 +1,5 @@
 //! The configuration of a run: one value, checked once and saved as JSON.
 
-mod overlay;
 mod training;
 
 use std::path::Path;
@@ -13,9 +12,8 @@ pub use training::{Schedule, TrainingConfig};
 use crate::data::{DataConfig, ResizeFilter};
 use crate::discriminator::DiscriminatorConfig;
 use crate::error::{Error, Result};
-use crate::generator::{Backbone, GeneratorConfig};
+use crate::generator::{Backbone, DropoutLayout, GeneratorConfig};
 use crate::loss::Pix2PixLossConfig;
-use crate::unet::DropoutLayout;
 
 /// Everything about a run: both networks, the loss, the data and the training.
 ///
@@ -36,15 +34,12 @@ use crate::unet::DropoutLayout;
 #[non_exhaustive]
 pub struct Pix2PixConfig {
     /// The generator.
-    #[serde(deserialize_with = "overlay::generator")]
     pub generator: GeneratorConfig,
     /// The discriminator.
-    #[serde(deserialize_with = "overlay::discriminator")]
     pub discriminator: DiscriminatorConfig,
     /// The weights of the objective.
     pub loss: Pix2PixLossConfig,
     /// Reading and augmentation of pairs.
-    #[serde(deserialize_with = "overlay::data")]
     pub data: DataConfig,
     /// The schedule, the optimisers and the checkpoints.
     pub training: TrainingConfig,
@@ -74,9 +69,7 @@ impl Pix2PixConfig {
     /// # Ok::<(), pix2pix::Error>(())
     /// ```
     pub fn paper() -> Self {
-        let mut config = Self::new(GeneratorConfig::new(3, 3), DiscriminatorConfig::new(3, 3));
-        config.data.resize_filter = ResizeFilter::Bilinear;
-        config
+        Self::new(GeneratorConfig::new(3, 3), DiscriminatorConfig::new(3, 3))
     }
 
     /// Returns the defaults of the PyTorch original for colour images of 256 pixels.
@@ -152,19 +145,19 @@ impl Pix2PixConfig {
                 return Err(Error::config(field, problem));
             }
         }
-        let (size, multiple) = (data.crop_size, generator.multiple());
+        let (size, multiple) = (data.crop_size, generator.size_multiple());
         if !(size.height.is_multiple_of(multiple) && size.width.is_multiple_of(multiple)) {
             let problem = format!(
                 "{size} is not divisible by {multiple}, which the generator needs; use a multiple or a smaller depth"
             );
             return Err(Error::config("data.crop_size", problem));
         }
-        if size.height.min(size.width) < self.generator.smallest() {
+        if size.height.min(size.width) < self.generator.min_size() {
             let problem =
-                format!("{size} is too small for the generator; use at least {}", self.generator.smallest());
+                format!("{size} is too small for the generator; use at least {}", self.generator.min_size());
             return Err(Error::config("data.crop_size", problem));
         }
-        if self.loss.gan_weight > 0.0 && self.discriminator.map_size(size.into()).is_none() {
+        if self.loss.gan_weight > 0.0 && self.discriminator.patch_map_size(size.into()).is_none() {
             let problem = format!(
                 "{} layers leave no patch of an image of {size} pixels; use fewer",
                 discriminator.layers

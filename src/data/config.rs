@@ -121,7 +121,7 @@ impl fmt::Display for Size {
 /// | `input_channels` | 3 | 1 grey, 3 colour, 4 colour and alpha | 1, 3, 4 in image files | 3 |
 /// | `target_channels` | 3 | the same for the target | 1, 3, 4 in image files | 3 |
 /// | `load_size` | 286 | height and width that both images are resized to | ≥ `crop_size` | 286 |
-/// | `resize_filter` | bicubic | the resampling filter | | bilinear / bicubic |
+/// | `resize_filter` | bilinear | the resampling filter | | bilinear / bicubic |
 /// | `crop_size` | 256 | height and width of the random crop | 1– | 256 |
 /// | `mirror` | true | whether half of the pairs are mirrored | | true |
 /// | `sampling` | shuffled | which pairs an epoch takes | | not said (Lua: with replacement) / shuffled |
@@ -173,7 +173,7 @@ impl Default for DataConfig {
             input_channels: 3,
             target_channels: 3,
             load_size: 286.into(),
-            resize_filter: ResizeFilter::Bicubic,
+            resize_filter: ResizeFilter::Bilinear,
             crop_size: 256.into(),
             mirror: true,
             sampling: Sampling::Shuffled,

@@ -1,5 +1,8 @@
 //! Batch, instance or no normalisation, with statistics of the caller's choice.
 
+use std::fmt;
+use std::str::FromStr;
+
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::Tensor;
 use burn::tensor::module::{batch_norm, batch_norm_train as burn_batch_norm_train};
@@ -24,6 +27,7 @@ const MOMENTUM: f64 = 0.1;
 /// | `none` | - | - | no |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Norm {
     /// Batch normalisation, the paper's choice.
     #[default]
@@ -176,4 +180,32 @@ fn batch_norm_train(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>) -> (Tensor
     }
     let result = burn_batch_norm_train(x, weight, bias, EPSILON);
     (result.output, result.mean, result.variance)
+}
+
+impl fmt::Display for Norm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Batch => "batch",
+            Self::Instance { affine: false } => "instance",
+            Self::Instance { affine: true } => "instance:affine",
+            Self::None => "none",
+        })
+    }
+}
+
+impl FromStr for Norm {
+    type Err = crate::error::Error;
+
+    fn from_str(text: &str) -> crate::error::Result<Self> {
+        match text {
+            "batch" => Ok(Self::Batch),
+            "instance" => Ok(Self::Instance { affine: false }),
+            "instance:affine" => Ok(Self::Instance { affine: true }),
+            "none" => Ok(Self::None),
+            _ => {
+                let problem = format!("`{text}` is not a norm; use batch, instance, instance:affine or none");
+                Err(crate::error::Error::config("norm", problem))
+            }
+        }
+    }
 }

@@ -1,27 +1,27 @@
-//! What a `.pth` file may look like: a container that PyTorch writes, and no larger inside than outside.
+//! Checks the container of a `.pth` file before it is unpacked.
 //!
-//! A few kilobytes of a made-up file can unpack to gigabytes. PyTorch compresses nothing and says little beside the
-//! numbers themselves, so whatever does otherwise is refused before it is unpacked.
+//! A few kilobytes of a crafted file can unpack to gigabytes. PyTorch does not compress, and its metadata is small, so
+//! files with compressed entries or large metadata are refused.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
-/// The most bytes of names and shapes, of which a network has thirty thousand or so.
-const LONGEST_PICKLE: usize = 1 << 20;
-/// The most bytes of a zip's list of entries, of which there is one for each tensor.
-const LONGEST_DIRECTORY: u64 = 1 << 20;
-/// Pickles before the numbers of a file in the legacy container: magic, version, system, names and shapes, order.
+/// The largest size of names and shapes in bytes; those of a network take about 30 000.
+const MAX_PICKLE: usize = 1 << 20;
+/// The largest size of a zip's directory in bytes; it has one entry for each tensor.
+const MAX_DIRECTORY: u64 = 1 << 20;
+/// The pickles at the beginning of a legacy container: magic number, version, system, names and shapes, order.
 const LEGACY_PICKLES: usize = 5;
-/// The number that such a file begins with, as bytes and as text.
+/// The magic number of a legacy container, as bytes and as text.
 const LEGACY_MAGIC: [&[u8]; 2] =
     [&[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19], b"119547037146038801333356"];
-/// How far behind the beginning that number may stand.
+/// The number of bytes from the beginning within which the magic number must be.
 const MAGIC_WITHIN: usize = 64;
 
-/// Refuses a file that is neither of PyTorch's two containers, or that would unpack to more than it is; tells its
+/// Refuses a file that is not one of PyTorch's two containers, or that would unpack to more than its length; returns the
 /// length.
 ///
 /// # Errors
@@ -31,37 +31,37 @@ pub(super) fn check(path: &Path) -> Result<u64> {
     let mut file = File::open(path).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
     let mut start = Vec::new();
-    file.by_ref().take(LONGEST_PICKLE as u64).read_to_end(&mut start).map_err(io)?;
+    file.by_ref().take(MAX_PICKLE as u64).read_to_end(&mut start).map_err(io)?;
     let head = &start[..start.len().min(MAGIC_WITHIN)];
     let fits = if head.starts_with(b"PK\x03\x04") {
         zip_is_plain(&mut file, length).map_err(io)?
     } else if LEGACY_MAGIC.iter().any(|magic| head.windows(magic.len()).any(|part| part == *magic)) {
-        // What ends beyond the part that was read is too long, or cut off.
+        // Pickles that end after the part that was read are too long or truncated.
         let mut rest = Some(start.as_slice());
         for _ in 0..LEGACY_PICKLES {
             rest = rest.and_then(after_pickle);
         }
-        rest.map(|_| ()).ok_or("its names and shapes are cut off, or longer than a network's")
+        rest.map(|_| ()).ok_or("its names and shapes are truncated, or larger than those of a network")
     } else {
-        Err("neither a zip nor a legacy file of torch.save")
+        Err("not a zip or legacy file of torch.save")
     };
     fits.map_err(|problem| Error::corrupt(path, problem))?;
     Ok(length)
 }
 
-/// Whether a zip stores its entries as they are, none of them twice.
+/// Checks that a zip's entries are not compressed and do not overlap.
 fn zip_is_plain(file: &mut File, length: u64) -> std::io::Result<std::result::Result<(), &'static str>> {
     let Some(directory) = directory(file, length)? else {
-        return Ok(Err("damaged, or not a zip of torch.save: its list of entries is not at its end"));
+        return Ok(Err("damaged, or not a zip of torch.save: its directory is not at its end"));
     };
     let (mut rest, mut total) = (directory.as_slice(), 0);
     while !rest.is_empty() {
-        let Some(entry) = Entry::read(rest) else { return Ok(Err("its list of entries is damaged")) };
+        let Some(entry) = Entry::read(rest) else { return Ok(Err("its directory is damaged")) };
         if entry.is_compressed {
-            return Ok(Err("compressed, as torch.save never does"));
+            return Ok(Err("compressed, but torch.save does not compress"));
         }
-        if entry.name.ends_with(b"data.pkl") && entry.size > LONGEST_PICKLE as u64 {
-            return Ok(Err("its names and shapes are longer than a network's"));
+        if entry.name.ends_with(b"data.pkl") && entry.size > MAX_PICKLE as u64 {
+            return Ok(Err("its names and shapes are larger than those of a network"));
         }
         total += entry.size;
         rest = entry.rest;
@@ -69,12 +69,12 @@ fn zip_is_plain(file: &mut File, length: u64) -> std::io::Result<std::result::Re
     Ok(if total > length { Err("its entries claim more bytes than it has") } else { Ok(()) })
 }
 
-/// A zip's list of entries. It must end where the records of its place begin, at the very end of the file, and these
-/// must agree, so that every reader finds the same list.
+/// Returns a zip's directory. It must end where the end records begin, at the end of the file, and these must agree, so
+/// that every reader finds the same directory.
 fn directory(file: &mut File, length: u64) -> std::io::Result<Option<Vec<u8>>> {
     const END: usize = 22;
-    const LONG_END: usize = 56; // the same for large files, and behind it
-    const LOCATOR: usize = 20; // where that is
+    const LONG_END: usize = 56; // the zip64 record of large files, followed by
+    const LOCATOR: usize = 20; // its locator
     let mut tail = [0; LONG_END + LOCATOR + END];
     let Some(tail_at) = length.checked_sub(tail.len() as u64) else { return Ok(None) };
     file.seek(SeekFrom::Start(tail_at))?;
@@ -89,7 +89,7 @@ fn directory(file: &mut File, length: u64) -> std::io::Result<Option<Vec<u8>>> {
             && long[LONG_END..].starts_with(b"PK\x06\x07")
             && number(long, LONG_END + 8, 8)? == behind;
         let is_there = if behind == tail_at { long_agrees } else { behind == length - END as u64 };
-        (is_plain && is_there && size <= LONGEST_DIRECTORY).then_some((start, size))
+        (is_plain && is_there && size <= MAX_DIRECTORY).then_some((start, size))
     })();
     let Some((start, size)) = found else { return Ok(None) };
     let mut directory = vec![0; size as usize];
@@ -98,7 +98,7 @@ fn directory(file: &mut File, length: u64) -> std::io::Result<Option<Vec<u8>>> {
     Ok(Some(directory))
 }
 
-/// One entry of a zip's list, and the list behind it.
+/// One entry of a zip's directory, and the rest of the directory.
 struct Entry<'a> {
     name: &'a [u8],
     size: u64,
@@ -118,12 +118,12 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// What stands behind the first pickle of `bytes`, none of which is interpreted.
+/// Returns the bytes after the first pickle, which is skipped without interpreting it.
 fn after_pickle(mut bytes: &[u8]) -> Option<&[u8]> {
     loop {
         let (&code, rest) = bytes.split_first()?;
         let prefixed = |width: usize| Some(width.checked_add(number(rest, 0, width)?.try_into().ok()?));
-        // The argument's length; pickletools.py of Python's library has the table.
+        // The length of the argument, by the table in Python's pickletools.py.
         let length = match code {
             b'.' => return Some(rest),
             b'K' | b'q' | b'h' | 0x80 | 0x82 => 1,
@@ -144,12 +144,12 @@ fn after_pickle(mut bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The length of a line, its end included.
+/// Returns the length of a line with its line feed.
 fn line(bytes: &[u8]) -> Option<usize> {
     Some(bytes.iter().position(|byte| *byte == b'\n')? + 1)
 }
 
-/// A number of `width` bytes, the lowest first.
+/// Returns a little-endian number of `width` bytes.
 fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
     let bytes = bytes.get(at..at.checked_add(width)?)?;
     Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))

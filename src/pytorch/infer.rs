@@ -1,22 +1,24 @@
-//! The architecture of a network, found from the names and shapes of its parameters.
+//! Infers the configuration of a network from the names and shapes of its parameters.
 //!
-//! What names and shapes tell at once narrows the choice to a few candidates; the one that differs least from the file
-//! is taken. So a file with a parameter too many or too few is still recognised, and the difference can be named.
+//! Some names and shapes narrow the choice to a few candidates, of which the one with the fewest differences from the
+//! file is taken. So a file with one parameter missing or in excess is still recognised, and the error names that
+//! parameter.
 
-use super::StateDict;
+use burn::tensor::Device;
+
 use super::names::{self, Naming, unet_prefix};
-use crate::discriminator::DiscriminatorConfig;
-use crate::generator::{Backbone, GeneratorConfig};
+use super::state_dict::{StateDict, is_statistic};
+use crate::discriminator::{Condition, DiscriminatorConfig};
+use crate::generator::{Backbone, DropoutLayout, GeneratorConfig};
 use crate::layers::{Norm, UpsampleKind};
-use crate::unet::DropoutLayout;
-use crate::{Device, weights};
+use crate::weights;
 
 const NORMS: [Norm; 4] =
     [Norm::Batch, Norm::Instance { affine: false }, Norm::Instance { affine: true }, Norm::None];
 
-/// How a generator is built, and how its blocks are called.
+/// Infers a generator's configuration and the names of its blocks.
 ///
-/// A file that is no generator at all is compared with the original's default, the U-Net.
+/// A file without a generator is compared with the original's default, the U-Net.
 pub(super) fn generator(state: &StateDict, device: &Device) -> Result<(GeneratorConfig, Naming), String> {
     let places = state.keys().filter_map(|key| block_place(key));
     let blocks = places.max().map(|last| last - 9);
@@ -33,7 +35,7 @@ pub(super) fn generator(state: &StateDict, device: &Device) -> Result<(Generator
     closest(candidates, |(config, naming)| generator_differences(state, config, *naming, device))
 }
 
-/// How the blocks are called in a file for a generator that is known.
+/// Infers the names of the blocks of a generator with a known configuration.
 pub(super) fn naming(state: &StateDict, config: &GeneratorConfig, device: &Device) -> Result<Naming, String> {
     let namings = match config.backbone {
         Backbone::Resnet { .. } => Naming::all(),
@@ -42,10 +44,10 @@ pub(super) fn naming(state: &StateDict, config: &GeneratorConfig, device: &Devic
     closest(namings, |naming| generator_differences(state, config, *naming, device))
 }
 
-/// How a discriminator is built; `sides` are the channels of condition and image, where they are known.
+/// Infers a discriminator's configuration; `channels` are those of input and image, if known.
 pub(super) fn discriminator(
     state: &StateDict,
-    sides: Option<[usize; 2]>,
+    channels: Option<[usize; 2]>,
     device: &Device,
 ) -> Result<DiscriminatorConfig, String> {
     let is_pixel = state.keys().any(|key| key.starts_with("net."));
@@ -53,21 +55,21 @@ pub(super) fn discriminator(
         if is_pixel { ["net.0.weight", "net.2.weight"] } else { ["model.0.weight", "model.2.weight"] };
     let layers = if is_pixel { vec![0] } else { patch_layers(state) };
     let seen = shape(state, first).map_or(6, |[_, seen, ..]| seen);
-    let sides = match sides {
-        Some([input, output]) => vec![(input, output, true), (input, output, false)],
-        None if seen.is_multiple_of(2) => vec![(seen / 2, seen / 2, true)],
-        None => vec![(seen, seen, false)],
+    let channels = match channels {
+        Some([input, output]) => vec![(input, output, Condition::Input), (input, output, Condition::None)],
+        None if seen.is_multiple_of(2) => vec![(seen / 2, seen / 2, Condition::Input)],
+        None => vec![(seen, seen, Condition::None)],
     };
     let mut candidates = Vec::new();
     for layers in layers {
         for base in bases(state, first, second) {
-            for (input, output, conditional) in &sides {
+            for (input, output, condition) in &channels {
                 candidates.extend(NORMS.map(|norm| {
                     DiscriminatorConfig::new(*input, *output)
                         .with_layers(layers)
                         .with_base_channels(base)
                         .with_norm(norm)
-                        .with_conditional(*conditional)
+                        .with_condition(*condition)
                 }));
             }
         }
@@ -82,11 +84,11 @@ pub(super) fn discriminator(
     })
 }
 
-/// All U-Nets and encoder-decoders with the file's depth, width and channels.
+/// Returns all U-Nets and encoder-decoders with the depth, width and channels of the file.
 fn unets(state: &StateDict) -> Vec<(GeneratorConfig, Naming)> {
     let [first, last] = ["model.model.0.weight", "model.model.3.weight"];
     let input = shape(state, first).map_or(3, |[_, input, ..]| input);
-    // A transposed convolution is [in, out, 4, 4], one behind a resizing [out, in, 3, 3].
+    // The weight of a transposed convolution is [in, out, 4, 4], that of a convolution after resizing [out, in, 3, 3].
     let output = match shape(state, last) {
         Some([output, _, 3, 3] | [_, output, ..]) => output,
         None => length(state, "model.model.3.bias").unwrap_or(3),
@@ -111,7 +113,7 @@ fn unets(state: &StateDict) -> Vec<(GeneratorConfig, Naming)> {
     candidates
 }
 
-/// All ResNets with the file's width and channels and that many blocks.
+/// Returns all ResNets with the width and channels of the file and this number of blocks.
 fn resnets(state: &StateDict, blocks: usize) -> Vec<(GeneratorConfig, Naming)> {
     let input = shape(state, "model.1.weight").map_or(3, |[_, input, ..]| input);
     let last = format!("model.{}", 17 + blocks);
@@ -135,7 +137,7 @@ fn resnets(state: &StateDict, blocks: usize) -> Vec<(GeneratorConfig, Naming)> {
     candidates
 }
 
-/// The candidate with the fewest differences, the first of equals.
+/// Returns the candidate with the fewest differences, the first of equals.
 fn closest<C>(candidates: Vec<C>, differences: impl Fn(&C) -> usize) -> Result<C, String> {
     let mut best = None;
     for candidate in candidates {
@@ -147,7 +149,7 @@ fn closest<C>(candidates: Vec<C>, differences: impl Fn(&C) -> usize) -> Result<C
             best = Some((candidate, found));
         }
     }
-    best.map(|(candidate, _)| candidate).ok_or_else(|| "no network to compare with".to_owned())
+    best.map(|(candidate, _)| candidate).ok_or_else(|| "there is no network to compare it with".to_owned())
 }
 
 fn generator_differences(
@@ -161,7 +163,7 @@ fn generator_differences(
     differences(state, expected, config.norm)
 }
 
-/// The number of parameters that the file lacks, has too many, or has in another shape.
+/// Returns the number of parameters that are missing, unexpected or of another shape.
 fn differences(state: &StateDict, expected: impl Iterator<Item = (String, Vec<usize>)>, norm: Norm) -> usize {
     let (mut named, mut fit, mut total) = (0, 0, 0);
     for (key, shape) in expected {
@@ -171,20 +173,20 @@ fn differences(state: &StateDict, expected: impl Iterator<Item = (String, Vec<us
             fit += usize::from(*found == shape);
         }
     }
-    let counts = |key: &&String| norm == Norm::Batch || !super::is_statistic(key);
+    let counts = |key: &&String| norm == Norm::Batch || !is_statistic(key);
     let present = state.keys().filter(counts).count();
     (total - fit) + present.saturating_sub(named)
 }
 
-/// The widths that the first two convolutions tell; they agree unless one of them is wrong.
+/// Returns the widths according to the first two convolutions; they agree unless one of them is wrong.
 fn bases(state: &StateDict, first: &str, second: &str) -> Vec<usize> {
-    let told = [shape(state, first).map(|[base, ..]| base), shape(state, second).map(|[_, base, ..]| base)];
-    let mut bases: Vec<usize> = told.into_iter().flatten().collect();
+    let found = [shape(state, first).map(|[base, ..]| base), shape(state, second).map(|[_, base, ..]| base)];
+    let mut bases: Vec<usize> = found.into_iter().flatten().collect();
     bases.dedup();
     if bases.is_empty() { vec![64] } else { bases }
 }
 
-/// The level of a U-Net that a key belongs to, 1 for the outermost.
+/// Returns the level of the U-Net that a key belongs to; 1 is the outermost.
 fn unet_level(key: &str) -> Option<usize> {
     let mut rest = key.strip_prefix("model.model.1.")?;
     let mut level = 2;
@@ -195,7 +197,7 @@ fn unet_level(key: &str) -> Option<usize> {
     Some(level)
 }
 
-/// The place of a ResNet's block that a key belongs to, 10 for the first.
+/// Returns the position of the residual block that a key belongs to; 10 is the first.
 fn block_place(key: &str) -> Option<usize> {
     let (place, rest) = key.strip_prefix("model.")?.split_once('.')?;
     let (name, _) = rest.split_once('.')?;
@@ -203,7 +205,7 @@ fn block_place(key: &str) -> Option<usize> {
     Naming::BLOCKS.contains(&name).then_some(place)
 }
 
-/// How many half-resolution layers a PatchGAN may have: its last convolution stands at `2 + 3·layers`, or is missing.
+/// Returns the possible numbers of layers with stride 2: a PatchGAN's last convolution is at `2 + 3·layers`, or missing.
 fn patch_layers(state: &StateDict) -> Vec<usize> {
     let place = |key: &String| key.strip_prefix("model.")?.split_once('.')?.0.parse::<usize>().ok();
     let last = state.keys().filter_map(place).filter(|place| place % 3 == 2).max();
@@ -211,12 +213,12 @@ fn patch_layers(state: &StateDict) -> Vec<usize> {
     if layers < DiscriminatorConfig::MAX_LAYERS { vec![layers, layers + 1] } else { vec![layers] }
 }
 
-/// The shape of a convolution's weight.
+/// Returns the shape of a convolution's weight.
 fn shape(state: &StateDict, key: &str) -> Option<[usize; 4]> {
     state.get(key)?.0.as_slice().try_into().ok()
 }
 
-/// The number of values of a bias.
+/// Returns the number of values of a bias.
 fn length(state: &StateDict, key: &str) -> Option<usize> {
     state.get(key)?.0.first().copied()
 }

@@ -1,50 +1,50 @@
-//! How this crate's parameters are called in the PyTorch original.
+//! Maps the names of this crate's parameters to those of the PyTorch original.
 
 use crate::discriminator::DiscriminatorConfig;
 use crate::generator::{Backbone, GeneratorConfig};
 
-use super::StateDict;
+use super::state_dict::StateDict;
 
-/// What varies in the names of a ResNet's blocks.
+/// The names of a ResNet's blocks, which vary between files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Naming {
     /// The name of a block's list of layers.
     block: &'static str,
-    /// The place of the second convolution in it: one further where a dropout layer stands before it.
+    /// The position of the second convolution in that list: 5, or 6 after a dropout layer.
     second: usize,
 }
 
 impl Default for Naming {
-    /// The original's names without dropout; a U-Net has no others.
+    /// Returns the original's names without dropout; they do not vary for a U-Net.
     fn default() -> Self {
         Self { block: Self::BLOCKS[0], second: Self::SECOND[0] }
     }
 }
 
 impl Naming {
-    /// The lists of layers by all names that are known: the original's own, and that of its descendants.
+    /// The known names of a block's list of layers: the original's, and that of its descendants.
     pub(super) const BLOCKS: [&str; 2] = ["conv_block", "block"];
-    /// The places of the second convolution, without dropout and with it.
+    /// The positions of the second convolution, without and with dropout.
     const SECOND: [usize; 2] = [5, 6];
 
-    /// The original's own names.
+    /// Returns the original's names.
     pub(super) fn of(config: &GeneratorConfig) -> Self {
         Self { second: Self::SECOND[usize::from(config.dropout > 0.0)], ..Self::default() }
     }
 
-    /// Every naming that is known.
+    /// Returns every known naming.
     pub(super) fn all() -> Vec<Self> {
         let namings = Self::BLOCKS.map(|block| Self::SECOND.map(|second| Self { block, second }));
         namings.concat()
     }
 
-    /// Whether blocks have a layer of dropout.
+    /// Returns whether blocks have a dropout layer.
     pub(super) fn has_dropout(self) -> bool {
         self.second == Self::SECOND[1]
     }
 }
 
-/// The key of a generator's parameter, whose name here is for instance `network.encoder.2.norm.weight`.
+/// Returns the key of a generator's parameter with a name such as `network.encoder.2.norm.weight`.
 pub(super) fn generator(config: &GeneratorConfig, naming: Naming, name: &str) -> String {
     let name = name.trim_start_matches("network.");
     let key = match config.backbone {
@@ -54,12 +54,12 @@ pub(super) fn generator(config: &GeneratorConfig, naming: Naming, name: &str) ->
     key.unwrap_or_else(|| name.to_owned())
 }
 
-/// The key of a discriminator's parameter, whose name here is for instance `layers.2.norm.weight`.
+/// Returns the key of a discriminator's parameter with a name such as `layers.2.norm.weight`.
 pub(super) fn discriminator(config: &DiscriminatorConfig, name: &str) -> String {
     patch(config.layers, name).unwrap_or_else(|| name.to_owned())
 }
 
-/// The U-Net's modules are nested, the innermost in the middle: `level` 1 is the outermost.
+/// Returns the prefix of a U-Net's level. The original nests the levels; level 1 is the outermost.
 pub(super) fn unet_prefix(level: usize) -> String {
     match level {
         1 => "model".to_owned(),
@@ -113,12 +113,12 @@ fn patch(layers: usize, name: &str) -> Option<String> {
     Some(format!("{model}.{}.{field}", place + offset(layer)))
 }
 
-/// A norm stands behind its convolution.
+/// Returns the offset of a layer from its convolution: a norm follows it.
 fn offset(layer: &str) -> usize {
     usize::from(layer == "norm")
 }
 
-/// The counters that PyTorch keeps beside running statistics; it demands them, but nothing reads them.
+/// Returns the names of the counters that PyTorch requires beside running statistics and does not use.
 pub(super) fn counters(state: &StateDict) -> Vec<String> {
     let norms = state.keys().filter_map(|key| key.strip_suffix("running_mean"));
     norms.map(|norm| format!("{norm}num_batches_tracked")).collect()

@@ -1,31 +1,31 @@
-//! Tensors by name from a file of PyTorch's, `.pth` or `.safetensors`.
+//! Reads files of PyTorch, `.pth` or `.safetensors`, as tensors by name.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::StateDict;
+use super::state_dict::StateDict;
+use crate::error::{Error, Result};
 use crate::weights;
-use crate::{Error, Result};
 
-/// Wrappers that leave their name in front of every key.
+/// The prefixes that wrappers put before every key.
 const PREFIXES: [&str; 2] = ["module.", "_orig_mod."];
 
-/// Reads a state dict: zip or legacy pickle (feature `pytorch`), or safetensors.
+/// Reads a state dict: zip or legacy pickle (feature `pth`), or safetensors.
 ///
-/// Prefixes of wrappers (`module.`, `_orig_mod.`) and `num_batches_tracked` are dropped; half and double precision
-/// become single precision. Memory is at most a small multiple of the file's length: a file that would unpack to more
-/// than that is refused, and so are the tar containers of 2016.
+/// Prefixes of wrappers (`module.`, `_orig_mod.`) and the entries `num_batches_tracked` are removed. Half and double
+/// precision become single precision. Peak memory is a small multiple of the file's length: a file that would unpack to
+/// more is refused, and so are the tar containers of 2016.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is damaged, of another kind or without any
-/// tensor.
+/// [`Error::Io`] if the file cannot be read. [`Error::Checkpoint`] if it is damaged, of another kind or without tensors,
+/// or if it is a `.pth` file and the crate was built without the feature `pth`.
 pub fn read(path: impl AsRef<Path>) -> Result<StateDict> {
     let path = path.as_ref();
     let mut start = [0; 9];
     let mut file = File::open(path).map_err(|error| Error::io(path, error))?;
     let length = file.read(&mut start).map_err(|error| Error::io(path, error))?;
-    // A safetensors file begins with the length of its header and the brace that opens it.
+    // A safetensors file begins with the length of its header, in 8 bytes, and the header's opening brace.
     let state = if length == 9 && start[8] == b'{' { weights::load(path)? } else { pickled(path)? };
     let unwrapped = |mut key: &str| {
         while let Some(rest) = PREFIXES.iter().find_map(|prefix| key.strip_prefix(prefix)) {
@@ -35,10 +35,10 @@ pub fn read(path: impl AsRef<Path>) -> Result<StateDict> {
     };
     let state = state.into_iter().map(|(key, value)| (unwrapped(&key), value));
     let state: StateDict = state.filter(|(key, _)| !key.ends_with("num_batches_tracked")).collect();
-    if state.is_empty() { Err(Error::corrupt(path, "it holds no tensor")) } else { Ok(state) }
+    if state.is_empty() { Err(Error::corrupt(path, "it has no tensors")) } else { Ok(state) }
 }
 
-#[cfg(feature = "pytorch")]
+#[cfg(feature = "pth")]
 fn pickled(path: &Path) -> Result<StateDict> {
     use burn::tensor::{DType, TensorData};
     use pytorch_reader::{DType as Kind, PytorchReader};
@@ -46,10 +46,10 @@ fn pickled(path: &Path) -> Result<StateDict> {
     let length = super::container::check(path)?;
     let reader = PytorchReader::new(path).map_err(|error| Error::corrupt(path, error))?;
     let tensors = reader.into_tensors();
-    // Tensors may repeat parts of the file, one number a billion times for instance.
+    // Tensors may repeat parts of the file, for instance one number a billion times.
     let claimed = tensors.values().map(|tensor| tensor.byte_len() as u64).fold(0, u64::saturating_add);
     if claimed > length {
-        let problem = format!("its tensors claim {claimed} bytes, but it has {length}");
+        let problem = format!("its tensors claim {claimed} bytes, but the file has {length}");
         return Err(Error::corrupt(path, problem));
     }
     let mut state = StateDict::new();
@@ -59,7 +59,7 @@ fn pickled(path: &Path) -> Result<StateDict> {
             Kind::F32 => DType::F32,
             Kind::F16 => DType::F16,
             Kind::BF16 => DType::BF16,
-            _ => continue, // counters, which nothing reads
+            _ => continue, // counters, which are not used
         };
         let bytes = tensor.read().map_err(|error| Error::corrupt(path, error))?;
         let data = TensorData::from_bytes_vec(bytes, tensor.shape().to_vec(), kind).convert::<f32>();
@@ -69,9 +69,9 @@ fn pickled(path: &Path) -> Result<StateDict> {
     Ok(state)
 }
 
-#[cfg(not(feature = "pytorch"))]
+#[cfg(not(feature = "pth"))]
 fn pickled(path: &Path) -> Result<StateDict> {
-    let problem = "not a safetensors file; rebuild with the feature `pytorch` to read .pth files".to_owned();
-    let problem = crate::error::CheckpointProblem::Unsupported(problem);
+    let problem = "not a safetensors file, and this build reads no .pth files; build with `--features pth`";
+    let problem = crate::error::CheckpointProblem::Unsupported(problem.to_owned());
     Err(Error::Checkpoint { path: path.to_owned(), problem })
 }

@@ -61,7 +61,7 @@ impl Trainer {
         for batch in pairs.sequential(&self.device) {
             let Batch { input, target } = batch?;
             for (input, target) in input.split(1, 0).into_iter().zip(target.split(1, 0)) {
-                let output = generator.forward_with(input.clone(), test_mode(index));
+                let output = generator.forward(input.clone(), test_mode(index));
                 visit([input, output, target]);
                 index += 1;
                 if index >= count {
@@ -111,7 +111,7 @@ mod tests {
         // The samples show the noise that was scored: the last row of one grid is that pair's alone.
         let generator = trainer.export_generator().valid();
         let batch = pairs.sequential(&device::cpu()).nth(2).unwrap().unwrap();
-        let output = to_images(generator.forward_with(batch.input, test_mode(2)))[0].to_rgb8();
+        let output = to_images(generator.forward(batch.input, test_mode(2)))[0].to_rgb8();
         let grid = trainer.sample_grid(&pairs.with_batch_size(4).unwrap(), 3).unwrap();
         assert_eq!(imageops::crop_imm(&grid, 32, 64, 32, 32).to_image(), output);
     }

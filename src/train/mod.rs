@@ -311,9 +311,14 @@ impl Trainer {
     }
 
     /// Returns the generator with its newest weights. Its parameters track gradients, and a clone shares its running
-    /// statistics; [`Module::valid`] returns a copy without either.
+    /// statistics; [`Generator::detached`] returns a copy without either.
     pub fn generator(&self) -> &Generator {
         self.generator.as_ref().expect(LOST)
+    }
+
+    /// Returns a copy of the generator that is exported, without gradients, and drops the trainer.
+    pub fn into_generator(self) -> Generator {
+        self.export_generator().detached()
     }
 
     /// Returns the generator that is exported, scored and shown: the EMA if `training.export_ema` is set.

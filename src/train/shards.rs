@@ -50,15 +50,15 @@ impl Part {
     /// Translates the input, for a network that learns while the generator does not.
     pub(super) fn fake(&mut self, generator: &Generator, input: Tensor<4>) -> Tensor<4> {
         if !self.is_alone {
-            return generator.valid().forward_with(input.inner(), self.mode).autodiff();
+            return generator.valid().forward(input.inner(), self.mode).autodiff();
         }
-        let output = generator.forward_with(input, self.mode);
+        let output = generator.forward(input, self.mode);
         self.output.insert(output).clone().detach()
     }
 
     /// Translates the input, for the generator to learn.
     pub(super) fn output(&mut self, generator: &Generator, input: Tensor<4>) -> Tensor<4> {
-        self.output.take().unwrap_or_else(|| generator.forward_with(input, self.mode))
+        self.output.take().unwrap_or_else(|| generator.forward(input, self.mode))
     }
 }
 

@@ -18,7 +18,7 @@ impl Trainer {
     ///
     /// # Panics
     /// If a shape differs from these, or H or W is not divisible by
-    /// [`multiple`](crate::GeneratorConfig::multiple).
+    /// [`multiple`](crate::GeneratorConfig::size_multiple).
     pub fn step(&mut self, batch: Batch) -> Losses {
         self.check_shapes(&batch);
         if self.others.is_empty() {
@@ -42,8 +42,8 @@ impl Trainer {
             let (grads, found) = shards.discriminator_gradients(self.networks(), |part, (generator, d)| {
                 let [input, target] = part.pair(); // [N, C, H, W]
                 let fake = part.fake(generator, input.clone()); // [N, C, H, W]
-                let fake = d.forward(input.clone(), fake); // [N, 1, H', W']
-                let real = d.forward(input, target); // [N, 1, H', W']
+                let fake = d.forward(input.clone(), fake, Mode::PAPER); // [N, 1, H', W']
+                let real = d.forward(input, target, Mode::PAPER); // [N, 1, H', W']
                 let accuracy = loss.accuracy(real.clone(), fake.clone());
                 let d_loss = loss.discriminator(real, fake);
                 (learns.then(|| d_loss.total()), Losses::of_discriminator(&d_loss, accuracy))
@@ -59,7 +59,7 @@ impl Trainer {
         let (grads, found) = shards.generator_gradients(self.networks(), |part, (generator, d)| {
             let [input, target] = part.pair();
             let output = part.output(generator, input.clone());
-            let judge = || d.clone().no_grad().forward(input, output.clone());
+            let judge = || d.clone().no_grad().forward(input, output.clone(), Mode::PAPER);
             let fake = loss.is_adversarial().then(judge); // [N, 1, H', W']
             let g_loss = loss.generator(fake, output, target);
             (g_loss.total(), Losses::of_generator(&g_loss))
@@ -91,7 +91,7 @@ impl Trainer {
                  same number of pairs, at least 1, and the same size in input and target"
             );
         }
-        let (multiple, minimum) = (config.multiple(), config.smallest());
+        let (multiple, minimum) = (config.size_multiple(), config.min_size());
         assert!(
             [height, width].iter().all(|size| size.is_multiple_of(multiple) && *size >= minimum),
             "the batch's size (={height}×{width}) must be divisible by {multiple} and at least {minimum}, as the \

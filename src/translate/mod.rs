@@ -5,7 +5,6 @@ mod tiles;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use image::DynamicImage;
 
@@ -13,7 +12,8 @@ use crate::config::Pix2PixConfig;
 use crate::data::{DataConfig, write_image};
 use crate::device;
 use crate::error::{Error, Result};
-use crate::generator::{Backbone, Cut, Generator};
+use crate::generator::tiled::TiledGenerator;
+use crate::generator::{Backbone, Generator};
 use crate::layers::{DropoutMode, Mode, in_thread_pool};
 use crate::pytorch;
 use crate::raster::{Canvas, IMAGE_CHANNELS, NOT_A_NUMBER, Pixels, read_image};
@@ -72,7 +72,7 @@ impl Translator {
 
     /// A generator of the PyTorch original, with its defaults for what the file does not tell.
     fn imported(file: &Path, device: &Device) -> Result<Self> {
-        let generator = pytorch::load_generator(file, device)?;
+        let generator = pytorch::Import::open(file)?.generator(device)?;
         let config = run_of(&generator, Pix2PixConfig::pytorch());
         Ok(Self::of_run(generator, config, device))
     }
@@ -90,8 +90,8 @@ impl Translator {
     /// Creates a translator over the generator of the run that `config` describes.
     fn of_run(generator: Generator, config: Pix2PixConfig, device: &Device) -> Self {
         Self {
-            // A trainer's generator shares its running statistics with all clones; `valid` copies them.
-            generator: generator.valid().for_inference(),
+            // A trainer's generator shares its running statistics with all clones; `detached` copies them.
+            generator: generator.detached().for_inference(),
             config,
             mode: Mode::PAPER.with_noise(0),
             tile: DEFAULT_TILE,
@@ -295,8 +295,8 @@ impl Translator {
         if self.is_small(size) {
             return self.whole(&[input], std::slice::from_mut(canvas));
         }
-        let split = self.generator.config().split(size[0] * size[1], self.tile);
-        let cut = Cut::new(self.generator.clone(), split, self.mode);
+        let split = self.generator.config().tiled_levels(size[0] * size[1], self.tile);
+        let cut = TiledGenerator::new(self.generator.clone(), split, self.mode);
         let start = start(input.size, size);
         let tiled = Tiled { input, start, size, tile: self.tile, device: &self.device };
         in_thread_pool(&self.device, || tiled.translate(cut, canvas));
@@ -306,7 +306,7 @@ impl Translator {
     fn whole(&self, inputs: &[&Pixels], canvases: &mut [Canvas]) {
         let size = self.padded(inputs[0].size);
         let pieces = inputs.iter().map(|input| tensor(input, start(input.size, size), size, &self.device));
-        let output = self.generator.forward_with(Tensor::cat(pieces.collect(), 0), self.mode.per_image());
+        let output = self.generator.forward(Tensor::cat(pieces.collect(), 0), self.mode.per_image());
         let output = read_back(output);
         let outputs = output.chunks_exact(output.len() / inputs.len());
         for ((input, canvas), output) in inputs.iter().zip(canvases).zip(outputs) {
@@ -329,7 +329,7 @@ impl Translator {
     /// Rounds a size up to one that the network takes.
     fn padded(&self, size: [usize; 2]) -> [usize; 2] {
         let config = self.generator.config();
-        size.map(|size| size.next_multiple_of(config.multiple()).max(config.smallest()))
+        size.map(|size| size.next_multiple_of(config.size_multiple()).max(config.min_size()))
     }
 }
 

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::generator::{Cut, Layer, Piece};
+use crate::generator::tiled::TiledGenerator;
+use crate::generator::tiling::{LayerAt, Piece};
 use crate::layers::{Moments, TilePosition, moments};
 use crate::raster::{Canvas, Pixels};
 use crate::read_back::read_back;
@@ -35,15 +36,15 @@ struct Tile {
 
 impl Tiled<'_> {
     /// Translates the image onto `canvas`.
-    pub(super) fn translate(&self, mut cut: Cut, canvas: &mut Canvas) {
+    pub(super) fn translate(&self, mut cut: TiledGenerator, canvas: &mut Canvas) {
         let tiles = tiles(self.size, self.tile, cut.unit());
         let (head, tail) = (cut.head_layers(), cut.tail_layers());
         for index in 0..head - 1 {
-            cut.settle(Layer::Head(index), |cut| gather(&tiles, |tile| self.head(cut, tile, index + 1)));
+            cut.fold_norm(LayerAt::Head(index), |cut| gather(&tiles, |tile| self.head(cut, tile, index + 1)));
         }
         let maps = cut.body(self.last_of_head(&cut, &tiles, head));
         for index in 0..tail - 1 {
-            cut.settle(Layer::Tail(index), |cut| {
+            cut.fold_norm(LayerAt::Tail(index), |cut| {
                 gather(&tiles, |tile| self.tail(cut, &maps, tile, index + 1))
             });
         }
@@ -55,12 +56,12 @@ impl Tiled<'_> {
     }
 
     /// Returns a tile's output of layer `layers` of the head.
-    fn head(&self, cut: &Cut, tile: &Tile, layers: usize) -> Tensor<4> {
+    fn head(&self, cut: &TiledGenerator, tile: &Tile, layers: usize) -> Tensor<4> {
         cut.head(self.piece(tile), layers).pop().expect("the head has layers")
     }
 
     /// Returns the head's last map of the whole image.
-    fn last_of_head(&self, cut: &Cut, tiles: &[Tile], layers: usize) -> Tensor<4> {
+    fn last_of_head(&self, cut: &TiledGenerator, tiles: &[Tile], layers: usize) -> Tensor<4> {
         let size = self.size.map(|size| size / cut.unit());
         let mut map: Option<(usize, Canvas)> = None;
         for tile in tiles {
@@ -75,7 +76,7 @@ impl Tiled<'_> {
     }
 
     /// Returns a tile's output of layer `layers` of the tail.
-    fn tail(&self, cut: &Cut, maps: &[Tensor<4>], tile: &Tile, layers: usize) -> Tensor<4> {
+    fn tail(&self, cut: &TiledGenerator, maps: &[Tensor<4>], tile: &Tile, layers: usize) -> Tensor<4> {
         let skips = match cut.has_skips(layers) {
             true => cut.head(self.piece(tile), cut.head_layers() - 1),
             false => vec![],

@@ -1,12 +1,12 @@
-//! The networks against the tables of the paper and of the PyTorch original: counts, sizes, receptive fields, initial
-//! values, and what each setting changes.
+//! Compares the networks with the tables of the paper and of the PyTorch original: parameter counts, sizes, receptive
+//! fields, initial values and the effect of each setting.
 #![cfg(feature = "flex")]
 
 use burn::module::Module;
 use burn::tensor::Distribution;
 use pix2pix::data::{Batch, DataConfig};
 use pix2pix::{
-    Backbone, Device, Discriminator, DiscriminatorConfig, DropoutLayout, DropoutMode, Generator,
+    Backbone, Condition, Device, Discriminator, DiscriminatorConfig, DropoutLayout, DropoutMode, Generator,
     GeneratorConfig, Mode, Norm, Pix2PixLossConfig, Statistics, Tensor, Trainer, TrainingConfig, Translator,
     UpsampleKind, device,
 };
@@ -53,23 +53,23 @@ fn discriminators_have_the_published_parameter_counts_and_maps() {
     for (layers, field, map, batch, instance) in table {
         let config = DiscriminatorConfig::new(3, 3).with_layers(layers);
         assert_eq!(config.receptive_field(), field);
-        assert_eq!(config.map_size([256, 256]), Some([map, map]));
+        assert_eq!(config.patch_map_size([256, 256]), Some([map, map]));
         let device = device::cpu();
         assert_eq!(config.init(&device).parameter_count(), batch);
         let instance_norm = config.clone().with_norm(Norm::Instance { affine: false });
         assert_eq!(instance_norm.init(&device).parameter_count(), instance);
         let thin = config.with_base_channels(2).init(&device);
         let image = || Tensor::zeros([1, 3, 256, 256], &device);
-        assert_eq!(thin.forward(image(), image()).dims(), [1, 1, map, map]);
+        assert_eq!(thin.forward(image(), image(), Mode::PAPER).dims(), [1, 1, map, map]);
     }
-    let unconditional = DiscriminatorConfig::new(3, 3).with_conditional(false);
+    let unconditional = DiscriminatorConfig::new(3, 3).with_condition(Condition::None);
     assert_eq!(unconditional.init(&device::cpu()).parameter_count(), 2_765_633);
-    assert_eq!(DiscriminatorConfig::new(3, 3).map_size([24, 24]), Some([1, 1]));
-    assert_eq!(DiscriminatorConfig::new(3, 3).map_size([4, 4]), None);
+    assert_eq!(DiscriminatorConfig::new(3, 3).patch_map_size([24, 24]), Some([1, 1]));
+    assert_eq!(DiscriminatorConfig::new(3, 3).patch_map_size([4, 4]), None);
 }
 
 #[test]
-fn every_generator_keeps_the_size_of_the_picture() {
+fn every_generator_keeps_the_size_of_the_image() {
     let device = device::cpu();
     let unet = |depth| Backbone::Unet { depth };
     let cases = [
@@ -86,8 +86,8 @@ fn every_generator_keeps_the_size_of_the_picture() {
             let config = GeneratorConfig::new(3, 2).with_base_channels(2);
             let config = config.with_backbone(backbone).with_upsample(upsample);
             let generator = config.init(&device);
-            assert_eq!(generator.multiple(), config.multiple());
-            let output = generator.forward(noise(shape, &device));
+            assert_eq!(generator.config(), &config);
+            let output = generator.forward(noise(shape, &device), Mode::PAPER);
             assert_eq!(output.dims(), [shape[0], 2, shape[2], shape[3]]);
             assert!(values(output).iter().all(|value| value.abs() <= 1.0));
         }
@@ -100,11 +100,11 @@ fn one_logit_depends_on_exactly_its_patch() {
     for layers in 0..=5 {
         // Without normalisation, which would let every pixel reach every logit through the statistics.
         let config = DiscriminatorConfig::new(1, 1).with_layers(layers).with_base_channels(2);
-        let config = config.with_norm(Norm::None).with_conditional(false);
+        let config = config.with_norm(Norm::None).with_condition(Condition::None);
         let field = config.receptive_field();
         let side = 2 * field + 32;
         let image = noise([1, 1, side, side], &device).require_grad();
-        let map = config.init(&device).forward(image.clone(), image.clone());
+        let map = config.init(&device).forward(image.clone(), image.clone(), Mode::PAPER);
         let middle = map.dims()[2] / 2;
         let logit = map.slice([0..1, 0..1, middle..middle + 1, middle..middle + 1]);
         let grads = logit.sum().backward();
@@ -155,7 +155,7 @@ fn weights_are_a_function_of_the_seed() {
         let config =
             GeneratorConfig::new(3, 3).with_base_channels(2).with_backbone(Backbone::Unet { depth: 4 });
         let input = Tensor::ones([1, 3, 16, 16], &device);
-        values(config.init_seeded(seed, &device).forward_with(input, Mode::IMAGE))
+        values(config.init_seeded(seed, &device).forward(input, Mode::IMAGE))
     };
     assert_eq!(output(1), output(1));
     assert_ne!(output(1), output(2));
@@ -170,28 +170,27 @@ fn thin_unet() -> (Generator, Tensor<4>) {
 #[test]
 fn mode_is_what_decides_about_noise() {
     let (generator, input) = thin_unet();
-    let run = |mode: Mode| values(generator.forward_with(input.clone(), mode));
+    let run = |mode: Mode| values(generator.forward(input.clone(), mode));
     assert_ne!(run(Mode::PAPER), run(Mode::PAPER), "the paper's noise is on at test time, too");
     assert_eq!(run(Mode::PAPER.with_noise(5)), run(Mode::PAPER.with_noise(5)));
     assert_ne!(run(Mode::PAPER.with_noise(5)), run(Mode::PAPER.with_noise(6)));
     assert_eq!(run(Mode::IMAGE), run(Mode::IMAGE));
     assert_eq!(run(Mode::RUNNING), run(Mode::RUNNING));
-    assert_ne!(values(generator.forward(input.clone())), values(generator.forward(input.clone())));
 }
 
 #[test]
 fn statistics_come_from_where_the_mode_says() {
     let (generator, input) = thin_unet();
     let mode = |statistics| Mode { statistics, dropout: DropoutMode::Off };
-    let run = |input: Tensor<4>, statistics| generator.forward_with(input, mode(statistics));
+    let run = |input: Tensor<4>, statistics| generator.forward(input, mode(statistics));
     let alone = |index: usize| input.clone().narrow(0, index, 1);
 
-    // Per-image statistics: a batch gives what its pictures give one by one.
+    // Per-image statistics: a batch gives the same as its images one by one.
     let together = values(run(input.clone(), Statistics::Image));
     let one_by_one = [0, 1].map(|index| values(run(alone(index), Statistics::Image))).concat();
     let worst = together.iter().zip(&one_by_one).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst < 1e-5, "{worst}");
-    // With one picture, batch and image statistics are the same thing; with two they are not.
+    // With one image, batch and image statistics are equal; with two they are not.
     let [batch, image] = [Statistics::Batch, Statistics::Image].map(|kind| values(run(alone(0), kind)));
     let worst = batch.iter().zip(&image).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst < 1e-6, "{worst}");
@@ -204,14 +203,13 @@ fn running_statistics_move_in_training_only() {
     let config = GeneratorConfig::new(3, 3).with_base_channels(4).with_backbone(Backbone::Unet { depth: 5 });
     let plain = device::cpu();
     let input = noise([2, 3, 32, 32], &plain);
-    let running =
-        |generator: &Generator| values(generator.valid().forward_with(input.clone(), Mode::RUNNING));
+    let running = |generator: &Generator| values(generator.detached().forward(input.clone(), Mode::RUNNING));
     let at_rest = config.init_seeded(3, &plain);
     let before = running(&at_rest);
-    at_rest.forward(input.clone());
+    at_rest.forward(input.clone(), Mode::PAPER);
     assert_eq!(running(&at_rest), before, "translating moves nothing");
     let training = config.init_seeded(3, &plain.clone().autodiff());
-    training.forward(input.clone().autodiff());
+    training.forward(input.clone().autodiff(), Mode::PAPER);
     assert_ne!(running(&training), before);
 }
 
@@ -221,7 +219,7 @@ fn every_setting_of_the_generator_changes_the_output() {
     let input = noise([1, 3, 64, 64], &device);
     let base = || GeneratorConfig::new(3, 3).with_base_channels(4).with_backbone(Backbone::Unet { depth: 6 });
     let run = |config: GeneratorConfig| {
-        values(config.init_seeded(1, &device).forward_with(input.clone(), Mode::PAPER.with_noise(1)))
+        values(config.init_seeded(1, &device).forward(input.clone(), Mode::PAPER.with_noise(1)))
     };
     let reference = run(base());
     assert_eq!(run(base()), reference);
@@ -239,8 +237,20 @@ fn every_setting_of_the_generator_changes_the_output() {
         base().with_upsample(UpsampleKind::BilinearConv),
     ];
     for config in changed {
-        assert_ne!(run(config.clone()), reference, "{config}");
+        assert_ne!(run(config.clone()), reference, "{config:?}");
     }
+}
+
+#[test]
+fn networks_out_of_range_are_errors() {
+    let device = device::cpu();
+    let generator = GeneratorConfig::new(3, 3).with_dropout(1.0).try_init(&device).unwrap_err();
+    assert!(generator.to_string().contains("generator.dropout: 1 is not a probability"), "{generator}");
+    let generator = GeneratorConfig::new(3, 3).with_backbone(Backbone::Unet { depth: 13 });
+    let generator = generator.try_init(&device).unwrap_err().to_string();
+    assert!(generator.contains("generator.backbone: depth 13 is out of range; use 2 to 12"), "{generator}");
+    let discriminator = DiscriminatorConfig::new(3, 0).try_init(&device).unwrap_err().to_string();
+    assert!(discriminator.contains("discriminator.output_channels: 0 is out of range"), "{discriminator}");
 }
 
 #[test]
@@ -248,7 +258,7 @@ fn every_setting_of_the_generator_changes_the_output() {
 fn a_size_that_does_not_divide_is_explained() {
     let device = device::cpu();
     let config = GeneratorConfig::new(3, 3).with_base_channels(2).with_backbone(Backbone::Unet { depth: 5 });
-    config.init(&device).forward(Tensor::zeros([1, 3, 40, 32], &device));
+    config.init(&device).forward(Tensor::zeros([1, 3, 40, 32], &device), Mode::PAPER);
 }
 
 #[test]
@@ -256,7 +266,7 @@ fn a_size_that_does_not_divide_is_explained() {
 fn wrong_channels_are_explained() {
     let device = device::cpu();
     let config = GeneratorConfig::new(3, 3).with_base_channels(2).with_backbone(Backbone::Unet { depth: 5 });
-    config.init(&device).forward(Tensor::zeros([1, 1, 32, 32], &device));
+    config.init(&device).forward(Tensor::zeros([1, 1, 32, 32], &device), Mode::PAPER);
 }
 
 /// Networks of a width that no preset has.
@@ -286,11 +296,11 @@ fn a_trainer_takes_its_configuration_from_its_networks() {
     trainer.step(Batch { input: input.clone(), target });
     trainer.save(folder.path()).unwrap();
 
-    let output = |generator: &Generator| values(generator.forward_with(input.clone(), Mode::RUNNING));
-    let expected = output(&trainer.generator().valid());
+    let output = |generator: &Generator| values(generator.forward(input.clone(), Mode::RUNNING));
+    let expected = output(&trainer.generator().detached());
     let resumed = Trainer::resume(folder.path(), &device).unwrap();
     assert_eq!(resumed.config(), trainer.config());
-    assert!(output(&resumed.generator().valid()) == expected);
+    assert!(output(&resumed.generator().detached()) == expected);
     let translator = Translator::load(folder.path(), &device).unwrap();
     assert_eq!(translator.generator().config(), trainer.generator().config());
     assert!(output(translator.generator()) == expected);
@@ -319,9 +329,12 @@ fn the_unconditional_discriminator_does_not_see_the_condition() {
     let device = device::cpu();
     let config = DiscriminatorConfig::new(3, 3).with_base_channels(2).with_layers(2);
     let image = noise([1, 3, 32, 32], &device);
-    for (conditional, expected) in [(true, false), (false, true)] {
-        let judge = config.clone().with_conditional(conditional).init(&device);
-        let verdicts = [0, 1].map(|_| values(judge.forward(noise([1, 3, 32, 32], &device), image.clone())));
-        assert_eq!(verdicts[0] == verdicts[1], expected);
+    for (condition, expected) in [(Condition::Input, false), (Condition::None, true)] {
+        let discriminator = config.clone().with_condition(condition).init(&device);
+        let logits = [0, 1].map(|_| {
+            let input = noise([1, 3, 32, 32], &device);
+            values(discriminator.forward(input, image.clone(), Mode::PAPER))
+        });
+        assert_eq!(logits[0] == logits[1], expected);
     }
 }

@@ -35,7 +35,7 @@ fn output(trainer: &Trainer) -> Vec<f32> {
     let device = device::cpu().autodiff();
     let ramp: Vec<f32> = (0..3 * 32 * 32).map(|i| (i as f32 * 0.013).sin()).collect();
     let input = Tensor::<1>::from_floats(ramp.as_slice(), &device).reshape([1, 3, 32, 32]);
-    trainer.generator().forward_with(input, Mode::RUNNING).into_data().try_into_vec().unwrap()
+    trainer.generator().forward(input, Mode::RUNNING).into_data().try_into_vec().unwrap()
 }
 
 #[test]

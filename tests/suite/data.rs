@@ -341,7 +341,7 @@ fn crops_may_be_rectangular() {
         trainer.step(batch);
     }
     assert_eq!(trainer.steps(), 2);
-    let strip = trainer.strip(&pairs, 2).unwrap();
+    let strip = trainer.sample_grid(&pairs, 2).unwrap();
     assert_eq!((strip.width(), strip.height()), (3 * 96, 2 * 64));
     assert!(trainer.evaluate(&pairs).unwrap().l1.is_finite());
 

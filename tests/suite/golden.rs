@@ -1,4 +1,4 @@
-//! Equal to PyTorch: forward passes, losses, gradients and ten training steps, against the fixtures in `tests/golden`.
+//! Compares forward passes, losses, gradients and ten training steps with those of PyTorch in `tests/golden`.
 #![cfg(feature = "flex")]
 
 use std::collections::BTreeMap;
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use pix2pix::data::{Batch, DataConfig};
-use pix2pix::pytorch::{self, StateDict};
+use pix2pix::pytorch::{self, Import, StateDict};
 use pix2pix::{
     Device, Discriminator, DiscriminatorConfig, DropoutMode, Generator, GeneratorConfig, Mode, Norm,
     Pix2PixLossConfig, Statistics, Tensor, Trainer, TrainingConfig, device,
 };
 use safetensors::SafeTensors;
 
-/// Relative to the mean absolute value of what is compared, but absolute at full size.
+// Tolerances, relative to the mean absolute value; absolute for the full-size U-Net.
 const FORWARD: f32 = 1e-5;
 const GRADIENT: f32 = 1e-4;
 const TEN_STEPS: f32 = 1e-3;
@@ -49,7 +49,7 @@ impl Fixture {
         Self { name, case, tensors: pytorch::read(path(name)).unwrap(), folder: tempfile::tempdir().unwrap() }
     }
 
-    /// The tensors under a prefix, as a file of their own.
+    /// Writes the tensors with a prefix to a file.
     fn file(&self, prefix: &str) -> PathBuf {
         let part = self.tensors.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value)));
         let state: StateDict = part.map(|(key, value)| (key.to_owned(), value.clone())).collect();
@@ -58,7 +58,7 @@ impl Fixture {
         file
     }
 
-    /// How often the pictures are repeated along each side, so that large patches fit.
+    /// Returns how often the images are repeated along each side, so that large patches fit.
     fn tiles(&self) -> usize {
         match self.name {
             "patch_4" => 2,
@@ -67,14 +67,14 @@ impl Fixture {
         }
     }
 
-    /// Whether the objective has a discriminator, so that there is something to compare it with.
+    /// Returns whether the objective has a discriminator.
     fn is_adversarial(&self) -> bool {
         self.case.loss.as_ref().is_some_and(|loss| loss.gan_weight > 0.0)
     }
 
     fn generator(&self, device: &Device) -> Generator {
         let config = self.case.generator.as_ref().unwrap();
-        pytorch::load_generator_as(self.file("state."), config, device).unwrap()
+        Import::open(self.file("state.")).unwrap().generator_as(config, device).unwrap()
     }
 
     fn discriminator(&self, device: &Device) -> Discriminator {
@@ -82,7 +82,7 @@ impl Fixture {
         if !self.is_adversarial() {
             return config.init(device);
         }
-        pytorch::load_discriminator_as(self.file("state_d."), config, device).unwrap()
+        Import::open(self.file("state_d.")).unwrap().discriminator_as(config, device).unwrap()
     }
 
     fn expected(&self, key: &str) -> &[f32] {
@@ -138,18 +138,18 @@ fn close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
     assert!(worst <= tolerance * scale.max(1e-3), "{what}: off by {worst:e} where {scale:e} is usual");
 }
 
-/// The pictures of all cases: `[2, channels, 32·times, 32·times]`.
-fn picture(name: &str, channels: usize, times: usize, device: &Device) -> Tensor<4> {
+/// Returns the images of all cases, `[2, channels, 32·times, 32·times]`.
+fn image(name: &str, channels: usize, times: usize, device: &Device) -> Tensor<4> {
     let bytes = std::fs::read(path("pictures")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let view = file.tensor(name).unwrap();
     let values: Vec<f32> = view.data().iter().map(|&byte| f32::from(byte) / 127.5 - 1.0).collect();
     let all = view.shape()[1];
-    let picture = Tensor::<1>::from_floats(values.as_slice(), device).reshape([2, all, 32, 32]);
-    picture.narrow(1, 0, channels).repeat(&[1, 1, times, times])
+    let image = Tensor::<1>::from_floats(values.as_slice(), device).reshape([2, all, 32, 32]);
+    image.narrow(1, 0, channels).repeat(&[1, 1, times, times])
 }
 
-/// A network whose parameters are its gradients, so that they can be had by name.
+/// Returns the network with its parameters replaced by their gradients, so that these have names.
 fn gradients<M: Module>(loss: Tensor<1>, network: &M) -> M {
     struct Swap(GradientsParams);
     impl ModuleMapper for Swap {
@@ -159,7 +159,7 @@ fn gradients<M: Module>(loss: Tensor<1>, network: &M) -> M {
             Param::from_mapped_value(id, grad.autodiff(), mapper)
         }
     }
-    // Running statistics, which all clones share, have no gradient and become zeros: the network is of no more use.
+    // Running statistics have no gradient and become zeros. All clones share them, so the network is not used again.
     let grads = GradientsParams::from_grads(loss.backward(), network);
     network.clone().map(&mut Swap(grads))
 }
@@ -175,19 +175,19 @@ fn trains_like_pytorch(name: &'static str) {
     let device = device::cpu();
     let training = device.clone().autodiff();
     let times = fixture.tiles();
-    let input = picture("input", generator_config.input_channels, times, &training);
-    let target = picture("target", generator_config.output_channels, times, &training);
+    let input = image("input", generator_config.input_channels, times, &training);
+    let target = image("target", generator_config.output_channels, times, &training);
 
-    // The first step by hand: outputs, logits, losses and gradients.
+    // The first step without a trainer: outputs, logits, losses and gradients.
     let (generator, discriminator) = (fixture.generator(&training), fixture.discriminator(&training));
     let loss = loss_config.init();
-    let output = generator.forward_with(input.clone(), MODE);
+    let output = generator.forward(input.clone(), MODE);
     if times == 1 {
         fixture.check("output", output.clone());
     }
     if fixture.is_adversarial() {
-        let fake = discriminator.forward(input.clone(), output.clone().detach());
-        let real = discriminator.forward(input.clone(), target.clone());
+        let fake = discriminator.forward(input.clone(), output.clone().detach(), MODE);
+        let real = discriminator.forward(input.clone(), target.clone(), MODE);
         fixture.check("logits_fake", fake.clone());
         fixture.check("logits_real", real.clone());
         let d = loss.discriminator(real, fake);
@@ -196,7 +196,7 @@ fn trains_like_pytorch(name: &'static str) {
         fixture.check_digest("grad_d", "state_d.", &grads, GRADIENT);
     }
 
-    // Ten steps by the trainer.
+    // Ten steps of the trainer.
     let data = DataConfig::new()
         .with_input_channels(generator_config.input_channels)
         .with_target_channels(generator_config.output_channels)
@@ -223,16 +223,17 @@ fn trains_like_pytorch(name: &'static str) {
             close(&format!("{name} {key} {step}"), &[found], &fixture.expected(key)[step..=step], GRADIENT);
         }
         if step == 0 {
-            // The first step's second half: the moved discriminator judges what the unmoved generator made. A clone
-            // would share its running statistics; `valid` copies them.
-            let judge = trainer.discriminator().valid().fork(&training).no_grad();
-            let verdict = fixture.is_adversarial().then(|| judge.forward(input.clone(), output.clone()));
-            let g = loss.generator(verdict, output.clone(), target.clone());
+            // The second half of the first step: the updated discriminator sees the output of the generator before its
+            // update. A clone would share its running statistics; `detached` copies them.
+            let updated = trainer.discriminator().detached().fork(&training).no_grad();
+            let logits = fixture.is_adversarial();
+            let logits = logits.then(|| updated.forward(input.clone(), output.clone(), MODE));
+            let g = loss.generator(logits, output.clone(), target.clone());
             let grads = by_name(pytorch::generator_state(&gradients(g.total(), &generator)));
             fixture.check_digest("grad", "state.", &grads, GRADIENT);
         }
         if step == 0 && times == 1 && generator_config.norm != Norm::None {
-            let moved = trainer.generator().forward_with(input.clone(), Mode::RUNNING);
+            let moved = trainer.generator().forward(input.clone(), Mode::RUNNING);
             fixture.check("output_running", moved);
         }
         if step == 0 || step == 9 {
@@ -318,17 +319,17 @@ fn patches_of_286_pixels() {
 }
 
 #[test]
-#[cfg(feature = "pytorch")]
+#[cfg(feature = "pth")]
 fn a_resnet_whose_dropout_shifts_its_names() {
     let fixture = Fixture::open("resnet_dropout");
     let file = path("resnet_dropout").with_extension("pth");
     let device = device::cpu();
-    let generator = pytorch::load_generator(file, &device).unwrap();
+    let generator = Import::open(file).unwrap().generator(&device).unwrap();
     assert_eq!(Some(generator.config()), fixture.case.generator.as_ref());
-    fixture.check("output", generator.forward_with(picture("input", 1, 1, &device), Mode::RUNNING));
+    fixture.check("output", generator.forward(image("input", 1, 1, &device), Mode::RUNNING));
 }
 
-/// The numbers that `make.py --full` gives value `index` of parameter `number`, in `[-1, 1)`.
+/// Returns the number in `[-1, 1)` that `make.py --full` assigns to value `index` of parameter `number`.
 fn uniform(number: u64, index: u64) -> f32 {
     let mut z = ((number << 32) | index).wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -367,18 +368,18 @@ fn the_full_size_unet() {
     let generator = config.init(&device).map(&mut Fill(0, String::new()));
     let input: Vec<f32> = (0..3 * 256 * 256).map(|i| uniform(1000, i)).collect();
     let input = Tensor::<1>::from_floats(input.as_slice(), &device).reshape([1, 3, 256, 256]);
-    let output = values(generator.forward_with(input.clone(), MODE));
+    let output = values(generator.forward(input.clone(), MODE));
     let sampled = |output: &[f32]| (0..64).map(|i| output[i * (output.len() - 1) / 63]).collect::<Vec<f32>>();
-    // Tanh's outputs are compared as they are: 1e-5 of their range is a thousandth of a grey level.
+    // Outputs are compared absolutely: 1e-5 is a thousandth of a grey level.
     let compare = |what, found: &[f32]| {
         let worst = found.iter().zip(fixture.expected(what)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst <= FORWARD, "unet256 {what}: off by {worst:e}");
     };
     compare("pixels", &sampled(&output));
-    // A pass in training moves the running statistics.
+    // A pass in training updates the running statistics.
     let training = generator.fork(&device.clone().autodiff());
-    training.forward_with(input.clone().autodiff(), MODE);
-    let output_running = training.valid().forward_with(input, Mode::RUNNING);
+    training.forward(input.clone().autodiff(), MODE);
+    let output_running = training.detached().forward(input, Mode::RUNNING);
     compare("pixels_running", &sampled(&values(output_running)));
     let mean = |channel: usize, row: usize, column: usize| {
         let pixel = |i: usize| output[(channel * 256 + row * 16 + i / 16) * 256 + column * 16 + i % 16];

@@ -199,18 +199,18 @@ fn generators() {
             let what =
                 format!("{:?} {:?} {:?} {statistics:?}", config.backbone, config.norm, config.upsample);
             let input = || image(2, 16, 0.0);
-            let loss = |network: &Generator| weighed(network.forward_with(input().autodiff(), mode));
-            let value = |network: &Generator| weighed_on_host(network.forward_with(input(), mode));
+            let loss = |network: &Generator| weighed(network.forward(input().autodiff(), mode));
+            let value = |network: &Generator| weighed_on_host(network.forward(input(), mode));
             check(&what, &generator, loss, value);
 
             let leaf = input().autodiff().require_grad();
-            let grads = weighed(generator.forward_with(leaf.clone(), mode)).backward();
+            let grads = weighed(generator.forward(leaf.clone(), mode)).backward();
             let slope = slope("input".into(), &values(leaf.grad(&grads).unwrap()), 0);
             let still = generator.valid();
             agree(&what, &slope, 0.0, |by| {
                 let input = input();
                 let there = input.clone() + direction(input.dims(), 0) * by;
-                weighed_on_host(still.forward_with(there, mode))
+                weighed_on_host(still.forward(there, mode))
             });
         }
     }
@@ -264,12 +264,18 @@ fn discriminators_under_every_objective() {
                 let judge = enlarged(config.with_norm(norm).init_seeded(2, &device));
                 let objective = Pix2PixLossConfig::new().with_gan(gan).with_real_label(0.9).init();
                 let loss = |judge: &Discriminator| {
-                    let verdict =
-                        |phase| judge.forward(image(2, 16, 0.0).autodiff(), image(2, 16, phase).autodiff());
+                    let verdict = |phase| {
+                        judge.forward(
+                            image(2, 16, 0.0).autodiff(),
+                            image(2, 16, phase).autodiff(),
+                            Mode::PAPER,
+                        )
+                    };
                     objective.discriminator(verdict(1.0), verdict(2.0)).total()
                 };
                 let value = |judge: &Discriminator| {
-                    let verdict = |phase| values(judge.forward(image(2, 16, 0.0), image(2, 16, phase)));
+                    let verdict =
+                        |phase| values(judge.forward(image(2, 16, 0.0), image(2, 16, phase), Mode::PAPER));
                     judged(gan, 0.9, &verdict(1.0), &verdict(2.0))
                 };
                 check(&format!("{layers} layers, {norm:?}, {gan:?}"), &judge, loss, value);

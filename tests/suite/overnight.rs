@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{small_config, write_pairs};
+use crate::support::{picture, small_config, write_pairs};
 use pix2pix::data::PairedFolder;
 use pix2pix::metrics::Metric;
 use pix2pix::report::Record;
@@ -149,7 +149,7 @@ fn the_best_is_that_of_all_epochs_however_often_the_run_is_saved_or_stopped() {
     for seed in 0..3 {
         let mut both = image::RgbImage::new(64, 32);
         for left in [0, 32] {
-            image::imageops::replace(&mut both, &support::picture(32, 32, seed), left, 0);
+            image::imageops::replace(&mut both, &picture(32, 32, seed), left, 0);
         }
         both.save(folder.path().join(format!("val/{seed}.png"))).unwrap();
     }

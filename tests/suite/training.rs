@@ -3,15 +3,15 @@
 
 use crate::support::{small_config, write_pairs};
 use burn::module::Module;
-use pix2pix::data::{Batch, BatchIterator, BatchSource, Direction, Epoch, PairedFolder};
-use pix2pix::{Device, GanMode, Pix2PixConfig, Tensor, Trainer, device};
+use pix2pix::data::{Batch, BatchIterator, BatchSource, Direction, EpochCursor, PairedFolder};
+use pix2pix::{Condition, Device, GanMode, Pix2PixConfig, Tensor, Trainer, device};
 
 fn batch(config: &Pix2PixConfig) -> Batch {
     scaled_batch(config, 1.0)
 }
 
 fn scaled_batch(config: &Pix2PixConfig, frequency: f32) -> Batch {
-    let size = config.data.crop_size;
+    let size = config.data.crop_size.height;
     let ramp = |scale: f32| {
         let scale = scale * frequency;
         let values: Vec<f32> = (0..3 * size * size).map(|i| (i as f32 * scale).sin()).collect();
@@ -109,7 +109,7 @@ fn every_setting_of_loss_and_training_changes_the_result() {
         ("GAN weight", |config| config.loss.gan_weight = 50.0),
         ("no L1", |config| config.loss.l1_weight = 0.0),
         ("label smoothing", |config| config.loss.real_label = 0.5),
-        ("unconditional", |config| config.discriminator.conditional = false),
+        ("unconditional", |config| config.discriminator.condition = Condition::None),
         ("learning rate", |config| config.training.learning_rate = 1e-3),
         ("beta 1", |config| config.training.beta_1 = 0.9),
         ("beta 2", |config| config.training.beta_2 = 0.5),
@@ -259,7 +259,7 @@ impl BatchSource for Memory {
         self.0.len()
     }
 
-    fn batches<'a>(&'a self, epoch: Epoch, _: &Device) -> BatchIterator<'a> {
+    fn batches<'a>(&'a self, epoch: EpochCursor, _: &Device) -> BatchIterator<'a> {
         // Another first batch in each epoch.
         let count = self.0.len();
         let order = (0..count).map(move |index| (index + epoch.number) % count).skip(epoch.first_batch);

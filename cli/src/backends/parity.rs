@@ -7,8 +7,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use pix2pix::data::Batch;
 use pix2pix::{
-    Backbone, Device, DropoutMode, GanMode, Mode, Norm, Pix2PixConfig, PixelLoss, Result, Statistics, Tensor,
-    Trainer, UpsampleKind,
+    Backbone, Condition, Device, DropoutMode, GanMode, Mode, Norm, Pix2PixConfig, PixelLoss, Result,
+    Statistics, Tensor, Trainer, UpsampleKind,
 };
 
 /// Tensors by name.
@@ -103,7 +103,7 @@ pub(crate) fn variants() -> Vec<(&'static str, Pix2PixConfig)> {
                 config.generator.norm = Norm::None;
                 config.discriminator.norm = Norm::None;
                 config.discriminator.layers = 1;
-                config.discriminator.conditional = false;
+                config.discriminator.condition = Condition::None;
                 config.loss.pixel = PixelLoss::L2;
                 config.loss.real_label = 0.9;
             }),
@@ -188,7 +188,7 @@ fn length(values: &[f32]) -> f64 {
 /// Returns two images of noise. Smooth ones would leave channels nearly constant, whose normalisation magnifies rounding
 /// errors.
 fn batch(config: &Pix2PixConfig, device: &Device) -> Batch {
-    let size = config.data.crop_size;
+    let [height, width] = config.data.crop_size.into();
     let image = |channels: usize, seed: u32| {
         let mut state = seed;
         let mut noise = || {
@@ -197,8 +197,8 @@ fn batch(config: &Pix2PixConfig, device: &Device) -> Batch {
             state ^= state << 5;
             state as f32 / u32::MAX as f32 * 2.0 - 1.0
         };
-        let values: Vec<f32> = (0..2 * channels * size * size).map(|_| noise()).collect();
-        Tensor::<1>::from_floats(values.as_slice(), device).reshape([2, channels, size, size])
+        let values: Vec<f32> = (0..2 * channels * height * width).map(|_| noise()).collect();
+        Tensor::<1>::from_floats(values.as_slice(), device).reshape([2, channels, height, width])
     };
     Batch { input: image(config.data.input_channels, 1), target: image(config.data.target_channels, 2) }
 }
@@ -212,13 +212,13 @@ fn backward(config: &Pix2PixConfig, batch: &Batch, exact: bool, device: &Device)
     let mode = Mode { statistics: Statistics::Batch, dropout: DropoutMode::Seeded(1) };
     let loss = config.loss.init();
 
-    let output = generator.forward_with(input.clone(), mode);
-    let real = discriminator.forward(input.clone(), target.clone());
-    let fake = discriminator.forward(input.clone(), output.clone().detach());
+    let output = generator.forward(input.clone(), mode);
+    let real = discriminator.forward(input.clone(), target.clone(), Mode::PAPER);
+    let fake = discriminator.forward(input.clone(), output.clone().detach(), Mode::PAPER);
     let grads =
         GradientsParams::from_grads(loss.discriminator(real, fake).total().backward(), &discriminator);
     let mut gradients = named("discriminator", &discriminator, Some(grads));
-    let logits = discriminator.clone().no_grad().forward(input, output.clone());
+    let logits = discriminator.clone().no_grad().forward(input, output.clone(), Mode::PAPER);
     let total = loss.generator(Some(logits), output.clone(), target).total();
     let grads = GradientsParams::from_grads(total.backward(), &generator);
     gradients.extend(named("generator", &generator, Some(grads)));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use pix2pix::data::{Batch, DataConfig, PairedFolder};
+use pix2pix::data::{Batch, DataConfig, PairedFolder, Size};
 use pix2pix::metrics::Palette;
 use pix2pix::{Device, Generator, Mode, Tensor};
 
@@ -21,7 +21,7 @@ impl Reader {
     /// Returns the class of every pixel, that of the channel with the highest value.
     pub(crate) fn read(&self, photograph: Tensor<4>) -> Vec<usize> {
         let [_, _, height, width] = photograph.dims();
-        let values = self.generator.forward_with(photograph, Mode::IMAGE).into_data().convert::<f32>();
+        let values = self.generator.forward(photograph, Mode::IMAGE).into_data().convert::<f32>();
         let values = values.try_into_vec::<f32>().expect("converted to f32");
         let (area, classes) = (height * width, self.labels.palette.classes());
         let highest = |pixel: usize| {
@@ -56,12 +56,13 @@ impl Labels {
             .with_context(|| path.display().to_string())?
             .into_dimensions()
             .with_context(|| path.display().to_string())?;
-        Ok(Self { palette, times: (height as usize / pairs.config().crop_size).max(1) })
+        Ok(Self { palette, times: (height as usize / pairs.config().crop_size.height).max(1) })
     }
 
     /// Opens the pairs of a folder at a larger size than the study's.
     pub(crate) fn finer(&self, folder: &Path, config: &DataConfig) -> Result<PairedFolder> {
-        let (load, crop) = (self.times * config.load_size, self.times * config.crop_size);
+        let larger = |size: Size| Size::from([self.times * size.height, self.times * size.width]);
+        let (load, crop) = (larger(config.load_size), larger(config.crop_size));
         Ok(PairedFolder::open(folder, &config.clone().with_load_size(load).with_crop_size(crop))?)
     }
 

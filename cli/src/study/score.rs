@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use burn::module::Module;
 use image::{RgbImage, imageops};
 use pix2pix::data::{Batch, PairedFolder, to_images};
 use pix2pix::metrics::{self, Confusion, LabHistogram};
@@ -60,7 +59,7 @@ pub(crate) fn score(
     for (index, batch) in val.clone().with_batch_size(1)?.sequential(device).enumerate() {
         let Batch { input, target } = batch?;
         let output = match generator {
-            Some(generator) => generator.forward_with(input.clone(), mode(index)),
+            Some(generator) => generator.forward(input.clone(), mode(index)),
             None => target.clone(),
         };
         let number = |tensor: Tensor<1>| f64::from(tensor.sum().into_scalar::<f32>());
@@ -123,26 +122,10 @@ pub(crate) fn samples(
     let mut columns = [(); 3].map(|()| RgbImage::new(width, height * some.len() as u32));
     for (row, batch) in some.sequential(device).enumerate() {
         let Batch { input, target } = batch?;
-        let output = generator.forward_with(input.clone(), mode(row));
+        let output = generator.forward(input.clone(), mode(row));
         for (column, tensor) in columns.iter_mut().zip([input, target, output]) {
-            imageops::replace(column, &to_image(tensor), 0, i64::from(size) * row as i64);
+            imageops::replace(column, &to_images(tensor)[0].to_rgb8(), 0, i64::from(height) * row as i64);
         }
     }
     Ok(columns)
-}
-
-fn to_image(tensor: Tensor<4>) -> RgbImage {
-    let [_, channels, height, width] = tensor.dims();
-    let values = tensor.into_data().convert::<f32>().try_into_vec::<f32>().expect("converted to f32");
-    RgbImage::from_fn(width as u32, height as u32, |x, y| {
-        let at = y as usize * width + x as usize;
-        let byte =
-            |c: usize| ((values[c.min(channels - 1) * height * width + at] + 1.0) * 127.5).round() as u8;
-        image::Rgb([byte(0), byte(1), byte(2)])
-    })
-}
-
-/// Returns a copy that does not track gradients.
-pub(crate) fn detached(generator: &Generator) -> Generator {
-    generator.valid()
 }

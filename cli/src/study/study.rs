@@ -132,8 +132,8 @@ impl Study {
             }
             self.results.reader = Some(Reading { steps, seconds: start.elapsed().as_secs_f64() });
         }
-        let val = labels.finer(&self.train.with_file_name("val"), &self.base.data)?.with_batch_size(1);
-        let reader = Reader { generator: score::detached(trainer.exported()), labels, val };
+        let val = labels.finer(&self.train.with_file_name("val"), &self.base.data)?.with_batch_size(1)?;
+        let reader = Reader { generator: trainer.export_generator().detached(), labels, val };
         let photographs =
             score::score(None, &self.val, Some(&reader), &mut Likeness::default(), &self.device)?;
         say!(
@@ -164,7 +164,7 @@ impl Study {
         let mut config = job.config.clone();
         config.training.seed = seed;
         let Some(trainer) = self.fit(config, &run)? else { return Ok(()) };
-        let generator = score::detached(trainer.exported());
+        let generator = trainer.export_generator().detached();
         let scores = self.score(&generator)?;
         for (name, column) in ["input", "target", "output"].into_iter().zip(score::samples(
             &generator,

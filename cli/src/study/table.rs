@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use pix2pix::{Backbone, DiscriminatorConfig, Pix2PixConfig};
+use pix2pix::{Backbone, Condition, DiscriminatorConfig, Pix2PixConfig};
 use serde::{Deserialize, Serialize};
 
 /// The tables of a study unless others are named.
@@ -109,7 +109,8 @@ impl Variant {
         if let Some(patch) = self.patch {
             config.discriminator.layers = layers(patch, &config.discriminator)?;
             let size = config.data.crop_size.height;
-            while config.discriminator.map_size([size; 2]).is_none() && config.discriminator.layers > 0 {
+            while config.discriminator.patch_map_size([size; 2]).is_none() && config.discriminator.layers > 0
+            {
                 config.discriminator.layers -= 1;
             }
         }
@@ -180,12 +181,13 @@ fn slug(config: &Pix2PixConfig) -> String {
         Backbone::Unet { .. } => "unet".to_owned(),
         Backbone::EncoderDecoder { .. } => "encoder-decoder".to_owned(),
         Backbone::Resnet { blocks } => format!("resnet{blocks}"),
+        other => other.to_string(),
     }];
     if loss.l1_weight > 0.0 {
         parts.push(format!("{:?}", loss.pixel).to_lowercase());
     }
     if loss.gan_weight > 0.0 {
-        parts.push(if discriminator.conditional { "cgan" } else { "gan" }.to_owned());
+        parts.push(if discriminator.condition == Condition::Input { "cgan" } else { "gan" }.to_owned());
         parts.push(format!("patch{}", discriminator.receptive_field()));
     }
     // A checksum distinguishes what the words do not mention.

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use pix2pix::{Backbone, GanMode, Norm, Pix2PixConfig, Schedule};
+use pix2pix::data::Size;
+use pix2pix::{Backbone, Condition, GanMode, Norm, Pix2PixConfig, Schedule};
 
 use super::options::{Decay, Gan, NormKind, Options, PATCHES, Preset, Shape};
 
@@ -48,7 +49,7 @@ fn shrink_to_demo(config: Pix2PixConfig) -> Result<Pix2PixConfig> {
     config.generator.base_channels = demo::BASE_CHANNELS;
     config.discriminator.base_channels = demo::BASE_CHANNELS;
     (config.training.epochs, config.training.decay_epochs) = (demo::EPOCHS, demo::DECAY_EPOCHS);
-    (config.data.load_size, config.data.mirror) = (demo::SIZE, false);
+    (config.data.load_size, config.data.mirror) = (demo::SIZE.into(), false);
     Ok(config)
 }
 
@@ -84,7 +85,9 @@ fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
     if let Some(patch) = &options.patch {
         set(&mut config.discriminator.layers, PATCHES.iter().position(|name| name == patch));
     }
-    config.discriminator.conditional &= !options.unconditional;
+    if options.unconditional {
+        config.discriminator.condition = Condition::None;
+    }
     set(&mut config.generator.base_channels, options.base_channels);
     set(&mut config.discriminator.base_channels, options.base_channels);
 }
@@ -93,7 +96,7 @@ fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
 fn depth(config: &Pix2PixConfig) -> usize {
     match config.generator.backbone {
         Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } => depth,
-        _ => config.data.crop_size.trailing_zeros().clamp(2, 12) as usize,
+        _ => config.data.crop_size.height.trailing_zeros().clamp(2, 12) as usize,
     }
 }
 
@@ -137,7 +140,7 @@ fn set_schedule(schedule: &mut Schedule, options: &Options) -> Result<()> {
 
 fn set_training(config: &mut Pix2PixConfig, options: &Options) {
     set(&mut config.data.direction, options.direction.map(Into::into));
-    set(&mut config.data.load_size, options.load_size);
+    set(&mut config.data.load_size, options.load_size.map(Size::from));
     config.data.mirror &= !options.no_mirror;
     set(&mut config.data.batch_size, options.batch_size);
     set(&mut config.data.workers, options.workers);
@@ -190,7 +193,7 @@ mod tests {
             },
             "discriminator": {
                 "input_channels": 1, "output_channels": 4, "layers": 2, "base_channels": 16, "norm": "none",
-                "conditional": false,
+                "condition": "none",
             },
             "loss": {
                 "gan": "hinge", "gan_weight": 0.5, "discriminator_weight": 0.75, "pixel": "l2", "l1_weight": 7.5,
@@ -198,7 +201,7 @@ mod tests {
             },
             "data": {
                 "direction": "b-to-a", "input_channels": 1, "target_channels": 4, "load_size": 100,
-                "filter": "bicubic", "crop_size": 96, "mirror": false, "sampling": "with_replacement",
+                "resize_filter": "bicubic", "crop_size": 96, "mirror": false, "sampling": "with_replacement",
                 "batch_size": 6, "workers": 5,
             },
             "training": {
@@ -289,7 +292,7 @@ mod tests {
         assert_eq!(with(&["--schedule", "step"]).training.schedule, schedule(3, 0.3));
         assert_eq!(with(&["--schedule", "linear"]).training.schedule, Schedule::Linear);
         let resized = with(&["--size", "64", "--load-size", "70"]);
-        assert_eq!((resized.data.crop_size, resized.data.load_size), (64, 70));
+        assert_eq!((resized.data.crop_size, resized.data.load_size), (64.into(), 70.into()));
         assert_eq!(resized.generator.backbone, Backbone::EncoderDecoder { depth: 6 });
     }
 

@@ -91,7 +91,7 @@ impl Run<'_> {
                 return Err(error.into());
             }
             detours += 1;
-            trainer.detour(detours);
+            trainer.reseed(detours);
             progress.rewind(trainer.steps());
             note!("warning: {error}");
             note!("warning: returning to step {}, detour {detours} of {MAX_DETOURS}", trainer.steps());
@@ -119,7 +119,8 @@ fn pairs(
     let data = match &options.data {
         Some(data) => data.clone(),
         None => {
-            let (data, size, seed) = (out.join("data"), config.data.crop_size as u32, config.training.seed);
+            let (data, size, seed) =
+                (out.join("data"), config.data.crop_size.height as u32, config.training.seed);
             demo::draw_pairs(data.join("train"), 0..DEMO_PAIRS, size, seed)?;
             demo::draw_pairs(data.join("val"), demo::HELD_OUT..demo::HELD_OUT + DEMO_HELD_OUT, size, seed)?;
             data
@@ -134,13 +135,13 @@ fn pairs(
 /// A new trainer, or with `--resume` the one of the newest checkpoint. Warns of what differs from it.
 fn trainer(options: &Options, config: &Pix2PixConfig, out: &Path, devices: &[Device]) -> Result<Trainer> {
     if !options.resume {
-        return Ok(Trainer::new(config.clone(), &devices[0])?.also_on(&devices[1..]));
+        return Ok(Trainer::new(config.clone(), &devices[0])?.with_devices(&devices[1..])?);
     }
     let trainer = resumed(config, out, devices)?;
-    for error in trainer.damaged() {
+    for error in trainer.skipped_checkpoints() {
         note!("warning: {error}; resuming from step {}", trainer.steps());
     }
-    for change in trainer.changes() {
+    for change in trainer.config_changes() {
         note!("warning: {change}");
     }
     if trainer.steps() == 0 {
@@ -150,7 +151,7 @@ fn trainer(options: &Options, config: &Pix2PixConfig, out: &Path, devices: &[Dev
 }
 
 fn resumed(config: &Pix2PixConfig, out: &Path, devices: &[Device]) -> Result<Trainer> {
-    Ok(Trainer::resume_or_new(out, config.clone(), &devices[0])?.also_on(&devices[1..]))
+    Ok(Trainer::resume_or_new(out, config.clone(), &devices[0])?.with_devices(&devices[1..])?)
 }
 
 /// Returns the folder of this run, which must not hold another run unless that is to be resumed.

@@ -67,7 +67,7 @@ impl Progress {
                     self.bar.set_message(format!("{}  {rate:.1} images/s", self.losses));
                 }
             }
-            Event::Epoch { epoch, scores } => {
+            Event::Epoch { epoch, scores, .. } => {
                 let scores = scores.map_or_else(String::new, |scores| format!("validation: {scores}"));
                 let line = format!("epoch {epoch}/{}  {}  {scores}", self.epochs, self.losses);
                 self.bar.suspend(|| say!("{line}"));

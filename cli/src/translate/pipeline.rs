@@ -114,7 +114,7 @@ pub(crate) fn translate_all(
 /// Decodes an image once there is room for it.
 fn read<'a>(job: &'a Job, budget: &'a Budget) -> Result<Input<'a>> {
     let permit = budget.take(claimed(&job.input));
-    let (image, profile) = data::open_with_profile(&job.input)?;
+    let (image, profile) = data::read_image_with_profile(&job.input)?;
     Ok(Input { job, image, profile: profile.map(Arc::from), _permit: permit })
 }
 

@@ -114,7 +114,7 @@ fn backends_compares_with_the_first() {
 }
 
 #[test]
-#[cfg(feature = "pytorch")]
+#[cfg(feature = "pth")]
 fn a_generator_goes_to_pytorch_and_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();

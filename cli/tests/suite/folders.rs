@@ -297,7 +297,7 @@ fn weights_of_an_impossible_size_are_refused() {
     let here = folder.path();
     write_perfect_pair(&here.join("in/1.png"));
     let mut data = translator().config().data.clone();
-    data.crop_size = 30;
+    data.crop_size = 30.into();
     translator().with_data(data).unwrap().save(here.join("weights")).unwrap();
     let (status, _, message) = told(run("evaluate", here, &["--weights", "weights", "--data", "in"]));
     assert!(status == 1 && message.contains("data.crop_size: 30 is not divisible by 4"), "{message}");

@@ -86,7 +86,7 @@ fn every_second_photograph_is_held_out_and_both_splits_open() {
     let output = make(folder.path(), &["--task", "inpaint", "--output", "out", "--val-every", "2"]);
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(shown.contains("3 pairs to train on, 2 to validate"), "{shown}");
-    let config = DataConfig::new().with_crop_size(16).with_load_size(16);
+    let config = DataConfig::default().with_crop_size(16).with_load_size(16);
     for (split, count) in [("train", 3), ("val", 2)] {
         assert_eq!(PairedFolder::open(folder.path().join("out").join(split), &config).unwrap().len(), count);
     }

@@ -197,7 +197,7 @@ fn a_configuration_file_lies_under_the_flags() {
     let config = Pix2PixConfig::load(folder.path().join("run/config.json")).unwrap();
     assert_eq!((config.loss.l1_weight, config.training.clip_norm, config.training.seed), (7.0, Some(1.5), 4));
     assert_eq!((config.generator.base_channels, config.discriminator.base_channels), (2, 32));
-    assert_eq!(config.data.crop_size, 32);
+    assert_eq!(config.data.crop_size, 32.into());
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn the_version_names_the_features_and_help_lists_the_commands() {
     };
     let version = shown("--version");
     assert!(version.starts_with("pix2pix 0.1.0 (flex"), "{version}");
-    assert_eq!(version.contains("pytorch"), cfg!(feature = "pytorch"), "{version}");
+    assert_eq!(version.contains("pth"), cfg!(feature = "pth"), "{version}");
     let help = shown("--help");
     for command in
         ["train", "translate", "evaluate", "import", "export", "pairs", "colorize", "study", "backends"]

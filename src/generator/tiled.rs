@@ -1,69 +1,53 @@
-//! A generator cut in three, so that large pictures need little memory: the head and the tail see only a few pixels
-//! around each of theirs and can work on tiles; the body between them works on small maps of the whole picture.
+//! A generator in three parts, so that large images need little memory: the head and the tail have small receptive
+//! fields and work on tiles; the body between them works on small maps of the whole image.
 //!
-//! Normalisation by the picture's own statistics needs those of the whole picture. They are gathered layer by layer
-//! over all tiles, and folded into the layer's convolution. So the tiles agree: what they make is what the network
-//! makes of the whole picture.
+//! Normalisation by the image's own statistics needs those of the whole image. They are computed layer by layer over
+//! all tiles and folded into the layer's convolution, so the tiles give the same output as the whole image.
 
-use super::{Backbone, Generator, GeneratorConfig, Network};
-use crate::Tensor;
-use crate::layers::{Arithmetic, Mode, Moments, TilePosition, channels_at};
+use burn::tensor::Tensor;
 
-/// A layer of the head or of the tail, by its place there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Layer {
-    Head(usize),
-    Tail(usize),
-}
+use super::config::{Backbone, GeneratorConfig, RESNET_STEPS};
+use super::tiling::{LayerAt, Piece};
+use super::{Generator, Network};
+use crate::layers::{Arithmetic, Mode, Moments, channels_at};
 
-/// A piece of what the tail needs.
+/// A generator that translates one image tile by tile.
 #[derive(Debug)]
-pub(crate) struct Piece {
-    /// Of each of the body's maps.
-    pub(crate) maps: Vec<Tensor<4>>,
-    /// What the head made of the same piece: the maps of its levels but the last.
-    pub(crate) skips: Vec<Tensor<4>>,
-    /// Where the piece lies in the body's maps.
-    pub(crate) place: TilePosition,
-}
-
-/// A generator that is cut, for one picture.
-#[derive(Debug)]
-pub(crate) struct Cut {
+pub(crate) struct TiledGenerator {
     generator: Generator,
     split: usize,
     mode: Mode,
 }
 
 impl GeneratorConfig {
-    /// How many times the head halves a picture of so many pixels, so that no step needs more memory than a whole
-    /// picture of `tile`×`tile` pixels.
-    pub(crate) fn split(&self, pixels: usize, tile: usize) -> usize {
+    /// Returns the number of downsampling layers to run tile by tile, so that peak memory stays at that of one
+    /// `tile`×`tile` image.
+    pub(crate) fn tiled_levels(&self, pixels: usize, tile: usize) -> usize {
         let (Backbone::Unet { depth } | Backbone::EncoderDecoder { depth }) = self.backbone else {
-            return crate::resnet::STEPS;
+            return RESNET_STEPS;
         };
-        // The map of a level has its channels' values for each 4^level pixels. A whole picture costs about twice
-        // what the maps of level 1 do, as those of full resolution come on top.
+        // The values in the map of a level, for each pixel of the image. A whole image costs about twice the maps of
+        // level 1, since those of full resolution come on top.
         let cost = |level: usize| channels_at(self.base_channels, level - 1) as f64 / 4f64.powi(level as i32);
         let fits = |level: &usize| cost(*level) * pixels as f64 <= 2.0 * cost(1) * (tile * tile) as f64;
         (1..depth).find(fits).unwrap_or(depth - 1)
     }
 }
 
-impl Cut {
-    /// The generator cut where its head has halved the picture `split` times.
+impl TiledGenerator {
+    /// Splits the generator where its head has halved the resolution `split` times.
     pub(crate) fn new(mut generator: Generator, split: usize, mode: Mode) -> Self {
         // Folding gives most layers of each image weights of their own.
         generator.change_arithmetic(&mut Arithmetic::without_cache);
         Self { generator, split, mode: mode.seeded() }
     }
 
-    /// The pixels for which the head's last map has one value.
+    /// Returns the side, in pixels, of the square that one value of the head's last map stands for.
     pub(crate) fn unit(&self) -> usize {
         1 << self.split
     }
 
-    /// The layers of the head, of which the last gives the body its map.
+    /// Returns the number of layers in the head.
     pub(crate) fn head_layers(&self) -> usize {
         match &self.generator.network {
             Network::Unet(_) => self.split,
@@ -71,17 +55,17 @@ impl Cut {
         }
     }
 
-    /// The layers of the tail, of which the last gives the picture.
+    /// Returns the number of layers in the tail; the last one gives the output image.
     pub(crate) fn tail_layers(&self) -> usize {
         self.head_layers()
     }
 
-    /// Whether a tail of so many layers takes anything from the head.
+    /// Returns whether the first `layers` layers of the tail take skip connections from the head.
     pub(crate) fn has_skips(&self, layers: usize) -> bool {
         layers > 1 && matches!(&self.generator.network, Network::Unet(network) if network.has_skips())
     }
 
-    /// The outputs of the first `layers` layers of the head, the last one's before its normalisation.
+    /// Returns the outputs of the first `layers` layers of the head; the last output is not normalised.
     pub(crate) fn head(&self, x: Tensor<4>, layers: usize) -> Vec<Tensor<4>> {
         match &self.generator.network {
             Network::Unet(network) => network.head(x, layers),
@@ -89,7 +73,7 @@ impl Cut {
         }
     }
 
-    /// The maps that the tail takes, from the head's last map of the whole picture before its normalisation.
+    /// Maps the head's last output for the whole image, not yet normalised, to the tail's input.
     pub(crate) fn body(&self, x: Tensor<4>) -> Vec<Tensor<4>> {
         match &self.generator.network {
             Network::Unet(network) => network.body(x, self.split, self.mode),
@@ -97,7 +81,7 @@ impl Cut {
         }
     }
 
-    /// The output of layer `layers − 1` of the tail before its normalisation; if it is the last one, the picture.
+    /// Returns the output of the tail's layer `layers − 1`, not normalised; for the last layer, the output image.
     pub(crate) fn tail(&self, piece: Piece, layers: usize) -> Tensor<4> {
         match &self.generator.network {
             Network::Unet(network) => network.tail(piece, layers, self.split, self.mode),
@@ -105,9 +89,9 @@ impl Cut {
         }
     }
 
-    /// Folds a layer's normalisation into its convolution: by the statistics that the mode prescribes, else by those
-    /// that `gather` finds in the layer's output.
-    pub(crate) fn settle(&mut self, layer: Layer, gather: impl FnOnce(&Self) -> Moments) {
+    /// Folds a layer's norm into its convolution. The statistics are the running ones if the mode says so, else those
+    /// that `gather` computes from the layer's output.
+    pub(crate) fn fold_norm(&mut self, layer: LayerAt, gather: impl FnOnce(&Self) -> Moments) {
         let norm = match &self.generator.network {
             Network::Unet(network) => network.norm(layer, self.split),
             Network::Resnet(network) => network.norm(layer),

@@ -1,0 +1,332 @@
+//! The configuration of a generator: [`GeneratorConfig`] and its enums.
+
+use std::fmt;
+use std::str::FromStr;
+
+use derive_setters::Setters;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::layers::{MAX_CHANNELS, Norm, UpsampleKind};
+
+/// The largest number of residual blocks. It bounds the memory that a damaged file can ask for.
+const MAX_BLOCKS: usize = 1000;
+
+/// The depths of a U-Net that are allowed.
+const DEPTHS: std::ops::RangeInclusive<usize> = 2..=12;
+
+/// The number of downsampling layers of a ResNet, and of upsampling layers.
+pub(crate) const RESNET_STEPS: usize = 2;
+
+/// The architecture of a generator.
+///
+/// As text it is `unet:8`, `encoder_decoder:8` or `resnet:9`. The number may be left out: `unet` has depth 8,
+/// `resnet` has 9 blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Backbone {
+    /// An encoder and a decoder with skip connections between layers of equal size; the paper's choice.
+    Unet {
+        /// The number of downsampling layers: 8 for 256 pixels, 7 for 128, 6 for 64.
+        depth: usize,
+    },
+    /// An encoder and a decoder without skip connections, the paper's baseline.
+    EncoderDecoder {
+        /// The number of downsampling layers: 8 for 256 pixels, 7 for 128, 6 for 64.
+        depth: usize,
+    },
+    /// Residual blocks at a quarter of the resolution, the alternative of the PyTorch original.
+    Resnet {
+        /// The number of residual blocks: 9 or 6 in the original.
+        blocks: usize,
+    },
+}
+
+impl Default for Backbone {
+    /// Returns the U-Net for 256 pixels.
+    fn default() -> Self {
+        Self::Unet { depth: 8 }
+    }
+}
+
+impl fmt::Display for Backbone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unet { depth } => write!(f, "unet:{depth}"),
+            Self::EncoderDecoder { depth } => write!(f, "encoder_decoder:{depth}"),
+            Self::Resnet { blocks } => write!(f, "resnet:{blocks}"),
+        }
+    }
+}
+
+impl FromStr for Backbone {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let unknown = || {
+            let problem = format!(
+                "`{text}` is not a backbone; use unet, encoder_decoder or resnet, with a depth or a number of blocks \
+                 after a colon if needed, for instance unet:8 or resnet:9"
+            );
+            Error::config("generator.backbone", problem)
+        };
+        let (name, number) = match text.split_once(':') {
+            Some((name, number)) => (name, Some(number.parse().map_err(|_| unknown())?)),
+            None => (text, None),
+        };
+        match name.replace('-', "_").as_str() {
+            "unet" => Ok(Self::Unet { depth: number.unwrap_or(8) }),
+            "encoder_decoder" => Ok(Self::EncoderDecoder { depth: number.unwrap_or(8) }),
+            "resnet" => Ok(Self::Resnet { blocks: number.unwrap_or(9) }),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+/// The decoder blocks of a U-Net that have dropout. As text: `paper` or `pytorch`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DropoutLayout {
+    /// The first three blocks, whose outputs have 2, 4 and 8 pixels: the paper and its Lua code.
+    #[default]
+    Paper,
+    /// The layout of the PyTorch original: not the first block, then one block for each level beyond five (outputs of
+    /// 4, 8 and 16 pixels at depth 8).
+    Pytorch,
+}
+
+impl DropoutLayout {
+    /// Returns whether the decoder block `index`, counted from the bottleneck, has dropout at this depth.
+    pub(super) fn includes(self, index: usize, depth: usize) -> bool {
+        match self {
+            Self::Paper => index < 3 && index + 1 < depth,
+            Self::Pytorch => (1..depth.saturating_sub(4)).contains(&index),
+        }
+    }
+}
+
+impl fmt::Display for DropoutLayout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Paper => "paper",
+            Self::Pytorch => "pytorch",
+        })
+    }
+}
+
+impl FromStr for DropoutLayout {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "paper" => Ok(Self::Paper),
+            "pytorch" => Ok(Self::Pytorch),
+            _ => {
+                let problem = format!("`{text}` is not a dropout layout; use paper or pytorch");
+                Err(Error::config("generator.dropout_layout", problem))
+            }
+        }
+    }
+}
+
+impl fmt::Display for UpsampleKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Transpose => "transpose",
+            Self::NearestConv => "nearest_conv",
+            Self::BilinearConv => "bilinear_conv",
+        })
+    }
+}
+
+impl FromStr for UpsampleKind {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.replace('-', "_").as_str() {
+            "transpose" => Ok(Self::Transpose),
+            "nearest_conv" => Ok(Self::NearestConv),
+            "bilinear_conv" => Ok(Self::BilinearConv),
+            _ => {
+                let problem =
+                    format!("`{text}` is not an upsampling; use transpose, nearest_conv or bilinear_conv");
+                Err(Error::config("generator.upsample", problem))
+            }
+        }
+    }
+}
+
+/// The configuration of a [`Generator`](crate::Generator).
+///
+/// | field | default | meaning | range | paper / PyTorch |
+/// |---|---|---|---|---|
+/// | `input_channels` | 3 | channels of the input | 1–4096 | 3 |
+/// | `output_channels` | 3 | channels of the output | 1–4096 | 3 |
+/// | `backbone` | U-Net of depth 8 | architecture | depth 2–12, blocks 0–1000 | U-Net 8 |
+/// | `base_channels` | 64 | channels of the first layer | 1–4096 | 64 |
+/// | `norm` | batch | normalisation | | batch |
+/// | `dropout` | 0.5 | probability that dropout zeroes a value | 0 ≤ p < 1 | 0.5 |
+/// | `dropout_layout` | paper | decoder blocks with dropout | | differ |
+/// | `upsample` | transpose | how the decoder doubles the resolution | | transpose |
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+#[setters(prefix = "with_")]
+pub struct GeneratorConfig {
+    /// The channels of the input.
+    pub input_channels: usize,
+    /// The channels of the output.
+    pub output_channels: usize,
+    /// The architecture.
+    pub backbone: Backbone,
+    /// The channels of the first layer.
+    pub base_channels: usize,
+    /// The normalisation after convolutions.
+    pub norm: Norm,
+    /// The probability that dropout zeroes a value.
+    pub dropout: f64,
+    /// The decoder blocks of a U-Net that have dropout.
+    pub dropout_layout: DropoutLayout,
+    /// How a U-Net's decoder doubles the resolution.
+    pub upsample: UpsampleKind,
+}
+
+impl Default for GeneratorConfig {
+    /// Returns the paper's U-Net for RGB images of 256 pixels.
+    fn default() -> Self {
+        Self {
+            input_channels: 3,
+            output_channels: 3,
+            backbone: Backbone::default(),
+            base_channels: 64,
+            norm: Norm::Batch,
+            dropout: 0.5,
+            dropout_layout: DropoutLayout::Paper,
+            upsample: UpsampleKind::Transpose,
+        }
+    }
+}
+
+impl GeneratorConfig {
+    /// Creates the configuration of the paper's U-Net for images with these channels.
+    ///
+    /// # Examples
+    /// ```
+    /// use pix2pix::{Backbone, GeneratorConfig};
+    ///
+    /// let config = GeneratorConfig::new(1, 3).with_backbone(Backbone::Resnet { blocks: 9 });
+    /// assert_eq!(config.output_channels, 3);
+    /// ```
+    pub fn new(input_channels: usize, output_channels: usize) -> Self {
+        Self { input_channels, output_channels, ..Self::default() }
+    }
+
+    /// Returns the number that must divide an image's height and width: 2^depth for a U-Net, 4 for a ResNet.
+    pub fn size_multiple(&self) -> usize {
+        match self.backbone {
+            Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } => 1 << depth,
+            Backbone::Resnet { .. } => 1 << RESNET_STEPS,
+        }
+    }
+
+    /// Returns the smallest height and width that the generator takes.
+    pub fn min_size(&self) -> usize {
+        match self.backbone {
+            // Residual blocks pad by reflection at a quarter of the resolution, which takes two pixels.
+            Backbone::Resnet { .. } => 2 * self.size_multiple(),
+            Backbone::Unet { .. } | Backbone::EncoderDecoder { .. } => self.size_multiple(),
+        }
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the field, its value and the rule.
+    pub fn validate(&self) -> Result<()> {
+        let channels = [
+            ("generator.input_channels", self.input_channels),
+            ("generator.output_channels", self.output_channels),
+            ("generator.base_channels", self.base_channels),
+        ];
+        for (field, value) in channels {
+            if !(1..=MAX_CHANNELS).contains(&value) {
+                let problem = format!("{value} is out of range; use 1 to {MAX_CHANNELS}");
+                return Err(Error::config(field, problem));
+            }
+        }
+        let problem = match self.backbone {
+            Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } if !DEPTHS.contains(&depth) => {
+                let [min, max] = [DEPTHS.start(), DEPTHS.end()];
+                format!("depth {depth} is out of range; use {min} to {max}, for instance 8 for 256 pixels")
+            }
+            Backbone::Resnet { blocks } if blocks > MAX_BLOCKS => {
+                format!("{blocks} blocks are out of range; use 0 to {MAX_BLOCKS}")
+            }
+            _ if !(0.0..1.0).contains(&self.dropout) => {
+                let problem = format!("{} is not a probability below 1", self.dropout);
+                return Err(Error::config("generator.dropout", problem));
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::config("generator.backbone", problem))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropout_layouts_are_those_of_paper_and_pytorch() {
+        let blocks = |layout: DropoutLayout, depth| {
+            (0..depth).filter(|index| layout.includes(*index, depth)).collect::<Vec<_>>()
+        };
+        assert_eq!(blocks(DropoutLayout::Paper, 8), [0, 1, 2]);
+        assert_eq!(blocks(DropoutLayout::Paper, 7), [0, 1, 2]);
+        assert_eq!(blocks(DropoutLayout::Pytorch, 8), [1, 2, 3]);
+        assert_eq!(blocks(DropoutLayout::Pytorch, 7), [1, 2]);
+        assert_eq!(blocks(DropoutLayout::Pytorch, 5), [0; 0]);
+        assert_eq!(blocks(DropoutLayout::Paper, 2), [0]);
+    }
+
+    #[test]
+    fn names_survive_parsing() {
+        for backbone in [
+            Backbone::Unet { depth: 7 },
+            Backbone::EncoderDecoder { depth: 3 },
+            Backbone::Resnet { blocks: 0 },
+        ] {
+            assert_eq!(backbone.to_string().parse::<Backbone>().unwrap(), backbone);
+        }
+        assert_eq!("unet".parse::<Backbone>().unwrap(), Backbone::Unet { depth: 8 });
+        assert_eq!("encoder-decoder".parse::<Backbone>().unwrap(), Backbone::EncoderDecoder { depth: 8 });
+        assert_eq!("resnet".parse::<Backbone>().unwrap(), Backbone::Resnet { blocks: 9 });
+        for layout in [DropoutLayout::Paper, DropoutLayout::Pytorch] {
+            assert_eq!(layout.to_string().parse::<DropoutLayout>().unwrap(), layout);
+        }
+        for upsample in [UpsampleKind::Transpose, UpsampleKind::NearestConv, UpsampleKind::BilinearConv] {
+            assert_eq!(upsample.to_string().parse::<UpsampleKind>().unwrap(), upsample);
+        }
+        for norm in
+            [Norm::Batch, Norm::Instance { affine: false }, Norm::Instance { affine: true }, Norm::None]
+        {
+            assert_eq!(norm.to_string().parse::<Norm>().unwrap(), norm);
+        }
+        for wrong in ["vnet", "unet:", "unet:deep", "unet:-1", ""] {
+            let message = wrong.parse::<Backbone>().unwrap_err().to_string();
+            assert!(message.contains(&format!("`{wrong}`")) && message.contains("resnet:9"), "{message}");
+        }
+        let message = "lua".parse::<DropoutLayout>().unwrap_err().to_string();
+        assert!(message.contains("`lua`") && message.contains("paper or pytorch"), "{message}");
+    }
+
+    #[test]
+    fn json_may_leave_fields_out_but_not_invent_them() {
+        let config: GeneratorConfig = serde_json::from_str(r#"{"base_channels": 8}"#).unwrap();
+        assert_eq!(config, GeneratorConfig::default().with_base_channels(8));
+        let error = serde_json::from_str::<GeneratorConfig>(r#"{"width": 8}"#).unwrap_err();
+        assert!(error.to_string().contains("unknown field `width`"), "{error}");
+    }
+}

@@ -1,0 +1,201 @@
+//! The network that translates: [`Generator`], with one of three backbones.
+
+mod config;
+mod resnet;
+pub(crate) mod tiled;
+pub(crate) mod tiling;
+mod unet;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, assert_shape};
+
+use crate::device;
+use crate::error::Result;
+use crate::layers::{Arithmetic, Initializer, Mode, in_thread_pool, parameter_count};
+use resnet::ResNet;
+use unet::UNet;
+
+pub use config::{Backbone, DropoutLayout, GeneratorConfig};
+
+impl GeneratorConfig {
+    /// Creates a generator with new random weights.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) if a field is out of range,
+    /// [`Error::Device`](crate::Error::Device) if the device computes wrongly.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "flex")] {
+    /// use pix2pix::{GeneratorConfig, Mode, Tensor, device};
+    ///
+    /// let device = device::cpu();
+    /// let generator = GeneratorConfig::new(3, 3).with_base_channels(4).try_init(&device)?;
+    /// let output = generator.forward(Tensor::zeros([1, 3, 256, 256], &device), Mode::PAPER);
+    /// assert_eq!(output.dims(), [1, 3, 256, 256]);
+    /// # }
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
+    pub fn try_init(&self, device: &Device) -> Result<Generator> {
+        self.try_init_seeded(crate::rng::fresh_seed(), device)
+    }
+
+    /// Creates a generator whose weights are a function of `seed`, the same on every backend.
+    ///
+    /// # Errors
+    /// As [`try_init`](Self::try_init).
+    pub fn try_init_seeded(&self, seed: u64, device: &Device) -> Result<Generator> {
+        self.validate()?;
+        device::check(device)?;
+        let init = &mut Initializer::new(seed, device);
+        let network = match self.backbone {
+            Backbone::Unet { depth } => Network::Unet(UNet::new(self, depth, true, init)),
+            Backbone::EncoderDecoder { depth } => Network::Unet(UNet::new(self, depth, false, init)),
+            Backbone::Resnet { blocks } => Network::Resnet(ResNet::new(self, blocks, init)),
+        };
+        Ok(Generator { network, config: self.clone(), exact: false })
+    }
+
+    /// Creates a generator with new random weights.
+    ///
+    /// # Panics
+    /// Where [`try_init`](Self::try_init) returns an error.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "flex")] {
+    /// use pix2pix::{GeneratorConfig, device};
+    ///
+    /// let generator = GeneratorConfig::new(3, 3).init(&device::cpu());
+    /// assert_eq!(generator.parameter_count(), 54_413_955);
+    /// # }
+    /// ```
+    pub fn init(&self, device: &Device) -> Generator {
+        self.try_init(device).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Creates a generator whose weights are a function of `seed`, the same on every backend.
+    ///
+    /// # Panics
+    /// Where [`try_init`](Self::try_init) returns an error.
+    pub fn init_seeded(&self, seed: u64, device: &Device) -> Generator {
+        self.try_init_seeded(seed, device).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+/// Translates images: `G(x, z)`, where dropout is the noise z.
+///
+/// Isola et al. 2017, section 3.2.1 <https://arxiv.org/abs/1611.07004>
+#[derive(Module, Debug)]
+pub struct Generator {
+    network: Network,
+    #[module(skip)]
+    config: GeneratorConfig,
+    exact: bool,
+}
+
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // there is one generator at a time
+enum Network {
+    Unet(UNet),
+    Resnet(ResNet),
+}
+
+impl Generator {
+    /// Translates a batch, with normalisation and dropout as `mode` says.
+    ///
+    /// [`Mode::PAPER`] is the paper's way in training and at test time: batch statistics, and new noise at every call.
+    ///
+    /// # Shapes
+    /// - `input`: `[N, input_channels, H, W]` in `[-1, 1]`
+    /// - returns `[N, output_channels, H, W]` in `[-1, 1]`
+    ///
+    /// # Panics
+    /// If the channels differ from the configuration, or H or W is not divisible by
+    /// [`size_multiple`](GeneratorConfig::size_multiple). [`Translator`](crate::Translator) pads images of any size.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "flex")] {
+    /// use pix2pix::{GeneratorConfig, Mode, Tensor, device};
+    ///
+    /// let device = device::cpu();
+    /// let generator = GeneratorConfig::new(1, 2).with_base_channels(4).init(&device);
+    /// let output = generator.forward(Tensor::zeros([1, 1, 256, 512], &device), Mode::IMAGE);
+    /// assert_eq!(output.dims(), [1, 2, 256, 512]);
+    /// # }
+    /// ```
+    pub fn forward(&self, input: Tensor<4>, mode: Mode) -> Tensor<4> {
+        let channels = self.config.input_channels;
+        assert_shape!(input, [_, channels, ..]);
+        let [_, _, height, width] = input.dims();
+        let multiple = self.config.size_multiple();
+        for (name, size) in [("height", height), ("width", width)] {
+            assert!(
+                size % multiple == 0 && size > 0,
+                "{name} (={size}) must be divisible by {multiple}; use `Translator` to pad, or another depth"
+            );
+        }
+        let device = input.device();
+        let pass = || match &self.network {
+            Network::Unet(network) => network.forward(input, mode.seeded()),
+            Network::Resnet(network) => network.forward(input, mode.seeded()),
+        };
+        in_thread_pool(&device, pass)
+    }
+
+    /// Prepares for many passes without training: on the CPU, convolutions cache what they compute from their weights
+    /// alone, so that all passes after the first are faster.
+    ///
+    /// For U-Net-256, the cache takes a third of the memory of the parameters. Clones share it; a generator that gets
+    /// other weights starts with an empty one. [`Translator`](crate::Translator) calls this by itself.
+    #[must_use]
+    pub fn for_inference(mut self) -> Self {
+        self.change_arithmetic(&mut Arithmetic::with_cache);
+        self
+    }
+
+    /// Computes convolutions on the CPU by their definition if `exact`; by default Winograd's algorithm computes them
+    /// with fewer multiplications where it is faster.
+    ///
+    /// The rounding errors of Winograd's algorithm are a few times larger, about 1e-6 of a value. Neither depends on the
+    /// number of threads.
+    #[must_use]
+    pub fn with_exact_convolutions(mut self, exact: bool) -> Self {
+        self.exact = exact;
+        self.change_arithmetic(&mut |arithmetic| arithmetic.with_exact(exact));
+        self
+    }
+
+    /// Returns whether [`with_exact_convolutions`](Self::with_exact_convolutions) is on.
+    pub fn has_exact_convolutions(&self) -> bool {
+        self.exact
+    }
+
+    /// Replaces the arithmetic of every convolution.
+    fn change_arithmetic(&mut self, change: &mut impl FnMut(Arithmetic) -> Arithmetic) {
+        let change = &mut |arithmetic: &mut Arithmetic| *arithmetic = change(std::mem::take(arithmetic));
+        match &mut self.network {
+            Network::Unet(network) => network.each_arithmetic(change),
+            Network::Resnet(network) => network.each_arithmetic(change),
+        }
+    }
+
+    /// Returns a copy that tracks no gradients and does not share its running statistics.
+    ///
+    /// A plain clone of a generator in training shares both with the original.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        self.valid()
+    }
+
+    /// Returns the configuration that the generator was built with.
+    pub fn config(&self) -> &GeneratorConfig {
+        &self.config
+    }
+
+    /// Returns the number of learned values: 54 413 955 for the paper's U-Net.
+    pub fn parameter_count(&self) -> usize {
+        parameter_count(self)
+    }
+}

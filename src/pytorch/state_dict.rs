@@ -1,0 +1,20 @@
+//! Parameters by the names of the PyTorch original.
+
+use crate::layers::Norm;
+use crate::weights::Named;
+
+/// Parameters and running statistics by the names of the PyTorch original: shape and values of each.
+pub type StateDict = Named;
+
+/// Removes the running statistics of instance norms: files of 2018 and before hold some, but never used them.
+pub(super) fn without_unused_statistics(mut state: StateDict, norm: Norm) -> StateDict {
+    if norm != Norm::Batch {
+        state.retain(|key, _| !is_statistic(key));
+    }
+    state
+}
+
+/// Returns whether a key names running statistics.
+pub(super) fn is_statistic(key: &str) -> bool {
+    key.ends_with(".running_mean") || key.ends_with(".running_var")
+}
