@@ -479,6 +479,7 @@ fn weights_that_do_not_fit_are_listed() {
         );
     }
 
+    std::fs::remove_file(&file).unwrap();
     Trainer::new(config(), &device::cpu()).unwrap().save(folder.path()).unwrap();
     let bytes = std::fs::read(&file).unwrap();
     // The configuration in the header now claims another width; the JSON keeps its length.
