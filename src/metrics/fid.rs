@@ -222,14 +222,14 @@ mod tests {
         let wide = features(5, 4, [0.7, 0.3]);
         for (call, expected) in [
             (
-                &(|| drop(kid(&few, &many, 1, 5, 0))) as &dyn Fn(),
+                &(|| _ = kid(&few, &many, 1, 5, 0)) as &dyn Fn(),
                 "`size` is 5; it must be at least 2 and at most 4",
             ),
-            (&|| drop(kid(&few, &many, 1, 1, 0)), "`size` is 1; it must be at least 2"),
-            (&|| drop(kid(&few, &many, 0, 2, 0)), "`subsets` is 0; it must be at least 1"),
-            (&|| drop(kid(&few, &wide, 1, 2, 0)), "`one` has 3 features an image, but `other` has 4"),
-            (&|| drop(kid_of_all(&few, &wide)), "`one` has 3 features an image, but `other` has 4"),
-            (&|| drop(fid(&few, &wide)), "`one` has 3 features an image, but `other` has 4"),
+            (&|| _ = kid(&few, &many, 1, 1, 0), "`size` is 1; it must be at least 2"),
+            (&|| _ = kid(&few, &many, 0, 2, 0), "`subsets` is 0; it must be at least 1"),
+            (&|| _ = kid(&few, &wide, 1, 2, 0), "`one` has 3 features an image, but `other` has 4"),
+            (&|| _ = kid_of_all(&few, &wide), "`one` has 3 features an image, but `other` has 4"),
+            (&|| _ = fid(&few, &wide), "`one` has 3 features an image, but `other` has 4"),
         ] {
             let message = message(call).unwrap_or_default();
             assert!(message.contains(expected), "{message}");
