@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use pix2pix::Pix2PixConfig;
 
-use crate::program::{fails, finish, pix2pix, run, succeeds, text, wait_until};
+use crate::program::{fails, finish, pix2pix, succeeds, text, wait_until};
 
 #[test]
 fn every_shape_and_objective_trains() {
@@ -143,7 +143,7 @@ fn train_then_resume_then_translate() {
     assert!(shown.contains("0 steps"), "{shown}");
     // A changed setting is reported.
     let changed = [&small[..], &["--steps", "6", "--resume", "--clip-norm", "2"]].concat();
-    let output = run("train", folder.path(), &changed);
+    let output = crate::program::run("train", folder.path(), &changed);
     assert!(output.status.success() && text(&output.stderr).contains("training.clip_norm is 2.0, was none"));
 
     let pair = run.join("data/val/0000.png");
