@@ -53,30 +53,34 @@ pub(crate) use named;
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Schedule;
-    use crate::loss::{GanMode, PixelLoss};
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Shape {
+        Round,
+        NearlySquare,
+        Star { points: usize },
+    }
+
+    named!(Shape, "shape");
 
     #[test]
     fn names_are_those_of_json_both_ways() {
-        for (mode, name) in [
-            (GanMode::Vanilla, "vanilla"),
-            (GanMode::LeastSquares, "least_squares"),
-            (GanMode::Hinge, "hinge"),
-        ] {
-            assert_eq!((mode.to_string().as_str(), name.parse::<GanMode>().unwrap()), (name, mode));
+        for (shape, name) in [(Shape::Round, "round"), (Shape::NearlySquare, "nearly_square")] {
+            assert_eq!((shape.to_string().as_str(), name.parse::<Shape>().unwrap()), (name, shape));
         }
-        assert_eq!(format!("{:>4}", PixelLoss::L2), "  l2");
-        for schedule in [Schedule::Linear, Schedule::Cosine, Schedule::Step { every: 5, factor: 0.5 }] {
-            assert_eq!(schedule.to_string().parse::<Schedule>().unwrap(), schedule);
-        }
+        assert_eq!(format!("{:>7}", Shape::Round), "  round");
+        let star = Shape::Star { points: 5 };
+        assert_eq!(star.to_string().parse::<Shape>().unwrap(), star);
     }
 
     #[test]
     fn an_unknown_name_is_an_error_with_the_value_and_the_choices() {
-        let message = "wasserstein".parse::<GanMode>().unwrap_err().to_string();
-        let expected = "gan mode: `wasserstein` cannot be used: unknown variant `wasserstein`, expected one of \
-                        `vanilla`, `least_squares`, `hinge`";
+        let message = "flat".parse::<Shape>().unwrap_err().to_string();
+        let expected = "shape: `flat` cannot be used: unknown variant `flat`, expected one of `round`, \
+                        `nearly_square`, `star`";
         assert_eq!(message, expected);
-        assert!("".parse::<PixelLoss>().is_err() && "{\"step\": {}}".parse::<Schedule>().is_err());
+        assert!("".parse::<Shape>().is_err() && "{\"star\": {}}".parse::<Shape>().is_err());
     }
 }

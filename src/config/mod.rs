@@ -273,7 +273,7 @@ fn deepest(size: usize) -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PixelLoss;
+    use crate::loss::PixelLoss;
 
     #[test]
     fn presets_are_valid_and_survive_json() {

@@ -228,9 +228,12 @@ mod tests {
         }
         assert_eq!(Direction::AToB.to_string(), "a-to-b");
         let message = "left".parse::<Direction>().unwrap_err().to_string();
-        assert_eq!(message, "direction: `left` is not one of a-to-b, b-to-a");
+        assert_eq!(
+            message,
+            "direction: `left` cannot be used: unknown variant `left`, expected `a-to-b` or `b-to-a`"
+        );
         let message = "random".parse::<Sampling>().unwrap_err().to_string();
-        assert_eq!(message, "sampling: `random` is not one of shuffled, with_replacement");
+        assert_eq!(message, "sampling: `random` cannot be used: unknown variant `random`, expected `shuffled` or `with_replacement`");
     }
 
     #[test]

@@ -186,7 +186,10 @@ mod tests {
             assert_eq!(metric.to_string().parse::<Metric>().unwrap(), metric);
         }
         let message = "mse".parse::<Metric>().unwrap_err().to_string();
-        assert_eq!(message, "metric: `mse` is not one of l1, psnr, ssim");
+        assert_eq!(
+            message,
+            "metric: `mse` cannot be used: unknown variant `mse`, expected one of `l1`, `psnr`, `ssim`"
+        );
     }
 
     #[test]

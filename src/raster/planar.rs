@@ -226,7 +226,10 @@ mod tests {
             assert_eq!(filter.to_string().parse::<ResizeFilter>().unwrap(), filter);
         }
         let message = "cubic".parse::<ResizeFilter>().unwrap_err().to_string();
-        assert_eq!(message, "resize_filter: `cubic` is not one of bicubic, bilinear");
+        assert_eq!(
+            message,
+            "resize_filter: `cubic` cannot be used: unknown variant `cubic`, expected `bicubic` or `bilinear`"
+        );
     }
 
     #[test]

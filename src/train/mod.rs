@@ -18,7 +18,6 @@ mod tests;
 
 use std::path::PathBuf;
 
-use burn::module::Module;
 use burn::tensor::Device;
 
 pub use advice::Advice;
@@ -27,7 +26,7 @@ pub use losses::Losses;
 pub use open_run::Run;
 
 use self::ema::Ema;
-use self::shards::Networks;
+use self::shards::{Networks, trainable};
 use crate::config::{Pix2PixConfig, TrainingConfig};
 use crate::data::{DataConfig, EpochCursor};
 use crate::device;
@@ -343,9 +342,4 @@ impl Trainer {
         let salt = self.progress.salt.wrapping_mul(GOLDEN).rotate_left(32);
         self.config.training.seed.wrapping_add(salt)
     }
-}
-
-/// Returns the network with gradients enabled, on `device`.
-fn trainable<M: Module>(network: M, device: &Device) -> M {
-    network.fork(&device.clone().autodiff()).train().set_require_grad(true)
 }

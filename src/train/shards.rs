@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
 
-use super::{Losses, trainable};
+use super::losses::Losses;
 use crate::data::Batch;
 use crate::discriminator::Discriminator;
 use crate::generator::Generator;
@@ -192,4 +192,9 @@ fn accumulated<M: Module>(
         }
     }
     (sum.grads(), losses)
+}
+
+/// Returns the network with gradients enabled, on `device`.
+pub(super) fn trainable<M: Module>(network: M, device: &Device) -> M {
+    network.fork(&device.clone().autodiff()).train().set_require_grad(true)
 }

@@ -123,7 +123,7 @@ fn every_setting_changes_the_batches() {
         config().with_input_channels(1),
         config().with_target_channels(4),
         config().with_load_size(20),
-        config().with_resize_filter(ResizeFilter::Bilinear),
+        config().with_resize_filter(ResizeFilter::Bicubic),
         config().with_crop_size(14),
         config().with_crop_size([14, 16]),
         config().with_load_size([18, 24]),

@@ -8,6 +8,7 @@ mod devices;
 mod fid;
 mod golden;
 mod gradients;
+mod kernels;
 mod layering;
 mod overnight;
 mod pytorch;

@@ -22,6 +22,14 @@ pub(crate) fn picture(width: u32, height: u32, seed: u8) -> RgbImage {
     })
 }
 
+/// Splits a weights file into its metadata and the bytes of its tensors.
+pub(crate) fn split_weights(path: &Path) -> (serde_json::Value, Vec<u8>) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let tensors = bytes.split_off(8 + header);
+    (serde_json::from_slice(&bytes[8..]).unwrap(), tensors)
+}
+
 /// Side-by-side pairs `0.png`, `1.png` … of `size`×`size`: the target is the inverted input.
 pub(crate) fn write_pairs(folder: &Path, count: u8, size: u32) {
     std::fs::create_dir_all(folder).unwrap();

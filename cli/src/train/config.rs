@@ -32,10 +32,10 @@ pub(super) fn configure(options: &Options) -> Result<Pix2PixConfig> {
     if let Some(path) = &options.config {
         config = with_file(&config, path)?;
     }
+    set_networks(&mut config, options);
     if let Some(size) = options.size {
         config = config.with_size(size)?;
     }
-    set_networks(&mut config, options);
     set_objective(&mut config, options);
     set_schedule(&mut config.training.schedule, options)?;
     set_training(&mut config, options);
@@ -305,7 +305,10 @@ mod tests {
             crate::output::one_line(&configured(&["--config", file.to_str().unwrap()]).unwrap_err())
         };
         let unknown = message("a.json", r#"{"loss": {"lambda": 10}}"#);
-        assert!(unknown.contains("a.json: ") && unknown.contains("unknown field `loss.lambda`"), "{unknown}");
+        assert!(
+            unknown.contains("a.json: ") && unknown.contains("loss.lambda: unknown field `lambda`"),
+            "{unknown}"
+        );
         let range = message("a.toml", "training.learning_rate = -1.0");
         assert!(range.contains("a.toml: ") && range.contains("training.learning_rate: -1"), "{range}");
         let syntax = message("a.toml", "training =");

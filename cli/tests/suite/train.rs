@@ -43,7 +43,7 @@ fn mistakes_get_one_line_and_a_status() {
     let message = fails(1, "train", here, &["--size", "50", "--generator", "resnet6"]);
     assert!(message.contains("data.crop_size: 50 is not divisible by 4"), "{message}");
     let message = fails(1, "train", here, &["--size", "50"]);
-    assert!(message.contains("data.crop_size: 50 is not divisible by 4"), "{message}");
+    assert!(message.contains("data.crop_size: 50 would make the U-Net too shallow"), "{message}");
     let message = fails(1, "train", here, &["--backend", "abacus"]);
     assert!(message.contains("`abacus`: unknown"), "{message}");
     let message = fails(1, "translate", here, &["--weights", "none", "--input", "a", "--output", "b"]);
