@@ -21,18 +21,18 @@
 #![recursion_limit = "256"]
 #![warn(clippy::unwrap_used)]
 
-mod config;
+pub mod config;
 pub mod data;
 pub mod demo;
 pub mod device;
 mod discriminator;
-mod error;
+pub mod error;
 mod files;
 mod generator;
 pub mod guide;
 mod kernels;
 mod layers;
-mod loss;
+pub mod loss;
 pub mod metrics;
 mod names;
 mod optim;
@@ -42,22 +42,33 @@ mod read_back;
 pub mod report;
 mod rng;
 mod run;
-mod train;
+pub mod train;
 mod translate;
 mod weights;
 
 pub use crate::{
-    config::{Pix2PixConfig, Schedule, TrainingConfig},
+    config::{Pix2PixConfig, TrainingConfig},
     discriminator::{Condition, Discriminator, DiscriminatorConfig},
-    error::{CheckpointProblem, Error, Result, ShapeMismatch},
+    error::{Error, Result},
     generator::{Backbone, DropoutLayout, Generator, GeneratorConfig},
     layers::{DropoutMode, Mode, Norm, Statistics, UpsampleKind},
-    loss::{DiscriminatorLoss, GanMode, GeneratorLoss, Pix2PixLoss, Pix2PixLossConfig, PixelLoss},
-    report::LossValues,
-    train::{Advice, Event, Losses, Run, Trainer},
+    loss::{GanMode, Pix2PixLoss, Pix2PixLossConfig, PixelLoss},
+    train::{Event, Trainer},
     translate::Translator,
 };
 pub use burn::tensor::{Device, Tensor};
+// Both are in signatures of this crate: their users need the same versions.
+pub use {burn, image};
+
+// Networks, translators and data sets can be shared between threads.
+const _: () = {
+    const fn is_shared_between_threads<T: Send + Sync>() {}
+    is_shared_between_threads::<Generator>();
+    is_shared_between_threads::<Discriminator>();
+    is_shared_between_threads::<Translator>();
+    is_shared_between_threads::<data::PairedFolder>();
+    is_shared_between_threads::<Error>();
+};
 
 /// For the benchmarks and tests of single layers. Not part of the public interface.
 #[doc(hidden)]

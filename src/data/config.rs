@@ -233,7 +233,10 @@ mod tests {
             "direction: `left` cannot be used: unknown variant `left`, expected `a-to-b` or `b-to-a`"
         );
         let message = "random".parse::<Sampling>().unwrap_err().to_string();
-        assert_eq!(message, "sampling: `random` cannot be used: unknown variant `random`, expected `shuffled` or `with_replacement`");
+        assert_eq!(
+            message,
+            "sampling: `random` cannot be used: unknown variant `random`, expected `shuffled` or `with_replacement`"
+        );
     }
 
     #[test]

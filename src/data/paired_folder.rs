@@ -292,8 +292,3 @@ fn no_pairs(folder: &Path) -> String {
     }
     problem
 }
-
-const _: () = {
-    const fn is_shared_between_threads<T: Send + Sync>() {}
-    is_shared_between_threads::<PairedFolder>();
-};

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::{Event, Run, Trainer};
-use crate::data::{BatchSource, EpochCursor};
+use crate::data::{Batch, BatchSource, EpochCursor};
 use crate::error::{Error, Result};
 
 impl Trainer {
@@ -90,20 +90,9 @@ impl Trainer {
         self.is_inside_epoch = true; // an error before the first step must not skip the epoch
         let mut flow = ControlFlow::Continue(());
         for batch in batches {
-            let losses = self.step(batch?);
-            if let Some(advice) = run.record_step(self, &losses)? {
-                flow = watch(Event::Advice(advice));
-            }
-            let batch = self.progress.batch;
-            if flow.is_continue() {
-                flow = watch(Event::Step { epoch: epoch.number, batch, batches: total, losses: &losses });
-            }
+            flow = self.fit_batch(batch?, epoch, total, run, watch)?;
             if flow.is_break() {
                 break;
-            }
-            // Whether to save at the end of an epoch is decided when it is closed.
-            if batch < total && run.is_save_due(self) {
-                run.save(self)?;
             }
         }
         if self.progress.batch >= total {
@@ -114,6 +103,31 @@ impl Trainer {
             }
         }
         if flow.is_break() && run.saved_step() != Some(self.steps()) {
+            run.save(self)?;
+        }
+        Ok(flow)
+    }
+
+    /// Trains on one of the `total` batches of an epoch.
+    fn fit_batch(
+        &mut self,
+        batch: Batch,
+        epoch: EpochCursor,
+        total: usize,
+        run: &mut Run,
+        watch: &mut impl FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        let losses = self.step(batch);
+        let mut flow = ControlFlow::Continue(());
+        if let Some(advice) = run.record_step(self, &losses)? {
+            flow = watch(Event::Advice(advice));
+        }
+        let batch = self.progress.batch;
+        if flow.is_continue() {
+            flow = watch(Event::Step { epoch: epoch.number, batch, batches: total, losses: &losses });
+        }
+        // Whether to save at the end of an epoch is decided when it is closed.
+        if flow.is_continue() && batch < total && run.is_save_due(self) {
             run.save(self)?;
         }
         Ok(flow)

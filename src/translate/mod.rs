@@ -362,8 +362,3 @@ fn usable(input: &Pixels) -> Result<()> {
 fn unusable(problem: &str) -> Error {
     Error::in_memory_image(problem)
 }
-
-const _: () = {
-    const fn is_shared_between_threads<T: Send + Sync>() {}
-    is_shared_between_threads::<Translator>();
-};

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use crate::support::{picture, small_config, split_weights, write_pairs};
 use pix2pix::data::PairedFolder;
-use pix2pix::{CheckpointProblem, Error, Event, Mode, Pix2PixConfig, Tensor, Trainer, Translator, device};
+use pix2pix::error::CheckpointProblem;
+use pix2pix::{Error, Event, Mode, Pix2PixConfig, Tensor, Trainer, Translator, device};
 
 fn config() -> Pix2PixConfig {
     let mut config = small_config();

@@ -7,9 +7,10 @@ use std::process::Command;
 
 use crate::support::{picture, small_config, split_weights, write_pairs};
 use pix2pix::data::PairedFolder;
+use pix2pix::error::CheckpointProblem;
 use pix2pix::metrics::Metric;
 use pix2pix::report::Record;
-use pix2pix::{CheckpointProblem, Error, Event, Pix2PixConfig, Trainer, device};
+use pix2pix::{Error, Event, Pix2PixConfig, Trainer, device};
 
 fn config() -> Pix2PixConfig {
     let mut config = small_config();

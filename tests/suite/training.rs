@@ -118,12 +118,12 @@ fn every_setting_of_loss_and_training_changes_the_result() {
         ("clipping", |config| config.training.clip_norm = Some(1e-6)),
         ("warm-up", |config| config.training.warmup_steps = 5),
         ("falling in steps", |config| {
-            config.training.schedule = pix2pix::Schedule::Step { every: 1, factor: 0.5 };
+            config.training.schedule = pix2pix::config::Schedule::Step { every: 1, factor: 0.5 };
             config.training.warmup_steps = 2;
         }),
         ("cosine", |config| {
             (config.training.epochs, config.training.decay_epochs) = (0, 9);
-            config.training.schedule = pix2pix::Schedule::Cosine;
+            config.training.schedule = pix2pix::config::Schedule::Cosine;
         }),
         ("decay to zero", |config| {
             (config.training.epochs, config.training.decay_epochs) = (0, 9);

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use pix2pix::config::Schedule;
 use pix2pix::data::Size;
-use pix2pix::{Backbone, Condition, GanMode, Norm, Pix2PixConfig, Schedule};
+use pix2pix::{Backbone, Condition, GanMode, Norm, Pix2PixConfig};
 
 use super::options::{Decay, Gan, NormKind, Options, PATCHES, Preset, Shape};
 
