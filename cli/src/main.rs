@@ -27,7 +27,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 /// The features that this program can be built with, and whether it was.
-const FEATURES: [(&str, bool); 9] = [
+const FEATURES: [(&str, bool); 11] = [
     ("flex", cfg!(feature = "flex")),
     ("ndarray", cfg!(feature = "ndarray")),
     ("wgpu", cfg!(feature = "wgpu")),
@@ -35,11 +35,13 @@ const FEATURES: [(&str, bool); 9] = [
     ("metal", cfg!(feature = "metal")),
     ("webgpu", cfg!(feature = "webgpu")),
     ("cuda", cfg!(feature = "cuda")),
-    ("fid", cfg!(feature = "fid")),
+    ("codecs", cfg!(feature = "codecs")),
+    ("eval", cfg!(feature = "eval")),
     ("pth", cfg!(feature = "pth")),
+    ("report", cfg!(feature = "report")),
 ];
 
-/// The version and the compiled features, such as `0.1.0 (flex, pytorch)`.
+/// The version and the compiled features, such as `0.1.0 (flex, pth)`.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let compiled: Vec<&str> = FEATURES.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect();
     format!("{} ({})", env!("CARGO_PKG_VERSION"), compiled.join(", "))

@@ -6,22 +6,22 @@
 //! | is it as sharp? | [`gradient_energy`] |
 //! | does the set have the colours of the real one? | [`LabHistogram`] |
 //! | can its labels be read back? | [`Palette`], [`Confusion`] |
-//! | does the set have the features of the real one? | `fid`, `kid`, by `Inception` (feature `fid`) |
+//! | does the set have the features of the real one? | `fid`, `kid`, by `Inception` (feature `eval`) |
 
 mod colour;
-#[cfg(feature = "fid")]
+#[cfg(feature = "eval")]
 mod fid;
 mod fidelity;
-#[cfg(feature = "fid")]
+#[cfg(feature = "eval")]
 mod inception;
 mod segmentation;
 mod sharpness;
 
 pub use colour::LabHistogram;
-#[cfg(feature = "fid")]
+#[cfg(feature = "eval")]
 pub use fid::{Features, fid, kid, kid_of_all};
 pub use fidelity::{Metric, Metrics, l1, psnr, ssim};
-#[cfg(feature = "fid")]
+#[cfg(feature = "eval")]
 pub use inception::Inception;
 pub use segmentation::{Confusion, Palette};
 pub use sharpness::gradient_energy;

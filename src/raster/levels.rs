@@ -32,7 +32,7 @@ pub(crate) fn to_u16(value: f32) -> u16 {
 }
 
 /// Rounds numbers to the nearest levels of 8 bits, and returns these: 0 to 255.
-#[cfg(feature = "fid")]
+#[cfg(feature = "eval")]
 pub(crate) fn levels<const D: usize>(values: Tensor<D>) -> Tensor<D> {
     rounded(values).clamp(0.0, 255.0)
 }

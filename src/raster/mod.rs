@@ -14,7 +14,7 @@ pub use planar::{PlanarImage, ResizeFilter, to_images};
 
 pub(crate) use canvas::Canvas;
 pub(crate) use encode::encode;
-#[cfg(feature = "fid")]
+#[cfg(feature = "eval")]
 pub(crate) use levels::levels;
 pub(crate) use levels::position;
 pub(crate) use source::{IMAGE_CHANNELS, NOT_A_NUMBER, Pixels};

@@ -1,8 +1,12 @@
 //! The report of a run: `metrics.jsonl`, `samples/`, event files for TensorBoard, and a page, `index.html`.
 
+#[cfg(feature = "report")]
 mod chart;
+#[cfg(feature = "report")]
+mod embedded;
 mod log;
 mod losses;
+#[cfg(feature = "report")]
 mod page;
 mod record;
 mod run_info;
@@ -11,10 +15,9 @@ mod series;
 mod tensorboard;
 
 use std::fs;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use image::{ImageFormat, RgbImage};
+use image::RgbImage;
 
 pub use log::LogPosition;
 pub(crate) use log::verify;
@@ -23,7 +26,6 @@ pub use record::Record;
 pub(crate) use run_info::{facts, readable, title};
 
 use self::log::Log;
-use self::page::Page;
 use self::tensorboard::Events;
 use crate::error::{Error, Result};
 use crate::files::{scratch_in, sweep, write_atomically};
@@ -43,6 +45,7 @@ pub struct ResumePoint {
 ///
 /// [`Trainer::open_run`](crate::Trainer::open_run) opens one together with the lock and the checkpoints of the folder.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "report"), allow(dead_code, reason = "the page shows some fields"))]
 pub struct Report {
     run: PathBuf,
     log: Log,
@@ -157,38 +160,52 @@ impl Report {
         self.log.position()
     }
 
-    /// Saves a sample, rows of input, output and target, as `samples/epoch-0007.png`. The page finds it there.
+    /// Saves a sample, rows of input, output and target, as `samples/epoch-0007.png`. The page finds it there. Does
+    /// nothing without the feature `codecs`.
     ///
     /// # Errors
     /// [`Error::Image`] if the image is empty, [`Error::Io`] if it cannot be written.
     pub fn sample(&mut self, step: u64, epoch: usize, grid: &RgbImage) -> Result<()> {
+        if !cfg!(feature = "codecs") {
+            return Ok(());
+        }
         let path = self.run.join("samples").join(format!("epoch-{epoch:04}.png"));
-        let mut png = Cursor::new(Vec::new());
-        grid.write_to(&mut png, ImageFormat::Png).map_err(|error| Error::image(&path, error))?;
+        let mut png = std::io::Cursor::new(Vec::new());
+        grid.write_to(&mut png, image::ImageFormat::Png).map_err(|error| Error::image(&path, error))?;
         let png = png.into_inner();
         write_atomically(&path, &png)?;
         let write = |events: &mut Events| events.image(step, grid.dimensions().into(), &png);
         self.events.as_mut().map_or(Ok(()), write)
     }
 
-    /// Writes `index.html` atomically. Unless the run `is_finished`, the page reloads itself.
+    /// Writes `index.html` atomically. Unless the run `is_finished`, the page reloads itself. Does nothing without the
+    /// feature `report`.
     ///
     /// # Errors
     /// [`Error::Io`] if a sample cannot be read or the page cannot be written.
     pub fn write_page(&self, is_finished: bool) -> Result<()> {
-        let page = Page {
+        #[cfg(not(feature = "report"))]
+        let _ = is_finished;
+        #[cfg(feature = "report")]
+        write_atomically(&self.run.join("index.html"), self.page(is_finished)?.to_string().as_bytes())?;
+        Ok(())
+    }
+
+    /// Returns the page.
+    #[cfg(feature = "report")]
+    fn page(&self, is_finished: bool) -> Result<page::Page<'_>> {
+        Ok(page::Page {
             title: &self.title,
             facts: &self.facts,
             records: &self.records,
             images_per_second: self.images_per_second,
-            samples: samples::newest(&self.run.join("samples"))?,
+            samples: embedded::newest(&self.run.join("samples"))?,
             is_finished,
-        };
-        write_atomically(&self.run.join("index.html"), page.to_string().as_bytes())
+        })
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "report"))]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;

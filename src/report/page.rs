@@ -4,8 +4,8 @@
 use std::fmt::{self, Display, Formatter, Write};
 
 use super::chart::{self, ACROSS, DOWN, Drawing};
+use super::embedded::Sample;
 use super::record::Record;
-use super::samples::Sample;
 use super::series;
 
 /// What a page shows.

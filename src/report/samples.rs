@@ -1,29 +1,10 @@
-//! Sample images: their files, and those that the page embeds.
+//! The files of sample images.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use image::{ImageFormat, codecs::jpeg::JpegEncoder};
-
 use crate::error::{Error, Result};
-
-/// Most samples on the page.
-const MAX_SAMPLES: usize = 12;
-
-/// Most pixels of the newest sample and of each earlier one; as JPEG, noise takes 1.6 bytes a pixel, photographs less.
-const NEWEST: usize = 700_000;
-const EARLIER: usize = 100_000;
-
-/// A sample as the page embeds it.
-pub(super) struct Sample {
-    pub(super) epoch: usize,
-    /// The name of its file.
-    pub(super) file: String,
-    /// The image as a data URI.
-    pub(super) data: String,
-}
 
 /// Lists the files `epoch-0007.png` in `folder`, by epoch.
 pub(super) fn list(folder: &Path) -> Result<BTreeMap<usize, PathBuf>> {
@@ -37,34 +18,4 @@ pub(super) fn list(folder: &Path) -> Result<BTreeMap<usize, PathBuf>> {
         }
     }
     Ok(samples)
-}
-
-/// Reads some of the samples in `folder`, the newest first, evenly chosen from the whole run.
-pub(super) fn newest(folder: &Path) -> Result<Vec<Sample>> {
-    let samples = list(folder)?.into_iter().collect::<Vec<_>>();
-    let count = samples.len().min(MAX_SAMPLES);
-    let sample = |i: usize| {
-        let (epoch, path) = &samples[i * (samples.len() - 1) / (count - 1).max(1)];
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let data = data_uri(path, if i + 1 == count { NEWEST } else { EARLIER })?;
-        Ok(data.map(|data| Sample { epoch: *epoch, file, data }))
-    };
-    (0..count).rev().filter_map(|i| sample(i).transpose()).collect()
-}
-
-/// Returns a PNG as it is if it has at most `pixels` bytes, a larger one as a JPEG of `pixels` pixels; `None` if it is
-/// not an image.
-fn data_uri(path: &Path, pixels: usize) -> Result<Option<String>> {
-    let png = fs::read(path).map_err(|error| Error::io(path, error))?;
-    if png.len() <= pixels {
-        return Ok(Some(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png))));
-    }
-    let image = image::load_from_memory_with_format(&png, ImageFormat::Png);
-    let Ok(image) = image else { return Ok(None) };
-    let width = (pixels as f64 * f64::from(image.width()) / f64::from(image.height())).sqrt();
-    let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, 85)
-        .encode_image(&image.thumbnail(width as u32, u32::MAX).to_rgb8())
-        .map_err(|error| Error::image(path, error))?;
-    Ok(Some(format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(jpeg))))
 }

@@ -1,6 +1,6 @@
 //! FID and KID with Inception's own weights, which are not in this repository: run this test with their path in the
 //! variable `PIX2PIX_INCEPTION` and `-- --ignored`. `tests/golden/inception.py scores` prints the expected values.
-#![cfg(all(feature = "fid", feature = "flex"))]
+#![cfg(all(feature = "eval", feature = "flex"))]
 
 use pix2pix::metrics::{Features, Inception, fid, kid_of_all};
 use pix2pix::{Tensor, device};

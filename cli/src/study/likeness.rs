@@ -4,27 +4,27 @@ use std::path::Path;
 
 use anyhow::Result;
 
-#[cfg(feature = "fid")]
+#[cfg(feature = "eval")]
 use pix2pix::metrics::{Features, Inception, fid, kid};
 use pix2pix::{Device, Tensor};
 
 /// Number and size of KID's random subsets.
-#[cfg(feature = "fid")]
+#[cfg(feature = "eval")]
 const SUBSETS: [usize; 2] = [100, 50];
 
 /// Inception's features of outputs and of targets.
 #[derive(Default)]
 pub(crate) struct Likeness {
-    #[cfg(feature = "fid")]
+    #[cfg(feature = "eval")]
     inception: Option<Inception>,
-    #[cfg(feature = "fid")]
+    #[cfg(feature = "eval")]
     outputs: Features,
     /// The same for all runs.
-    #[cfg(feature = "fid")]
+    #[cfg(feature = "eval")]
     targets: Features,
 }
 
-#[cfg(feature = "fid")]
+#[cfg(feature = "eval")]
 impl Likeness {
     pub(crate) fn open(weights: Option<&Path>, device: &Device) -> Result<Self> {
         let inception = weights.map(|path| Inception::load(path, device)).transpose()?;
@@ -60,13 +60,13 @@ impl Likeness {
     }
 }
 
-#[cfg(not(feature = "fid"))]
+#[cfg(not(feature = "eval"))]
 impl Likeness {
     pub(crate) fn open(weights: Option<&Path>, _: &Device) -> Result<Self> {
         match weights {
             None => Ok(Self::default()),
             Some(_) => anyhow::bail!(
-                "--inception: this program was built without FID; build it with `--features fid`"
+                "--inception: this program was built without FID; build it with `--features eval`"
             ),
         }
     }

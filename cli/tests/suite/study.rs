@@ -225,10 +225,10 @@ fn inception_scores_runs_that_are_done_or_is_asked_for() {
     std::fs::write(folder.path().join("table.toml"), TABLE.replace("\"lab_a\"", "\"fid\", \"kid\"")).unwrap();
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/inception.safetensors");
     let with = ["--steps", "3", "--inception", weights.to_str().unwrap()];
-    if cfg!(not(feature = "fid")) {
+    if cfg!(not(feature = "eval")) {
         let output = finish(study(folder.path(), &with));
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code() == Some(1) && message.contains("--features fid"), "{message}");
+        assert!(output.status.code() == Some(1) && message.contains("--features eval"), "{message}");
         return;
     }
     let columns = |out: &Path| results(out).unwrap()["tables"][0]["columns"].to_string();
