@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::common::{Common, ModeName, Way};
 use crate::output::{note, one_line, say};
 
-/// Metrics a generator on pairs of images: L1, PSNR and SSIM
+/// Computes metrics of a generator on pairs of images: L1, PSNR and SSIM
 ///
 /// Prints a line for each pair and the means. Pairs that cannot be read are listed and left out of the means, and the
 /// exit status is 1.

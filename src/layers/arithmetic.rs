@@ -23,6 +23,7 @@ pub struct Arithmetic {
 
 impl Arithmetic {
     /// Computes by the definition alone, without Winograd's algorithm, if `exact`.
+    #[must_use]
     pub fn with_exact(mut self, exact: bool) -> Self {
         self.exact = exact;
         self

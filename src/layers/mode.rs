@@ -49,12 +49,14 @@ impl Mode {
     pub const RUNNING: Self = Self { statistics: Statistics::Running, dropout: DropoutMode::Off };
 
     /// Returns the same mode with dropout noise from `seed`.
+    #[must_use]
     pub fn with_noise(self, seed: u64) -> Self {
         Self { dropout: DropoutMode::Seeded(seed), ..self }
     }
 
     /// Returns the same mode with statistics of each image in place of those of the batch: the paper's procedure at
     /// test time, where each image is a batch of its own.
+    #[must_use]
     pub fn per_image(self) -> Self {
         match self.statistics {
             Statistics::Batch => Self { statistics: Statistics::Image, ..self },

@@ -18,7 +18,7 @@ impl Trainer {
     ///
     /// # Panics
     /// If a shape differs from these, or H or W is not divisible by
-    /// [`multiple`](crate::GeneratorConfig::size_multiple).
+    /// [`size_multiple`](crate::GeneratorConfig::size_multiple).
     pub fn step(&mut self, batch: Batch) -> Losses {
         self.check_shapes(&batch);
         if self.others.is_empty() {
