@@ -1,7 +1,7 @@
 //! Kernels for the CPU backends: convolutions, which take most of the time of a step, activations and normalisation.
 //!
-//! One set of kernels works on slices and serves every backend whose tensors lie in ordinary memory. A convolution and a
-//! transposed convolution are one geometry seen from its two ends. So three functions (down, up, weight) compute the
+//! One set of kernels works on slices and serves every backend whose tensors lie in ordinary memory. A convolution and
+//! a transposed convolution are one geometry seen from its two ends. So three functions (down, up, weight) compute the
 //! forward pass and both gradients of either.
 
 mod activation;

@@ -96,8 +96,7 @@ pub(super) fn tanh_backward(output: &[f32], gradient: &[f32]) -> Vec<f32> {
 
 /// Returns the hyperbolic tangent with a relative error up to 2e-7: a continued fraction near zero, e^2x elsewhere.
 ///
-/// It has no branches, so the compiler vectorises it. The function of the standard library takes ten
-/// times as long.
+/// It has no branches, so the compiler vectorises it. The function of the standard library takes ten times as long.
 #[inline(always)]
 fn tanh_of(x: f32) -> f32 {
     /// Below this, the formula with e^2x loses digits to cancellation.
@@ -136,8 +135,8 @@ impl MapShape {
         starts.map(move |start| &map[start..start + self.plane])
     }
 
-    /// Returns all planes with their indices, sorted by channel, so that a channel is normalised while it is in the CPU's
-    /// cache.
+    /// Returns all planes with their indices, sorted by channel, so that a channel is normalised while it is in the
+    /// CPU's cache.
     fn by_channel(self, map: &mut [f32]) -> Vec<(usize, &mut [f32])> {
         let mut planes: Vec<_> = map.chunks_exact_mut(self.plane).enumerate().collect();
         planes.sort_by_key(|(index, _)| index % self.channels);

@@ -36,8 +36,8 @@ impl Algorithm {
     /// `docs/benchmarks.md`. `cached` is true if transformed filters are cached between passes.
     ///
     /// Every position of the small map uses the transformed filters. So with fewer positions for each filter, the
-    /// transform of the filters costs relatively more, unless they are cached. F(4, 2) multiplies less than F(2, 2), but its transforms
-    /// cost more.
+    /// transform of the filters costs relatively more, unless they are cached. F(4, 2) multiplies less than F(2, 2),
+    /// but its transforms cost more.
     pub(crate) fn of(g: &Geometry, exact: bool, cached: bool) -> Self {
         // With fewer channels, the matrices are too narrow to fill the SIMD registers.
         const MIN_CHANNELS: usize = 32;
@@ -47,8 +47,9 @@ impl Algorithm {
         }
         let positions = g.images * g.small_plane();
         let filters_per_position = g.large[0] * g.small[0] / positions;
-        // The comment of each row names the layers that the row is for, and the time of one forward pass on two cores of
-        // a Zen 4 (the table in `docs/benchmarks.md`). The layers are those of U-Net-256 and its discriminator, batch 1.
+        // The comment of each row names the layers that the row is for, and the time of one forward pass on two cores
+        // of a Zen 4 (the table in `docs/benchmarks.md`). The layers are those of U-Net-256 and its discriminator,
+        // batch 1.
         match (g.stride, g.kernel / g.stride) {
             // 4×4, stride 2, cached: the outer two levels, such as encoder 2 with 4096 positions.
             (_, 2) if cached && positions >= 4096 => Self::Winograd(4, 2),

@@ -67,7 +67,8 @@ pub(super) fn chunks(g: &Geometry) -> Vec<Chunk> {
     (0..g.images).flat_map(pieces).collect()
 }
 
-/// The values of a chunk of the small map as a matrix `[O, positions]`, copied only if they do not lie in memory as one.
+/// The values of a chunk of the small map as a matrix `[O, positions]`, copied only if they do not lie in memory as
+/// one.
 pub(super) enum Positions<'a> {
     InPlace(&'a [f32], Strides),
     Copied(Buffer, Strides),

@@ -6,8 +6,7 @@ const POINTS: [f64; 5] = [0.0, 1.0, -1.0, 0.5, -2.0];
 /// F(`M`, `R`) with tiles of `T` = `M` + `R` − 1 values, by Toom and Cook's construction.
 ///
 /// `y = Aᵀ · ((G · g) ⊙ (Bᵀ · x))` is the correlation of `x` (`T` values) with `g` (`R` values). Two dimensions apply
-/// it to rows, then to columns. The matrices are known at compile time, so products with 0 and ±1 are
-/// optimised away.
+/// it to rows, then to columns. The matrices are known at compile time, so products with 0 and ±1 are optimised away.
 pub(super) struct Transform<const M: usize, const R: usize, const T: usize>;
 
 impl<const M: usize, const R: usize, const T: usize> Transform<M, R, T> {

@@ -56,8 +56,7 @@ impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
         large
     }
 
-    /// Computes the gradient of the weight: the adjoint of [`down`](Self::down) with respect to the
-    /// weight.
+    /// Computes the gradient of the weight: the adjoint of [`down`](Self::down) with respect to the weight.
     pub(super) fn weight(&self, large: FeatureMap, small: FeatureMap) -> Vec<f32> {
         let mut products = Buffer::new(self.g.small[0] * self.positions() * self.channels());
         for (index, piece) in self.pieces().enumerate() {

@@ -24,8 +24,7 @@
 //! ```
 //!
 //! A transform takes two passes: over the columns of a line of tiles (`rows` to `halves`), then over its rows (`halves`
-//! to the transformed map). The adjoints take these passes in reverse
-//! order.
+//! to the transformed map). The adjoints take these passes in reverse order.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
