@@ -1,4 +1,4 @@
-//! Reads and writes weights files: safetensors whose metadata hold the run's whole configuration.
+//! Reads and writes weights files: safetensors with the run's whole configuration in the metadata.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -24,7 +24,7 @@ const MAX_HEADER: u64 = 1 << 24;
 /// The metadata entry that holds the configuration as JSON.
 const CONFIG: &str = "pix2pix.config";
 /// The field of that JSON object that holds the checksum of all tensors, in eight hexadecimal digits. It is not a
-/// metadata entry of its own because the order of several entries varies from one write to the next.
+/// separate metadata entry because the order of several entries varies from one write to the next.
 const CHECKSUM: &str = "crc32c";
 
 /// Parameters by name, with their shapes.
@@ -140,19 +140,9 @@ pub(crate) fn load(path: &Path) -> Result<Named> {
         let mut bytes = vec![0; length];
         header.take(&mut bytes)?;
         sum = sum.wrapping_add(checksum(&name, &bytes));
-        let kind = match kind {
-            Dtype::F64 => DType::F64,
-            Dtype::F16 => DType::F16,
-            Dtype::BF16 => DType::BF16,
-            Dtype::I64 => continue, // PyTorch's counters are not used
-            other => {
-                let problem = format!("`{name}` has the type {other:?}, not a floating-point type");
-                return Err(Error::corrupt(path, problem));
-            }
-        };
-        let data = TensorData::from_bytes_vec(bytes, shape.clone(), kind).convert::<f32>();
-        let values = data.try_into_vec().map_err(|error| Error::corrupt(path, format!("{error:?}")))?;
-        named.insert(name, (shape, values));
+        if let Some(values) = to_f32(path, &name, kind, &shape, bytes)? {
+            named.insert(name, (shape, values));
+        }
     }
     // Files of other programs have no checksum.
     match header.config().and_then(|config| split_checksum(&config).1) {
@@ -161,6 +151,24 @@ pub(crate) fn load(path: &Path) -> Result<Named> {
         }
         _ => Ok(named),
     }
+}
+
+/// Converts the values of a tensor that is not of type f32, or returns `None` for a counter of PyTorch, which is not
+/// used.
+fn to_f32(path: &Path, name: &str, kind: Dtype, shape: &[usize], bytes: Vec<u8>) -> Result<Option<Vec<f32>>> {
+    let kind = match kind {
+        Dtype::F64 => DType::F64,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        Dtype::I64 => return Ok(None),
+        other => {
+            let problem = format!("`{name}` has the type {other:?}, not a floating-point type");
+            return Err(Error::corrupt(path, problem));
+        }
+    };
+    let data = TensorData::from_bytes_vec(bytes, shape.to_vec(), kind).convert::<f32>();
+    let values: Vec<f32> = data.try_into_vec().map_err(|error| Error::corrupt(path, format!("{error:?}")))?;
+    Ok(Some(values))
 }
 
 /// The header of a safetensors file, and the file, positioned after it.

@@ -1,4 +1,4 @@
-//! The network that translates: [`Generator`], with one of three backbones.
+//! The network that translates images: [`Generator`], with one of three backbones.
 
 mod config;
 mod resnet;
@@ -161,8 +161,8 @@ impl Generator {
     /// Prepares for many passes without training: on the CPU, convolutions cache their transformed filters, so that all
     /// passes after the first are faster.
     ///
-    /// For U-Net-256, the cache takes a third of the memory of the parameters. Clones share it; a generator that gets
-    /// other weights starts with an empty cache. [`Translator`](crate::Translator) calls this method.
+    /// For U-Net-256, the cache takes a third of the memory of the parameters. Clones share it; a generator whose
+    /// weights are replaced starts with an empty cache. [`Translator`](crate::Translator) calls this method.
     #[must_use]
     pub fn for_inference(mut self) -> Self {
         self.change_arithmetic(&mut Arithmetic::with_cache);

@@ -55,7 +55,7 @@ impl Mode {
     }
 
     /// Returns the same mode with statistics of each image in place of those of the batch: the paper's procedure at
-    /// test time, where each image is a batch of its own.
+    /// test time, where each batch has one image.
     pub fn per_image(self) -> Self {
         match self.statistics {
             Statistics::Batch => Self { statistics: Statistics::Image, ..self },

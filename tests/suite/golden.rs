@@ -10,7 +10,7 @@ use pix2pix::data::{Batch, DataConfig};
 use pix2pix::pytorch::{self, Import, StateDict};
 use pix2pix::{
     Device, Discriminator, DiscriminatorConfig, DropoutMode, Generator, GeneratorConfig, Mode, Norm,
-    Pix2PixLossConfig, Statistics, Tensor, Trainer, TrainingConfig, device,
+    Pix2PixLoss, Pix2PixLossConfig, Statistics, Tensor, Trainer, TrainingConfig, device,
 };
 use safetensors::SafeTensors;
 
@@ -174,6 +174,60 @@ fn by_name(state: StateDict) -> BTreeMap<String, Vec<f32>> {
     state.into_iter().map(|(key, (_, values))| (key, values)).collect()
 }
 
+/// Compares the logits, and the gradients of the discriminator, in the first step.
+fn check_discriminator(
+    fixture: &Fixture,
+    discriminator: &Discriminator,
+    loss: &Pix2PixLoss,
+    [input, target, output]: [&Tensor<4>; 3],
+) {
+    let fake = discriminator.forward(input.clone(), output.clone().detach(), MODE);
+    let real = discriminator.forward(input.clone(), target.clone(), MODE);
+    fixture.check("logits_fake", fake.clone());
+    fixture.check("logits_real", real.clone());
+    let d = loss.discriminator(real, fake);
+    let grads = gradients(d.total(), discriminator);
+    let grads = by_name(pytorch::discriminator_state(&grads));
+    fixture.check_digest("grad_d", "state_d.", &grads, GRADIENT);
+}
+
+/// Compares the losses of a step.
+fn check_losses(fixture: &Fixture, step: usize, losses: [(&str, Option<f32>); 4]) {
+    for (key, found) in losses {
+        assert_eq!(found.is_some(), fixture.tensors.contains_key(key), "{} {key}", fixture.name);
+        let Some(found) = found else { continue };
+        let what = format!("{} {key} {step}", fixture.name);
+        close(&what, &[found], &fixture.expected(key)[step..=step], GRADIENT);
+    }
+}
+
+/// Compares the changes of both networks since the `start` after some steps.
+fn check_changes(
+    fixture: &Fixture,
+    steps: usize,
+    [start_g, start_d]: [&BTreeMap<String, Vec<f32>>; 2],
+    trainer: &Trainer,
+) {
+    let g = change(start_g, pytorch::generator_state(trainer.generator()));
+    fixture.check_digest(&format!("moved{steps}"), "state.", &g, TEN_STEPS);
+    let d = change(start_d, pytorch::discriminator_state(trainer.discriminator()));
+    if fixture.is_adversarial() {
+        fixture.check_digest(&format!("moved{steps}_d"), "state_d.", &d, TEN_STEPS);
+    } else {
+        let is_same = d.values().flatten().all(|&value| value == 0.0);
+        assert!(is_same, "{}: an unused discriminator changes", fixture.name);
+    }
+}
+
+/// Returns the change of every parameter since the `start`.
+fn change(start: &BTreeMap<String, Vec<f32>>, now: StateDict) -> BTreeMap<String, Vec<f32>> {
+    let difference = |(key, now): (String, Vec<f32>)| {
+        let values: Vec<f32> = now.iter().zip(&start[&key]).map(|(now, then)| now - then).collect();
+        (key, values)
+    };
+    by_name(now).into_iter().map(difference).collect()
+}
+
 /// Compares the first step in detail, and the losses and updates of ten steps, with those of PyTorch.
 fn trains_like_pytorch(name: &'static str) {
     let fixture = Fixture::open(name);
@@ -193,14 +247,7 @@ fn trains_like_pytorch(name: &'static str) {
         fixture.check("output", output.clone());
     }
     if fixture.is_adversarial() {
-        let fake = discriminator.forward(input.clone(), output.clone().detach(), MODE);
-        let real = discriminator.forward(input.clone(), target.clone(), MODE);
-        fixture.check("logits_fake", fake.clone());
-        fixture.check("logits_real", real.clone());
-        let d = loss.discriminator(real, fake);
-        let grads = gradients(d.total(), &discriminator);
-        let grads = by_name(pytorch::discriminator_state(&grads));
-        fixture.check_digest("grad_d", "state_d.", &grads, GRADIENT);
+        check_discriminator(&fixture, &discriminator, &loss, [&input, &target, &output]);
     }
 
     // Ten steps of the trainer.
@@ -224,11 +271,7 @@ fn trains_like_pytorch(name: &'static str) {
             ("loss.d_real", losses.d_real),
             ("loss.d_fake", losses.d_fake),
         ];
-        for (key, found) in named {
-            assert_eq!(found.is_some(), fixture.tensors.contains_key(key), "{name} {key}");
-            let Some(found) = found else { continue };
-            close(&format!("{name} {key} {step}"), &[found], &fixture.expected(key)[step..=step], GRADIENT);
-        }
+        check_losses(&fixture, step, named);
         if step == 0 {
             // The second half of the first step: the updated discriminator sees the output of the generator before its
             // update. A clone would share its running statistics; `detached` copies them.
@@ -244,26 +287,7 @@ fn trains_like_pytorch(name: &'static str) {
             fixture.check("output_running", output);
         }
         if step == 0 || step == 9 {
-            let change = |start: &BTreeMap<String, Vec<f32>>, now: StateDict| {
-                let difference = |(key, now): (String, Vec<f32>)| {
-                    let values = now.iter().zip(&start[&key]).map(|(now, then)| now - then).collect();
-                    (key, values)
-                };
-                by_name(now).into_iter().map(difference).collect::<BTreeMap<String, Vec<f32>>>()
-            };
-            let steps = step + 1;
-            let g = change(&start_g, pytorch::generator_state(trainer.generator()));
-            fixture.check_digest(&format!("moved{steps}"), "state.", &g, TEN_STEPS);
-            let d = pytorch::discriminator_state(trainer.discriminator());
-            let d = change(&start_d, d);
-            if fixture.is_adversarial() {
-                fixture.check_digest(&format!("moved{steps}_d"), "state_d.", &d, TEN_STEPS);
-            } else {
-                assert!(
-                    d.values().flatten().all(|&value| value == 0.0),
-                    "{name}: an unused discriminator changes"
-                );
-            }
+            check_changes(&fixture, step + 1, [&start_g, &start_d], &trainer);
         }
     }
 }

@@ -51,9 +51,9 @@ impl Algorithm {
         // of a Zen 4 (the table in `docs/benchmarks.md`). The layers are those of U-Net-256 and its discriminator,
         // batch 1.
         match (g.stride, g.kernel / g.stride) {
-            // 4×4, stride 2, cached: the outer two levels, such as encoder 2 with 4096 positions.
+            // 4×4, stride 2, cached: the outer two levels, for example encoder 2 with 4096 positions.
             (_, 2) if cached && positions >= 4096 => Self::Winograd(4, 2),
-            // 4×4, stride 2, cached: the next two levels, such as encoder 3 with 1024 positions and encoder 4 with 256.
+            // 4×4, stride 2, cached: the next two levels: encoder 3 with 1024 positions and encoder 4 with 256.
             (_, 2) if cached && positions >= 256 => Self::Winograd(2, 2),
             // 4×4, stride 2: encoder 3 (32 filters per position) 3.8 ms by im2col, 3.6 ms by F(2, 2); but encoder 4
             // (512 filters per position) 3.4 ms by im2col, 3.6 ms by F(2, 2).

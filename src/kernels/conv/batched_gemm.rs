@@ -39,7 +39,7 @@ impl Strides {
 
     /// Returns whether `count` matrices of `rows` by `columns`, all at least 1, lie within `len` values.
     ///
-    /// The matrix product takes strides as `isize`, so larger ones are refused.
+    /// The matrix product takes strides as `isize`, so larger strides do not fit.
     fn fit(self, count: usize, rows: usize, columns: usize, len: usize) -> bool {
         let dimensions = [(self.stack, count), (self.row, rows), (self.column, columns)];
         let last = dimensions.into_iter().try_fold(0usize, |last, (stride, size)| {
