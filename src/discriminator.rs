@@ -149,8 +149,7 @@ impl DiscriminatorConfig {
     /// Creates a discriminator with new random weights.
     ///
     /// # Errors
-    /// [`Error::Config`] if a field is out of range, [`Error::Device`] if [`device::check`](crate::device::check)
-    /// refuses the device.
+    /// [`Error::Config`] if a field is out of range, [`Error::Device`] if [`device::check`] refuses the device.
     ///
     /// # Examples
     /// ```

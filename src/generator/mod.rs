@@ -22,7 +22,7 @@ impl GeneratorConfig {
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) if a field is out of range, [`Error::Device`](crate::Error::Device) if
-    /// [`device::check`](crate::device::check) refuses the device.
+    /// [`device::check`] refuses the device.
     ///
     /// # Examples
     /// ```

@@ -53,7 +53,7 @@ impl Import {
     /// - [`Error::Checkpoint`] if the configuration of the network in the file is out of range
     /// - [`Error::Weights`] if parameters are missing, unexpected or of another shape, compared with the most similar
     ///   generator, or with the original's U-Net if no generator is similar
-    /// - [`Error::Device`] if [`device::check`](crate::device::check) refuses the device
+    /// - [`Error::Device`] if [`device::check`] refuses the device
     pub fn generator(self, device: &Device) -> Result<Generator> {
         device::check(device)?;
         let (config, naming) =
