@@ -1,4 +1,5 @@
-//! The names of the backends. No other file names one: everything else takes a `&Device`.
+//! Chooses and checks devices by the names of their backends. Except for the CPU kernels, no other file names a
+//! backend: everything else takes a `&Device`.
 
 use burn::backend::{Backend, Dispatch};
 use burn::tensor::Device;
@@ -14,6 +15,14 @@ pub const NAMES: [&str; 4] = ["flex", "ndarray", "wgpu", "cuda"];
 ///
 /// # Panics
 /// If the crate was built without any backend.
+///
+/// # Examples
+/// ```no_run
+/// use pix2pix::{Pix2PixConfig, Trainer, device};
+///
+/// let trainer = Trainer::new(Pix2PixConfig::paper(), &device::best())?;
+/// # Ok::<(), pix2pix::Error>(())
+/// ```
 pub fn best() -> Device {
     #[cfg(feature = "cuda")]
     if let Ok(device) = cuda() {
@@ -33,6 +42,16 @@ pub fn best() -> Device {
 ///
 /// # Panics
 /// If the crate was built without any backend.
+///
+/// # Examples
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// use pix2pix::device;
+///
+/// assert_eq!(device::cpu(), device::named("flex")?);
+/// # }
+/// # Ok::<(), pix2pix::Error>(())
+/// ```
 pub fn cpu() -> Device {
     #[cfg(feature = "flex")]
     return Device::flex();
@@ -78,8 +97,8 @@ pub fn named(name: &str) -> Result<Device> {
     }
 }
 
-/// All devices of a backend by its name, to share a step among ([`Trainer::with_devices`](crate::Trainer::with_devices)); the CPU
-/// backends have one.
+/// Returns all devices of a backend by its name, for [`Trainer::with_devices`](crate::Trainer::with_devices). A CPU
+/// backend has one device.
 ///
 /// # Errors
 /// As [`named`].
@@ -97,14 +116,14 @@ pub fn all(name: &str) -> Result<Vec<Device>> {
 
 /// Checks that networks compute correctly on this device.
 ///
-/// Every function that builds a network calls this first. Those that return a [`Result`] return the error, the others
-/// panic with it.
+/// Every function that builds a network calls this function first. Functions that return a [`Result`] return its error;
+/// the others panic with it.
 ///
 /// # Errors
-/// [`Error::Device`] if burn's feature `fusion` is on for it, which silently computes wrong numbers in burn 0.22.1: after
-/// a convolution to a single channel, such as the last of a discriminator, a fused kernel that keeps a result for the
-/// backward pass reads the convolution's output at wrong offsets. Training diverges within three steps. This crate does
-/// not enable `fusion`, but Cargo unifies features, so another crate may.
+/// [`Error::Device`] if burn's feature `fusion` is on for the device. In burn 0.22.1 it computes wrong numbers without
+/// an error: after a convolution to a single channel, such as the last one of a discriminator, a fused kernel that
+/// keeps a result for the backward pass reads the convolution's output at wrong offsets. Training diverges within three
+/// steps. This crate does not enable `fusion`, but Cargo unifies features, so another crate may.
 pub fn check(device: &Device) -> Result<()> {
     let name = Dispatch::name(device.as_dispatch());
     if name.contains("fusion<") {
@@ -136,7 +155,7 @@ pub fn compiled() -> Vec<&'static str> {
 
 /// Returns whether the tensors of this device lie in ordinary memory, so that reading one costs nothing.
 pub(crate) fn is_host(device: &Device) -> bool {
-    let _ = device;
+    let _ = device; // not used without a CPU backend
     #[cfg(feature = "flex")]
     if *device == Device::flex() {
         return true;
@@ -149,7 +168,7 @@ pub(crate) fn is_host(device: &Device) -> bool {
 }
 
 #[cfg(feature = "ndarray")]
-#[allow(deprecated)] // burn deprecates its own backend
+#[allow(deprecated)] // burn deprecates its own ndarray backend
 fn ndarray() -> Device {
     Device::new(burn_ndarray::NdArrayDevice::Cpu)
 }
@@ -158,7 +177,7 @@ fn ndarray() -> Device {
 fn wgpu(kind: DeviceKind) -> Result<Device> {
     let device = match Device::wgpu_options().device_kind(kind.clone()).init() {
         Ok(device) => device,
-        // It is running already, by an earlier call or because the caller used it.
+        // The device is already running: an earlier call or the caller started it.
         Err(WgpuInitError::Registration { .. }) => Device::wgpu(kind),
         Err(error) => {
             let problem = format!("no usable adapter ({error}); install a graphics driver or use `flex`");
@@ -177,7 +196,7 @@ fn cuda() -> Result<Device> {
 
 #[cfg(feature = "cuda")]
 fn cudas() -> Vec<Device> {
-    // Without a driver, the loader of CUDA panics.
+    // Without a driver, burn's CUDA loader panics. That means that there is no device.
     let found = std::panic::catch_unwind(|| Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec());
     found.unwrap_or_default()
 }

@@ -16,7 +16,8 @@ use crate::layers::{
     parameter_count,
 };
 
-/// What a discriminator sees besides the image that it judges. As text: `input` or `none`.
+/// Whether a discriminator sees the generator's input besides the image that it judges. As text it is `input` or
+/// `none`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -83,7 +84,7 @@ impl<'de> Deserialize<'de> for Condition {
 /// | `layers` | 3 | layers with stride 2; 0 is the PixelGAN | 0–6 | 3 |
 /// | `base_channels` | 64 | channels of the first layer | 1–4096 | 64 |
 /// | `norm` | batch | normalisation | | batch |
-/// | `condition` | input | whether it sees the input (cGAN) or not (GAN) | | input |
+/// | `condition` | input | whether it sees the generator's input (cGAN) or not (GAN) | | input |
 ///
 /// The receptive field of one logit in pixels, by `layers`: 1, 16, 34, 70, 142, 286, 574.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
@@ -101,7 +102,7 @@ pub struct DiscriminatorConfig {
     pub base_channels: usize,
     /// The normalisation after all convolutions except the first and the last.
     pub norm: Norm,
-    /// What it sees besides the judged image.
+    /// Whether it sees the generator's input besides the judged image.
     #[serde(alias = "conditional")]
     pub condition: Condition,
 }
@@ -120,7 +121,7 @@ impl Default for DiscriminatorConfig {
     }
 }
 
-/// Returns kernel, stride and padding of every layer in order.
+/// Returns the kernel, stride and padding of every layer, in order.
 fn geometry(layers: usize) -> Vec<[usize; 3]> {
     match layers {
         0 => vec![[1, 1, 0]; 3],
@@ -148,7 +149,7 @@ impl DiscriminatorConfig {
     /// Creates a discriminator with new random weights.
     ///
     /// # Errors
-    /// [`Error::Config`] if a field is out of range, [`Error::Device`] if the device computes wrongly.
+    /// [`Error::Config`] if a field is out of range, [`Error::Device`] if [`device::check`] refuses the device.
     ///
     /// # Examples
     /// ```
@@ -171,6 +172,18 @@ impl DiscriminatorConfig {
     ///
     /// # Errors
     /// As [`try_init`](Self::try_init).
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "flex")] {
+    /// use pix2pix::{DiscriminatorConfig, device};
+    ///
+    /// let config = DiscriminatorConfig::new(3, 3).with_base_channels(4);
+    /// let discriminator = config.try_init_seeded(7, &device::cpu())?;
+    /// assert_eq!(discriminator.config(), &config);
+    /// # }
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
     pub fn try_init_seeded(&self, seed: u64, device: &Device) -> Result<Discriminator> {
         self.validate()?;
         device::check(device)?;
@@ -230,7 +243,8 @@ impl DiscriminatorConfig {
         geometry(self.layers).iter().rev().fold(1, |field, [kernel, stride, _]| (field - 1) * stride + kernel)
     }
 
-    /// Returns height and width of the logits for an image of `[height, width]`, or `None` if the image is too small.
+    /// Returns the height and width of the logits for an image of `[height, width]`, or `None` if the image is too
+    /// small.
     pub fn patch_map_size(&self, size: [usize; 2]) -> Option<[usize; 2]> {
         let shrink = |size: usize| {
             geometry(self.layers).iter().try_fold(size, |size, [kernel, stride, padding]| {
@@ -264,7 +278,7 @@ impl DiscriminatorConfig {
     }
 }
 
-/// Classifies every overlapping patch of an image as real or fake (PatchGAN).
+/// A network that classifies every overlapping patch of an image as real or fake (PatchGAN).
 ///
 /// Isola et al. 2017, section 3.2.2 <https://arxiv.org/abs/1611.07004>
 #[derive(Module, Debug)]
@@ -276,8 +290,8 @@ pub struct Discriminator {
 }
 
 impl Discriminator {
-    /// Returns one logit for every patch of `image`, given the generator's `input`; without a condition, `input` is
-    /// ignored.
+    /// Returns one logit for every patch of `image`, given the generator's `input`. [`Condition::None`] ignores
+    /// `input`.
     ///
     /// Batch normalisation uses the statistics of the batch, so pass real and fake images in two calls. `mode` only
     /// affects normalisation: a discriminator has no dropout.
@@ -300,7 +314,7 @@ impl Discriminator {
         self.layers.iter().fold(seen, |x, layer| layer.forward(x, mode))
     }
 
-    /// Computes convolutions on the CPU by their definition if `exact`; see
+    /// Computes convolutions on the CPU by their definition if `exact` is true; see
     /// [`Generator::with_exact_convolutions`](crate::Generator::with_exact_convolutions).
     #[must_use]
     pub fn with_exact_convolutions(mut self, exact: bool) -> Self {
@@ -334,7 +348,7 @@ impl Discriminator {
     }
 }
 
-/// LeakyReLU of the previous layer's output, convolution, normalisation.
+/// A layer: LeakyReLU of the previous layer's output, convolution, normalisation.
 #[derive(Module, Debug)]
 struct PatchLayer {
     conv: Conv,
@@ -354,7 +368,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn conditions_are_read_by_name_and_as_the_booleans_of_old_files() {
+    fn conditions_are_read_by_name_and_from_booleans_of_old_files() {
         let read = |json: &str| serde_json::from_str::<DiscriminatorConfig>(json).map(|c| c.condition);
         assert_eq!(read(r#"{"condition": "input"}"#).unwrap(), Condition::Input);
         assert_eq!(read(r#"{"condition": "none"}"#).unwrap(), Condition::None);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::names::named;
 
-/// The adversarial objective; `Display` and `FromStr` use the names of the JSON: `vanilla`, `least_squares`, `hinge`.
+/// The adversarial objective. As text it is `vanilla`, `least_squares` or `hinge`, the same as in JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -16,15 +16,15 @@ pub enum GanMode {
     /// Cross-entropy, with the generator maximising log D (non-saturating): the paper's choice.
     #[default]
     Vanilla,
-    /// Squared distance to 1 and 0 (LSGAN).
+    /// Squared distance of the logits to 1 and 0 (LSGAN).
     LeastSquares,
-    /// Margins at 1 and −1.
+    /// Hinge loss with margins at 1 and −1.
     Hinge,
 }
 
 named!(GanMode, "gan mode");
 
-/// The distance between output and target that λ weighs; `Display` and `FromStr` use the names of the JSON: `l1`, `l2`.
+/// The distance between output and target in the term with weight λ. As text it is `l1` or `l2`, the same as in JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -39,7 +39,7 @@ pub enum PixelLoss {
 named!(PixelLoss, "pixel loss");
 
 impl PixelLoss {
-    /// Returns the distance of two batches of one shape, `[1]`.
+    /// Returns the distance between two batches of equal shape, `[1]`.
     fn distance(self, output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
         let difference = output - target;
         match self {
@@ -49,9 +49,9 @@ impl PixelLoss {
     }
 }
 
-/// What an adversarial objective computes from logits `[N, 1, H', W']`.
+/// The terms of an adversarial objective, as functions of logits `[N, 1, H', W']`.
 struct Terms {
-    /// D's loss on real pairs, `[1]`, with the target for real patches.
+    /// D's loss on real pairs, `[1]`, from the logits and the target for real patches.
     real: fn(Tensor<4>, f64) -> Tensor<1>,
     /// D's loss on generated pairs, `[1]`.
     fake: fn(Tensor<4>) -> Tensor<1>,
@@ -62,7 +62,7 @@ struct Terms {
 }
 
 impl GanMode {
-    /// Returns the terms of the objective. This is the only place that tells the objectives apart.
+    /// Returns the terms of the objective. Nothing else depends on the choice of objective.
     fn terms(self) -> Terms {
         match self {
             Self::Vanilla => Terms {
@@ -112,19 +112,19 @@ impl GanMode {
 #[setters(prefix = "with_")]
 #[non_exhaustive]
 pub struct Pix2PixLossConfig {
-    /// Adversarial objective.
+    /// The adversarial objective.
     pub gan: GanMode,
-    /// Weight of the adversarial term.
+    /// The weight of the adversarial term; 0 trains without a discriminator.
     pub gan_weight: f64,
-    /// Weight of both terms of the discriminator's loss. Halving it "slows down the rate at which D learns" (section 3.3)
-    /// under plain gradient descent. Adam cancels the factor, apart from its ε; use `training.discriminator_rate`
-    /// instead.
+    /// The weight of both terms of the discriminator's loss. Halving it "slows down the rate at which D learns"
+    /// (section 3.3) under plain gradient descent. Adam cancels the factor, apart from its ε; use
+    /// `training.discriminator_rate` instead.
     pub discriminator_weight: f64,
-    /// Distance between output and target. Logs and JSON call its loss `l1` for every distance.
+    /// The distance between output and target. Logs and JSON name its loss `l1`, whichever distance is used.
     pub pixel: PixelLoss,
     /// λ, the weight of that distance.
     pub l1_weight: f64,
-    /// Target for real patches under [`GanMode::Vanilla`] and [`GanMode::LeastSquares`].
+    /// The target for real patches under [`GanMode::Vanilla`] and [`GanMode::LeastSquares`].
     pub real_label: f64,
 }
 
@@ -143,12 +143,20 @@ impl Default for Pix2PixLossConfig {
 }
 
 impl Pix2PixLossConfig {
-    /// Returns the paper's objective, as [`default`](Self::default) does.
+    /// Creates the configuration of the paper's objective, L1+cGAN.
+    ///
+    /// # Examples
+    /// ```
+    /// use pix2pix::{Pix2PixLossConfig, PixelLoss};
+    ///
+    /// let config = Pix2PixLossConfig::new().with_pixel(PixelLoss::L2);
+    /// assert_eq!(config.l1_weight, 100.0);
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Returns the loss.
+    /// Creates the loss. It does not check the fields; [`validate`](Self::validate) does.
     ///
     /// # Examples
     /// ```
@@ -184,7 +192,7 @@ impl Pix2PixLossConfig {
         if self.gan_weight == 0.0 && self.l1_weight == 0.0 {
             return Err(Error::config(
                 "loss.l1_weight",
-                "0 leaves nothing to train, as loss.gan_weight is 0, too; set one above 0",
+                "0 leaves nothing to train, because loss.gan_weight is 0 as well; set one of them above 0",
             ));
         }
         if !(0.0..=1.0).contains(&self.real_label) {
@@ -201,12 +209,12 @@ pub struct Pix2PixLoss {
     config: Pix2PixLossConfig,
 }
 
-/// The discriminator's loss, as scalars on the device.
+/// The terms of the discriminator's loss, as scalars on the device.
 #[derive(Clone, Debug)]
 pub struct DiscriminatorLoss {
-    /// On real pairs, `[1]`.
+    /// The loss on real pairs, `[1]`.
     pub real: Tensor<1>,
-    /// On generated pairs, `[1]`.
+    /// The loss on generated pairs, `[1]`.
     pub fake: Tensor<1>,
     weight: f64,
 }
@@ -218,7 +226,7 @@ impl DiscriminatorLoss {
     }
 }
 
-/// The generator's loss with its weights applied, as scalars on the device.
+/// The terms of the generator's loss, with their weights applied, as scalars on the device.
 #[derive(Clone, Debug)]
 pub struct GeneratorLoss {
     /// The adversarial term, `[1]`; absent when training without a discriminator.
@@ -238,7 +246,7 @@ impl GeneratorLoss {
 }
 
 impl Pix2PixLoss {
-    /// Returns whether there is an adversarial term, and so a discriminator to train.
+    /// Returns whether there is an adversarial term, so that a discriminator is trained.
     pub fn is_adversarial(&self) -> bool {
         self.config.gan_weight > 0.0
     }
@@ -312,11 +320,12 @@ fn binary_cross_entropy(logits: Tensor<4>, target: f64) -> Tensor<1> {
     mean(logits.clone() * (1.0 - target) - log_sigmoid(logits))
 }
 
-/// From this many values on, a backend may split a sum among threads, and its rounding depends on their number.
+/// With this many values or more, a backend may split a sum among threads, so that its rounding depends on their
+/// number.
 const MIN_VALUES_BY_ROW: usize = 1 << 22;
 
-/// Returns the mean of all values, `[1]`, bit for bit the same with any number of threads: large tensors are averaged
-/// over each row first.
+/// Returns the mean of all values, `[1]`, the same to the last bit with any number of threads: large tensors are
+/// averaged row by row first.
 fn mean(values: Tensor<4>) -> Tensor<1> {
     if values.shape().num_elements() < MIN_VALUES_BY_ROW {
         values.mean()
@@ -351,9 +360,9 @@ mod tests {
     }
 
     #[test]
-    fn means_of_many_values_do_not_depend_on_threads() {
+    fn the_mean_of_many_values_does_not_depend_on_the_number_of_threads() {
         let [rows, columns] = [2100, 2000];
-        // Large sums of both signs, which nearly cancel: every other order of adding shows.
+        // Large values of both signs, whose sum nearly cancels, so that another order of additions changes the result.
         let wave = |i: f32| ((i * 0.37).sin() * 9.0).exp() * (i * 1e-5).cos();
         let values: Vec<f32> = (0..rows * columns).map(|i| wave(i as f32)).collect();
         let exact = values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64;
@@ -361,7 +370,7 @@ mod tests {
         let values = values.reshape([1, 1, rows, columns]);
         let on = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            // Several times, as threads take their shares as they come.
+            // Repeated, because the threads divide the work differently each time.
             let bits = || pool.install(|| mean(values.clone()).into_scalar::<f32>().to_bits());
             (0..9).map(|_| bits()).collect::<Vec<_>>()
         };
@@ -371,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn objectives_by_hand() {
+    fn objectives_equal_values_computed_by_hand() {
         let loss = |gan| Pix2PixLossConfig::new().with_gan(gan).init();
         let d = loss(GanMode::LeastSquares).discriminator(logits([1.0, 3.0]), logits([2.0, 0.0]));
         close(d.real.clone(), 2.0);
@@ -391,7 +400,7 @@ mod tests {
         }
     }
 
-    /// The message of the panic that `work` ends in.
+    /// Returns the message of the panic in `work`.
     fn panic_of(work: impl FnOnce()) -> String {
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).expect_err("a panic");
         panic.downcast_ref::<String>().cloned().unwrap_or_default()
@@ -432,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn the_discriminators_loss_is_halved_unless_told_otherwise() {
+    fn the_discriminators_loss_is_halved_by_default() {
         let total = |config: Pix2PixLossConfig| {
             config.init().discriminator(logits([1.0, 3.0]), logits([2.0, 0.0])).total().into_scalar::<f32>()
         };
@@ -443,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn smoothing_moves_the_real_side_only() {
+    fn label_smoothing_changes_only_the_loss_on_real_pairs() {
         let loss = |label| Pix2PixLossConfig::new().with_real_label(label).init();
         let (hard, soft) = (loss(1.0), loss(0.9));
         let d = |loss: &Pix2PixLoss| loss.discriminator(logits([3.0, 3.0]), logits([3.0, 3.0]));

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 /// Returns a tensor's values as `f32`, in row-major order.
 ///
 /// # Panics
-/// If the device fails to hand them over, for instance because the GPU was lost.
+/// If the device fails to return them, for instance because the GPU was lost.
 pub(crate) fn read_back<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().try_into_vec().expect("device read failed")
 }

@@ -1,4 +1,4 @@
-//! Reads and writes weights files: safetensors whose metadata hold the run's whole configuration.
+//! Reads and writes weights files: safetensors with the run's whole configuration in the metadata.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -24,18 +24,24 @@ const MAX_HEADER: u64 = 1 << 24;
 /// The metadata entry that holds the configuration as JSON.
 const CONFIG: &str = "pix2pix.config";
 /// The field of that JSON object that holds the checksum of all tensors, in eight hexadecimal digits. It is not a
-/// metadata entry of its own because the order of several entries varies from one write to the next.
+/// separate metadata entry because the order of several entries varies from one write to the next.
 const CHECKSUM: &str = "crc32c";
 
 /// Parameters by name, with their shapes.
 pub(crate) type Named = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// Writes a module's parameters and its run's configuration atomically.
+///
+/// # Errors
+/// As [`write()`].
 pub(crate) fn save<M: Module>(module: &M, config: &str, path: &Path) -> Result<()> {
     write(&collect(module), &[], Some(config), path)
 }
 
-/// Writes parameters, and a 64-bit zero for each of `counters`.
+/// Writes parameters, and a 64-bit zero for each of `counters`, atomically.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be written.
 pub(crate) fn write(named: &Named, counters: &[String], config: Option<&str>, path: &Path) -> Result<()> {
     let tensors = named.iter().map(|(name, (shape, values))| {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
@@ -54,7 +60,7 @@ pub(crate) fn write(named: &Named, counters: &[String], config: Option<&str>, pa
     write_atomically(path, &file)
 }
 
-/// Returns one tensor's summand of the checksum, which so does not depend on the order of the tensors.
+/// Returns the checksum of one tensor. These are added, so the sum does not depend on the order of the tensors.
 fn checksum(name: &str, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(name.as_bytes()), bytes)
 }
@@ -80,27 +86,41 @@ fn split_checksum(text: &str) -> (String, Option<String>) {
     (text.to_owned(), None)
 }
 
-/// Reads the configuration in a file; `None` if it is not a weights file of this crate.
-pub(crate) fn config(path: &Path) -> Result<Option<String>> {
+/// Returns whether a file begins as a safetensors file does: with the length of its header, in 8 bytes, and the
+/// header's opening brace.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read.
+pub(crate) fn is_safetensors(path: &Path) -> Result<bool> {
     let mut start = [0; 9];
     let mut file = File::open(path).map_err(|error| Error::io(path, error))?;
     let length = file.read(&mut start).map_err(|error| Error::io(path, error))?;
-    // A safetensors file begins with the length of its header, in 8 bytes, and the header's opening brace.
-    if length < start.len() || start[8] != b'{' {
+    Ok(length == start.len() && start[8] == b'{')
+}
+
+/// Returns the configuration in a file, or `None` if it is not a weights file of this crate.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if its header is damaged.
+pub(crate) fn config(path: &Path) -> Result<Option<String>> {
+    if !is_safetensors(path)? {
         return Ok(None);
     }
     Ok(Header::read(path)?.config().map(|config| split_checksum(&config).0))
 }
 
-/// Reads a weights file.
+/// Reads the parameters in a weights file.
 ///
-/// Every parameter is read into its own memory: without a copy of the whole file, and without mapped memory, since the
-/// system kills a process whose mapped file is truncated.
+/// Every parameter is read into its own memory, without a copy of the whole file. The file is not mapped into memory,
+/// because the system kills a process whose mapped file is truncated.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is damaged.
 pub(crate) fn load(path: &Path) -> Result<Named> {
     let mut header = Header::read(path)?;
     let mut named = Named::new();
     let mut sum = 0u32;
-    // In the order of the file.
+    // `take` reads the file in its own order, so the loop follows the offsets.
     for name in header.metadata.offset_keys() {
         let Some(info) = header.metadata.info(&name) else { continue };
         let (kind, shape) = (info.dtype, info.shape.clone());
@@ -120,19 +140,9 @@ pub(crate) fn load(path: &Path) -> Result<Named> {
         let mut bytes = vec![0; length];
         header.take(&mut bytes)?;
         sum = sum.wrapping_add(checksum(&name, &bytes));
-        let kind = match kind {
-            Dtype::F64 => DType::F64,
-            Dtype::F16 => DType::F16,
-            Dtype::BF16 => DType::BF16,
-            Dtype::I64 => continue, // PyTorch's counters, which are not used
-            other => {
-                let problem = format!("`{name}` has the type {other:?}, not a floating-point type");
-                return Err(Error::corrupt(path, problem));
-            }
-        };
-        let data = TensorData::from_bytes_vec(bytes, shape.clone(), kind).convert::<f32>();
-        let values = data.try_into_vec().map_err(|error| Error::corrupt(path, format!("{error:?}")))?;
-        named.insert(name, (shape, values));
+        if let Some(values) = to_f32(path, &name, kind, &shape, bytes)? {
+            named.insert(name, (shape, values));
+        }
     }
     // Files of other programs have no checksum.
     match header.config().and_then(|config| split_checksum(&config).1) {
@@ -141,6 +151,24 @@ pub(crate) fn load(path: &Path) -> Result<Named> {
         }
         _ => Ok(named),
     }
+}
+
+/// Converts the values of a tensor that is not of type f32, or returns `None` for a counter of PyTorch, which is not
+/// used.
+fn to_f32(path: &Path, name: &str, kind: Dtype, shape: &[usize], bytes: Vec<u8>) -> Result<Option<Vec<f32>>> {
+    let kind = match kind {
+        Dtype::F64 => DType::F64,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        Dtype::I64 => return Ok(None),
+        other => {
+            let problem = format!("`{name}` has the type {other:?}, not a floating-point type");
+            return Err(Error::corrupt(path, problem));
+        }
+    };
+    let data = TensorData::from_bytes_vec(bytes, shape.to_vec(), kind).convert::<f32>();
+    let values: Vec<f32> = data.try_into_vec().map_err(|error| Error::corrupt(path, format!("{error:?}")))?;
+    Ok(Some(values))
 }
 
 /// The header of a safetensors file, and the file, positioned after it.
@@ -184,8 +212,8 @@ impl<'a> Header<'a> {
     }
 }
 
-/// Returns the module with the given parameters, all of which must fit; `key` maps a parameter's name to its name among
-/// them.
+/// Returns the module with the given parameters, all of which must fit. `key` maps the name of a parameter of the
+/// module to its name in `named`.
 ///
 /// # Errors
 /// [`Error::Weights`] with every parameter that is missing, unexpected or of another shape.
@@ -223,7 +251,7 @@ pub(crate) fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
     collector.shapes
 }
 
-/// The path to the current parameter, without the names of enum variants: a network has one of them.
+/// The path to the current parameter, without the names of enum variants: a network uses only one variant.
 #[derive(Default)]
 struct Names(Vec<Option<String>>);
 
@@ -323,7 +351,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checksums_are_added_and_split_off() {
+    fn a_checksum_is_added_to_the_configuration_and_split_off_again() {
         let text = with_checksum("{\n  \"a\": {\n    \"b\": 1\n  }\n}\n", 0x0000_beef);
         assert!(text.contains("\"crc32c\": \"0000beef\""), "{text}");
         let (config, sum) = split_checksum(&text);

@@ -1,34 +1,36 @@
-//! A device that the crate hands out computes right; one that does not is refused.
+//! Checks that every device that the crate returns computes correctly, and that a device with burn's `fusion` is
+//! refused.
 //!
-//! burn's `fusion`, which another crate may turn on, computes wrongly on wgpu; `--features wgpu,burn/fusion` shows it.
-//! `PIX2PIX_EXPECT_REFUSED="wgpu"` makes the test fail where one of these devices is not refused.
+//! burn's feature `fusion`, which another crate may enable, computes wrong numbers on wgpu. Testing with
+//! `--features wgpu,burn/fusion` reproduces it. With `PIX2PIX_EXPECT_REFUSED="wgpu"`, the test fails if one of these
+//! devices is not refused.
 
 use burn::tensor::TensorData;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use pix2pix::{Device, Error, GeneratorConfig, Pix2PixConfig, Tensor, Trainer, Translator, device};
 
-/// Pictures of several sizes: which ones fusion gets wrong depends on the convolution kernel that burn finds fastest.
+/// The sides of the test images. For which of them fusion is wrong depends on the convolution kernel that burn selects.
 const SIZES: [usize; 4] = [5, 7, 9, 17];
 
-/// The smallest computation that fusion gets wrong: a convolution to one channel, an operation whose result is kept,
-/// and another one on top.
+/// Returns the results of the smallest computation that fusion gets wrong: a convolution to one channel, an operation
+/// whose result is kept, and another operation on that result.
 fn one_channel(size: usize, device: &Device) -> Vec<f32> {
     let values: Vec<f32> = (0..size * size).map(|i| i as f32).collect();
-    let picture = Tensor::<4>::from_data(TensorData::new(values, [1, 1, size, size]), device);
+    let image = Tensor::<4>::from_data(TensorData::new(values, [1, 1, size, size]), device);
     let weight = Tensor::ones([1, 1, 4, 4], device);
-    let convolved = conv2d(picture, weight, None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1));
+    let convolved = conv2d(image, weight, None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1));
     let kept = convolved.neg();
-    // Read before what was kept, so that both come from one kernel.
+    // Read before `kept`, so that one fused kernel computes both.
     let sum = kept.clone().abs().sum().into_scalar();
     let mut numbers: Vec<f32> = kept.into_data().iter().collect();
     numbers.push(sum);
     numbers
 }
 
-/// What [`one_channel`] is by definition; all numbers are whole, so that no rounding matters.
+/// Returns the results of [`one_channel`] by definition. All of them are whole numbers, so there is no rounding.
 fn expected(size: usize) -> Vec<f32> {
-    // The four pixels from one before, as far as there are any.
+    // The four pixels under the kernel, without the padding.
     let window = |at: usize| at.saturating_sub(1)..(at + 3).min(size);
     let mut numbers = Vec::new();
     for (y, x) in (0..size - 1).flat_map(|y| (0..size - 1).map(move |x| (y, x))) {
@@ -39,11 +41,11 @@ fn expected(size: usize) -> Vec<f32> {
     numbers
 }
 
-fn is_right(device: &Device) -> bool {
+fn is_correct(device: &Device) -> bool {
     SIZES.iter().all(|&size| one_channel(size, device) == expected(size))
 }
 
-/// The device as burn gives it, unchecked.
+/// Returns the device from burn, without this crate's check.
 fn unchecked(name: &str) -> Option<Device> {
     match name {
         #[cfg(feature = "wgpu")]
@@ -53,20 +55,23 @@ fn unchecked(name: &str) -> Option<Device> {
 }
 
 #[test]
-fn a_device_computes_right_or_is_refused() {
+fn a_device_computes_correctly_or_is_refused() {
     let mut refused = Vec::new();
     for name in device::compiled() {
         match device::named(name) {
             Ok(device) => {
-                // A second call gives the same device: burn itself starts none twice.
+                // A second call returns the same device. burn itself cannot start a device twice.
                 assert_eq!(device::named(name).unwrap(), device);
                 device::check(&device).unwrap();
-                assert!(is_right(&device), "{name}");
+                assert!(is_correct(&device), "{name}");
             }
             Err(error) if error.to_string().contains("`fusion`") => {
                 if let Some(device) = unchecked(name) {
-                    assert!(!is_right(&device), "{name} is right with fusion now: need it be refused?");
-                    refuses(&device);
+                    assert!(
+                        !is_correct(&device),
+                        "{name} now computes correctly with fusion, so the check may be obsolete"
+                    );
+                    assert_refused(&device);
                 }
                 refused.push(name);
             }
@@ -74,12 +79,12 @@ fn a_device_computes_right_or_is_refused() {
         }
     }
     for name in std::env::var("PIX2PIX_EXPECT_REFUSED").unwrap_or_default().split_whitespace() {
-        assert!(refused.contains(&name), "`{name}` was to be refused, but only {refused:?} was");
+        assert!(refused.contains(&name), "`{name}` must be refused, but the refused devices are {refused:?}");
     }
 }
 
-/// Nothing builds a network on such a device, and everything says why.
-fn refuses(device: &Device) {
+/// Checks that every function that builds a network refuses the device and gives the reason.
+fn assert_refused(device: &Device) {
     assert_fusion(Trainer::new(Pix2PixConfig::paper().with_size(32).unwrap(), device));
     assert_fusion(Translator::load("there-is-no-such-file", device));
     let file = || pix2pix::pytorch::Import::open("tests/golden/encoder_decoder.safetensors").unwrap();
@@ -89,7 +94,7 @@ fn refuses(device: &Device) {
     let panic = std::panic::catch_unwind(|| GeneratorConfig::new(3, 3).init(device)).unwrap_err();
     assert!(panic.downcast_ref::<String>().unwrap().contains("`fusion`"));
     if cfg!(feature = "_host") {
-        device::check(&device::best()).expect("the CPU instead");
+        device::check(&device::best()).expect("`best` falls back to the CPU");
     }
 }
 

@@ -1,6 +1,6 @@
-//! Reads files crafted to exhaust memory or to run a command: they give an error and take little memory.
+//! Reads files that are crafted to exhaust memory or to run a command: they must give an error and take little memory.
 //!
-//! It is a binary of its own because peak memory is that of the whole process.
+//! The test is a separate binary because it measures the peak memory of the whole process.
 #![cfg(all(feature = "flex", feature = "pth"))]
 
 use std::path::Path;
@@ -16,6 +16,7 @@ const GIBIBYTE_VALUES: u32 = 1 << 28;
 /// An entry of a zip: name, stored bytes, and the unpacked length if they are compressed.
 struct Entry<'a>(&'a str, &'a [u8], Option<usize>);
 
+/// Returns a zip file with these entries.
 fn zip(entries: &[Entry]) -> Vec<u8> {
     let (mut file, mut directory) = (Vec::new(), Vec::new());
     for Entry(name, stored, unpacked) in entries {
@@ -41,7 +42,7 @@ fn zip(entries: &[Entry]) -> Vec<u8> {
     [file, directory, b"PK\x05\x06\0\0\0\0".to_vec(), [count, count].concat(), place, vec![0, 0]].concat()
 }
 
-/// Returns about `least` equal bytes in deflate format, and their number: one literal, then copies of 258 bytes.
+/// Returns about `least` equal bytes in deflate format, and their exact number: one literal, then copies of 258 bytes.
 fn deflated(byte: u8, least: usize) -> (Vec<u8>, usize) {
     let copies = least / 258;
     let mut bits = vec![true, true, false]; // the last block, with fixed codes
@@ -58,7 +59,8 @@ fn deflated(byte: u8, least: usize) -> (Vec<u8>, usize) {
     (bytes.collect(), 1 + 258 * copies)
 }
 
-/// Pickles a dictionary with one tensor of [`GIBIBYTE_VALUES`] values, `stride` apart, in a storage of `numbers` values.
+/// Returns a pickled dictionary with one tensor of [`GIBIBYTE_VALUES`] values, `stride` apart, in a storage of
+/// `numbers` values.
 fn pickle(numbers: u32, stride: u8, is_legacy: bool) -> Vec<u8> {
     let text = |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
     let int = |number: u32| [b"J", &number.to_le_bytes()[..]].concat();
@@ -81,7 +83,7 @@ fn pickle(numbers: u32, stride: u8, is_legacy: bool) -> Vec<u8> {
     .concat()
 }
 
-/// Returns a legacy container with this dictionary and one storage.
+/// Returns a legacy container with a pickled dictionary and one storage of `numbers` values.
 fn legacy(dictionary: &[u8], numbers: u32) -> Vec<u8> {
     let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.";
     let system = b"\x80\x02}X\x0d\0\0\0little_endian\x88s.";
@@ -90,7 +92,7 @@ fn legacy(dictionary: &[u8], numbers: u32) -> Vec<u8> {
     [&magic[..], system, dictionary, keys, &count, &vec![0; 4 * numbers as usize]].concat()
 }
 
-/// Returns a tar with one sparse entry of 1 GiB, of which nothing is stored.
+/// Returns a tar file with one sparse entry of 1 GiB that stores no data.
 fn sparse_tar() -> Vec<u8> {
     let mut header = vec![0; 512];
     let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
@@ -100,16 +102,16 @@ fn sparse_tar() -> Vec<u8> {
     put(136, "00000000000");
     put(148, "        S");
     put(257, "ustar  ");
-    put(386, "10000000000"); // where the only piece stands: at the end
-    put(398, "00000000000"); // its length
-    put(483, "10000000000"); // the whole length
+    put(386, "10000000000"); // the offset of its only piece: the end
+    put(398, "00000000000"); // the length of that piece
+    put(483, "10000000000"); // the length of the entry
     let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     header.extend([0; 1024]);
     header
 }
 
-/// Returns safetensors with one tensor without values.
+/// Returns a safetensors file with one tensor that has no values.
 fn empty_safetensors(key: &str, shape: &str) -> Vec<u8> {
     let header = format!(r#"{{"{key}":{{"dtype":"F32","shape":{shape},"data_offsets":[0,0]}}}}"#);
     [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat()
@@ -123,7 +125,7 @@ fn peak_memory() -> Option<u64> {
 }
 
 #[test]
-fn hostile_files_take_little_memory_and_run_nothing() {
+fn crafted_files_take_little_memory_and_run_no_command() {
     let folder = tempfile::tempdir().unwrap();
     let witness = folder.path().join("witness");
     let command = format!("touch {}", witness.display());
@@ -139,7 +141,7 @@ fn hostile_files_take_little_memory_and_run_nothing() {
     let one = [0; 4];
     let plain = |pickle: &[u8]| zip(&[Entry("a/data.pkl", pickle, None), Entry("a/data/0", &one, None)]);
     let files = [
-        ("nothing at all", vec![]),
+        ("an empty file", vec![]),
         ("a number repeated", plain(&pickle(1, 0, false))),
         ("a number repeated, legacy", legacy(&pickle(1, 0, true), 1)),
         (
@@ -153,10 +155,10 @@ fn hostile_files_take_little_memory_and_run_nothing() {
         ("long names", plain(&vec![b'N'; 20 << 20])),
         ("long names, legacy", legacy(&vec![b'N'; 20 << 20], 1)),
         ("a sparse tar", sparse_tar()),
-        ("no values of a large shape", empty_safetensors("model.0.weight", "[1099511627776,6,0,4]")),
-        ("no values of a large pixel shape", empty_safetensors("net.0.weight", "[4096,8192,1,0]")),
-        ("no values of a large U-Net", empty_safetensors("model.model.0.weight", "[4096,4096,0,4]")),
-        ("no values of a ResNet", empty_safetensors("model.1.weight", "[1099511627776,3,0,7]")),
+        ("a large shape without values", empty_safetensors("model.0.weight", "[1099511627776,6,0,4]")),
+        ("a large PixelGAN shape without values", empty_safetensors("net.0.weight", "[4096,8192,1,0]")),
+        ("a large U-Net without values", empty_safetensors("model.model.0.weight", "[4096,4096,0,4]")),
+        ("a large ResNet without values", empty_safetensors("model.1.weight", "[1099511627776,3,0,7]")),
         ("a very deep U-Net", empty_safetensors(&format!("model.model.1.{}", "model.3.".repeat(99)), "[0]")),
         ("a command", plain(&run)),
         ("a command, legacy", legacy(&run, 1)),
@@ -173,6 +175,7 @@ fn hostile_files_take_little_memory_and_run_nothing() {
     }
 }
 
+/// Panics unless both imports return an error that names the file.
 fn refused(what: &str, file: &Path) {
     let device = device::cpu();
     let generator = Import::open(file).and_then(|file| file.generator(&device)).map(drop);

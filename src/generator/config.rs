@@ -12,7 +12,7 @@ use crate::layers::{MAX_CHANNELS, Norm, UpsampleKind};
 /// The largest number of residual blocks. It bounds the memory that a damaged file can ask for.
 const MAX_BLOCKS: usize = 1000;
 
-/// The depths of a U-Net that are allowed.
+/// The allowed depths of a U-Net.
 const DEPTHS: std::ops::RangeInclusive<usize> = 2..=12;
 
 /// The number of downsampling layers of a ResNet, and of upsampling layers.
@@ -150,8 +150,9 @@ impl FromStr for UpsampleKind {
             "nearest_conv" => Ok(Self::NearestConv),
             "bilinear_conv" => Ok(Self::BilinearConv),
             _ => {
-                let problem =
-                    format!("`{text}` is not an upsampling; use transpose, nearest_conv or bilinear_conv");
+                let problem = format!(
+                    "`{text}` is not an upsampling layer; use transpose, nearest_conv or bilinear_conv"
+                );
                 Err(Error::config("generator.upsample", problem))
             }
         }
@@ -168,7 +169,7 @@ impl FromStr for UpsampleKind {
 /// | `base_channels` | 64 | channels of the first layer | 1–4096 | 64 |
 /// | `norm` | batch | normalisation | | batch |
 /// | `dropout` | 0.5 | probability that dropout zeroes a value | 0 ≤ p < 1 | 0.5 |
-/// | `dropout_layout` | paper | decoder blocks with dropout | | differ |
+/// | `dropout_layout` | paper | decoder blocks with dropout | | paper / pytorch |
 /// | `upsample` | transpose | how the decoder doubles the resolution | | transpose |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
 #[serde(default, deny_unknown_fields)]
@@ -223,7 +224,7 @@ impl GeneratorConfig {
         Self { input_channels, output_channels, ..Self::default() }
     }
 
-    /// Returns the number that must divide an image's height and width: 2^depth for a U-Net, 4 for a ResNet.
+    /// Returns the number that must divide the height and width of an image: 2^depth for a U-Net, 4 for a ResNet.
     pub fn size_multiple(&self) -> usize {
         match self.backbone {
             Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } => 1 << depth,
@@ -231,10 +232,10 @@ impl GeneratorConfig {
         }
     }
 
-    /// Returns the smallest height and width that the generator takes.
+    /// Returns the smallest height and width that the generator accepts.
     pub fn min_size(&self) -> usize {
         match self.backbone {
-            // Residual blocks pad by reflection at a quarter of the resolution, which takes two pixels.
+            // Residual blocks pad by reflection at a quarter of the resolution, which needs two pixels.
             Backbone::Resnet { .. } => 2 * self.size_multiple(),
             Backbone::Unet { .. } | Backbone::EncoderDecoder { .. } => self.size_multiple(),
         }
@@ -279,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dropout_layouts_are_those_of_paper_and_pytorch() {
+    fn dropout_layouts_match_the_paper_and_pytorch() {
         let blocks = |layout: DropoutLayout, depth| {
             (0..depth).filter(|index| layout.includes(*index, depth)).collect::<Vec<_>>()
         };
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn names_survive_parsing() {
+    fn parsing_a_name_returns_its_value() {
         for backbone in [
             Backbone::Unet { depth: 7 },
             Backbone::EncoderDecoder { depth: 3 },
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn json_may_leave_fields_out_but_not_invent_them() {
+    fn json_may_omit_fields_but_not_add_unknown_ones() {
         let config: GeneratorConfig = serde_json::from_str(r#"{"base_channels": 8}"#).unwrap();
         assert_eq!(config, GeneratorConfig::default().with_base_channels(8));
         let error = serde_json::from_str::<GeneratorConfig>(r#"{"width": 8}"#).unwrap_err();

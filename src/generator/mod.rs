@@ -1,4 +1,4 @@
-//! The network that translates: [`Generator`], with one of three backbones.
+//! The network that translates images: [`Generator`], with one of three backbones.
 
 mod config;
 mod resnet;
@@ -21,8 +21,8 @@ impl GeneratorConfig {
     /// Creates a generator with new random weights.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) if a field is out of range,
-    /// [`Error::Device`](crate::Error::Device) if the device computes wrongly.
+    /// [`Error::Config`](crate::Error::Config) if a field is out of range, [`Error::Device`](crate::Error::Device) if
+    /// [`device::check`] refuses the device.
     ///
     /// # Examples
     /// ```
@@ -44,6 +44,18 @@ impl GeneratorConfig {
     ///
     /// # Errors
     /// As [`try_init`](Self::try_init).
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "flex")] {
+    /// use pix2pix::{GeneratorConfig, device};
+    ///
+    /// let config = GeneratorConfig::new(3, 3).with_base_channels(4);
+    /// let generator = config.try_init_seeded(7, &device::cpu())?;
+    /// assert_eq!(generator.config(), &config);
+    /// # }
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
     pub fn try_init_seeded(&self, seed: u64, device: &Device) -> Result<Generator> {
         self.validate()?;
         device::check(device)?;
@@ -83,7 +95,7 @@ impl GeneratorConfig {
     }
 }
 
-/// Translates images: `G(x, z)`, where dropout is the noise z.
+/// A network that translates images: `G(x, z)`, where dropout is the noise z.
 ///
 /// Isola et al. 2017, section 3.2.1 <https://arxiv.org/abs/1611.07004>
 #[derive(Module, Debug)]
@@ -102,9 +114,10 @@ enum Network {
 }
 
 impl Generator {
-    /// Translates a batch, with normalisation and dropout as `mode` says.
+    /// Translates a batch. `mode` sets the statistics of normalisation, and dropout.
     ///
-    /// [`Mode::PAPER`] is the paper's way in training and at test time: batch statistics, and new noise at every call.
+    /// [`Mode::PAPER`] is the paper's procedure in training and at test time: batch statistics, and new noise at every
+    /// call.
     ///
     /// # Shapes
     /// - `input`: `[N, input_channels, H, W]` in `[-1, 1]`
@@ -112,7 +125,8 @@ impl Generator {
     ///
     /// # Panics
     /// If the channels differ from the configuration, or H or W is not divisible by
-    /// [`size_multiple`](GeneratorConfig::size_multiple). [`Translator`](crate::Translator) pads images of any size.
+    /// [`size_multiple`](GeneratorConfig::size_multiple) or is below [`min_size`](GeneratorConfig::min_size).
+    /// [`Translator`](crate::Translator) pads images of any size.
     ///
     /// # Examples
     /// ```
@@ -144,22 +158,22 @@ impl Generator {
         in_thread_pool(&device, pass)
     }
 
-    /// Prepares for many passes without training: on the CPU, convolutions cache what they compute from their weights
-    /// alone, so that all passes after the first are faster.
+    /// Prepares for many passes without training: on the CPU, convolutions cache their transformed filters, so that all
+    /// passes after the first are faster.
     ///
-    /// For U-Net-256, the cache takes a third of the memory of the parameters. Clones share it; a generator that gets
-    /// other weights starts with an empty one. [`Translator`](crate::Translator) calls this by itself.
+    /// For U-Net-256, the cache takes a third of the memory of the parameters. Clones share it; a generator whose
+    /// weights are replaced starts with an empty cache. [`Translator`](crate::Translator) calls this method.
     #[must_use]
     pub fn for_inference(mut self) -> Self {
         self.change_arithmetic(&mut Arithmetic::with_cache);
         self
     }
 
-    /// Computes convolutions on the CPU by their definition if `exact`; by default Winograd's algorithm computes them
-    /// with fewer multiplications where it is faster.
+    /// Computes convolutions on the CPU by their definition if `exact` is true. By default, Winograd's algorithm
+    /// computes them with fewer multiplications where it is faster.
     ///
-    /// The rounding errors of Winograd's algorithm are a few times larger, about 1e-6 of a value. Neither depends on the
-    /// number of threads.
+    /// The rounding errors of Winograd's algorithm are a few times larger, about 1e-6 of a value. Neither result
+    /// depends on the number of threads.
     #[must_use]
     pub fn with_exact_convolutions(mut self, exact: bool) -> Self {
         self.exact = exact;

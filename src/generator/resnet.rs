@@ -155,7 +155,7 @@ impl ConvNorm {
         normalised(&self.norm, self.conv.forward(x), mode)
     }
 
-    /// Does the same with reflection padding of `margin` pixels.
+    /// Does the same as [`forward`](Self::forward), after padding by reflection with `margin` pixels.
     fn reflected(&self, x: Tensor<4>, margin: usize, mode: Mode) -> Tensor<4> {
         normalised(&self.norm, self.conv.forward_reflected(x, margin), mode)
     }

@@ -26,8 +26,8 @@ impl GeneratorConfig {
         let (Backbone::Unet { depth } | Backbone::EncoderDecoder { depth }) = self.backbone else {
             return RESNET_STEPS;
         };
-        // The values in the map of a level, for each pixel of the image. A whole image costs about twice the maps of
-        // level 1, since those of full resolution come on top.
+        // The number of values in the map of a level, for each pixel of the image. A whole image costs about twice the
+        // map of level 1, because the maps of full resolution add to it.
         let cost = |level: usize| channels_at(self.base_channels, level - 1) as f64 / 4f64.powi(level as i32);
         let fits = |level: &usize| cost(*level) * pixels as f64 <= 2.0 * cost(1) * (tile * tile) as f64;
         (1..depth).find(fits).unwrap_or(depth - 1)
@@ -37,12 +37,12 @@ impl GeneratorConfig {
 impl TiledGenerator {
     /// Splits the generator where its head has halved the resolution `split` times.
     pub(crate) fn new(mut generator: Generator, split: usize, mode: Mode) -> Self {
-        // Folding gives most layers of each image weights of their own.
+        // Folding changes the weights of most layers for each image, so cached filters would not be used again.
         generator.change_arithmetic(&mut Arithmetic::without_cache);
         Self { generator, split, mode: mode.seeded() }
     }
 
-    /// Returns the side, in pixels, of the square that one value of the head's last map stands for.
+    /// Returns the side, in pixels, of the square that one value of the head's last map covers.
     pub(crate) fn unit(&self) -> usize {
         1 << self.split
     }
@@ -89,8 +89,8 @@ impl TiledGenerator {
         }
     }
 
-    /// Folds a layer's norm into its convolution. The statistics are the running ones if the mode says so, else those
-    /// that `gather` computes from the layer's output.
+    /// Folds a layer's norm into its convolution. The statistics are the running ones if the mode uses them, else
+    /// those that `gather` computes from the layer's output.
     pub(crate) fn fold_norm(&mut self, layer: LayerAt, gather: impl FnOnce(&Self) -> Moments) {
         let norm = match &self.generator.network {
             Network::Unet(network) => network.norm(layer, self.split),

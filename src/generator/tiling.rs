@@ -1,4 +1,4 @@
-//! What a generator's parts exchange when it translates a large image tile by tile.
+//! The types that the parts of a generator exchange when it translates a large image tile by tile.
 
 use burn::tensor::Tensor;
 

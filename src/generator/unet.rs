@@ -1,5 +1,5 @@
-//! The U-Net: an encoder that halves the resolution down to one pixel, a decoder that doubles it again, and skip
-//! connections between layers of equal size (Isola et al. 2017, section 3.2.1 and appendix 6.1.1).
+//! The U-Net: an encoder that halves the resolution, down to one pixel at the paper's size, a decoder that doubles it
+//! again, and skip connections between layers of equal size (Isola et al. 2017, section 3.2.1 and appendix 6.1.1).
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -66,7 +66,7 @@ impl UNet {
             x = block.forward(x, mode); // [N, C·2, H/2, W/2]
             skips.push(x.clone());
         }
-        skips.pop(); // the bottleneck has no partner in the decoder
+        skips.pop(); // the bottleneck's output is not a skip connection
         for (index, block) in self.decoder.iter().enumerate() {
             let skip = if index == 0 { None } else { skips.pop().filter(|_| self.has_skips) };
             x = block.forward(skip, x, index, mode); // [N, C/2, H·2, W·2]
@@ -103,7 +103,7 @@ impl UNet {
             x = block.forward(x, mode);
             skips.push(x.clone());
         }
-        skips.pop(); // the bottleneck has no partner in the decoder
+        skips.pop(); // the bottleneck's output is not a skip connection
         let mut skip = None;
         for (index, block) in self.decoder[..blocks].iter().enumerate() {
             x = block.forward(skip.take(), x, index, mode);

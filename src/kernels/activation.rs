@@ -1,9 +1,9 @@
-//! The activations in front of convolutions.
+//! The activations that a kernel applies before a convolution.
 
-/// What is applied to each value of a feature map before a convolution reads it.
+/// An activation, applied to each value of a feature map before a convolution reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// None: every value stays as it is.
+    /// No activation: values do not change.
     Linear,
     /// ReLU: negative values become zero.
     Relu,
@@ -12,10 +12,10 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The slope of every LeakyReLU of the networks (Isola et al. 2017, appendix 6.1).
+    /// The slope for negative values of every LeakyReLU of the networks (Isola et al. 2017, appendix 6.1).
     pub(crate) const LEAK: f64 = 0.2;
 
-    /// Returns the factor of negative values.
+    /// Returns the factor that multiplies negative values.
     #[cfg(feature = "_host")]
     pub(crate) fn slope(self) -> f32 {
         match self {

@@ -18,7 +18,7 @@ static POOL: Mutex<Pool> = Mutex::new(Pool { buffers: VecDeque::new(), bytes: 0 
 
 /// The free buffers.
 struct Pool {
-    /// The oldest first.
+    /// The buffers, oldest first.
     buffers: VecDeque<Vec<f32>>,
     /// The total size of `buffers`.
     bytes: usize,
@@ -33,7 +33,7 @@ impl Pool {
         Some(buffer)
     }
 
-    /// Adds a buffer and returns the oldest ones that exceed `max_bytes`.
+    /// Adds a buffer, then removes and returns the oldest buffers until the rest fit into `max_bytes`.
     fn give_back(&mut self, buffer: Vec<f32>, max_bytes: usize) -> Vec<Vec<f32>> {
         self.bytes += size_of_val(&buffer[..]);
         self.buffers.push_back(buffer);
@@ -67,7 +67,7 @@ pub(super) fn take(len: usize) -> Vec<f32> {
 /// Returns a buffer to the pool.
 pub(super) fn give_back(buffer: Vec<f32>) {
     if buffer.len() >= MIN_LEN {
-        // Freed after the lock is released.
+        // The evicted buffers are freed after the lock is released.
         let _evicted = pool().give_back(buffer, MAX_BYTES);
     }
 }
@@ -108,8 +108,8 @@ impl Drop for Buffer {
     }
 }
 
-/// Makes `values` the memory of a tensor, without a copy. The memory returns to the pool with the last tensor that
-/// shares it.
+/// Turns `values` into the memory of a tensor, without a copy. The memory returns to the pool when the last tensor that
+/// shares it is dropped.
 #[cfg(feature = "flex")]
 pub(super) fn into_bytes(values: Vec<f32>) -> Bytes {
     let len = size_of_val(&values[..]);
@@ -167,13 +167,13 @@ mod tests {
     fn buffers_hold_nan_in_debug_builds() {
         for len in [1, MIN_LEN, MIN_LEN + 1] {
             give_back(vec![1.0; len]);
-            assert!(take(len).iter().all(|value| value.is_nan()), "{len} values, given back before");
-            assert!(take(len).iter().all(|value| value.is_nan()), "{len} values, new");
+            assert!(take(len).iter().all(|value| value.is_nan()), "{len} values from the pool");
+            assert!(take(len).iter().all(|value| value.is_nan()), "{len} new values");
         }
     }
 
     #[test]
-    fn the_oldest_buffers_make_room() {
+    fn a_full_pool_frees_the_oldest_buffers() {
         let mut pool = Pool { buffers: VecDeque::new(), bytes: 0 };
         for len in [10, 20, 30] {
             assert!(pool.give_back(vec![0.0; len], 240).is_empty());

@@ -13,7 +13,7 @@ pub(super) trait Host: Backend {
     /// Returns the values in row-major order, copied only if they lie in another order.
     fn read(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]>;
 
-    /// Makes a tensor of these values without a copy.
+    /// Creates a tensor from these values without a copy.
     fn wrap(values: Vec<f32>, shape: impl Into<Shape>) -> FloatTensor<Self>;
 }
 
@@ -33,7 +33,7 @@ impl Host for burn::backend::Flex {
 }
 
 #[cfg(feature = "ndarray")]
-#[allow(deprecated)] // burn deprecates its own backend
+#[allow(deprecated)] // burn deprecates its own ndarray backend
 impl Host for burn::backend::NdArray {
     fn read(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]> {
         let burn_ndarray::NdArrayTensor::F32(storage) = tensor else { panic!("the kernels are for f32") };

@@ -1,9 +1,8 @@
-//! Kernels of our own for the CPU backends: convolutions above all, which are most of a step, activation, normalisation
-//! and Adam.
+//! Kernels for the CPU backends: convolutions, which take most of the time of a step, activations and normalisation.
 //!
-//! One set of kernels works on slices and serves every backend whose tensors lie in ordinary memory. A convolution and a
-//! transposed convolution are one geometry seen from its two ends. So three functions (down, up, weight) are the forward
-//! pass and both gradients of either.
+//! One set of kernels works on slices and serves every backend whose tensors lie in ordinary memory. A convolution and
+//! a transposed convolution are one geometry seen from its two ends. So three functions (down, up, weight) compute the
+//! forward pass and both gradients of either.
 
 mod activation;
 #[cfg(feature = "_host")]

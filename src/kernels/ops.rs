@@ -8,7 +8,8 @@ use super::autodiff::{Convolve, Pointwise};
 use super::conv::{Geometry, Options};
 use crate::device;
 
-/// Returns whether the kernels support a tensor. Its partners must have its type and device, as for burn's operations.
+/// Returns whether the kernels support a tensor. The other operands must have its type and device, as in
+/// burn's operations.
 pub(crate) fn supports(x: &Tensor<4>) -> bool {
     x.dtype() == DType::F32 && device::is_host(&x.device())
 }
@@ -19,6 +20,9 @@ pub(crate) fn supports(x: &Tensor<4>) -> bool {
 /// - `x`: `[N, C, H, W]`
 /// - `weight`: `[O, C, kernel, kernel]`
 /// - returns `[N, O, h, w]`
+///
+/// # Panics
+/// If the channels differ, there is no image, or the padded map is smaller than the kernel.
 pub(crate) fn convolve(
     x: Tensor<4>,
     weight: Tensor<4>,
@@ -47,6 +51,9 @@ pub(crate) fn convolve(
 /// - `skip` and `x`: `[N, .., h, w]`, with `O` channels together; those of `skip` come first
 /// - `weight`: `[O, C, kernel, kernel]`
 /// - returns `[N, C, H, W]`
+///
+/// # Panics
+/// If the channels differ or there is no image.
 pub(crate) fn convolve_transposed(
     skip: Option<Tensor<4>>,
     x: Tensor<4>,

@@ -6,11 +6,11 @@ use rayon::prelude::*;
 use super::activation::Activation;
 use super::buffer_pool;
 
-/// Values of one task.
+/// The number of values that one task processes.
 const CHUNK: usize = 1 << 14;
-/// Sums computed side by side: they fill registers, and short sums have small rounding errors.
+/// The number of partial sums. They fill SIMD registers, and short sums have small rounding errors.
 const LANES: usize = 16;
-/// Values summed in f32 before they are added to a sum in f64.
+/// The number of values that are summed in f32 before the sum is added to one in f64.
 const F32_SUM: usize = 64 * LANES;
 
 /// Applies an activation.
@@ -44,7 +44,8 @@ pub(super) fn activate_backward(output: &[f32], gradient: &[f32], activation: Ac
     out
 }
 
-/// Replaces the gradient of an activated map by that of the map `x` itself.
+/// Replaces the gradient with respect to the activated map by the gradient with respect to `x`, the map before the
+/// activation.
 pub(super) fn activate_backward_in_place(gradient: &mut [f32], x: &[f32], activation: Activation) {
     if activation == Activation::Linear {
         return;
@@ -95,17 +96,17 @@ pub(super) fn tanh_backward(output: &[f32], gradient: &[f32]) -> Vec<f32> {
 
 /// Returns the hyperbolic tangent with a relative error up to 2e-7: a continued fraction near zero, e^2x elsewhere.
 ///
-/// It has no branches, so the compiler vectorises it. That of the standard library takes ten times as long.
+/// It has no branches, so the compiler vectorises it. The function of the standard library takes ten times as long.
 #[inline(always)]
 fn tanh_of(x: f32) -> f32 {
-    /// Below this, the formula with e^2x would cancel digits.
+    /// Below this, the formula with e^2x loses digits to cancellation.
     const SMALL: f32 = 0.55;
     let size = x.abs();
     let square = size * size;
     // Lambert's continued fraction.
     let series = size * (10395.0 + square * (1260.0 + square * 21.0))
         / (10395.0 + square * (4725.0 + square * (210.0 + square)));
-    // e^2x = 2^n · e^r with |r| < ln 2 / 2. From 10 on, tanh rounds to 1 in f32.
+    // e^2x = 2^n · e^r with |r| < ln 2 / 2. For x ≥ 10, tanh rounds to 1 in f32.
     let double = 2.0 * size.min(10.0);
     let n = (double * std::f32::consts::LOG2_E + 0.5).floor();
     let r = n.mul_add(-0.693_359_4, double);
@@ -134,7 +135,8 @@ impl MapShape {
         starts.map(move |start| &map[start..start + self.plane])
     }
 
-    /// Returns all planes with their indices, sorted by channel, so that a channel is normalised while it is in the cache.
+    /// Returns all planes with their indices, sorted by channel, so that a channel is normalised while it is in the
+    /// CPU's cache.
     fn by_channel(self, map: &mut [f32]) -> Vec<(usize, &mut [f32])> {
         let mut planes: Vec<_> = map.chunks_exact_mut(self.plane).enumerate().collect();
         planes.sort_by_key(|(index, _)| index % self.channels);
@@ -180,7 +182,7 @@ pub(super) fn normalize(
     (out, mean, variance)
 }
 
-/// Returns the gradients of [`normalize`] in `x`, `scale` and `shift`.
+/// Returns the gradients of [`normalize`] with respect to `x`, `scale` and `shift`.
 pub(super) fn normalize_backward(
     shape: MapShape,
     x: &[f32],
@@ -226,7 +228,7 @@ fn inverse_deviation(variance: f32, epsilon: f64) -> f32 {
     (1.0 / (f64::from(variance) + epsilon).sqrt()) as f32
 }
 
-/// Returns the sum of `term(a, b)` over two slices of one length.
+/// Returns the sum of `term(a, b)` over two slices of equal length.
 #[inline(always)]
 fn sum(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f64 {
     let mut total = 0.0;

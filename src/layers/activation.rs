@@ -1,4 +1,4 @@
-//! Activations by the CPU kernels where they support the device, else by burn.
+//! Activations, computed by the CPU kernels if they support the tensor, else by burn.
 
 use burn::tensor::{Tensor, activation};
 
@@ -22,7 +22,7 @@ pub(crate) fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     }
 }
 
-/// Replaces negative values by zero.
+/// Applies ReLU to every value.
 pub(crate) fn relu(x: Tensor<4>) -> Tensor<4> {
     activate(x, Activation::Relu)
 }

@@ -1,4 +1,4 @@
-//! How the CPU kernels compute a convolution.
+//! The settings and the filter cache of a convolution on the CPU.
 
 use burn::module::{
     Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
@@ -8,28 +8,28 @@ use burn::tensor::Device;
 #[cfg(feature = "_host")]
 use crate::kernels::{Activation, FilterCache, Options};
 
-/// How the CPU kernels compute a convolution: a part of the layer that owns the weight.
+/// The settings and the filter cache of a convolution on the CPU, as a part of the layer that owns the weight.
 ///
-/// It is a [`Module`] without parameters, so that no cached filters outlive their weight: whatever gives a network other
-/// parameters (loading a record, an update, moving to another device) consumes the network, and here replaces the cache
-/// by an empty one. A clone has the same parameters, and shares the cache.
+/// It is a [`Module`] without parameters, so that cached filters never outlive their weight: every operation that
+/// changes a network's parameters (loading a record, an update, moving to another device) consumes the modules of the
+/// network, and this one then replaces its cache by an empty one. A clone has the same parameters and shares the cache.
 #[derive(Clone, Debug, Default)]
 pub struct Arithmetic {
-    /// Whether to compute by the definition alone, without Winograd's algorithm.
+    /// Whether to compute by the definition, without Winograd's algorithm.
     exact: bool,
     #[cfg(feature = "_host")]
     cache: Option<FilterCache>,
 }
 
 impl Arithmetic {
-    /// Computes by the definition alone, without Winograd's algorithm, if `exact`.
+    /// Computes by the definition, without Winograd's algorithm, if `exact` is true.
     #[must_use]
     pub fn with_exact(mut self, exact: bool) -> Self {
         self.exact = exact;
         self
     }
 
-    /// Caches the transformed filters from pass to pass, for layers that are not trained any more.
+    /// Enables the cache of transformed filters, for layers that are no longer trained.
     pub(crate) fn with_cache(self) -> Self {
         #[cfg(feature = "_host")]
         return Self { cache: Some(self.cache.unwrap_or_default()), ..self };
@@ -37,7 +37,7 @@ impl Arithmetic {
         self
     }
 
-    /// Caches nothing.
+    /// Disables the cache.
     pub(crate) fn without_cache(self) -> Self {
         #[cfg(feature = "_host")]
         return Self { cache: None, ..self };
@@ -45,7 +45,7 @@ impl Arithmetic {
         self
     }
 
-    /// Returns the same arithmetic for other parameters: with an empty cache, if there is one.
+    /// Returns the same settings for other parameters. An enabled cache becomes empty.
     pub(crate) fn for_other_parameters(&self) -> Self {
         Self {
             exact: self.exact,
@@ -54,13 +54,13 @@ impl Arithmetic {
         }
     }
 
-    /// Returns the options of a kernel behind an activation.
+    /// Returns the options of a kernel that applies `activation` first.
     #[cfg(feature = "_host")]
     pub(super) fn options(&self, activation: Activation) -> Options<'_> {
         Options { activation, exact: self.exact, cache: self.cache.as_ref() }
     }
 
-    /// Returns the cache, if there is one.
+    /// Returns the cache, if it is enabled.
     #[cfg(all(test, feature = "_host"))]
     pub(super) fn cache(&self) -> Option<&FilterCache> {
         self.cache.as_ref()

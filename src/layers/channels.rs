@@ -1,6 +1,6 @@
 //! The number of channels of a layer.
 
-/// The maximum number of channels of any layer, so that a damaged file cannot ask for all of the memory.
+/// The largest number of channels of a layer. It bounds the memory that a damaged file can ask for.
 pub(crate) const MAX_CHANNELS: usize = 4096;
 
 /// Returns the number of channels at `level` of a network, counted from 0: `base` doubled at each level, up to eight

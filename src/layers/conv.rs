@@ -1,4 +1,4 @@
-//! Convolutions and transposed convolutions, by the CPU kernels where they support the device, else by burn.
+//! Convolutions and transposed convolutions, computed by the CPU kernels if they support the tensor, else by burn.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -45,13 +45,13 @@ impl Conv {
         Self::new(channels, [KERNEL, 2, 1], bias, init)
     }
 
-    /// Returns the convolution whose output is that of this one times `factor` plus `offset`, `[out]` each.
+    /// Returns the convolution with `affine`, a factor and an offset of `[out]` each, folded into its weight and bias.
     pub(crate) fn fold_affine(&self, affine: [Tensor<1>; 2]) -> Self {
         let (weight, bias) = fold_affine(&self.weight, &self.bias, affine, 0);
         Self { weight, bias, arithmetic: self.arithmetic.for_other_parameters(), ..*self }
     }
 
-    /// Returns how the convolution is computed.
+    /// Returns the convolution's arithmetic.
     pub(crate) fn arithmetic_mut(&mut self) -> &mut Arithmetic {
         &mut self.arithmetic
     }
@@ -61,14 +61,14 @@ impl Conv {
         self.forward_activated(x, Activation::Linear)
     }
 
-    /// Applies an activation, then convolves as [`forward`](Self::forward).
+    /// Applies an activation, then convolves like [`forward`](Self::forward).
     pub(crate) fn forward_activated(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
         let bias = self.bias.as_ref().map(Param::val);
         let geometry = [self.stride, self.padding];
         convolve(x, activation, self.weight.val(), bias, geometry, &self.arithmetic)
     }
 
-    /// Pads by reflection with `margin` pixels, then convolves as [`forward`](Self::forward).
+    /// Pads by reflection with `margin` pixels, then convolves like [`forward`](Self::forward).
     pub(crate) fn forward_reflected(&self, x: Tensor<4>, margin: usize) -> Tensor<4> {
         self.forward(reflect(x, margin))
     }
@@ -92,13 +92,13 @@ impl ConvTranspose {
         Self { weight, bias, arithmetic: Arithmetic::default() }
     }
 
-    /// Returns the convolution whose output is that of this one times `factor` plus `offset`, `[out]` each.
+    /// Returns the convolution with `affine`, a factor and an offset of `[out]` each, folded into its weight and bias.
     pub(crate) fn fold_affine(&self, affine: [Tensor<1>; 2]) -> Self {
         let (weight, bias) = fold_affine(&self.weight, &self.bias, affine, 1);
         Self { weight, bias, arithmetic: self.arithmetic.for_other_parameters() }
     }
 
-    /// Returns how the convolution is computed.
+    /// Returns the convolution's arithmetic.
     pub(crate) fn arithmetic_mut(&mut self) -> &mut Arithmetic {
         &mut self.arithmetic
     }
@@ -108,7 +108,7 @@ impl ConvTranspose {
         self.forward_with_skip(None, x, Activation::Linear)
     }
 
-    /// Concatenates the channels of a skip connection and those of `x`, applies an activation, then convolves as
+    /// Concatenates the channels of a skip connection and those of `x`, applies an activation, then convolves like
     /// [`forward`](Self::forward).
     pub(super) fn forward_with_skip(
         &self,
@@ -140,7 +140,7 @@ fn fold_affine(
     (Param::from_tensor(weight), Some(Param::from_tensor(bias)))
 }
 
-/// Applies an activation, then convolves: by the CPU kernels where they support the device, else by burn.
+/// Applies an activation, then convolves, by the CPU kernels if they support the tensor, else by burn.
 ///
 /// # Shapes
 /// - `x`: `[N, C, H, W]`
@@ -159,12 +159,12 @@ pub fn convolve(
         let options = arithmetic.options(activation);
         return add_bias(kernels::convolve(x, weight, [stride, padding], options), bias);
     }
-    let _ = arithmetic; // only the CPU kernels have a choice
+    let _ = arithmetic; // only the CPU kernels use it
     conv2d(activate(x, activation), weight, bias, ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1))
 }
 
-/// Concatenates `skip` and `x`, applies an activation, then doubles the resolution by a transposed convolution: by the CPU
-/// kernels where they support the device, else by burn.
+/// Concatenates `skip` and `x`, applies an activation, then doubles the resolution by a transposed convolution, by
+/// the CPU kernels if they support the tensor, else by burn.
 ///
 /// # Shapes
 /// - `skip` and `x`: `[N, .., h, w]`, with `O` channels together
@@ -184,7 +184,7 @@ pub fn conv_transpose_2x(
         let (size, options) = ([2 * height, 2 * width], arithmetic.options(activation));
         return add_bias(kernels::convolve_transposed(skip, x, weight, [2, 1], size, options), bias);
     }
-    let _ = arithmetic; // only the CPU kernels have a choice
+    let _ = arithmetic; // only the CPU kernels use it
     let padding_out = KERNEL - weight.dims()[2];
     let options = ConvTransposeOptions::new([2, 2], [1, 1], [padding_out; 2], [1, 1], 1);
     conv_transpose2d(concatenated(skip, x, activation), weight, bias, options)
@@ -211,7 +211,7 @@ fn add_bias(x: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     }
 }
 
-/// Pads by reflection, without repeating the border itself.
+/// Pads by reflection. The border itself is not repeated.
 pub(crate) fn reflect(x: Tensor<4>, margin: usize) -> Tensor<4> {
     x.pad([(margin, margin), (margin, margin)], PadMode::Reflect)
 }
@@ -236,7 +236,7 @@ mod tests {
         conv
     }
 
-    /// Large enough for Winograd's algorithm.
+    /// Returns a map that is large enough for Winograd's algorithm.
     fn input() -> Tensor<4> {
         let values: Vec<f32> = (0..32 * 64 * 64).map(|i| (i as f32 * 0.37).sin()).collect();
         Tensor::<1>::from_floats(values.as_slice(), &crate::device::cpu()).reshape([1, 32, 64, 64])
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn other_parameters_never_meet_cached_filters() {
+    fn cached_filters_do_not_outlive_their_weight() {
         let device = crate::device::cpu();
         let conv = cached_conv(0);
         conv.forward(input());
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn exactness_survives_other_parameters() {
+    fn exact_arithmetic_is_kept_when_parameters_change() {
         let mut conv = cached_conv(0);
         let winograd = conv.forward(input()).into_data();
         conv.arithmetic = conv.arithmetic.with_exact(true);

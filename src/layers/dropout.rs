@@ -1,4 +1,4 @@
-//! Dropout, which the paper keeps on at inference as the noise z (section 3.1).
+//! Dropout, which the paper also applies at inference as the noise z (section 3.1).
 
 use burn::tensor::{Tensor, TensorData};
 use rand::RngExt;
@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use super::mode::{DropoutMode, Mode};
 use crate::rng::{fresh_seed, stream};
 
-/// Words of the random stream for one value of a mask.
+/// The number of words of the random stream that one value of a mask uses.
 const WORDS: u128 = 2;
 
 /// The position of a tile of a feature map in the map of the whole image.
@@ -26,11 +26,11 @@ impl TilePosition {
     }
 }
 
-/// Zeroes each value of `x` with `probability` and scales the others to keep the mean, unless `mode` has dropout off.
+/// Zeroes each value of `x` with `probability` and scales the others to keep the mean, unless `mode` turns dropout off.
 ///
 /// The mask is drawn on the host from (seed, `layer`), so that the noise is the same on every backend and with any
-/// number of threads. Dropout acts on small maps only, so the upload costs little. If `x` is a tile, it gets the part
-/// of the whole map's mask at `position`.
+/// number of threads. Dropout acts on small maps only, so the upload costs little. If `x` is a tile at
+/// `position`, it gets that part of the whole map's mask.
 pub(crate) fn dropout(
     x: Tensor<4>,
     probability: f64,
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tile_has_its_part_of_the_whole_noise() {
+    fn a_tile_gets_its_part_of_the_whole_maps_mask() {
         let x = Tensor::ones([1, 3, 10, 14], &crate::device::cpu());
         let mode = Mode::PAPER.with_noise(5);
         let whole = dropout(x.clone(), 0.3, 2, mode, None).slice([0..1, 0..3, 4..9, 3..11]);

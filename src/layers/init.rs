@@ -10,7 +10,7 @@ use crate::rng::stream;
 /// The standard deviation of every random parameter.
 const STANDARD_DEVIATION: f32 = 0.02;
 
-/// Values drawn from one stream. Longer parameters use several streams in parallel.
+/// The number of values drawn from one stream. Longer parameters use several streams in parallel.
 const CHUNK: usize = 1 << 16;
 
 /// Creates parameters whose values are a function of the seed and the order of creation, on every backend.
@@ -23,7 +23,7 @@ pub(crate) struct Initializer<'a> {
 }
 
 impl<'a> Initializer<'a> {
-    /// Starts at the first parameter.
+    /// Creates an initializer that starts at the first parameter.
     pub(crate) fn new(seed: u64, device: &'a Device) -> Self {
         Self { seed, next: 0, device }
     }

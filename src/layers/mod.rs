@@ -1,4 +1,4 @@
-//! The building blocks of both networks, and how they behave in one pass.
+//! The building blocks of both networks, and the mode of a forward pass.
 
 mod activation;
 mod arithmetic;

@@ -12,20 +12,21 @@
 /// | [`RUNNING`](Self::RUNNING) | gathered in training | off | PyTorch's `.eval()` |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode {
-    /// Where batch normalisation takes mean and variance from.
+    /// The source of the mean and variance of batch normalisation.
     pub statistics: Statistics,
     /// Whether dropout, the paper's noise z, is on.
     pub dropout: DropoutMode,
 }
 
-/// Where batch normalisation takes mean and variance from. Instance normalisation always uses [`Statistics::Image`].
+/// The source of the mean and variance of batch normalisation. Instance normalisation always uses
+/// [`Statistics::Image`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statistics {
-    /// From the whole batch, as in training. For a batch of one image this equals [`Statistics::Image`].
+    /// The whole batch, as in training. For a batch of one image this equals [`Statistics::Image`].
     Batch,
-    /// From each image alone, so that an output does not depend on the other images of its batch.
+    /// Each image alone, so that an output does not depend on the other images of its batch.
     Image,
-    /// From the running averages of the training, as PyTorch's `.eval()` does.
+    /// The running statistics gathered in training, as PyTorch's `.eval()` uses them.
     Running,
 }
 
@@ -41,7 +42,7 @@ pub enum DropoutMode {
 }
 
 impl Mode {
-    /// Batch statistics, dropout on: training, and for single images the paper's own procedure at test time.
+    /// Batch statistics, dropout on: training, and the paper's procedure at test time for single images.
     pub const PAPER: Self = Self { statistics: Statistics::Batch, dropout: DropoutMode::Random };
     /// Statistics of each image, dropout off: deterministic and independent of the batch.
     pub const IMAGE: Self = Self { statistics: Statistics::Image, dropout: DropoutMode::Off };
@@ -55,7 +56,7 @@ impl Mode {
     }
 
     /// Returns the same mode with statistics of each image in place of those of the batch: the paper's procedure at
-    /// test time, where each image is a batch of its own.
+    /// test time, where each batch has one image.
     #[must_use]
     pub fn per_image(self) -> Self {
         match self.statistics {
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statistics_of_the_batch_become_those_of_each_image() {
+    fn per_image_replaces_statistics_of_the_batch_only() {
         assert_eq!(Mode::PAPER.with_noise(3).per_image(), Mode::IMAGE.with_noise(3));
         assert_eq!(Mode::IMAGE.per_image(), Mode::IMAGE);
         assert_eq!(Mode::RUNNING.per_image(), Mode::RUNNING);

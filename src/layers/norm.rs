@@ -1,4 +1,4 @@
-//! Batch, instance or no normalisation, with statistics of the caller's choice.
+//! Batch, instance or no normalisation. The caller chooses the statistics of batch normalisation.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,16 +13,16 @@ use super::mode::{Mode, Statistics};
 #[cfg(feature = "_host")]
 use crate::kernels;
 
-/// Added to the variance before its root.
+/// The term added to the variance before the square root.
 const EPSILON: f64 = 1e-5;
 /// The weight of the newest batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
 
-/// The normalisation behind the convolutions.
+/// The normalisation after convolutions. As text it is `batch`, `instance`, `instance:affine` or `none`.
 ///
 /// | variant | statistics | learned scale and shift | bias in the convolutions |
 /// |---|---|---|---|
-/// | `batch` | as [`Mode`] says | yes | no |
+/// | `batch` | set by [`Mode`] | yes | no |
 /// | `instance` | of each image | only if `affine` | yes |
 /// | `none` | - | - | no |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +82,7 @@ pub(crate) struct NormLayer {
 impl NormLayer {
     /// Normalises `x`, `[N, C, H, W]`.
     ///
-    /// Running statistics are updated only where gradients are tracked, that is in a training step.
+    /// Running statistics are updated only if gradients are tracked, as in a training step.
     pub(crate) fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
         let channels = x.dims()[1];
         let device = x.device();
@@ -100,7 +100,7 @@ impl NormLayer {
                 let [n, _, h, w] = x.dims();
                 let (output, batch_mean, batch_var) = batch_norm_train(x, weight, bias);
                 if device.is_autodiff() {
-                    // PyTorch normalises with the biased variance but gathers the unbiased one.
+                    // PyTorch normalises with the biased variance, but its running statistics are of the unbiased one.
                     let count = (n * h * w) as f64;
                     let unbiased = if count > 1.0 { count / (count - 1.0) } else { 1.0 };
                     update_running(mean, batch_mean);
@@ -108,12 +108,13 @@ impl NormLayer {
                 }
                 output
             }
+            // `Statistics::Image`, and instance normalisation in every mode.
             _ => instance_norm(x, weight, bias),
         }
     }
 }
 
-/// Normalises `x`, if there is a layer.
+/// Normalises `x`, if there is a norm.
 pub(crate) fn normalised(norm: &Option<NormLayer>, x: Tensor<4>, mode: Mode) -> Tensor<4> {
     match norm {
         Some(norm) => norm.forward(x, mode),
@@ -157,7 +158,7 @@ pub(crate) fn moments(x: Tensor<4>) -> Moments {
     [mean, var]
 }
 
-/// Updates a running statistic with that of the newest batch.
+/// Updates a running statistic with the statistic of the newest batch.
 fn update_running(state: &RunningState<Tensor<1>>, newest: Tensor<1>) {
     let old = state.value_sync().to_device(&newest.device());
     state.update((old * (1.0 - MOMENTUM) + newest.detach() * MOMENTUM).detach());

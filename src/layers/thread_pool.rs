@@ -1,4 +1,4 @@
-//! Enters rayon's thread pool.
+//! Runs a pass inside rayon's thread pool.
 
 use burn::tensor::Device;
 

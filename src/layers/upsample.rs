@@ -9,16 +9,16 @@ use super::conv::{Conv, ConvTranspose, KERNEL, concatenated};
 use super::init::Initializer;
 use crate::kernels::Activation;
 
-/// How a decoder doubles the resolution.
+/// How a decoder doubles the resolution. As text it is `transpose`, `nearest_conv` or `bilinear_conv`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UpsampleKind {
     /// A 4×4 transposed convolution with stride 2, as in the paper.
     #[default]
     Transpose,
-    /// Nearest-neighbour resizing, then a 3×3 convolution, which avoids checkerboard patterns.
+    /// Nearest-neighbour resizing, then a 3×3 convolution. It avoids checkerboard patterns.
     NearestConv,
-    /// Bilinear resizing, then a 3×3 convolution, which avoids checkerboard patterns.
+    /// Bilinear resizing, then a 3×3 convolution. It avoids checkerboard patterns.
     BilinearConv,
 }
 
@@ -31,6 +31,7 @@ pub(crate) enum Upsample {
 }
 
 impl Upsample {
+    /// Creates the layer from `channels[0]` to `channels[1]` channels.
     pub(crate) fn new(channels: [usize; 2], kind: UpsampleKind, bias: bool, init: &mut Initializer) -> Self {
         match kind {
             UpsampleKind::Transpose => Self::Transpose(ConvTranspose::doubling(channels, KERNEL, bias, init)),
@@ -39,7 +40,7 @@ impl Upsample {
         }
     }
 
-    /// Returns the layer whose output is that of this one times `factor` plus `offset`, `[out]` each.
+    /// Returns the layer with `affine`, a factor and an offset of `[out]` each, folded into its weight and bias.
     pub(crate) fn fold_affine(&self, affine: [Tensor<1>; 2]) -> Self {
         match self {
             Self::Transpose(conv) => Self::Transpose(conv.fold_affine(affine)),
@@ -48,7 +49,7 @@ impl Upsample {
         }
     }
 
-    /// Returns how the convolution of the layer is computed.
+    /// Returns the arithmetic of the layer's convolution.
     pub(crate) fn arithmetic_mut(&mut self) -> &mut Arithmetic {
         match self {
             Self::Transpose(conv) => conv.arithmetic_mut(),
@@ -70,7 +71,7 @@ impl Upsample {
     }
 }
 
-/// Doubles the resolution: every pixel becomes four.
+/// Doubles the resolution: repeats every pixel twice in each direction.
 ///
 /// This and [`bilinear`] consist of operations that have a gradient on every backend, unlike burn's `interpolate`.
 fn nearest(x: Tensor<4>) -> Tensor<4> {
@@ -78,8 +79,8 @@ fn nearest(x: Tensor<4>) -> Tensor<4> {
     x.reshape([n * c, h, 1, w, 1]).expand([n * c, h, 2, w, 2]).reshape([n, c, 2 * h, 2 * w])
 }
 
-/// Doubles the resolution: a pixel is three quarters of the nearest pixel and one quarter of the next (corners not
-/// aligned).
+/// Doubles the resolution: an output pixel is three quarters of the nearest input pixel plus one quarter of the next,
+/// in each direction (corners not aligned).
 fn bilinear(x: Tensor<4>) -> Tensor<4> {
     [2, 3].into_iter().fold(x, |x, dim| {
         let size = x.dims()[dim];

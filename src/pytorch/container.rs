@@ -9,23 +9,23 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// The largest size of names and shapes in bytes; those of a network take about 30 000.
+/// The largest size of names and shapes in bytes; those of a network take about 30 000 bytes.
 const MAX_PICKLE: usize = 1 << 20;
-/// The largest size of a zip's directory in bytes; it has one entry for each tensor.
+/// The largest size of a zip file's directory in bytes; it has one entry for each tensor.
 const MAX_DIRECTORY: u64 = 1 << 20;
 /// The pickles at the beginning of a legacy container: magic number, version, system, names and shapes, order.
 const LEGACY_PICKLES: usize = 5;
 /// The magic number of a legacy container, as bytes and as text.
 const LEGACY_MAGIC: [&[u8]; 2] =
     [&[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19], b"119547037146038801333356"];
-/// The number of bytes from the beginning within which the magic number must be.
+/// The number of bytes at the start of a file that must contain the magic number.
 const MAGIC_WITHIN: usize = 64;
 
-/// Refuses a file that is not one of PyTorch's two containers, or that would unpack to more than its length; returns the
+/// Checks that a file is one of PyTorch's two containers and does not unpack to more than its length, and returns the
 /// length.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is refused.
+/// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if a check fails.
 pub(super) fn check(path: &Path) -> Result<u64> {
     let io = |error| Error::io(path, error);
     let mut file = File::open(path).map_err(io)?;
@@ -36,7 +36,7 @@ pub(super) fn check(path: &Path) -> Result<u64> {
     let fits = if head.starts_with(b"PK\x03\x04") {
         zip_is_plain(&mut file, length).map_err(io)?
     } else if LEGACY_MAGIC.iter().any(|magic| head.windows(magic.len()).any(|part| part == *magic)) {
-        // Pickles that end after the part that was read are too long or truncated.
+        // A pickle that does not end within the bytes that were read is too long or truncated.
         let mut rest = Some(start.as_slice());
         for _ in 0..LEGACY_PICKLES {
             rest = rest.and_then(after_pickle);
@@ -49,7 +49,7 @@ pub(super) fn check(path: &Path) -> Result<u64> {
     Ok(length)
 }
 
-/// Checks that a zip's entries are not compressed and do not overlap.
+/// Checks that the entries of a zip file are not compressed and do not claim more bytes than the file has.
 fn zip_is_plain(file: &mut File, length: u64) -> std::io::Result<std::result::Result<(), &'static str>> {
     let Some(directory) = directory(file, length)? else {
         return Ok(Err("damaged, or not a zip of torch.save: its directory is not at its end"));
@@ -69,12 +69,12 @@ fn zip_is_plain(file: &mut File, length: u64) -> std::io::Result<std::result::Re
     Ok(if total > length { Err("its entries claim more bytes than it has") } else { Ok(()) })
 }
 
-/// Returns a zip's directory. It must end where the end records begin, at the end of the file, and these must agree, so
-/// that every reader finds the same directory.
+/// Returns the directory of a zip file, or `None` if it is not where every reader looks for it. It must end where the
+/// end records begin, these must agree, and they must be at the end of the file.
 fn directory(file: &mut File, length: u64) -> std::io::Result<Option<Vec<u8>>> {
     const END: usize = 22;
-    const LONG_END: usize = 56; // the zip64 record of large files, followed by
-    const LOCATOR: usize = 20; // its locator
+    const LONG_END: usize = 56; // the zip64 end record of a large file
+    const LOCATOR: usize = 20; // the locator of that record, which follows it
     let mut tail = [0; LONG_END + LOCATOR + END];
     let Some(tail_at) = length.checked_sub(tail.len() as u64) else { return Ok(None) };
     file.seek(SeekFrom::Start(tail_at))?;
@@ -98,7 +98,7 @@ fn directory(file: &mut File, length: u64) -> std::io::Result<Option<Vec<u8>>> {
     Ok(Some(directory))
 }
 
-/// One entry of a zip's directory, and the rest of the directory.
+/// One entry of a zip file's directory, and the rest of the directory.
 struct Entry<'a> {
     name: &'a [u8],
     size: u64,
@@ -118,7 +118,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Returns the bytes after the first pickle, which is skipped without interpreting it.
+/// Returns the bytes after the first pickle, or `None` if it does not end. The pickle is skipped, not interpreted.
 fn after_pickle(mut bytes: &[u8]) -> Option<&[u8]> {
     loop {
         let (&code, rest) = bytes.split_first()?;
@@ -144,12 +144,12 @@ fn after_pickle(mut bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Returns the length of a line with its line feed.
+/// Returns the length of the first line, with its line feed.
 fn line(bytes: &[u8]) -> Option<usize> {
     Some(bytes.iter().position(|byte| *byte == b'\n')? + 1)
 }
 
-/// Returns a little-endian number of `width` bytes.
+/// Returns the little-endian number of `width` bytes at an offset.
 fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
     let bytes = bytes.get(at..at.checked_add(width)?)?;
     Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))

@@ -1,4 +1,4 @@
-//! Networks to state dicts of the PyTorch original.
+//! Exports networks as state dicts of the PyTorch original.
 
 use std::path::Path;
 
@@ -9,19 +9,19 @@ use crate::error::Result;
 use crate::generator::Generator;
 use crate::weights::{self, Named};
 
-/// Returns a generator's state dict, as `load_state_dict(strict=True)` of the PyTorch original takes it.
+/// Returns a generator's state dict, as `load_state_dict(strict=True)` of the PyTorch original expects it.
 ///
 /// # Panics
-/// If the device fails to hand over the values.
+/// If the device fails to return the values.
 pub fn generator_state(generator: &Generator) -> StateDict {
     let config = generator.config();
     renamed(weights::collect(generator), |name| names::generator(config, Naming::of(config), name))
 }
 
-/// Returns a discriminator's state dict, as `load_state_dict(strict=True)` of the PyTorch original takes it.
+/// Returns a discriminator's state dict, as `load_state_dict(strict=True)` of the PyTorch original expects it.
 ///
 /// # Panics
-/// If the device fails to hand over the values.
+/// If the device fails to return the values.
 pub fn discriminator_state(discriminator: &Discriminator) -> StateDict {
     renamed(weights::collect(discriminator), |name| names::discriminator(discriminator.config(), name))
 }

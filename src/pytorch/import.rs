@@ -1,4 +1,4 @@
-//! Networks from files of the PyTorch original: [`Import`].
+//! Imports networks from files of the PyTorch original: [`Import`].
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::generator::{Generator, GeneratorConfig};
 use crate::{device, weights};
 
-/// A network file of the PyTorch original, read once. What the file does not say takes the original's defaults: a
-/// dropout of 0.5, at its places.
+/// A network file of the PyTorch original, read into memory. Settings that the file does not contain get the original's
+/// defaults: dropout with probability 0.5, in the layers where the original has it.
 ///
 /// # Examples
 /// ```no_run
@@ -33,7 +33,7 @@ pub struct Import {
 }
 
 impl Import {
-    /// Reads a file: `.pth` (feature `pth`), zip or legacy pickle, or safetensors.
+    /// Reads a file: `.pth` (feature `pth`), either zip or legacy pickle, or safetensors.
     ///
     /// # Errors
     /// As [`read`].
@@ -47,13 +47,13 @@ impl Import {
         &self.state
     }
 
-    /// Creates the generator in the file, a U-Net or ResNet whose configuration is inferred.
+    /// Creates the generator in the file, a U-Net or ResNet, and infers its configuration.
     ///
     /// # Errors
-    /// - [`Error::Checkpoint`] if the file describes a network that is out of range
+    /// - [`Error::Checkpoint`] if the configuration of the network in the file is out of range
     /// - [`Error::Weights`] if parameters are missing, unexpected or of another shape, compared with the most similar
     ///   generator, or with the original's U-Net if no generator is similar
-    /// - [`Error::Device`] if the device computes wrongly
+    /// - [`Error::Device`] if [`device::check`] refuses the device
     pub fn generator(self, device: &Device) -> Result<Generator> {
         device::check(device)?;
         let (config, naming) =
@@ -61,7 +61,8 @@ impl Import {
         self.build_generator(&config, naming, device)
     }
 
-    /// Creates the generator in the file with the given configuration; its blocks may have any of the known names.
+    /// Creates the generator in the file with the given configuration. A ResNet's blocks may have any of the known
+    /// names.
     ///
     /// # Errors
     /// [`Error::Config`] if `config` is out of range; otherwise as [`generator`](Self::generator).
@@ -72,10 +73,11 @@ impl Import {
         self.build_generator(config, naming, device)
     }
 
-    /// Creates the discriminator in the file, whose configuration is inferred.
+    /// Creates the discriminator in the file and infers its configuration.
     ///
-    /// If its number of channels is even, input and image have half of them each. If it is odd, the discriminator has
-    /// no condition. [`discriminator_for`](Self::discriminator_for) does not have to guess.
+    /// The file does not tell how the channels are divided. An even number is divided equally between input and image;
+    /// an odd number means a discriminator without a condition. [`discriminator_for`](Self::discriminator_for) takes
+    /// the division from a generator instead.
     ///
     /// # Errors
     /// As [`generator`](Self::generator).
@@ -83,8 +85,8 @@ impl Import {
         self.infer_discriminator(None, device)
     }
 
-    /// Creates the discriminator in the file that belongs to a generator: the configuration is inferred, with the
-    /// generator's input and output channels.
+    /// Creates the discriminator in the file, which belongs to a generator, and infers its configuration, with the
+    /// input and output channels of the generator.
     ///
     /// # Errors
     /// As [`generator`](Self::generator).

@@ -1,8 +1,7 @@
 //! Infers the configuration of a network from the names and shapes of its parameters.
 //!
-//! Some names and shapes narrow the choice to a few candidates, of which the one with the fewest differences from the
-//! file is taken. So a file with one parameter missing or in excess is still recognised, and the error names that
-//! parameter.
+//! Some names and shapes narrow the choice to a few candidates. The candidate with the fewest differences from the file
+//! is used. So a file with one missing or unexpected parameter is still recognised, and the error names that parameter.
 
 use burn::tensor::Device;
 
@@ -18,7 +17,7 @@ const NORMS: [Norm; 4] =
 
 /// Infers a generator's configuration and the names of its blocks.
 ///
-/// A file without a generator is compared with the original's default, the U-Net.
+/// A file without a generator is compared with the original's default, a U-Net.
 pub(super) fn generator(state: &StateDict, device: &Device) -> Result<(GeneratorConfig, Naming), String> {
     let places = state.keys().filter_map(|key| block_place(key));
     let blocks = places.max().map(|last| last - 9);
@@ -84,7 +83,7 @@ pub(super) fn discriminator(
     })
 }
 
-/// Returns all U-Nets and encoder-decoders with the depth, width and channels of the file.
+/// Returns all U-Nets and encoder-decoders with the depth, base channels and image channels of the file.
 fn unets(state: &StateDict) -> Vec<(GeneratorConfig, Naming)> {
     let [first, last] = ["model.model.0.weight", "model.model.3.weight"];
     let input = shape(state, first).map_or(3, |[_, input, ..]| input);
@@ -113,7 +112,7 @@ fn unets(state: &StateDict) -> Vec<(GeneratorConfig, Naming)> {
     candidates
 }
 
-/// Returns all ResNets with the width and channels of the file and this number of blocks.
+/// Returns all ResNets with the base channels and image channels of the file and this number of blocks.
 fn resnets(state: &StateDict, blocks: usize) -> Vec<(GeneratorConfig, Naming)> {
     let input = shape(state, "model.1.weight").map_or(3, |[_, input, ..]| input);
     let last = format!("model.{}", 17 + blocks);
@@ -137,7 +136,7 @@ fn resnets(state: &StateDict, blocks: usize) -> Vec<(GeneratorConfig, Naming)> {
     candidates
 }
 
-/// Returns the candidate with the fewest differences, the first of equals.
+/// Returns the first candidate with the fewest differences.
 fn closest<C>(candidates: Vec<C>, differences: impl Fn(&C) -> usize) -> Result<C, String> {
     let mut best = None;
     for candidate in candidates {
@@ -149,7 +148,8 @@ fn closest<C>(candidates: Vec<C>, differences: impl Fn(&C) -> usize) -> Result<C
             best = Some((candidate, found));
         }
     }
-    best.map(|(candidate, _)| candidate).ok_or_else(|| "there is no network to compare it with".to_owned())
+    best.map(|(candidate, _)| candidate)
+        .ok_or_else(|| "there is no network to compare the file with".to_owned())
 }
 
 fn generator_differences(
@@ -178,7 +178,7 @@ fn differences(state: &StateDict, expected: impl Iterator<Item = (String, Vec<us
     (total - fit) + present.saturating_sub(named)
 }
 
-/// Returns the widths according to the first two convolutions; they agree unless one of them is wrong.
+/// Returns the base channels according to the first two convolutions, which agree unless one of them is damaged.
 fn bases(state: &StateDict, first: &str, second: &str) -> Vec<usize> {
     let found = [shape(state, first).map(|[base, ..]| base), shape(state, second).map(|[_, base, ..]| base)];
     let mut bases: Vec<usize> = found.into_iter().flatten().collect();
@@ -205,7 +205,8 @@ fn block_place(key: &str) -> Option<usize> {
     Naming::BLOCKS.contains(&name).then_some(place)
 }
 
-/// Returns the possible numbers of layers with stride 2: a PatchGAN's last convolution is at `2 + 3·layers`, or missing.
+/// Returns the possible numbers of layers with stride 2: the last convolution of a PatchGAN is at `2 + 3·layers`, or
+/// missing.
 fn patch_layers(state: &StateDict) -> Vec<usize> {
     let place = |key: &String| key.strip_prefix("model.")?.split_once('.')?.0.parse::<usize>().ok();
     let last = state.keys().filter_map(place).filter(|place| place % 3 == 2).max();

@@ -1,6 +1,6 @@
-//! Networks of the PyTorch original, in and out: `.pth` (feature `pth`) and `.safetensors` with its names.
+//! Imports and exports networks of the PyTorch original: `.pth` (feature `pth`, import only) and `.safetensors`.
 //!
-//! No code in a file is ever run. The architecture is inferred from names and shapes.
+//! Code in a file is never run. The architecture is inferred from names and shapes.
 
 #[cfg(feature = "pth")]
 mod container;

@@ -15,14 +15,14 @@ pub(super) struct Naming {
 }
 
 impl Default for Naming {
-    /// Returns the original's names without dropout; they do not vary for a U-Net.
+    /// Returns the original's names without dropout. For a U-Net there is only one naming.
     fn default() -> Self {
         Self { block: Self::BLOCKS[0], second: Self::SECOND[0] }
     }
 }
 
 impl Naming {
-    /// The known names of a block's list of layers: the original's, and that of its descendants.
+    /// The known names of a block's list of layers: the original's, and that of projects derived from it.
     pub(super) const BLOCKS: [&str; 2] = ["conv_block", "block"];
     /// The positions of the second convolution, without and with dropout.
     const SECOND: [usize; 2] = [5, 6];
@@ -113,12 +113,12 @@ fn patch(layers: usize, name: &str) -> Option<String> {
     Some(format!("{model}.{}.{field}", place + offset(layer)))
 }
 
-/// Returns the offset of a layer from its convolution: a norm follows it.
+/// Returns the offset of a layer from its convolution: 1 for a norm, which follows it.
 fn offset(layer: &str) -> usize {
     usize::from(layer == "norm")
 }
 
-/// Returns the names of the counters that PyTorch requires beside running statistics and does not use.
+/// Returns the names of the counters that PyTorch requires with running statistics, although it does not use them.
 pub(super) fn counters(state: &StateDict) -> Vec<String> {
     let norms = state.keys().filter_map(|key| key.strip_suffix("running_mean"));
     norms.map(|norm| format!("{norm}num_batches_tracked")).collect()
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nested_names_of_the_unet() {
+    fn parameters_of_a_unet_have_nested_names() {
         let config = GeneratorConfig::new(3, 3);
         let key = |name: &str| generator(&config, Naming::of(&config), name);
         assert_eq!(key("network.encoder.0.conv.weight"), "model.model.0.weight");
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn numbered_names_of_resnet_and_discriminators() {
+    fn parameters_of_resnets_and_discriminators_have_numbered_names() {
         let config = GeneratorConfig::new(3, 3).with_backbone(Backbone::Resnet { blocks: 9 });
         for (dropout, second) in [(0.5, 6), (0.0, 5)] {
             let config = config.clone().with_dropout(dropout);

@@ -1,32 +1,35 @@
-//! Reads files of PyTorch, `.pth` or `.safetensors`, as tensors by name.
+//! Reads `.pth` and `.safetensors` files as tensors by name.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::state_dict::StateDict;
 use crate::error::{Error, Result};
 use crate::weights;
 
-/// The prefixes that wrappers put before every key.
+/// The prefixes that PyTorch's wrapper modules add to every key.
 const PREFIXES: [&str; 2] = ["module.", "_orig_mod."];
 
-/// Reads a state dict: zip or legacy pickle (feature `pth`), or safetensors.
+/// Reads a state dict: `.pth` (feature `pth`), either zip or legacy pickle, or safetensors.
 ///
-/// Prefixes of wrappers (`module.`, `_orig_mod.`) and the entries `num_batches_tracked` are removed. Half and double
-/// precision become single precision. Peak memory is a small multiple of the file's length: a file that would unpack to
-/// more is refused, and so are the tar containers of 2016.
+/// Prefixes of wrapper modules (`module.`, `_orig_mod.`) and the entries `num_batches_tracked` are removed. Half and
+/// double precision are converted to single precision. Peak memory is a small multiple of the file's length: a file
+/// that would unpack to more is an error, and so is a tar container of 2016.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read. [`Error::Checkpoint`] if it is damaged, of another kind or without tensors,
-/// or if it is a `.pth` file and the crate was built without the feature `pth`.
+/// [`Error::Io`] if the file cannot be read. [`Error::Checkpoint`] if it is damaged, has another format or has no
+/// tensors, or if it is a `.pth` file and the crate was built without the feature `pth`.
+///
+/// # Examples
+/// ```no_run
+/// let state = pix2pix::pytorch::read("latest_net_G.pth")?;
+/// for (name, (shape, _)) in &state {
+///     println!("{name}: {shape:?}");
+/// }
+/// # Ok::<(), pix2pix::Error>(())
+/// ```
 pub fn read(path: impl AsRef<Path>) -> Result<StateDict> {
     let path = path.as_ref();
-    let mut start = [0; 9];
-    let mut file = File::open(path).map_err(|error| Error::io(path, error))?;
-    let length = file.read(&mut start).map_err(|error| Error::io(path, error))?;
-    // A safetensors file begins with the length of its header, in 8 bytes, and the header's opening brace.
-    let state = if length == 9 && start[8] == b'{' { weights::load(path)? } else { pickled(path)? };
+    let state = if weights::is_safetensors(path)? { weights::load(path)? } else { pickled(path)? };
     let unwrapped = |mut key: &str| {
         while let Some(rest) = PREFIXES.iter().find_map(|prefix| key.strip_prefix(prefix)) {
             key = rest;
@@ -46,7 +49,7 @@ fn pickled(path: &Path) -> Result<StateDict> {
     let length = super::container::check(path)?;
     let reader = PytorchReader::new(path).map_err(|error| Error::corrupt(path, error))?;
     let tensors = reader.into_tensors();
-    // Tensors may repeat parts of the file, for instance one number a billion times.
+    // A tensor may repeat a part of the file, for instance one number a billion times.
     let claimed = tensors.values().map(|tensor| tensor.byte_len() as u64).fold(0, u64::saturating_add);
     if claimed > length {
         let problem = format!("its tensors claim {claimed} bytes, but the file has {length}");
@@ -59,7 +62,7 @@ fn pickled(path: &Path) -> Result<StateDict> {
             Kind::F32 => DType::F32,
             Kind::F16 => DType::F16,
             Kind::BF16 => DType::BF16,
-            _ => continue, // counters, which are not used
+            _ => continue, // PyTorch's counters are not used
         };
         let bytes = tensor.read().map_err(|error| Error::corrupt(path, error))?;
         let data = TensorData::from_bytes_vec(bytes, tensor.shape().to_vec(), kind).convert::<f32>();
@@ -71,7 +74,8 @@ fn pickled(path: &Path) -> Result<StateDict> {
 
 #[cfg(not(feature = "pth"))]
 fn pickled(path: &Path) -> Result<StateDict> {
-    let problem = "not a safetensors file, and this build reads no .pth files; build with `--features pth`";
+    let problem =
+        "not a safetensors file, and this build cannot read .pth files; rebuild with `--features pth`";
     let problem = crate::error::CheckpointProblem::Unsupported(problem.to_owned());
     Err(Error::Checkpoint { path: path.to_owned(), problem })
 }

@@ -1,12 +1,13 @@
-//! Parameters by the names of the PyTorch original.
+//! A state dict: parameters by the names of the PyTorch original.
 
 use crate::layers::Norm;
 use crate::weights::Named;
 
-/// Parameters and running statistics by the names of the PyTorch original: shape and values of each.
+/// Parameters and running statistics by the names of the PyTorch original, each with its shape and its values.
 pub type StateDict = Named;
 
-/// Removes the running statistics of instance norms: files of 2018 and before hold some, but never used them.
+/// Removes the running statistics of instance norms, which files of 2018 and before contain although PyTorch does not
+/// use them.
 pub(super) fn without_unused_statistics(mut state: StateDict, norm: Norm) -> StateDict {
     if norm != Norm::Batch {
         state.retain(|key, _| !is_statistic(key));

@@ -139,7 +139,7 @@ def main():
         for name, g_config, d_config, size in cases:
             (root / name).mkdir()
             write(root / name, g_config, d_config, size)
-        test = ("test", "--release", "--quiet", "--test", "pytorch", "--", "--ignored", "--nocapture", "as_pytorch")
+        test = ("test", "--release", "--quiet", "--test", "suite", "--", "--ignored", "--nocapture", "as_pytorch")
         shown = cargo(*test, PIX2PIX_ROUNDTRIP=folder)
         print("\n".join(line for line in shown.splitlines() if ": " in line and "result" not in line))
         for name, g_config, d_config, _ in cases:

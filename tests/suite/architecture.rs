@@ -34,7 +34,7 @@ fn generators_have_the_published_parameter_counts() {
     assert_eq!(count(resnet(6)), 7_841_411);
     assert_eq!(count(resnet(9).with_norm(Norm::Instance { affine: false })), 11_378_179);
     assert_eq!(count(resnet(6).with_norm(Norm::Instance { affine: false })), 7_837_699);
-    // The Lua original's encoder-decoder has 39 080 963, of which 5 504 are biases that it holds at zero.
+    // The encoder-decoder of the Lua original has 39 080 963, of which 5 504 are biases that stay zero.
     let encoder_decoder = GeneratorConfig::new(3, 3).with_backbone(Backbone::EncoderDecoder { depth: 8 });
     assert_eq!(count(encoder_decoder), 39_080_963 - 5_504);
 }
@@ -69,7 +69,7 @@ fn discriminators_have_the_published_parameter_counts_and_maps() {
 }
 
 #[test]
-fn every_generator_keeps_the_size_of_the_image() {
+fn the_output_of_every_generator_has_the_size_of_the_input() {
     let device = device::cpu();
     let unet = |depth| Backbone::Unet { depth };
     let cases = [
@@ -98,7 +98,7 @@ fn every_generator_keeps_the_size_of_the_image() {
 fn one_logit_depends_on_exactly_its_patch() {
     let device = device::cpu().autodiff();
     for layers in 0..=5 {
-        // Without normalisation, which would let every pixel reach every logit through the statistics.
+        // No normalisation: through its statistics, every logit would depend on every pixel.
         let config = DiscriminatorConfig::new(1, 1).with_layers(layers).with_base_channels(2);
         let config = config.with_norm(Norm::None).with_condition(Condition::None);
         let field = config.receptive_field();
@@ -136,7 +136,7 @@ fn initial_values_follow_the_paper() {
                 assert!(mean.abs() < 0.002 && (deviation - 0.02).abs() < 0.002, "{mean} {deviation}");
                 self.0 += 1;
             } else if deviation > 0.0 {
-                // gamma; the others are zeros (biases, means) or ones (variances)
+                // the scale of a norm; the others are zeros (biases, means) or ones (variances)
                 assert!((mean - 1.0).abs() < 0.02 && (deviation - 0.02).abs() < 0.01, "{mean} {deviation}");
             } else {
                 assert!(mean == 0.0 || mean == 1.0);
@@ -168,10 +168,10 @@ fn thin_unet() -> (Generator, Tensor<4>) {
 }
 
 #[test]
-fn mode_is_what_decides_about_noise() {
+fn the_mode_controls_dropout_noise() {
     let (generator, input) = thin_unet();
     let run = |mode: Mode| values(generator.forward(input.clone(), mode));
-    assert_ne!(run(Mode::PAPER), run(Mode::PAPER), "the paper's noise is on at test time, too");
+    assert_ne!(run(Mode::PAPER), run(Mode::PAPER), "Mode::PAPER draws new noise for every pass");
     assert_eq!(run(Mode::PAPER.with_noise(5)), run(Mode::PAPER.with_noise(5)));
     assert_ne!(run(Mode::PAPER.with_noise(5)), run(Mode::PAPER.with_noise(6)));
     assert_eq!(run(Mode::IMAGE), run(Mode::IMAGE));
@@ -179,18 +179,18 @@ fn mode_is_what_decides_about_noise() {
 }
 
 #[test]
-fn statistics_come_from_where_the_mode_says() {
+fn the_mode_selects_the_statistics() {
     let (generator, input) = thin_unet();
     let mode = |statistics| Mode { statistics, dropout: DropoutMode::Off };
     let run = |input: Tensor<4>, statistics| generator.forward(input, mode(statistics));
     let alone = |index: usize| input.clone().narrow(0, index, 1);
 
-    // Per-image statistics: a batch gives the same as its images one by one.
+    // With statistics of each image, a batch gives the same outputs as its images one by one.
     let together = values(run(input.clone(), Statistics::Image));
     let one_by_one = [0, 1].map(|index| values(run(alone(index), Statistics::Image))).concat();
     let worst = together.iter().zip(&one_by_one).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst < 1e-5, "{worst}");
-    // With one image, batch and image statistics are equal; with two they are not.
+    // For one image, the statistics of the batch and of the image are equal; for two images they differ.
     let [batch, image] = [Statistics::Batch, Statistics::Image].map(|kind| values(run(alone(0), kind)));
     let worst = batch.iter().zip(&image).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst < 1e-6, "{worst}");
@@ -199,7 +199,7 @@ fn statistics_come_from_where_the_mode_says() {
 }
 
 #[test]
-fn running_statistics_move_in_training_only() {
+fn only_training_updates_running_statistics() {
     let config = GeneratorConfig::new(3, 3).with_base_channels(4).with_backbone(Backbone::Unet { depth: 5 });
     let plain = device::cpu();
     let input = noise([2, 3, 32, 32], &plain);
@@ -207,7 +207,7 @@ fn running_statistics_move_in_training_only() {
     let at_rest = config.init_seeded(3, &plain);
     let before = running(&at_rest);
     at_rest.forward(input.clone(), Mode::PAPER);
-    assert_eq!(running(&at_rest), before, "translating moves nothing");
+    assert_eq!(running(&at_rest), before, "a pass without gradients does not update them");
     let training = config.init_seeded(3, &plain.clone().autodiff());
     training.forward(input.clone().autodiff(), Mode::PAPER);
     assert_ne!(running(&training), before);
@@ -242,7 +242,7 @@ fn every_setting_of_the_generator_changes_the_output() {
 }
 
 #[test]
-fn networks_out_of_range_are_errors() {
+fn configurations_out_of_range_are_errors() {
     let device = device::cpu();
     let generator = GeneratorConfig::new(3, 3).with_dropout(1.0).try_init(&device).unwrap_err();
     assert!(generator.to_string().contains("generator.dropout: 1 is not a probability"), "{generator}");
@@ -255,7 +255,7 @@ fn networks_out_of_range_are_errors() {
 
 #[test]
 #[should_panic(expected = "height (=40) must be divisible by 32")]
-fn a_size_that_does_not_divide_is_explained() {
+fn a_size_that_is_not_divisible_panics_with_the_rule() {
     let device = device::cpu();
     let config = GeneratorConfig::new(3, 3).with_base_channels(2).with_backbone(Backbone::Unet { depth: 5 });
     config.init(&device).forward(Tensor::zeros([1, 3, 40, 32], &device), Mode::PAPER);
@@ -263,13 +263,13 @@ fn a_size_that_does_not_divide_is_explained() {
 
 #[test]
 #[should_panic(expected = "axis 1 expected 3, got 1")]
-fn wrong_channels_are_explained() {
+fn wrong_channels_panic_with_both_numbers() {
     let device = device::cpu();
     let config = GeneratorConfig::new(3, 3).with_base_channels(2).with_backbone(Backbone::Unet { depth: 5 });
     config.init(&device).forward(Tensor::zeros([1, 1, 32, 32], &device), Mode::PAPER);
 }
 
-/// Networks of a width that no preset has.
+/// Returns two small networks with base channels that no preset has.
 fn narrow_networks(device: &Device) -> (Generator, Discriminator) {
     let unet = Backbone::Unet { depth: 5 };
     let generator = GeneratorConfig::new(3, 1).with_base_channels(3).with_backbone(unet);
@@ -307,7 +307,7 @@ fn a_trainer_takes_its_configuration_from_its_networks() {
 }
 
 #[test]
-fn networks_that_do_not_fit_together_are_refused() {
+fn networks_that_do_not_fit_together_are_errors() {
     let device = device::cpu();
     let refusal = |discriminator: DiscriminatorConfig, data: DataConfig| {
         let generator = narrow_networks(&device).0;
@@ -325,7 +325,7 @@ fn networks_that_do_not_fit_together_are_refused() {
 }
 
 #[test]
-fn the_unconditional_discriminator_does_not_see_the_condition() {
+fn an_unconditional_discriminator_ignores_the_input() {
     let device = device::cpu();
     let config = DiscriminatorConfig::new(3, 3).with_base_channels(2).with_layers(2);
     let image = noise([1, 3, 32, 32], &device);

@@ -10,11 +10,11 @@ use pix2pix::data::{Batch, DataConfig};
 use pix2pix::pytorch::{self, Import, StateDict};
 use pix2pix::{
     Device, Discriminator, DiscriminatorConfig, DropoutMode, Generator, GeneratorConfig, Mode, Norm,
-    Pix2PixLossConfig, Statistics, Tensor, Trainer, TrainingConfig, device,
+    Pix2PixLoss, Pix2PixLossConfig, Statistics, Tensor, Trainer, TrainingConfig, device,
 };
 use safetensors::SafeTensors;
 
-// Tolerances, relative to the mean absolute value; absolute for the full-size U-Net.
+// The tolerances are relative to the mean absolute value; for the full-size U-Net they are absolute.
 const FORWARD: f32 = 1e-5;
 const GRADIENT: f32 = 1e-4;
 const TEN_STEPS: f32 = 1e-3;
@@ -49,7 +49,7 @@ impl Fixture {
         Self { name, case, tensors: pytorch::read(path(name)).unwrap(), folder: tempfile::tempdir().unwrap() }
     }
 
-    /// Writes the tensors with a prefix to a file.
+    /// Writes the tensors whose names have a prefix to a file, without the prefix.
     fn file(&self, prefix: &str) -> PathBuf {
         let part = self.tensors.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value)));
         let state: StateDict = part.map(|(key, value)| (key.to_owned(), value.clone())).collect();
@@ -58,7 +58,7 @@ impl Fixture {
         file
     }
 
-    /// Returns how often the images are repeated along each side, so that large patches fit.
+    /// Returns how often the images are repeated in each direction, so that large patches fit.
     fn tiles(&self) -> usize {
         match self.name {
             "patch_4" => 2,
@@ -89,7 +89,7 @@ impl Fixture {
         &self.tensors[key].1
     }
 
-    /// Compares a tensor with its sample of every 29th value, or with the whole of it.
+    /// Compares a tensor with all expected values, or with a sample of every 29th value.
     fn check(&self, key: &str, found: Tensor<4>) {
         let found = values(found);
         let expected = self.expected(key);
@@ -99,7 +99,7 @@ impl Fixture {
         close(&format!("{} {key}", self.name), &found, expected, FORWARD);
     }
 
-    /// Compares tensors by name with a digest: mean, mean absolute value and six values of each.
+    /// Compares tensors by name with their digests: the mean, the mean absolute value and six values of each.
     fn check_digest(&self, key: &str, prefix: &str, found: &BTreeMap<String, Vec<f32>>, tolerance: f32) {
         let names = self.tensors.keys().filter_map(|name| name.strip_prefix(prefix));
         let rows = self.expected(key).chunks_exact(8);
@@ -115,6 +115,7 @@ impl Fixture {
     }
 }
 
+/// Returns the digest of a tensor, as `make.py` computes it.
 fn digest(values: &[f32]) -> Vec<f32> {
     let n = values.len();
     let count = n as f64;
@@ -132,13 +133,17 @@ fn values(tensor: Tensor<4>) -> Vec<f32> {
     tensor.into_data().try_into_vec().unwrap()
 }
 
+/// Panics if values differ by more than `tolerance` times their mean absolute value.
 fn close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
     let scale = expected.iter().map(|value| value.abs()).sum::<f32>() / expected.len() as f32;
     let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(worst <= tolerance * scale.max(1e-3), "{what}: off by {worst:e} where {scale:e} is usual");
+    assert!(
+        worst <= tolerance * scale.max(1e-3),
+        "{what} differs by {worst:e}; the mean absolute value is {scale:e}"
+    );
 }
 
-/// Returns the images of all cases, `[2, channels, 32·times, 32·times]`.
+/// Returns the images that all cases use, `[2, channels, 32·times, 32·times]`.
 fn image(name: &str, channels: usize, times: usize, device: &Device) -> Tensor<4> {
     let bytes = std::fs::read(path("pictures")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -159,7 +164,8 @@ fn gradients<M: Module>(loss: Tensor<1>, network: &M) -> M {
             Param::from_mapped_value(id, grad.autodiff(), mapper)
         }
     }
-    // Running statistics have no gradient and become zeros. All clones share them, so the network is not used again.
+    // Running statistics have no gradient and become zeros. All clones share them, so the caller must not use the
+    // network again.
     let grads = GradientsParams::from_grads(loss.backward(), network);
     network.clone().map(&mut Swap(grads))
 }
@@ -168,6 +174,61 @@ fn by_name(state: StateDict) -> BTreeMap<String, Vec<f32>> {
     state.into_iter().map(|(key, (_, values))| (key, values)).collect()
 }
 
+/// Compares the logits, and the gradients of the discriminator, in the first step.
+fn check_discriminator(
+    fixture: &Fixture,
+    discriminator: &Discriminator,
+    loss: &Pix2PixLoss,
+    [input, target, output]: [&Tensor<4>; 3],
+) {
+    let fake = discriminator.forward(input.clone(), output.clone().detach(), MODE);
+    let real = discriminator.forward(input.clone(), target.clone(), MODE);
+    fixture.check("logits_fake", fake.clone());
+    fixture.check("logits_real", real.clone());
+    let d = loss.discriminator(real, fake);
+    let grads = gradients(d.total(), discriminator);
+    let grads = by_name(pytorch::discriminator_state(&grads));
+    fixture.check_digest("grad_d", "state_d.", &grads, GRADIENT);
+}
+
+/// Compares the losses of a step.
+fn check_losses(fixture: &Fixture, step: usize, losses: [(&str, Option<f32>); 4]) {
+    for (key, found) in losses {
+        assert_eq!(found.is_some(), fixture.tensors.contains_key(key), "{} {key}", fixture.name);
+        let Some(found) = found else { continue };
+        let what = format!("{} {key} {step}", fixture.name);
+        close(&what, &[found], &fixture.expected(key)[step..=step], GRADIENT);
+    }
+}
+
+/// Compares the changes of both networks since the `start` after some steps.
+fn check_changes(
+    fixture: &Fixture,
+    steps: usize,
+    [start_g, start_d]: [&BTreeMap<String, Vec<f32>>; 2],
+    trainer: &Trainer,
+) {
+    let g = change(start_g, pytorch::generator_state(trainer.generator()));
+    fixture.check_digest(&format!("moved{steps}"), "state.", &g, TEN_STEPS);
+    let d = change(start_d, pytorch::discriminator_state(trainer.discriminator()));
+    if fixture.is_adversarial() {
+        fixture.check_digest(&format!("moved{steps}_d"), "state_d.", &d, TEN_STEPS);
+    } else {
+        let is_same = d.values().flatten().all(|&value| value == 0.0);
+        assert!(is_same, "{}: an unused discriminator changes", fixture.name);
+    }
+}
+
+/// Returns the change of every parameter since the `start`.
+fn change(start: &BTreeMap<String, Vec<f32>>, now: StateDict) -> BTreeMap<String, Vec<f32>> {
+    let difference = |(key, now): (String, Vec<f32>)| {
+        let values: Vec<f32> = now.iter().zip(&start[&key]).map(|(now, then)| now - then).collect();
+        (key, values)
+    };
+    by_name(now).into_iter().map(difference).collect()
+}
+
+/// Compares the first step in detail, and the losses and updates of ten steps, with those of PyTorch.
 fn trains_like_pytorch(name: &'static str) {
     let fixture = Fixture::open(name);
     let generator_config = fixture.case.generator.clone().unwrap();
@@ -186,14 +247,7 @@ fn trains_like_pytorch(name: &'static str) {
         fixture.check("output", output.clone());
     }
     if fixture.is_adversarial() {
-        let fake = discriminator.forward(input.clone(), output.clone().detach(), MODE);
-        let real = discriminator.forward(input.clone(), target.clone(), MODE);
-        fixture.check("logits_fake", fake.clone());
-        fixture.check("logits_real", real.clone());
-        let d = loss.discriminator(real, fake);
-        let grads = gradients(d.total(), &discriminator);
-        let grads = by_name(pytorch::discriminator_state(&grads));
-        fixture.check_digest("grad_d", "state_d.", &grads, GRADIENT);
+        check_discriminator(&fixture, &discriminator, &loss, [&input, &target, &output]);
     }
 
     // Ten steps of the trainer.
@@ -217,11 +271,7 @@ fn trains_like_pytorch(name: &'static str) {
             ("loss.d_real", losses.d_real),
             ("loss.d_fake", losses.d_fake),
         ];
-        for (key, found) in named {
-            assert_eq!(found.is_some(), fixture.tensors.contains_key(key), "{name} {key}");
-            let Some(found) = found else { continue };
-            close(&format!("{name} {key} {step}"), &[found], &fixture.expected(key)[step..=step], GRADIENT);
-        }
+        check_losses(&fixture, step, named);
         if step == 0 {
             // The second half of the first step: the updated discriminator sees the output of the generator before its
             // update. A clone would share its running statistics; `detached` copies them.
@@ -233,94 +283,78 @@ fn trains_like_pytorch(name: &'static str) {
             fixture.check_digest("grad", "state.", &grads, GRADIENT);
         }
         if step == 0 && times == 1 && generator_config.norm != Norm::None {
-            let moved = trainer.generator().forward(input.clone(), Mode::RUNNING);
-            fixture.check("output_running", moved);
+            let output = trainer.generator().forward(input.clone(), Mode::RUNNING);
+            fixture.check("output_running", output);
         }
         if step == 0 || step == 9 {
-            let moved = |start: &BTreeMap<String, Vec<f32>>, now: StateDict| {
-                let difference = |(key, now): (String, Vec<f32>)| {
-                    let values = now.iter().zip(&start[&key]).map(|(now, then)| now - then).collect();
-                    (key, values)
-                };
-                by_name(now).into_iter().map(difference).collect::<BTreeMap<String, Vec<f32>>>()
-            };
-            let steps = step + 1;
-            let g = moved(&start_g, pytorch::generator_state(trainer.generator()));
-            fixture.check_digest(&format!("moved{steps}"), "state.", &g, TEN_STEPS);
-            let d = pytorch::discriminator_state(trainer.discriminator());
-            let d = moved(&start_d, d);
-            if fixture.is_adversarial() {
-                fixture.check_digest(&format!("moved{steps}_d"), "state_d.", &d, TEN_STEPS);
-            } else {
-                assert!(d.values().flatten().all(|&value| value == 0.0), "{name}: nothing moves it");
-            }
+            check_changes(&fixture, step + 1, [&start_g, &start_d], &trainer);
         }
     }
 }
 
 #[test]
-fn unet_with_batch_norm() {
+fn unet_with_batch_norm_trains_like_pytorch() {
     trains_like_pytorch("unet_batch");
 }
 
 #[test]
-fn unet_with_instance_norm() {
+fn unet_with_instance_norm_trains_like_pytorch() {
     trains_like_pytorch("unet_instance");
 }
 
 #[test]
-fn unet_with_affine_instance_norm() {
+fn unet_with_affine_instance_norm_trains_like_pytorch() {
     trains_like_pytorch("unet_instance_affine");
 }
 
 #[test]
-fn unet_without_norm() {
+fn unet_without_norm_trains_like_pytorch() {
     trains_like_pytorch("unet_none");
 }
 
 #[test]
-fn unet_with_nearest_resizing() {
+fn unet_with_nearest_resizing_trains_like_pytorch() {
     trains_like_pytorch("unet_nearest");
 }
 
 #[test]
-fn unet_with_bilinear_resizing() {
+fn unet_with_bilinear_resizing_trains_like_pytorch() {
     trains_like_pytorch("unet_bilinear");
 }
 
 #[test]
-fn encoder_decoder() {
+fn encoder_decoder_trains_like_pytorch() {
     trains_like_pytorch("encoder_decoder");
 }
 
 #[test]
-fn resnet_with_batch_norm() {
+fn resnet_with_batch_norm_trains_like_pytorch() {
     trains_like_pytorch("resnet_batch");
 }
 
 #[test]
-fn resnet_with_instance_norm() {
+fn resnet_with_instance_norm_trains_like_pytorch() {
     trains_like_pytorch("resnet_instance");
 }
 
 #[test]
-fn unet_by_its_pixels_alone() {
+fn unet_with_l1_alone_trains_like_pytorch() {
     trains_like_pytorch("unet_l1");
 }
 
 #[test]
-fn patches_of_142_pixels() {
+fn discriminator_of_142_pixel_patches_trains_like_pytorch() {
     trains_like_pytorch("patch_4");
 }
 
 #[test]
-fn patches_of_286_pixels() {
+fn discriminator_of_286_pixel_patches_trains_like_pytorch() {
     trains_like_pytorch("patch_5");
 }
 
 #[test]
 #[cfg(feature = "pth")]
-fn a_resnet_whose_dropout_shifts_its_names() {
+fn a_resnet_whose_dropout_shifts_its_names_computes_like_pytorch() {
     let fixture = Fixture::open("resnet_dropout");
     let file = path("resnet_dropout").with_extension("pth");
     let device = device::cpu();
@@ -339,7 +373,7 @@ fn uniform(number: u64, index: u64) -> f32 {
 }
 
 #[test]
-fn the_full_size_unet() {
+fn the_full_size_unet_computes_like_pytorch() {
     struct Fill(u64, String);
     impl ModuleMapper for Fill {
         fn enter_module(&mut self, name: &str, _: &str) {
@@ -373,10 +407,10 @@ fn the_full_size_unet() {
     // Outputs are compared absolutely: 1e-5 is a thousandth of a grey level.
     let compare = |what, found: &[f32]| {
         let worst = found.iter().zip(fixture.expected(what)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst <= FORWARD, "unet256 {what}: off by {worst:e}");
+        assert!(worst <= FORWARD, "unet256 {what}: differs by {worst:e}");
     };
     compare("pixels", &sampled(&output));
-    // A pass in training updates the running statistics.
+    // A forward pass in training updates the running statistics.
     let training = generator.fork(&device.clone().autodiff());
     training.forward(input.clone().autodiff(), MODE);
     let output_running = training.detached().forward(input, Mode::RUNNING);

@@ -1,28 +1,29 @@
-//! Every layer, loss and custom kernel against finite differences.
+//! Compares the gradients of every layer, loss and custom kernel with finite differences.
 //!
-//! Each parameter and each input is moved alone, in a random direction, there and back: the difference of the losses,
-//! added up in double precision on the host, must be what the gradient says. A gradient that is missing, of one
-//! parameter or of a part of it, so shows, which a move along the gradient itself would not tell.
+//! The tests move one parameter or input at a time, in a random direction and in the opposite direction. The difference
+//! of the losses, summed in double precision on the host, must equal the slope that the gradient predicts. So a missing
+//! gradient, of a whole parameter or of a part of it, fails the test. Moving along the gradient itself would not detect
+//! it.
 #![cfg(feature = "flex")]
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use pix2pix::__private::{self as single, Activation, Arithmetic};
+use pix2pix::__private::{self as layers, Activation, Arithmetic};
 use pix2pix::{
     Backbone, Discriminator, DiscriminatorConfig, DropoutMode, GanMode, Generator, GeneratorConfig, Mode,
     Norm, Pix2PixLossConfig, PixelLoss, Statistics, Tensor, UpsampleKind, device,
 };
 
-/// How far each value moves. A ReLU that changes sides on the way spoils one of these moves, rounding another; a wrong
-/// gradient spoils all.
+/// The distances by which each value moves. A ReLU whose input changes its sign spoils some of these moves, and
+/// rounding spoils others; a wrong gradient spoils all of them.
 const MOVES: [f32; 6] = [1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6];
-/// The error that this and f32 allow, of the gradient's length.
+/// The largest error that finite differences in f32 explain, relative to the gradient's length.
 const TOLERANCE: f64 = 0.02;
-/// A gradient this much shorter than the longest may be nothing but rounding, as that of a bias before an instance norm
-/// is; its error is measured by this part of the longest.
+/// A gradient shorter than this fraction of the longest may be rounding noise, such as that of a bias before an
+/// instance norm. Its error is measured relative to this fraction of the longest gradient.
 const SHORT: f64 = 0.05;
 
-/// A random direction of `count` values of +1 and −1.
+/// Returns a random direction of `count` values of +1 and −1.
 fn signs(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut sign = || {
@@ -43,7 +44,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().convert::<f64>().try_into_vec().unwrap()
 }
 
-/// The network with its parameter `index` moved.
+/// Returns the network with parameter `index` moved.
 fn moved<M: Module>(network: &M, index: usize, by: f32) -> M {
     struct Move {
         index: usize,
@@ -60,12 +61,12 @@ fn moved<M: Module>(network: &M, index: usize, by: f32) -> M {
             Param::from_mapped_value(id, value, mapper)
         }
     }
-    // A copy of its own, without gradients: a clone would share its running statistics.
+    // `valid` copies the network without gradients; a clone would share its running statistics.
     network.valid().map(&mut Move { index, next: 0, by })
 }
 
-/// A network with weights ten times the initial ones, for slopes that f32 can measure, and biases that are not zero, on
-/// which a ReLU has no slope.
+/// Returns a network with weights ten times the initial ones, so that f32 can measure the slopes, and with biases that
+/// are not zero, where a ReLU has no slope.
 fn enlarged<M: Module>(network: M) -> M {
     struct Enlarge {
         name: String,
@@ -93,20 +94,22 @@ fn enlarged<M: Module>(network: M) -> M {
     network.map(&mut Enlarge { name: String::new(), seed: 0 })
 }
 
-/// What a gradient says of a move in a random direction, and its length; zeros if there is none.
-struct Side {
+/// The slope of the loss along a random direction, as a gradient predicts it. Both numbers are 0 without a gradient.
+struct Slope {
+    /// The parameter or input.
     name: String,
     along: f64,
+    /// The length of the gradient.
     length: f64,
 }
 
-/// The slope of every learned parameter, in the order of the network, running statistics skipped.
-fn slopes<M: Module>(network: &M, grads: &GradientsParams) -> Vec<(usize, Side)> {
+/// Returns the index and the slope of every learned parameter, in the order of the network, without running statistics.
+fn slopes<M: Module>(network: &M, grads: &GradientsParams) -> Vec<(usize, Slope)> {
     struct Visit<'a> {
         grads: &'a GradientsParams,
         path: Vec<String>,
         next: usize,
-        found: Vec<(usize, Side)>,
+        found: Vec<(usize, Slope)>,
     }
     impl ModuleVisitor for Visit<'_> {
         fn enter_module(&mut self, name: &str, _: &str) {
@@ -131,12 +134,12 @@ fn slopes<M: Module>(network: &M, grads: &GradientsParams) -> Vec<(usize, Side)>
     visit.found
 }
 
-fn slope(name: String, grad: &[f64], seed: u64) -> Side {
+fn slope(name: String, grad: &[f64], seed: u64) -> Slope {
     let along = grad.iter().zip(signs(grad.len(), seed)).map(|(grad, sign)| grad * f64::from(sign)).sum();
-    Side { name, along, length: grad.iter().map(|grad| grad * grad).sum::<f64>().sqrt() }
+    Slope { name, along, length: grad.iter().map(|grad| grad * grad).sum::<f64>().sqrt() }
 }
 
-/// Checks the gradients of a loss for every parameter of a network; `value` is the same loss in double precision.
+/// Checks the gradients of a loss for every parameter of a network. `value` is the same loss in double precision.
 fn check<M: Module>(what: &str, network: &M, loss: impl Fn(&M) -> Tensor<1>, value: impl Fn(&M) -> f64) {
     let grads = GradientsParams::from_grads(loss(network).backward(), network);
     let slopes = slopes(network, &grads);
@@ -147,17 +150,17 @@ fn check<M: Module>(what: &str, network: &M, loss: impl Fn(&M) -> Tensor<1>, val
     }
 }
 
-/// Checks a slope against the differences that moves make.
-fn agree(what: &str, side: &Side, longest: f64, value: impl Fn(f32) -> f64) {
+/// Checks a slope against finite differences of `value`.
+fn agree(what: &str, slope: &Slope, longest: f64, value: impl Fn(f32) -> f64) {
     let differences = MOVES.map(|by| (value(by) - value(-by)) / f64::from(2.0 * by));
-    let scale = side.length.max(SHORT * longest);
-    let errors = differences.map(|difference| (side.along - difference).abs() / scale);
+    let scale = slope.length.max(SHORT * longest);
+    let errors = differences.map(|difference| (slope.along - difference).abs() / scale);
     assert!(
         errors.iter().any(|error| *error < TOLERANCE),
         "{what} {}: gradient {:e} of length {:e}, finite differences {differences:?}",
-        side.name,
-        side.along,
-        side.length
+        slope.name,
+        slope.along,
+        slope.length
     );
 }
 
@@ -166,20 +169,21 @@ fn image(channels: usize, size: usize, phase: f32) -> Tensor<4> {
     Tensor::<1>::from_floats(values.as_slice(), &device::cpu()).reshape([2, channels, size, size])
 }
 
-/// The sum of a tensor's values, each times a fixed number, on the device and on the host.
-fn weighed(output: Tensor<4>) -> Tensor<1> {
+/// Returns the sum of a tensor's values, each times a fixed number.
+fn weighted_sum(output: Tensor<4>) -> Tensor<1> {
     let [_, channels, size, _] = output.dims();
     (output * image(channels, size, 1.0).autodiff()).sum()
 }
 
-fn weighed_on_host(output: Tensor<4>) -> f64 {
+/// Computes [`weighted_sum`] in double precision on the host.
+fn weighted_sum_on_host(output: Tensor<4>) -> f64 {
     let [_, channels, size, _] = output.dims();
     let weights = values(image(channels, size, 1.0));
     values(output).iter().zip(weights).map(|(value, weight)| value * weight).sum()
 }
 
 #[test]
-fn generators() {
+fn gradients_of_generators_equal_finite_differences() {
     let device = device::cpu().autodiff();
     let base = GeneratorConfig::new(2, 2).with_base_channels(3).with_backbone(Backbone::Unet { depth: 3 });
     let cases = [
@@ -199,25 +203,25 @@ fn generators() {
             let what =
                 format!("{:?} {:?} {:?} {statistics:?}", config.backbone, config.norm, config.upsample);
             let input = || image(2, 16, 0.0);
-            let loss = |network: &Generator| weighed(network.forward(input().autodiff(), mode));
-            let value = |network: &Generator| weighed_on_host(network.forward(input(), mode));
+            let loss = |network: &Generator| weighted_sum(network.forward(input().autodiff(), mode));
+            let value = |network: &Generator| weighted_sum_on_host(network.forward(input(), mode));
             check(&what, &generator, loss, value);
 
             let leaf = input().autodiff().require_grad();
-            let grads = weighed(generator.forward(leaf.clone(), mode)).backward();
+            let grads = weighted_sum(generator.forward(leaf.clone(), mode)).backward();
             let slope = slope("input".into(), &values(leaf.grad(&grads).unwrap()), 0);
             let still = generator.valid();
             agree(&what, &slope, 0.0, |by| {
                 let input = input();
                 let there = input.clone() + direction(input.dims(), 0) * by;
-                weighed_on_host(still.forward(there, mode))
+                weighted_sum_on_host(still.forward(there, mode))
             });
         }
     }
 }
 
-/// The objective in double precision, from its definition: D's loss on real and fake logits.
-fn judged(gan: GanMode, label: f64, real: &[f64], fake: &[f64]) -> f64 {
+/// Computes the discriminator's loss in double precision, from its definition.
+fn discriminator_loss(gan: GanMode, label: f64, real: &[f64], fake: &[f64]) -> f64 {
     let mean = |logits: &[f64], loss: &dyn Fn(f64) -> f64| {
         logits.iter().map(|logit| loss(*logit)).sum::<f64>() / logits.len() as f64
     };
@@ -232,8 +236,8 @@ fn judged(gan: GanMode, label: f64, real: &[f64], fake: &[f64]) -> f64 {
     0.5 * (real + fake)
 }
 
-/// The same of the generator's loss.
-fn fooled(config: &Pix2PixLossConfig, fake: &[f64], output: &[f64], target: &[f64]) -> f64 {
+/// Computes the generator's loss in double precision, from its definition.
+fn generator_loss(config: &Pix2PixLossConfig, fake: &[f64], output: &[f64], target: &[f64]) -> f64 {
     let mean = |values: &mut dyn Iterator<Item = f64>, count: usize| values.sum::<f64>() / count as f64;
     let gan = mean(
         &mut fake.iter().map(|x| match config.gan {
@@ -255,37 +259,38 @@ fn fooled(config: &Pix2PixLossConfig, fake: &[f64], output: &[f64], target: &[f6
 const OBJECTIVES: [GanMode; 3] = [GanMode::Vanilla, GanMode::LeastSquares, GanMode::Hinge];
 
 #[test]
-fn discriminators_under_every_objective() {
+fn gradients_of_discriminators_equal_finite_differences() {
     let device = device::cpu().autodiff();
     for layers in [0, 2] {
         for norm in [Norm::Batch, Norm::Instance { affine: false }, Norm::None] {
             for gan in OBJECTIVES {
                 let config = DiscriminatorConfig::new(2, 2).with_base_channels(3).with_layers(layers);
-                let judge = enlarged(config.with_norm(norm).init_seeded(2, &device));
+                let discriminator = enlarged(config.with_norm(norm).init_seeded(2, &device));
                 let objective = Pix2PixLossConfig::new().with_gan(gan).with_real_label(0.9).init();
-                let loss = |judge: &Discriminator| {
-                    let verdict = |phase| {
-                        judge.forward(
+                let loss = |discriminator: &Discriminator| {
+                    let logits = |phase| {
+                        discriminator.forward(
                             image(2, 16, 0.0).autodiff(),
                             image(2, 16, phase).autodiff(),
                             Mode::PAPER,
                         )
                     };
-                    objective.discriminator(verdict(1.0), verdict(2.0)).total()
+                    objective.discriminator(logits(1.0), logits(2.0)).total()
                 };
-                let value = |judge: &Discriminator| {
-                    let verdict =
-                        |phase| values(judge.forward(image(2, 16, 0.0), image(2, 16, phase), Mode::PAPER));
-                    judged(gan, 0.9, &verdict(1.0), &verdict(2.0))
+                let value = |discriminator: &Discriminator| {
+                    let logits = |phase| {
+                        values(discriminator.forward(image(2, 16, 0.0), image(2, 16, phase), Mode::PAPER))
+                    };
+                    discriminator_loss(gan, 0.9, &logits(1.0), &logits(2.0))
                 };
-                check(&format!("{layers} layers, {norm:?}, {gan:?}"), &judge, loss, value);
+                check(&format!("{layers} layers, {norm:?}, {gan:?}"), &discriminator, loss, value);
             }
         }
     }
 }
 
-/// Checks a gradient value by value against the difference of a function in double precision.
-fn each(what: &str, at: &[f64], grad: &[f64], value: impl Fn(&[f64]) -> f64) {
+/// Checks every value of a gradient against the finite difference of a function in double precision.
+fn check_values(what: &str, at: &[f64], grad: &[f64], value: impl Fn(&[f64]) -> f64) {
     let scale = grad.iter().map(|grad| grad.abs()).fold(0.0, f64::max);
     assert!(scale > 0.0, "{what}");
     for (index, grad) in grad.iter().enumerate() {
@@ -300,7 +305,7 @@ fn each(what: &str, at: &[f64], grad: &[f64], value: impl Fn(&[f64]) -> f64) {
 }
 
 #[test]
-fn losses_of_both_networks() {
+fn gradients_of_losses_equal_finite_differences() {
     let leaf = |size, phase| (image(1, size, phase) * 1.7).autodiff().require_grad();
     for gan in OBJECTIVES {
         let [real, fake] = [leaf(5, 0.2), leaf(5, 2.0)];
@@ -309,8 +314,8 @@ fn losses_of_both_networks() {
         let grads = total.backward();
         let [r, f] = [&real, &fake].map(|logits| values(logits.clone().inner()));
         let grad = |leaf: &Tensor<4>| values(leaf.grad(&grads).unwrap());
-        each(&format!("D real {gan:?}"), &r, &grad(&real), |r| judged(gan, 0.8, r, &f));
-        each(&format!("D fake {gan:?}"), &f, &grad(&fake), |f| judged(gan, 0.8, &r, f));
+        check_values(&format!("D real {gan:?}"), &r, &grad(&real), |r| discriminator_loss(gan, 0.8, r, &f));
+        check_values(&format!("D fake {gan:?}"), &f, &grad(&fake), |f| discriminator_loss(gan, 0.8, &r, f));
 
         for pixel in [PixelLoss::L1, PixelLoss::L2] {
             let objective = objective.clone().with_pixel(pixel).with_gan_weight(0.7).with_l1_weight(10.0);
@@ -323,28 +328,32 @@ fn losses_of_both_networks() {
             let t = values(target);
             let grad = |leaf: &Tensor<4>| values(leaf.grad(&grads).unwrap());
             let what = format!("{gan:?} {pixel:?}");
-            each(&format!("G logits {what}"), &f, &grad(&fake), |f| fooled(&objective, f, &o, &t));
-            each(&format!("G output {what}"), &o, &grad(&output), |o| fooled(&objective, &f, o, &t));
+            check_values(&format!("G logits {what}"), &f, &grad(&fake), |f| {
+                generator_loss(&objective, f, &o, &t)
+            });
+            check_values(&format!("G output {what}"), &o, &grad(&output), |o| {
+                generator_loss(&objective, &f, o, &t)
+            });
         }
     }
 }
 
-/// Checks a layer's gradients for each of its inputs, any number of which may be of four dimensions.
+/// Checks a layer's gradients for each of its inputs.
 fn check_layer(what: &str, inputs: &[Tensor<4>], layer: impl Fn(&[Tensor<4>]) -> Tensor<4>) {
     let leaves: Vec<Tensor<4>> = inputs.iter().map(|input| input.clone().autodiff().require_grad()).collect();
-    let grads = weighed(layer(&leaves)).backward();
+    let grads = weighted_sum(layer(&leaves)).backward();
     for (index, leaf) in leaves.iter().enumerate() {
         let grad = values(leaf.grad(&grads).expect(what));
         let slope = slope(format!("input {index}"), &grad, index as u64);
         agree(what, &slope, 0.0, |by| {
             let mut inputs = inputs.to_vec();
             inputs[index] = inputs[index].clone() + direction(inputs[index].dims(), index as u64) * by;
-            weighed_on_host(layer(&inputs))
+            weighted_sum_on_host(layer(&inputs))
         });
     }
 }
 
-/// A tensor of noise-like values, none of them so near to zero that a move changes its sign.
+/// Returns a tensor of noise-like values. None of them is so close to zero that a move changes its sign.
 fn wave<const D: usize>(shape: [usize; D], scale: f32) -> Tensor<D> {
     let count: usize = shape.iter().product();
     let wave = |i: usize| (i as f32 * scale).sin();
@@ -353,19 +362,30 @@ fn wave<const D: usize>(shape: [usize; D], scale: f32) -> Tensor<D> {
 }
 
 #[test]
-fn custom_kernels() {
+fn gradients_of_custom_kernels_equal_finite_differences() {
     let bias = |tensor: &Tensor<4>| {
         let count = tensor.dims().iter().product::<usize>();
         Some(tensor.clone().reshape([count]))
     };
-    for slope in [Activation::Relu, Activation::LeakyRelu, Activation::Linear] {
+    for activation in [Activation::Relu, Activation::LeakyRelu, Activation::Linear] {
         for [kernel, stride, padding] in [[4, 2, 1], [4, 1, 1], [3, 1, 1], [3, 2, 1], [7, 1, 0], [1, 1, 0]] {
             let inputs =
                 [wave([2, 3, 16, 16], 0.7), wave([5, 3, kernel, kernel], 1.3), wave([5, 1, 1, 1], 2.1)];
-            check_layer(&format!("convolution {kernel} {stride} {padding} {slope:?}"), &inputs, |inputs| {
-                let [x, weight, shift] = [0, 1, 2].map(|index| inputs[index].clone());
-                single::convolve(x, slope, weight, bias(&shift), [stride, padding], &Arithmetic::default())
-            });
+            check_layer(
+                &format!("convolution {kernel} {stride} {padding} {activation:?}"),
+                &inputs,
+                |inputs| {
+                    let [x, weight, shift] = [0, 1, 2].map(|index| inputs[index].clone());
+                    layers::convolve(
+                        x,
+                        activation,
+                        weight,
+                        bias(&shift),
+                        [stride, padding],
+                        &Arithmetic::default(),
+                    )
+                },
+            );
         }
         for kernel in [3, 4] {
             let inputs = [
@@ -374,21 +394,32 @@ fn custom_kernels() {
                 wave([4, 1, 1, 1], 2.1),
                 wave([2, 2, 8, 8], 0.9),
             ];
-            check_layer(&format!("transposed convolution {kernel} {slope:?}"), &inputs, |inputs| {
+            check_layer(&format!("transposed convolution {kernel} {activation:?}"), &inputs, |inputs| {
                 let [x, weight, shift, skip] = [0, 1, 2, 3].map(|index| inputs[index].clone());
-                single::conv_transpose_2x(Some(skip), x, slope, weight, bias(&shift), &Arithmetic::default())
-            });
-            let alone = [inputs[0].clone(), wave([3, 4, kernel, kernel], 1.3)];
-            check_layer(&format!("the same without a skip {kernel} {slope:?}"), &alone, |inputs| {
-                single::conv_transpose_2x(
-                    None,
-                    inputs[0].clone(),
-                    slope,
-                    inputs[1].clone(),
-                    None,
+                layers::conv_transpose_2x(
+                    Some(skip),
+                    x,
+                    activation,
+                    weight,
+                    bias(&shift),
                     &Arithmetic::default(),
                 )
             });
+            let alone = [inputs[0].clone(), wave([3, 4, kernel, kernel], 1.3)];
+            check_layer(
+                &format!("transposed convolution without a skip connection {kernel} {activation:?}"),
+                &alone,
+                |inputs| {
+                    layers::conv_transpose_2x(
+                        None,
+                        inputs[0].clone(),
+                        activation,
+                        inputs[1].clone(),
+                        None,
+                        &Arithmetic::default(),
+                    )
+                },
+            );
         }
     }
 }

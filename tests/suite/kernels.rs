@@ -1,4 +1,5 @@
-//! Compares our convolutions with those of burn: values and both gradients, on random shapes, by every algorithm.
+//! Compares this crate's convolutions with those of burn: outputs and both gradients, on random shapes and on shapes
+//! that reach every algorithm.
 #![cfg(feature = "flex")]
 
 use burn::module::{Module, ModuleMapper, Param};
@@ -14,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 /// The largest error, relative to the mean absolute value, that rounding explains. burn's convolutions and F(2, 2) stay
 /// below it.
 const PRECISE: f64 = 1e-5;
-/// The same for F(4, 3) and F(3, 4), whose matrices have larger powers: they evaluate at the point −2.
+/// The same error for F(4, 3) and F(3, 4), whose matrices have larger entries: they evaluate at the point −2.
 const WINOGRAD: f64 = 6e-5;
 
 fn random(shape: [usize; 4], rng: &mut StdRng, device: &Device) -> Tensor<4> {
@@ -66,13 +67,16 @@ fn check(what: &str, tolerance: f64, found: [Vec<f32>; 3], expected: [Vec<f32>; 
         let scale = expected.iter().map(|v| f64::from(v.abs())).sum::<f64>() / expected.len() as f64;
         let pairs = found.iter().zip(&expected);
         let worst = pairs.map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
-        // The weight's gradient sums over all positions, which are up to 100 000 here.
+        // The weight's gradient sums over all positions, up to 100 000 here.
         let tolerance = if name.contains("weight") { 10.0 * tolerance } else { tolerance };
-        assert!(worst <= tolerance * scale, "{what}: {name} off by {worst:e} where {scale:e} is usual");
+        assert!(
+            worst <= tolerance * scale,
+            "{what}: {name} differs by {worst:e}; the mean absolute value is {scale:e}"
+        );
     }
 }
 
-/// Compares behind an activation, with and without a skip connection of a third of the channels.
+/// Compares convolutions that apply an activation first, with and without a skip connection of a third of the channels.
 fn compare_activated(case: &Case, device: &Device) {
     let Case { images, large, small, height, width, kernel, stride, padding } = *case;
     let mut rng = StdRng::seed_from_u64(2);
@@ -105,6 +109,7 @@ fn compare_activated(case: &Case, device: &Device) {
     }
 }
 
+/// Compares a convolution, and the transposed one if it doubles the resolution.
 fn compare(case: &Case, exact: bool, device: &Device) {
     let tolerance = if exact || case.stride == 2 { PRECISE } else { WINOGRAD };
     let Case { images, large, small, height, width, kernel, stride, padding } = *case;
@@ -144,7 +149,7 @@ struct Case {
     padding: usize,
 }
 
-/// Kernel, stride and padding of all layers of the networks: halving, the discriminator's last layers, ResNet's blocks, ends and halvings.
+/// The kernel, stride and padding of the layers of the networks. 4×4: U-Net and discriminator; 3×3 and 7×7: ResNet.
 const KERNELS: [[usize; 3]; 6] = [[4, 2, 1], [4, 1, 1], [3, 1, 0], [3, 1, 1], [7, 1, 0], [3, 2, 1]];
 
 fn random_cases(count: usize) -> impl Iterator<Item = Case> {
@@ -164,8 +169,8 @@ fn random_cases(count: usize) -> impl Iterator<Item = Case> {
     })
 }
 
-/// Shapes that reach each algorithm: few and many positions, few and many channels, pieces of large maps and of large
-/// batches.
+/// Returns shapes that reach each algorithm: few and many positions, few and many channels, large maps and large
+/// batches that are cut into pieces.
 fn chosen_cases() -> Vec<Case> {
     let case = |images, large, small, height, width, [kernel, stride, padding]: [usize; 3]| Case {
         images,
@@ -194,19 +199,19 @@ fn chosen_cases() -> Vec<Case> {
 }
 
 #[test]
-fn random_shapes_give_what_burn_gives() {
+fn random_shapes_agree_with_burn() {
     let device = device::cpu().autodiff();
     random_cases(60).for_each(|case| compare(&case, false, &device));
 }
 
 #[test]
-fn chosen_shapes_give_what_burn_gives() {
+fn chosen_shapes_agree_with_burn() {
     let device = device::cpu().autodiff();
     chosen_cases().iter().for_each(|case| compare(case, false, &device));
 }
 
 #[test]
-fn activations_and_skip_connections_give_what_burn_gives() {
+fn activations_and_skip_connections_agree_with_burn() {
     let device = device::cpu().autodiff();
     random_cases(30).chain(chosen_cases()).for_each(|case| compare_activated(&case, &device));
 }
@@ -214,7 +219,7 @@ fn activations_and_skip_connections_give_what_burn_gives() {
 /// A convolution is linear in `x` and in the weight, so finite differences of any size are exact up to rounding:
 /// ⟨output gradient, layer(change)⟩ must equal ⟨gradient, change⟩.
 #[test]
-fn gradients_are_finite_differences() {
+fn gradients_equal_finite_differences() {
     let device = device::cpu().autodiff();
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     for case in chosen_cases().into_iter().take(9) {
@@ -237,7 +242,7 @@ fn gradients_are_finite_differences() {
 }
 
 #[test]
-fn the_number_of_threads_changes_no_byte() {
+fn results_do_not_depend_on_the_number_of_threads() {
     let compute = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
@@ -259,12 +264,12 @@ fn the_number_of_threads_changes_no_byte() {
 }
 
 #[test]
-fn exact_arithmetic_is_more_precise() {
+fn exact_arithmetic_stays_within_the_smaller_tolerance() {
     let device = device::cpu().autodiff();
     chosen_cases().iter().take(9).for_each(|case| compare(case, true, &device));
 }
 
-/// Cached filters belong to the weights that they were transformed from, whatever happens to those.
+/// Cached filters are never used with other weights than those that they were transformed from.
 #[test]
 fn cached_filters_follow_their_weights() {
     struct Halve;
@@ -302,7 +307,7 @@ fn cached_filters_follow_their_weights() {
     assert_eq!(pass(&cached), first, "the original keeps its weights and its cache");
 }
 
-/// A thread of the pool may steal work of one pass while it waits for its part of another.
+/// A thread of the pool may run work of one pass while it waits for work of another pass.
 #[test]
 fn concurrent_passes_with_and_without_a_cache_do_not_interfere() {
     let device = device::cpu();
@@ -325,7 +330,7 @@ fn concurrent_passes_with_and_without_a_cache_do_not_interfere() {
 }
 
 #[test]
-fn a_resumed_run_continues_with_its_exactness() {
+fn a_resumed_run_keeps_its_exact_convolutions() {
     let device = device::cpu();
     let mut config = Pix2PixConfig::paper().with_size(64).unwrap();
     (config.generator.base_channels, config.discriminator.base_channels) = (32, 32);

@@ -1,11 +1,11 @@
-//! The import graph of `src`: which module may import which, and no circle between files.
+//! Checks the import graph of `src`: modules import only what the design allows, and files have no import cycles.
 //!
-//! `ALLOWED` is the architecture. A change of it is a change of the design, to be seen in review.
+//! `ALLOWED` is the architecture. A change to it is a change of the design and needs a review.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Each top-level module with those that it may import; nothing else may be imported, not even for tests.
+/// Each top-level module with the modules that it may import, in tests as well.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("rng", &[]),
@@ -80,7 +80,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("guide", &[]),
 ];
 
-/// An import: the file's module, what it imports, and whether the line only hands the name on.
+/// An import: the imported path from the crate's root, and whether it is a re-export.
 struct Import {
     path: Vec<String>,
     is_reexport: bool,
@@ -111,18 +111,18 @@ fn modules_import_only_what_the_design_allows() {
     }
     assert!(violations.is_empty(), "{violations:#?}");
     for (top, _) in ALLOWED {
-        assert!(is_module(&top.to_string()), "`{top}` is gone");
+        assert!(is_module(&top.to_string()), "there is no module `{top}`");
     }
 }
 
 #[test]
-fn no_files_import_each_other_in_a_circle() {
+fn files_have_no_import_cycles() {
     let files = files();
     let mut edges: BTreeMap<Vec<String>, BTreeSet<Vec<String>>> = BTreeMap::new();
     for (module, file) in files.iter().filter(|(module, _)| !module.is_empty()) {
         let is_folder = file.ends_with("mod.rs");
         for import in imports(module, file, &files) {
-            // A folder's mod.rs that hands a name on does not use it.
+            // A re-export in a folder's mod.rs is not a use.
             if is_folder && import.is_reexport {
                 continue;
             }
@@ -144,13 +144,13 @@ fn no_files_import_each_other_in_a_circle() {
         }
         seen
     };
-    let circular: Vec<String> =
+    let cyclic: Vec<String> =
         edges.keys().filter(|module| reach(module).contains(*module)).map(|m| m.join("::")).collect();
-    assert!(circular.is_empty(), "files in circles: {circular:?}");
+    assert!(cyclic.is_empty(), "files in import cycles: {cyclic:?}");
 }
 
 #[test]
-fn the_library_is_silent_and_chooses_nothing() {
+fn the_library_does_not_print_or_read_the_environment() {
     for file in files().values() {
         let text = std::fs::read_to_string(file).unwrap();
         let tokens = tokens(&text);
@@ -167,14 +167,14 @@ fn the_library_is_silent_and_chooses_nothing() {
 }
 
 #[test]
-fn every_file_says_what_it_is_for() {
+fn every_file_begins_with_a_doc_comment() {
     for file in files().values() {
         let text = std::fs::read_to_string(file).unwrap();
         assert!(text.starts_with("//!") || file.ends_with("lib.rs"), "{}: no `//!` line", file.display());
     }
 }
 
-/// The files of `src` by module path; `lib.rs` is the empty path.
+/// Returns the files of `src` by module path. The path of `lib.rs` is empty.
 fn files() -> BTreeMap<Vec<String>, PathBuf> {
     fn walk(folder: &Path, module: &[String], found: &mut BTreeMap<Vec<String>, PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -195,7 +195,7 @@ fn files() -> BTreeMap<Vec<String>, PathBuf> {
     found
 }
 
-/// The longest prefix of a path that is a module.
+/// Returns the longest prefix of a path that is a module.
 fn module_of(path: &[String], files: &BTreeMap<Vec<String>, PathBuf>) -> Vec<String> {
     (0..=path.len())
         .rev()
@@ -204,11 +204,11 @@ fn module_of(path: &[String], files: &BTreeMap<Vec<String>, PathBuf>) -> Vec<Str
         .unwrap_or_default()
 }
 
-/// Every path in a file that begins with `crate`, `super`, `self` or a child module, from the crate's root.
+/// Returns every path in a file that begins with `crate`, `super`, `self` or a child module, from the crate's root.
 fn imports(module: &[String], file: &Path, files: &BTreeMap<Vec<String>, PathBuf>) -> Vec<Import> {
     let tokens = tokens(&std::fs::read_to_string(file).unwrap());
     let mut found = vec![];
-    let mut inline = vec![]; // brace depth at which each inline module began
+    let mut inline = vec![]; // the brace depth at which each inline module begins
     let mut depth = 0;
     let mut at = 0;
     while at < tokens.len() {
@@ -255,7 +255,7 @@ fn imports(module: &[String], file: &Path, files: &BTreeMap<Vec<String>, PathBuf
     found
 }
 
-/// A path from the crate's root, or `None` for one into another crate.
+/// Returns a path from the crate's root, or `None` for a path into another crate.
 fn absolute(
     path: &[String],
     module: &[String],
@@ -278,7 +278,7 @@ fn absolute(
     }
 }
 
-/// The paths of a `use` tree.
+/// Returns the paths of a `use` tree.
 fn expand(tree: &[String]) -> Vec<Vec<String>> {
     let Some(open) = tree.iter().position(|token| token == "{") else {
         let names = tree.iter().take_while(|token| *token != "as").filter(|token| is_name(token));
@@ -309,7 +309,7 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-/// The names and punctuation of Rust source without comments and literals.
+/// Returns the names and punctuation of Rust source, without comments and literals.
 fn tokens(text: &str) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     let starts = |at: usize, what: &str| chars[at..].iter().take(what.len()).copied().eq(what.chars());
@@ -332,7 +332,7 @@ fn tokens(text: &str) -> Vec<String> {
             }
             at += 1;
         } else if c == '\'' {
-            // A character, or the quote of a lifetime.
+            // A character literal, or the quote of a lifetime.
             at += match chars.get(at + 1) {
                 Some('\\') => {
                     (at + 3..chars.len()).find(|end| chars[*end] == '\'').map_or(1, |end| end + 1 - at)
@@ -355,14 +355,14 @@ fn tokens(text: &str) -> Vec<String> {
     found
 }
 
-/// The number of `#` of a raw string that begins here.
+/// Returns the number of `#` of a raw string that begins here, or `None` if none does.
 fn raw_string(chars: &[char]) -> Option<usize> {
     let hashes = chars.strip_prefix(&['r'])?.iter().take_while(|c| **c == '#').count();
     (chars.get(1 + hashes) == Some(&'"')).then_some(hashes)
 }
 
 #[test]
-fn the_scanner_sees_every_kind_of_path() {
+fn the_scanner_finds_every_kind_of_path() {
     let text = "pub(crate) use child::A; // crate::comment\nfn f() { crate::b::c(); let s = \"crate::text\"; 'x'; }\n\
                 #[cfg(test)] mod tests { use super::super::d::{E, f::{self, G as H}}; fn g<'a>() { super::h() } }";
     let file = std::env::temp_dir().join(format!("layering-{}.rs", std::process::id()));

@@ -1,5 +1,5 @@
-//! The integration tests: one binary, so that burn is linked once. Tests that measure a whole process, or switch something
-//! in it, are binaries of their own beside this folder.
+//! The integration tests: one binary, so that burn is linked only once. Tests that measure or configure a whole process
+//! are separate binaries beside this folder.
 
 mod architecture;
 mod checkpoint;

@@ -15,7 +15,7 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-/// Returns the original's defaults, which a file does not say.
+/// Returns a configuration whose settings that a file does not contain have the original's defaults.
 fn original(channels: [usize; 2]) -> GeneratorConfig {
     GeneratorConfig::new(channels[0], channels[1])
         .with_base_channels(2)
@@ -26,7 +26,7 @@ const NORMS: [Norm; 4] =
     [Norm::Batch, Norm::Instance { affine: false }, Norm::Instance { affine: true }, Norm::None];
 
 #[test]
-fn every_generator_is_found_from_its_names_and_shapes() {
+fn every_generator_is_inferred_from_its_names_and_shapes() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("net_G.safetensors");
     let device = device::cpu();
@@ -50,7 +50,7 @@ fn every_generator_is_found_from_its_names_and_shapes() {
     cases.push(original([4, 1]).with_upsample(UpsampleKind::NearestConv));
     for mut config in cases {
         if matches!(config.backbone, Backbone::Resnet { .. }) {
-            config.dropout_layout = DropoutLayout::Paper; // means nothing to a ResNet
+            config.dropout_layout = DropoutLayout::Paper; // a ResNet ignores it
         }
         let generator = config.init_seeded(1, &device);
         pytorch::save(&pytorch::generator_state(&generator), &file).unwrap();
@@ -66,7 +66,7 @@ fn every_generator_is_found_from_its_names_and_shapes() {
 }
 
 #[test]
-fn every_discriminator_is_found_from_its_names_and_shapes() {
+fn every_discriminator_is_inferred_from_its_names_and_shapes() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("net_D.safetensors");
     for norm in NORMS {
@@ -93,7 +93,7 @@ fn states_have_as_many_entries_as_the_originals() {
     };
     let instance = Norm::Instance { affine: false };
     let unet = |depth| GeneratorConfig::new(3, 3).with_backbone(Backbone::Unet { depth });
-    // Less the counters, of which there is one for each batch norm: 13 and 11.
+    // The originals also have a counter for each batch norm: 13 and 11.
     assert_eq!(entries(unet(8)), 82 - 13);
     assert_eq!(entries(unet(7)), 70 - 11);
     assert_eq!(entries(unet(8).with_norm(instance)), 32);
@@ -108,7 +108,7 @@ fn states_have_as_many_entries_as_the_originals() {
 }
 
 #[test]
-fn pickled_files_are_read_new_and_old() {
+fn zip_and_legacy_pickles_are_read() {
     let expected = pytorch::read(golden("encoder_decoder.safetensors")).unwrap();
     let expected: StateDict = expected
         .iter()
@@ -122,7 +122,7 @@ fn pickled_files_are_read_new_and_old() {
 }
 
 #[test]
-fn old_instance_norm_statistics_are_dropped() {
+fn running_statistics_of_old_instance_norms_are_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("old.safetensors");
     let config = original([3, 3]).with_norm(Norm::Instance { affine: false });
@@ -136,7 +136,7 @@ fn old_instance_norm_statistics_are_dropped() {
 }
 
 #[test]
-fn what_does_not_fit_is_listed() {
+fn the_error_lists_all_parameters_that_do_not_fit() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wrong.safetensors");
     let config = original([3, 3]);
@@ -156,7 +156,7 @@ fn what_does_not_fit_is_listed() {
     }
 }
 
-/// What a changed state dict is found to lack, to have too many, and to have in another shape.
+/// Returns the parameters that the error for a changed state dict lists as missing, unexpected and of another shape.
 fn listed(
     state: &StateDict,
     load: impl Fn(&Path) -> pix2pix::Result<()>,
@@ -175,7 +175,7 @@ fn listed(
     }
 }
 
-/// Every parameter in turn renamed, left out or of another shape: that parameter alone is named.
+/// Renames, removes and reshapes every parameter in turn, and checks that the error names that parameter alone.
 fn one_change_is_named(state: &StateDict, load: impl Fn(&Path) -> pix2pix::Result<()>) {
     for key in state.keys() {
         let found = listed(state, &load, |state| {
@@ -216,7 +216,7 @@ fn one_wrong_parameter_of_a_generator_is_named() {
 #[test]
 fn one_wrong_parameter_of_a_discriminator_is_named() {
     for norm in NORMS {
-        // A single norm's two parameters are too few to tell that one of them is wrong.
+        // With a single norm, its two parameters are too few to tell which of them is wrong.
         let affine = norm == Norm::Instance { affine: true };
         for layers in if affine { vec![2, 3] } else { vec![0, 2, 3] } {
             let config = DiscriminatorConfig::new(3, 3).with_layers(layers).with_norm(norm);
@@ -232,7 +232,7 @@ fn one_wrong_parameter_of_a_discriminator_is_named() {
 }
 
 #[test]
-fn another_network_altogether_is_compared_with_the_default() {
+fn an_unknown_network_is_compared_with_the_default() {
     // A discriminator is not a generator, and a classifier is neither.
     let error = Import::open(golden("pixel.pth")).unwrap().generator(&device::cpu()).unwrap_err();
     let Error::Weights { missing, unexpected, .. } = &error else { panic!("{error}") };
@@ -249,7 +249,7 @@ fn another_network_altogether_is_compared_with_the_default() {
 }
 
 #[test]
-fn channels_of_a_discriminator_are_those_of_its_generator() {
+fn discriminator_for_takes_the_channels_of_the_generator() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("net_D.safetensors");
     for [input, output] in [[1, 2], [3, 1], [1, 3], [3, 3]] {
@@ -273,7 +273,7 @@ fn channels_of_a_discriminator_are_those_of_its_generator() {
 }
 
 #[test]
-fn blocks_have_the_names_of_descendants_too() {
+fn block_names_of_derived_projects_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("G_A2B.safetensors");
     let device = device::cpu();
@@ -291,12 +291,12 @@ fn blocks_have_the_names_of_descendants_too() {
                 let loaded = Import::open(&file).unwrap().generator(&device).unwrap();
                 assert_eq!(loaded.config(), &config);
                 assert!(pytorch::generator_state(&loaded) == state);
-                // A configuration with or without dropout takes a file with or without its layers.
+                // A configuration with or without dropout reads a file with or without dropout layers.
                 for probability in [0.0, 0.3] {
                     let given = config.clone().with_dropout(probability);
                     let loaded = Import::open(&file).unwrap().generator_as(&given, &device).unwrap();
                     assert_eq!(loaded.config(), &given);
-                    // Its state has the names that the original gives to a network with this dropout.
+                    // The export has the names that the original gives to a network with this dropout.
                     let exported = pytorch::generator_state(&loaded);
                     assert!(exported.values().eq(state.values()), "{given:?}");
                     assert_eq!(exported == state, (probability > 0.0) == (dropout > 0.0));
@@ -317,7 +317,7 @@ fn a_configuration_out_of_range_is_an_error() {
 }
 
 #[test]
-fn damaged_and_hostile_files_are_refused() {
+fn damaged_and_hostile_files_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("net.pth");
     let refused = |bytes: &[u8]| {
@@ -342,7 +342,7 @@ fn damaged_and_hostile_files_are_refused() {
         }
     }
     // Pickles that would run a command, in protocols 0 and 2.
-    let witness = folder.path().join("pwned");
+    let witness = folder.path().join("witness");
     let command = format!("touch {}", witness.display());
     refused(format!("cos\nsystem\n(S'{command}'\ntR.").as_bytes());
     refused(
@@ -355,13 +355,13 @@ fn damaged_and_hostile_files_are_refused() {
         .concat(),
     );
     assert!(!witness.exists());
-    // Lengths beyond that of the file.
+    // Lengths greater than that of the file.
     refused(b"\x80\x02X\xff\xff\xff\x7f");
     refused(&[&u64::MAX.to_le_bytes()[..], b"{}"].concat());
     refused(b"PK\x03\x04 and nothing else");
 }
 
-/// Damages a file as failing disks, truncated downloads and attackers do.
+/// Returns a damaged copy of a file: flipped bits, extreme bytes, a truncated end, removed and inserted bytes.
 fn mutated(seed: &[u8], rng: &mut StdRng) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     for _ in 0..rng.random_range(1..=4) {
@@ -373,14 +373,14 @@ fn mutated(seed: &[u8], rng: &mut StdRng) -> Vec<u8> {
             1 => bytes[place] = [0, 0x7f, 0x80, 0xff][rng.random_range(0..4)],
             2 => bytes.truncate(bytes.len() - run),
             3 => drop(bytes.drain(place..place + run)),
-            // A part of the file itself, which a parser is likely to accept.
+            // Inserts a part of the file itself, which a parser is likely to accept.
             _ => drop(bytes.splice(place..place, seed[seed.len() / 2..][..run].to_vec())),
         }
     }
     bytes
 }
 
-/// `PIX2PIX_MUTATIONS=10000` for a long test.
+/// Set `PIX2PIX_MUTATIONS=10000` for a longer test.
 #[test]
 fn mutated_pickles_give_an_error_or_a_network() {
     let folder = tempfile::tempdir().unwrap();
@@ -406,11 +406,11 @@ fn mutated_pickles_give_an_error_or_a_network() {
             }
         }
     }
-    assert!(networks > 0 && errors > 0, "{networks} networks and {errors} errors try nothing");
+    assert!(networks > 0 && errors > 0, "{networks} networks and {errors} errors: there must be both");
 }
 
-/// Compares this crate's outputs with those that `tests/golden/roundtrip.py` has PyTorch make, in eval and in train
-/// mode: its command runs this test.
+/// Compares this crate's outputs with those of PyTorch, in eval and in train mode. `tests/golden/roundtrip.py` writes
+/// the files and runs this test.
 #[test]
 #[ignore = "needs PyTorch: python tests/golden/roundtrip.py"]
 fn networks_saved_by_pytorch_compute_the_same_as_pytorch() {

@@ -1,4 +1,4 @@
-//! Convolutions and transposed convolutions of maps that are activated as they are read.
+//! Convolutions and transposed convolutions that activate the map as they read it, with their gradients.
 
 use std::borrow::Cow;
 
@@ -83,7 +83,7 @@ macro_rules! implement {
 }
 on_host_backends!(implement);
 
-/// A tensor with its values.
+/// A tensor and its values.
 type Part<'a, B> = (Cow<'a, [f32]>, &'a FloatTensor<B>);
 
 fn concatenated<'a, B: Host>(parts: &'a [Part<'a, B>; 2], activation: Activation) -> FeatureMap<'a> {
@@ -169,7 +169,7 @@ impl<B: Convolve + Host, C: CheckpointStrategy> Convolve for Autodiff<B, C> {
     }
 }
 
-/// What the backward pass of a convolution needs to know besides its tensors.
+/// The parameters that the backward pass of a convolution needs besides its tensors.
 #[derive(Clone, Copy, Debug)]
 struct Call {
     geometry: Geometry,
@@ -185,8 +185,8 @@ impl Call {
     }
 }
 
-/// Returns what the backward pass needs, and the options without the cache: training changes the weight after every
-/// pass, so cached filters would be stale.
+/// Returns the parameters of the backward pass, and the options without the cache: training changes the weight after
+/// every pass, so cached filters would be stale.
 fn tracked<'a>(geometry: Geometry, options: Options<'a>) -> (Call, Options<'a>) {
     let Options { activation, exact, .. } = options;
     let algorithm = Algorithm::of(&geometry, exact, false);
@@ -247,7 +247,7 @@ impl<B: Convolve + Host> Backward<B, 2> for UpBackward {
 struct UpWithSkipBackward(Call);
 
 impl<B: Convolve + Host> Backward<B, 3> for UpWithSkipBackward {
-    /// The two parts of the small map and the weight.
+    /// The two parts of the small map, and the weight.
     type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {

@@ -1,4 +1,4 @@
-//! Activation and normalisation.
+//! Activations and normalisation, with their gradients.
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -19,7 +19,8 @@ pub(crate) trait Pointwise: Backend {
     /// Applies the hyperbolic tangent to every value.
     fn tanh(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// Normalises `[N, C, H, W]` per channel; returns output, mean and biased variance. Only the output has a gradient.
+    /// Normalises `[N, C, H, W]` per channel; returns the output, the means and the biased variances. Only the output
+    /// has a gradient.
     fn normalize(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
@@ -110,7 +111,7 @@ struct ActivateBackward {
 }
 
 impl<B: Host> Backward<B, 1> for ActivateBackward {
-    /// The output, from which the derivative follows.
+    /// The output, which determines the derivative.
     type State = FloatTensor<B>;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
@@ -128,7 +129,7 @@ impl<B: Host> Backward<B, 1> for ActivateBackward {
 struct TanhBackward;
 
 impl<B: Host> Backward<B, 1> for TanhBackward {
-    /// The output, from which the derivative follows.
+    /// The output, which determines the derivative.
     type State = FloatTensor<B>;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
@@ -147,7 +148,7 @@ struct NormalizeBackward {
 }
 
 impl<B: Host> Backward<B, 3> for NormalizeBackward {
-    /// Input, scale, mean and variance.
+    /// The input, the scale, the means and the variances.
     type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {

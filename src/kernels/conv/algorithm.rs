@@ -32,14 +32,14 @@ macro_rules! winograd {
 }
 
 impl Algorithm {
-    /// Returns the fastest algorithm for such a shape: [`Im2col`](Self::Im2col) if `exact`, else by the measurements in
-    /// `docs/benchmarks.md`. `cached` says whether transformed filters are cached from pass to pass.
+    /// Returns the fastest algorithm for a geometry: [`Im2col`](Self::Im2col) if `exact`, else by the measurements in
+    /// `docs/benchmarks.md`. `cached` is true if transformed filters are cached between passes.
     ///
-    /// Every position of the small map uses the transformed filters. So with fewer positions for each filter, their
-    /// transform costs relatively more, unless they are cached. F(4, 2) multiplies less than F(2, 2), but its transforms
-    /// cost more.
+    /// Every position of the small map uses the transformed filters. So with fewer positions for each filter, the
+    /// transform of the filters costs relatively more, unless they are cached. F(4, 2) multiplies less than F(2, 2),
+    /// but its transforms cost more.
     pub(crate) fn of(g: &Geometry, exact: bool, cached: bool) -> Self {
-        // With fewer channels the products are too thin for the registers.
+        // With fewer channels, the matrices are too narrow to fill the SIMD registers.
         const MIN_CHANNELS: usize = 32;
         let suits = g.kernel.is_multiple_of(g.stride) && g.padding <= g.stride;
         if !suits || g.stride > 2 || g.large[0] < MIN_CHANNELS || exact {
@@ -47,12 +47,13 @@ impl Algorithm {
         }
         let positions = g.images * g.small_plane();
         let filters_per_position = g.large[0] * g.small[0] / positions;
-        // Each row: the layers that it is meant for, and the forward pass of one of them on two cores of a Zen 4 (the
-        // table in `docs/benchmarks.md`). Layers are those of U-Net-256 and its discriminator at batch 1.
+        // The comment of each row names the layers that the row is for, and the time of one forward pass on two cores
+        // of a Zen 4 (the table in `docs/benchmarks.md`). The layers are those of U-Net-256 and its discriminator,
+        // batch 1.
         match (g.stride, g.kernel / g.stride) {
-            // 4×4, stride 2, cached: the outer two levels, such as encoder 2 with 4096 positions.
+            // 4×4, stride 2, cached: the outer two levels, for example encoder 2 with 4096 positions.
             (_, 2) if cached && positions >= 4096 => Self::Winograd(4, 2),
-            // 4×4, stride 2, cached: the next two levels, such as encoder 3 with 1024 positions and encoder 4 with 256.
+            // 4×4, stride 2, cached: the next two levels: encoder 3 with 1024 positions and encoder 4 with 256.
             (_, 2) if cached && positions >= 256 => Self::Winograd(2, 2),
             // 4×4, stride 2: encoder 3 (32 filters per position) 3.8 ms by im2col, 3.6 ms by F(2, 2); but encoder 4
             // (512 filters per position) 3.4 ms by im2col, 3.6 ms by F(2, 2).
@@ -63,7 +64,7 @@ impl Algorithm {
             (1, 3) if filters_per_position < 200 => Self::Winograd(4, 3),
             // 4×4, stride 1: layer 4 of the discriminator (136 filters per position) 13.8 ms, 6.8 ms by F(3, 4).
             (1, 4) if filters_per_position < 400 => Self::Winograd(3, 4),
-            // Deep layers, which have few positions, and all other kernels.
+            // Deep layers, which have few positions, and all other kernel sizes.
             _ => Self::Im2col,
         }
     }
@@ -111,7 +112,7 @@ impl Algorithm {
     }
 }
 
-/// Returns the transformed filters for F(m, r), cached ones if there is a cache.
+/// Returns the transformed filters for F(m, r), from the cache if there is one.
 fn filters(g: &Geometry, [m, r]: [usize; 2], weight: &[f32], cache: Option<&FilterCache>) -> Arc<Buffer> {
     let transform = || winograd!(g, m, r, filters(weight));
     match cache {

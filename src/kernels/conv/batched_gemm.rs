@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-/// Multiplications of one task. Smaller tasks would cost more to schedule than to compute.
+/// The number of multiplications of one task. Smaller tasks would cost more to schedule than to compute.
 const TASK: usize = 1 << 21;
 
 /// Returns the row stride for rows of `len` values. Strides that are multiples of 1 KiB map to few sets of the CPU's
@@ -18,16 +18,16 @@ pub(super) fn pitch(len: usize) -> usize {
 /// The layout of a stack of matrices in a slice.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Strides {
-    /// From one matrix to the next.
+    /// The distance from one matrix to the next.
     pub(super) stack: usize,
-    /// From one row to the next.
+    /// The distance from one row to the next.
     pub(super) row: usize,
-    /// From one column to the next.
+    /// The distance from one column to the next.
     pub(super) column: usize,
 }
 
 impl Strides {
-    /// Lays out a single matrix row after row.
+    /// Returns the layout of a single matrix whose rows are `row` values apart.
     pub(super) fn rows(row: usize) -> Self {
         Self { stack: 0, row, column: 1 }
     }
@@ -37,9 +37,9 @@ impl Strides {
         Self { row: self.column, column: self.row, ..self }
     }
 
-    /// Returns whether `count` matrices of `rows` by `columns`, of which none is 0, lie within `len` values.
+    /// Returns whether `count` matrices of `rows` by `columns`, all at least 1, lie within `len` values.
     ///
-    /// The matrix product takes strides as `isize`, so larger ones are refused.
+    /// The matrix product takes strides as `isize`, so larger strides do not fit.
     fn fit(self, count: usize, rows: usize, columns: usize, len: usize) -> bool {
         let dimensions = [(self.stack, count), (self.row, rows), (self.column, columns)];
         let last = dimensions.into_iter().try_fold(0usize, |last, (stride, size)| {
@@ -139,7 +139,7 @@ fn disjoint(Sizes { count, rows, columns, .. }: Sizes, strides: Strides) -> bool
     })
 }
 
-/// A pointer that several tasks use, each for elements of its own.
+/// A pointer that several tasks share. Each task accesses different elements.
 struct Shared(*mut f32);
 
 // SAFETY: `multiply` is the only user, and no two of its tasks access the same element.
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn products_of_any_strides_are_right() {
+    fn products_of_interleaved_matrices_agree_with_the_definition() {
         let sizes = Sizes { count: 3, rows: 70, columns: 130, inner: 600, adds: false };
         let a: Vec<f32> = (0..3 * 70 * 600).map(|i| (i as f32 * 0.37).sin()).collect();
         let b: Vec<f32> = (0..3 * 600 * 130).map(|i| (i as f32 * 0.71).cos()).collect();
@@ -219,13 +219,13 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "overlap")]
-    fn products_that_overlap_are_refused() {
+    fn overlapping_products_are_refused() {
         let sizes = Sizes { count: 2, rows: 2, columns: 2, inner: 1, adds: false };
         let strides = Strides { stack: 1, row: 2, column: 1 };
         multiply(sizes, (&mut [0.0; 8], strides), (&[0.0; 8], strides), (&[0.0; 8], strides));
     }
 
-    /// Unchecked, these strides wrap around to offsets within the slices.
+    /// Without the check, these strides wrap around to offsets within the slices.
     #[test]
     fn huge_strides_are_refused() {
         let sizes = Sizes { count: 1, rows: 3, columns: 3, inner: 3, adds: false };

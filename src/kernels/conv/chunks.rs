@@ -1,4 +1,4 @@
-//! Cuts the small map of a convolution into chunks whose patches fit into the cache.
+//! Cuts the small map of a convolution into chunks whose patches fit into the CPU's cache.
 
 use std::ops::Range;
 
@@ -9,9 +9,9 @@ use super::feature_map::FeatureMap;
 use super::geometry::Geometry;
 use crate::kernels::buffer_pool::Buffer;
 
-/// Values of gathered patches held at a time (32 MiB). Larger maps are processed chunk by chunk.
+/// The largest number of gathered values in memory at a time (32 MiB). Larger maps are processed chunk by chunk.
 const MAX_VALUES: usize = 1 << 23;
-/// The same for small weights (1 MiB): reading those again costs nothing, and the patches stay in the cache.
+/// The same limit for small weights (1 MiB): they are cheap to read again, and the patches stay in the CPU's cache.
 const MAX_VALUES_SMALL_WEIGHT: usize = 1 << 18;
 
 /// Weights and products with fewer values count as small.
@@ -34,7 +34,7 @@ impl Chunk {
         self.rows.len() * g.small[2]
     }
 
-    /// Zeroes a plane of the large map before the first of its chunks is added.
+    /// Zeroes a plane of the large map before its first chunk is added.
     pub(super) fn clear_once(&self, plane: &mut [f32]) {
         if self.rows.start == 0 {
             plane.fill(0.0);
@@ -67,7 +67,8 @@ pub(super) fn chunks(g: &Geometry) -> Vec<Chunk> {
     (0..g.images).flat_map(pieces).collect()
 }
 
-/// The values of a chunk of the small map as a matrix `[O, positions]`, copied only if they are not one already.
+/// The values of a chunk of the small map as a matrix `[O, positions]`, copied only if they do not lie in memory as
+/// one.
 pub(super) enum Positions<'a> {
     InPlace(&'a [f32], Strides),
     Copied(Buffer, Strides),

@@ -1,4 +1,4 @@
-//! Feature maps as convolutions read them: concatenated and activated on the way.
+//! Feature maps that convolutions concatenate and activate as they read them.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::kernels::activation::Activation;
 use crate::kernels::buffer_pool::{self, Buffer};
 
-/// A feature map `[N, C, plane]` made of the channels of one or two tensors, behind an activation.
+/// A feature map `[N, C, plane]` made of the channels of one or two tensors, after an activation.
 ///
 /// Concatenating a skip connection and applying the activation are fused into the read, so neither costs a pass over
 /// memory.
@@ -15,7 +15,7 @@ use crate::kernels::buffer_pool::{self, Buffer};
 pub(crate) struct FeatureMap<'a> {
     first: Part<'a>,
     second: Part<'a>,
-    /// The factor of negative values: 1 without an activation.
+    /// The factor that multiplies negative values: 1 without an activation.
     slope: f32,
 }
 
@@ -62,7 +62,7 @@ impl<'a> FeatureMap<'a> {
         (self.second.channels == 0 && self.slope == 1.0).then_some(self.first.values)
     }
 
-    /// Copies some of the channels of all images, before the activation.
+    /// Returns a copy of a range of channels of all images, before the activation.
     pub(crate) fn channels(&self, plane: usize, images: usize, range: Range<usize>) -> Vec<f32> {
         let mut out = buffer_pool::take(images * range.len() * plane);
         out.par_chunks_mut(plane).enumerate().for_each(|(index, out)| {
@@ -72,7 +72,7 @@ impl<'a> FeatureMap<'a> {
         out
     }
 
-    /// Returns the map as one tensor, copied only where it is not one already.
+    /// Returns the map as one tensor, copied only if it has two parts or an activation.
     pub(crate) fn materialize(&self, plane: usize) -> Materialized<'a> {
         if let Some(values) = self.in_place() {
             return Materialized::InPlace(values);

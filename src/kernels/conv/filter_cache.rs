@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::geometry::Geometry;
 use crate::kernels::buffer_pool::Buffer;
 
-/// The transformed filters of one weight. Clones share them.
+/// A cache of the transformed filters of one weight. Clones share it.
 ///
 /// The cache does not see the weight. Its owner, a layer, must replace the cache whenever it replaces the weight.
 #[derive(Clone, Default)]
@@ -18,7 +18,7 @@ struct Entry {
     filters: Arc<Buffer>,
 }
 
-/// What the transformed filters depend on besides the values of the weight.
+/// The properties of a weight, besides its values, that determine its transformed filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct WeightShape {
     outputs: usize,
@@ -48,10 +48,10 @@ impl FilterCache {
         if let Some(filters) = find(&self.entries(), algorithm, weight) {
             return filters;
         }
-        // Without the lock: the transform waits for other threads of the pool, which may be in need of this cache.
+        // The lock is released here: the transform waits for other threads of the pool, which may need this cache.
         let filters = Arc::new(transform());
         let mut entries = self.entries();
-        // Another pass may have been faster.
+        // Another pass may have added the filters in the meantime.
         find(&entries, algorithm, weight).unwrap_or_else(|| {
             entries.push(Entry { algorithm, weight, filters: filters.clone() });
             filters
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_are_transformed_once_for_each_algorithm() {
+    fn each_algorithm_transforms_the_filters_once() {
         let cache = FilterCache::default();
         for (algorithm, expected) in [([2, 2], 1), ([4, 2], 2), ([2, 2], 1), ([4, 2], 2)] {
             let filters = cache.clone().get_or_transform(algorithm, &geometry(3), || Buffer::new(expected));

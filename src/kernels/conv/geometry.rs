@@ -1,4 +1,4 @@
-//! The shape of a convolution, seen as a relation between a large and a small feature map.
+//! The geometry of a convolution, as a relation between a large and a small feature map.
 
 /// Relates a large feature map `[N, C, H, W]` to a small one `[N, O, h, w]` through a weight `[O, C, kernel, kernel]`.
 ///

@@ -41,7 +41,7 @@ pub(super) fn down(g: &Geometry, large: FeatureMap, weight: &[f32]) -> Vec<f32> 
     small
 }
 
-/// Computes the large map from the small one: the adjoint of [`down`] in the map.
+/// Computes the large map from the small one: the adjoint of [`down`] with respect to the map.
 pub(super) fn up(g: &Geometry, small: FeatureMap, weight: &[f32]) -> Vec<f32> {
     let mut large = buffer_pool::take(g.large_len());
     for chunk in chunks(g) {
@@ -62,7 +62,7 @@ pub(super) fn up(g: &Geometry, small: FeatureMap, weight: &[f32]) -> Vec<f32> {
     large
 }
 
-/// Computes the gradient of the weight: the adjoint of [`down`] in the weight.
+/// Computes the gradient of the weight: the adjoint of [`down`] with respect to the weight.
 pub(super) fn weight(g: &Geometry, large: FeatureMap, small: FeatureMap) -> Vec<f32> {
     let large = large.materialize(g.large_plane());
     let mut weight = buffer_pool::take(g.weight_len());
@@ -73,8 +73,8 @@ pub(super) fn weight(g: &Geometry, large: FeatureMap, small: FeatureMap) -> Vec<
         gather(g, &chunk, &large, &mut columns);
         let packed = Positions::new(g, &chunk, small);
         let (values, strides) = packed.matrix();
-        // A small product has too few tasks for the threads. So each piece of the map gives a gradient of its own, and
-        // these are summed in order.
+        // A small product has too few tasks for the threads. So the map is cut into pieces. Each piece gives
+        // a partial gradient, and these are added in order.
         let pieces = if g.weight_len() < SMALL_PRODUCT { divisor_up_to(positions, 16) } else { 1 };
         let inner = positions / pieces;
         let sizes = Sizes { count: pieces, rows: g.small[0], columns: g.patch(), inner, adds: false };
@@ -115,8 +115,8 @@ fn to_image_major(g: &Geometry, chunk: &Chunk, product: &[f32], small: &mut [f32
     });
 }
 
-/// Returns the part of a row of the small map whose tap `k` lies inside a row of `len` values, and the coordinate of
-/// the first of these taps.
+/// Returns the positions in a row of the small map whose tap `k` lies inside a row of `len` values, and the coordinate
+/// of the first of these taps.
 fn taps_inside(g: &Geometry, k: usize, width: usize, len: usize) -> (Range<usize>, usize) {
     let first = g.padding.saturating_sub(k).div_ceil(g.stride);
     let end = (len + g.padding).saturating_sub(k).div_ceil(g.stride).min(width);

@@ -1,5 +1,5 @@
-//! im2col for small maps, as deep layers have them: one row per position instead of one column, since columns of a few
-//! positions would not fill a SIMD register.
+//! im2col for the small maps of deep layers: one row per position instead of one column. Columns of a few positions
+//! would not fill a SIMD register.
 
 use rayon::prelude::*;
 
@@ -13,7 +13,8 @@ use crate::kernels::buffer_pool::Buffer;
 /// The largest number of positions for which [`up`] is faster than im2col: reading the weight is most of the work.
 pub(super) const MAX_POSITIONS_UP: usize = 64;
 
-/// The largest number of positions for which [`down`] is faster: sums along each patch beat sums side by side.
+/// The largest number of positions for which [`down`] is faster than im2col: there, dot products along each patch beat
+/// sums across positions.
 pub(super) const MAX_POSITIONS_DOWN: usize = 4;
 
 /// Computes the small map of one image from the large one.

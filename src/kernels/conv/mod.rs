@@ -1,4 +1,4 @@
-//! Convolutions: their shape, the maps that they read, and the algorithms that compute them.
+//! Convolutions: their geometry, the maps that they read, and the algorithms that compute them.
 
 mod algorithm;
 mod batched_gemm;

@@ -1,4 +1,4 @@
-//! The product of a skinny matrix with a wide one, which is read once and nearly in order.
+//! The product of a skinny matrix and a wide one. The wide matrix is read once and nearly in order.
 //!
 //! Deep layers have few positions and weights of tens of megabytes, so reading the weight is most of the work. A general
 //! product reads narrow strips from top to bottom. Their rows lie 32 KiB apart and evict each other from the cache.
@@ -9,9 +9,9 @@ use rayon::prelude::*;
 use super::batched_gemm::Strides;
 use crate::kernels::buffer_pool::Buffer;
 
-/// Rows of the wide matrix read side by side.
+/// The number of rows of the wide matrix that are read side by side.
 const DEPTH: usize = 8;
-/// Columns of one task: a multiple of every register width.
+/// The number of columns of one task, a multiple of every register width.
 const COLUMNS: usize = 1024;
 
 /// Returns `factorsᵀ · matrix`, `[rows, columns]`, of `factors`, `[depth, rows]`, and `matrix`, `[depth, columns]`.
@@ -112,7 +112,7 @@ fn add<S: Simd>(simd: S, sums: &mut [f32], factors: &[[f32; DEPTH]], sources: [&
     }
 }
 
-/// Returns the number of values in a register.
+/// Computes the number of f32 values in a register.
 struct Lanes;
 
 impl WithSimd for Lanes {

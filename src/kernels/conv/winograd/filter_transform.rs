@@ -1,4 +1,4 @@
-//! Transforms filters, and transformed filters back.
+//! The transform of filters, and its adjoint for the gradient of the weight.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;

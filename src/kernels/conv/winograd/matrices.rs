@@ -6,7 +6,7 @@ const POINTS: [f64; 5] = [0.0, 1.0, -1.0, 0.5, -2.0];
 /// F(`M`, `R`) with tiles of `T` = `M` + `R` − 1 values, by Toom and Cook's construction.
 ///
 /// `y = Aᵀ · ((G · g) ⊙ (Bᵀ · x))` is the correlation of `x` (`T` values) with `g` (`R` values). Two dimensions apply
-/// it to rows, then to columns. The matrices are known at compile time, so products with 0 and ±1 vanish.
+/// it to rows, then to columns. The matrices are known at compile time, so products with 0 and ±1 are optimised away.
 pub(super) struct Transform<const M: usize, const R: usize, const T: usize>;
 
 impl<const M: usize, const R: usize, const T: usize> Transform<M, R, T> {
@@ -21,7 +21,7 @@ impl<const M: usize, const R: usize, const T: usize> Transform<M, R, T> {
     pub(super) const OUTPUT_TRANSPOSED: [[f32; T]; M] = narrow(transposed(powers::<M, T>()));
 }
 
-/// Row j: the powers of point j, and of infinity the highest alone.
+/// Row j: the powers of point j. The last row, of infinity, has a 1 for the highest power and zeros elsewhere.
 const fn powers<const N: usize, const T: usize>() -> [[f64; N]; T] {
     let mut matrix = [[0.0; N]; T];
     let mut j = 0;
@@ -60,7 +60,7 @@ const fn filter<const R: usize, const T: usize>() -> [[f64; R]; T] {
     matrix
 }
 
-/// Row j: the coefficients, the constant first, of the polynomial whose roots are all points but j.
+/// Row j: the coefficients, constant first, of the polynomial whose roots are all points but j.
 const fn input<const T: usize>() -> [[f64; T]; T] {
     let mut matrix = [[0.0; T]; T];
     let mut j = 0;
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn every_transform_correlates() {
+    fn every_transform_computes_the_correlation() {
         correlates::<2, 2, 3>();
         correlates::<4, 2, 5>();
         correlates::<4, 3, 6>();

@@ -1,10 +1,10 @@
-//! Convolutions with fewer multiplications than their definition has (Winograd 1980; Lavin & Gray 2016).
+//! Convolutions with fewer multiplications than their definition has (Winograd 1980; Lavin and Gray 2016).
 //!
 //! A convolution with stride 2 and a 4×4 kernel is the sum of four convolutions with stride 1 and a 2×2 kernel, one for
 //! each phase of the large map (the decomposable Winograd method, arXiv 2002.00552). Each is cut into tiles. Transforms
 //! of the tiles, the filters and the outputs turn the convolution into one matrix product for each position of a tile.
 //! The two gradients use the transposes of the same three transforms.
-#![allow(clippy::needless_range_loop)] // formulas with several indices read best with all of them written out
+#![allow(clippy::needless_range_loop)] // a formula with several indices is clearest with all of them written out
 
 mod filter_transform;
 mod matrices;
@@ -38,7 +38,7 @@ impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
         small
     }
 
-    /// Computes the large map from the small one: the adjoint of [`down`](Self::down) in the map.
+    /// Computes the large map from the small one: the adjoint of [`down`](Self::down) with respect to the map.
     pub(super) fn up(&self, small: FeatureMap, filters: &[f32]) -> Vec<f32> {
         let mut large = buffer_pool::take(self.g.large_len());
         for piece in self.pieces() {
@@ -56,7 +56,7 @@ impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
         large
     }
 
-    /// Computes the gradient of the weight: the adjoint of [`down`](Self::down) in the weight.
+    /// Computes the gradient of the weight: the adjoint of [`down`](Self::down) with respect to the weight.
     pub(super) fn weight(&self, large: FeatureMap, small: FeatureMap) -> Vec<f32> {
         let mut products = Buffer::new(self.g.small[0] * self.positions() * self.channels());
         for (index, piece) in self.pieces().enumerate() {

@@ -1,10 +1,10 @@
-//! Registers of the CPU, whose lanes run across tiles or channels, never within a tile.
+//! Operations on SIMD registers. Their lanes run across tiles or channels, never within a tile.
 
 use pulp::Simd;
 
 /// Applies a matrix to `I` registers and returns `O` registers.
 ///
-/// The matrix is known at compile time, so the loops unroll and products with 0 vanish.
+/// The matrix is known at compile time, so the loops unroll and products with 0 are optimised away.
 #[inline(always)]
 pub(super) fn apply<S: Simd, const I: usize, const O: usize>(
     simd: S,
@@ -27,7 +27,7 @@ pub(super) fn apply<S: Simd, const I: usize, const O: usize>(
     result
 }
 
-/// Returns one register for each index.
+/// Computes `N` registers, each from its index.
 #[inline(always)]
 pub(super) fn each<S: Simd, const N: usize>(simd: S, register: impl Fn(usize) -> S::f32s) -> [S::f32s; N] {
     let mut all = [simd.splat_f32s(0.0); N];

@@ -1,6 +1,6 @@
 //! Strided access to rows: every `step`th value, from a start that may lie before the row.
 //!
-//! Steps are known at compile time, as the loops are several times slower otherwise.
+//! Steps are compile-time constants, because the loops are several times slower otherwise.
 
 /// Reads every `step`th value of a row from `start` on, `−step < start`. Values outside the row are zero.
 #[inline(always)]

@@ -24,7 +24,7 @@
 //! ```
 //!
 //! A transform takes two passes: over the columns of a line of tiles (`rows` to `halves`), then over its rows (`halves`
-//! to the transformed map). The adjoints run backwards.
+//! to the transformed map). The adjoints take these passes in reverse order.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -83,7 +83,7 @@ impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
         self.transform(Direction::Outputs(products), small, self.g.small_plane());
     }
 
-    /// Returns the small map behind the transpose of [`outputs`](Self::outputs), `[O, positions, tiles]`.
+    /// Returns the small map after the transpose of [`outputs`](Self::outputs), `[O, positions, tiles]`.
     pub(super) fn outputs_adjoint(&self, small: FeatureMap) -> Buffer {
         let mut tiles = Buffer::new(self.g.small[0] * self.channel_len());
         self.transform(Direction::OutputsAdjoint(small), &mut tiles, self.channel_len());
@@ -103,19 +103,19 @@ impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
         );
     }
 
-    /// Returns the number of values of a plane: one for each tile across, and those of the last tile beyond them.
+    /// Returns the number of values of a plane: one for each tile across, and the rest of the last tile.
     fn plane_len(&self) -> usize {
         self.tiles[1] + (T - 1) / M
     }
 
-    /// Returns the room for the `M` planes of one row, a multiple of every register width.
+    /// Returns the number of values reserved for the `M` planes of one row, a multiple of every register width.
     fn row_len(&self) -> usize {
         const MAX_LANES: usize = 16;
         M * self.plane_len().next_multiple_of(MAX_LANES)
     }
 
-    /// Returns the range of position (`i`, `j`) of a line of tiles within one channel; `image` counts from the first of
-    /// this piece.
+    /// Returns the range of position (`i`, `j`) of a line of tiles within one channel; `image` counts from the first
+    /// image of this piece.
     #[inline(always)]
     fn line(&self, image: usize, down: usize, i: usize, j: usize) -> std::ops::Range<usize> {
         let start = (i * T + j) * self.pitch() + (image * self.tiles[0] + down) * self.tiles[1];

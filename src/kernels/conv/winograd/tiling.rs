@@ -1,17 +1,17 @@
-//! The tiles of a convolution, and the layout of what the transforms read and write.
+//! The tiles of a convolution, and the layouts of transformed maps and filters.
 
 use std::ops::Range;
 
 use crate::kernels::conv::batched_gemm::{Sizes, Strides, pitch};
 use crate::kernels::conv::geometry::Geometry;
 
-/// Values of transformed maps held at a time (16 MiB), so that they stay in the cache between the transforms and the
-/// products. A larger batch is processed piece by piece.
+/// The largest number of values of transformed maps in memory at a time (16 MiB), so that they stay in the CPU's cache
+/// between the transforms and the products. A larger batch is processed piece by piece.
 const MAX_VALUES: usize = 1 << 22;
 
 /// A convolution cut into tiles of `M` by `M` values of the small map: F(`M`, `R`) with tiles of `T` = `M` + `R` − 1.
 ///
-/// A *position* is one of the `T·T` elements of a transformed tile. Each has a matrix product of its own.
+/// A *position* is one of the `T·T` elements of a transformed tile. Each position has its own matrix product.
 pub(crate) struct Winograd<'a, const M: usize, const R: usize, const T: usize> {
     pub(super) g: &'a Geometry,
     /// The images of this piece of the batch.
@@ -70,7 +70,7 @@ impl<'a, const M: usize, const R: usize, const T: usize> Winograd<'a, M, R, T> {
         Sizes { count: self.positions(), rows, columns, inner, adds }
     }
 
-    /// Returns the layout of transformed maps, `[channels, positions, tiles]`: the threads fill them channel by channel.
+    /// Returns the layout of transformed maps, `[channels, positions, tiles]`: a thread fills one channel at a time.
     pub(super) fn map_strides(&self) -> Strides {
         Strides { stack: self.pitch(), row: self.channel_len(), column: 1 }
     }
