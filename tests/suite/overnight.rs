@@ -366,7 +366,7 @@ fn a_file_system_that_fills_leaves_the_last_checkpoint() {
     (large.generator.base_channels, large.discriminator.base_channels) = (64, 64);
     let mut trainer = Trainer::new(large, &device::cpu()).unwrap();
     let message = trainer.fit(&train, Some(&val), &run, watch).unwrap_err().to_string();
-    assert!(message.contains("MB are free; free some space"), "{message}");
+    assert!(message.contains("MiB are free; free some space"), "{message}");
     assert_eq!(trainer.steps(), 0, "refused before training");
 
     let mut trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
