@@ -130,7 +130,7 @@ fn a_save_that_fails_at_any_call_leaves_the_checkpoint_before() {
 }
 
 #[test]
-fn a_run_that_fails_at_any_call_resumes_and_ends_like_one_that_did_not() {
+fn a_run_that_fails_at_any_call_ends_like_one_that_does_not_fail() {
     let folder = folder();
     let pairs = pairs(folder.path());
     let whole = folder.path().join("whole");
@@ -167,9 +167,9 @@ fn a_run_that_fails_at_any_call_resumes_and_ends_like_one_that_did_not() {
 fn save_refuses_weights_that_are_nan_or_infinite() {
     let folder = folder();
     let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
-    let mut wild = config();
-    wild.training.learning_rate = 1e38;
-    let mut trainer = Trainer::new(wild, &device::cpu()).unwrap();
+    let mut diverging = config();
+    diverging.training.learning_rate = 1e38;
+    let mut trainer = Trainer::new(diverging, &device::cpu()).unwrap();
     trainer.save(&run).unwrap();
     pairs.sequential(&device::cpu()).take(3).for_each(|batch| drop(trainer.step(batch.unwrap())));
     let error = trainer.save(&run).unwrap_err();
