@@ -1,4 +1,4 @@
-//! Everything that can fail, one variant for each thing that the caller can do about it.
+//! The crate's error type, with one variant for each remedy.
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 /// A `Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error of another crate, boxed so that its version is not part of this crate's interface.
+/// An error of another crate, boxed so that the other crate is not part of this crate's interface.
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// An error caused by files, settings, arguments or devices.
 ///
 /// A message is complete: it names the file or the setting, the value found, and the remedy, and contains the text of
 /// the error behind it. That error is a field of the variant, and [`underlying`](Self::underlying) returns it.
-/// [`source`](std::error::Error::source) therefore returns `None`, so that reports that print a chain of sources
-/// (`{:#}` of `anyhow`) say everything once.
+/// [`source`](std::error::Error::source) returns `None`, so that a report that prints the chain of sources (`{:#}` of
+/// `anyhow`) does not repeat that text.
 ///
 /// A wrong shape passed to a network's `forward` is a mistake in the program and panics instead.
 ///
@@ -176,8 +176,8 @@ pub enum CheckpointProblem {
     Foreign,
     /// The folder holds the results of a run, but no checkpoint to resume it from: a new run would replace them.
     #[error(
-        "results without checkpoints lie here, which a new run would replace; use another folder, or move them away \
-         (`Trainer::resume_or_new` with unchanged settings starts the same run again)"
+        "results without checkpoints are here, and a new run would replace them; use another folder, or move them \
+         away (`Trainer::resume_or_new` with unchanged settings starts the same run again)"
     )]
     Results,
     /// Another process trains in the folder.
@@ -196,7 +196,7 @@ pub enum CheckpointProblem {
     /// A file in it is damaged.
     #[error("damaged, or not a file of this kind: {0}; use another copy, or an earlier checkpoint")]
     Corrupt(Source),
-    /// This build cannot read files of its kind.
+    /// This build cannot read files of this format.
     #[error("{0}")]
     Unsupported(String),
     /// It belongs to a run with other settings.
@@ -263,26 +263,27 @@ impl Error {
     }
 }
 
-/// Returns what to do about an error of the operating system, where its own text does not say so.
+/// Returns the remedy for an error of the operating system; empty if its text suffices.
 fn remedy(error: &std::io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "; free some space and resume: what was saved before is intact"
+            "; free some space and resume: earlier files are intact"
         }
         ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
             "; fix the permissions, or use another folder"
         }
-        // `EIO` has no kind of its own.
+        // `ErrorKind` has no variant for `EIO`.
         _ if cfg!(unix) && error.raw_os_error() == Some(5) => {
-            "; the disk may be failing: look into the system log, or use another disk"
+            "; the disk may be failing: check the system log, or use another disk"
         }
         _ => "",
     }
 }
 
-/// Names that a message lists; it counts the rest.
+/// The maximum number of names that a message lists.
 const MAX_LISTED: usize = 10;
 
+/// Lists names after a colon, and counts those above [`MAX_LISTED`].
 fn list(names: &[impl ToString]) -> String {
     if names.is_empty() {
         return String::new();
@@ -294,6 +295,7 @@ fn list(names: &[impl ToString]) -> String {
     }
 }
 
+/// Lists names after a label; empty without names.
 fn labelled(label: &str, names: &[impl ToString]) -> String {
     match names {
         [] => String::new(),
@@ -307,14 +309,14 @@ mod tests {
 
     use super::*;
 
-    /// What a report of an error and its sources prints, such as `{:#}` of `anyhow`.
+    /// Returns the report of an error and its sources that `{:#}` of `anyhow` prints.
     fn report(error: &dyn std::error::Error) -> String {
         let sources = std::iter::successors(Some(error), |error| error.source());
         sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
     }
 
-    fn loose_cable() -> Error {
-        Error::io(Path::new("run"), io::Error::other("the cable is loose"))
+    fn io_error() -> Error {
+        Error::io(Path::new("run"), io::Error::other("the device failed"))
     }
 
     fn checkpoint(problem: CheckpointProblem) -> Error {
@@ -326,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_of_every_variant_says_everything_once() {
+    fn every_variant_has_its_message_and_repeats_nothing() {
         let names = |count: usize| (0..count).map(|index| format!("n{index}")).collect::<Vec<_>>();
         let rescue = Error::io(Path::new("disk"), io::Error::other("the disk is gone"));
         let weights = Error::Weights {
@@ -339,7 +341,7 @@ mod tests {
             ],
         };
         for (error, expected) in [
-            (loose_cable(), "run: the cable is loose"),
+            (io_error(), "run: the device failed"),
             (Error::image(Path::new("1.png"), io::Error::other("no pixels")), "1.png: no pixels"),
             (Error::in_memory_image("no pixels"), "image: no pixels"),
             (Error::in_memory_image("no pixels").in_file(Path::new("2.png")), "2.png: no pixels"),
@@ -350,7 +352,7 @@ mod tests {
             (Error::config("data.crop_size", "0 is too small"), "data.crop_size: 0 is too small"),
             (Error::config("loss.gan", "odd").in_file(Path::new("c.json")), "c.json: loss.gan: odd"),
             (Error::argument("tile", "is 0"), "tile: is 0"),
-            (loose_cable().in_file(Path::new("c.json")), "run: the cable is loose"),
+            (io_error().in_file(Path::new("c.json")), "run: the device failed"),
             (
                 diverged(None),
                 "training diverged at step 40: a loss or weight is NaN or infinite (last finite losses: G_L1 \
@@ -363,8 +365,8 @@ mod tests {
                  training.clip_norm",
             ),
             (
-                Error::Unsaved { cause: loose_cable().into(), rescue: rescue.into() },
-                "run: the cable is loose. The run could not be saved, either: disk: the disk is gone",
+                Error::Unsaved { cause: io_error().into(), rescue: rescue.into() },
+                "run: the device failed. The run could not be saved, either: disk: the disk is gone",
             ),
             (
                 weights,
@@ -380,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_of_every_problem_of_a_checkpoint_says_everything_once() {
+    fn every_problem_of_a_checkpoint_has_its_message_and_repeats_nothing() {
         for (problem, expected) in [
             (
                 CheckpointProblem::Missing,
@@ -393,6 +395,11 @@ mod tests {
             (
                 CheckpointProblem::Foreign,
                 "this folder holds another run, started with other settings; use another folder",
+            ),
+            (
+                CheckpointProblem::Results,
+                "results without checkpoints are here, and a new run would replace them; use another folder, or move \
+                 them away (`Trainer::resume_or_new` with unchanged settings starts the same run again)",
             ),
             (
                 CheckpointProblem::InUse,
@@ -418,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_behind_an_error_can_be_reached() {
+    fn underlying_returns_the_error_of_the_other_crate() {
         let not_found = || io::Error::from(ErrorKind::NotFound);
         let wrapped = Error::Unsaved {
             cause: Error::io(Path::new("a"), not_found()).into(),
@@ -437,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_the_disk_name_a_remedy() {
+    fn messages_of_disk_errors_contain_a_remedy() {
         for (kind, expected) in [
             (ErrorKind::StorageFull, "free some space"),
             (ErrorKind::PermissionDenied, "fix the permissions"),

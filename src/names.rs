@@ -11,14 +11,14 @@ use crate::error::{Error, Result};
 /// Reads a variant by its name in JSON, or as JSON if it has fields.
 ///
 /// # Errors
-/// [`Error::Argument`] with `kind` as the name, the text and the names that there are.
+/// [`Error::Argument`] with `kind` as the name, the text, and the valid names.
 pub(crate) fn parse<T: DeserializeOwned>(kind: &'static str, text: &str) -> Result<T> {
     let value = if text.starts_with('{') {
         serde_json::from_str(text)
     } else {
         serde_json::from_value(Value::String(text.to_owned()))
     };
-    // serde's message lists the names, so that a new variant needs no list of its own.
+    // serde's message lists the names of the variants.
     value.map_err(|error| Error::argument(kind, format!("`{text}` cannot be used: {error}")))
 }
 

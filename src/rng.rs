@@ -1,4 +1,4 @@
-//! Random numbers as pure functions of a seed and a position. All domains of a run's seed are here.
+//! Random numbers as pure functions of a seed and a position. This file lists all domains of a run's seed.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -14,7 +14,8 @@ pub(crate) const JITTER: u64 = u64::from_be_bytes(*b"\0\0jitter");
 /// Domain of the discriminator's initial weights.
 const DISCRIMINATOR: u64 = u64::from_be_bytes(*b"\0discrim");
 
-/// Returns an independent stream of random numbers for each (seed, stream), the same on every machine.
+/// Returns the generator of random numbers for (`seed`, `stream`): streams are independent, and the same on every
+/// machine.
 pub(crate) fn stream(seed: u64, stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(stream);

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::generator::{Backbone, DropoutLayout, GeneratorConfig};
 use crate::loss::Pix2PixLossConfig;
 
-/// Everything about a run: both networks, the loss, the data and the training.
+/// The configuration of a run: both networks, the loss, the data and the training.
 ///
 /// | field | [`paper`](Self::paper) | [`pytorch`](Self::pytorch) |
 /// |---|---|---|
@@ -25,8 +25,8 @@ use crate::loss::Pix2PixLossConfig;
 /// | `training.decay_epochs` | 0 | 100 |
 /// | `training.decay_to_zero` | false | true |
 ///
-/// Where the paper says nothing, `paper` follows its authors' Lua code, with two exceptions. Pairs are shuffled: drawing
-/// them with replacement (`data.sampling`) leaves out a third of them in every epoch. Colours keep their order.
+/// Where the paper says nothing, `paper` follows its authors' Lua code, with two exceptions. Pairs are shuffled:
+/// drawing them with replacement (`data.sampling`) leaves out a third of them in every epoch. Colours keep their order.
 /// [`guide::pytorch`](crate::guide::pytorch) lists the other differences and why there is no setting for them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
 #[serde(default, deny_unknown_fields)]
@@ -53,7 +53,17 @@ impl Default for Pix2PixConfig {
 }
 
 impl Pix2PixConfig {
-    /// Returns a configuration with these networks, and defaults for the rest.
+    /// Returns a configuration with these networks, and defaults for the other sections.
+    ///
+    /// # Examples
+    /// ```
+    /// use pix2pix::{DiscriminatorConfig, GeneratorConfig, Pix2PixConfig};
+    ///
+    /// let config = Pix2PixConfig::new(GeneratorConfig::new(1, 3), DiscriminatorConfig::new(1, 3));
+    /// assert!(config.validate().is_err()); // `data` has 3 input channels
+    /// config.with_channels(1, 3).validate()?;
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
     pub fn new(generator: GeneratorConfig, discriminator: DiscriminatorConfig) -> Self {
         let (loss, data, training) = (Pix2PixLossConfig::new(), DataConfig::new(), TrainingConfig::new());
         Self { generator, discriminator, loss, data, training }
@@ -73,6 +83,12 @@ impl Pix2PixConfig {
     }
 
     /// Returns the defaults of the PyTorch original for colour images of 256 pixels.
+    ///
+    /// # Examples
+    /// ```
+    /// let training = pix2pix::Pix2PixConfig::pytorch().training;
+    /// assert_eq!((training.epochs, training.decay_epochs), (100, 100));
+    /// ```
     pub fn pytorch() -> Self {
         let mut config = Self::paper();
         config.generator.dropout_layout = DropoutLayout::Pytorch;
@@ -176,11 +192,11 @@ impl Pix2PixConfig {
         std::fs::write(path, self.to_json()).map_err(|error| Error::io(path, error))
     }
 
-    /// Reads and checks a configuration; fields that the file leaves out keep the paper's values.
+    /// Reads and checks a configuration; fields that the file omits have the paper's values.
     ///
     /// # Errors
-    /// [`Error::Io`] if `path` cannot be read, or [`Error::Config`] with the file, the field, the line and the column if
-    /// it is not JSON, names an unknown field, or a value is out of range.
+    /// [`Error::Io`] if `path` cannot be read, or [`Error::Config`] with the file, the field, the line and the column
+    /// if it is not JSON, names an unknown field, or a value is out of range.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
@@ -188,14 +204,13 @@ impl Pix2PixConfig {
         read.map_err(|error| error.in_file(path))
     }
 
-    /// Returns the configuration as JSON, one field a line, in alphabetical order.
+    /// Returns the configuration as JSON, one field per line, in alphabetical order.
     pub fn to_json(&self) -> String {
         let tree = serde_json::to_value(self).expect("a configuration is numbers and names");
         format!("{tree:#}\n")
     }
 
-    /// Reads a configuration from JSON without checking its values; fields that `text` leaves out keep the paper's
-    /// values.
+    /// Reads a configuration from JSON without checking its values; fields that `text` omits have the paper's values.
     ///
     /// # Errors
     /// [`Error::Config`] with the field, the line and the column if `text` is not JSON or names an unknown field.
@@ -206,7 +221,7 @@ impl Pix2PixConfig {
         Ok(config)
     }
 
-    /// Returns this configuration with the fields that a JSON object names set to its values, and checks it.
+    /// Returns this configuration with the fields of a JSON object replaced, and checks it.
     ///
     /// # Errors
     /// [`Error::Config`] if a field is unknown, or a value is of the wrong type or out of range.
@@ -235,10 +250,10 @@ impl Pix2PixConfig {
     }
 }
 
-/// What an error names where the fault lies in no single field.
+/// The name of the configuration in errors that do not concern a single field.
 const WHOLE: &str = "configuration";
 
-/// Reads a configuration; an error names the field, and the line and the column where there are any.
+/// Reads a configuration. An error names the field, and for text the line and the column.
 fn read<'de>(source: impl Deserializer<'de, Error = serde_json::Error>) -> Result<Pix2PixConfig> {
     serde_path_to_error::deserialize(source).map_err(|error| {
         let field = match error.path().to_string() {

@@ -14,12 +14,12 @@ use crate::names::named;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Schedule {
-    /// Is constant for `epochs`, then falls linearly for `decay_epochs`.
+    /// Constant for `epochs`, then falls linearly for `decay_epochs`.
     #[default]
     Linear,
-    /// Is constant for `epochs`, then falls along half a cosine wave for `decay_epochs`.
+    /// Constant for `epochs`, then falls along half a cosine wave for `decay_epochs`.
     Cosine,
-    /// Is multiplied by `factor` after every `every` epochs.
+    /// Multiplied by `factor` after every `every` epochs.
     Step {
         /// Epochs between two multiplications.
         every: usize,
@@ -79,7 +79,7 @@ pub struct TrainingConfig {
     pub warmup_steps: u64,
     /// Factor of the discriminator's learning rate.
     pub discriminator_rate: f64,
-    /// Updates the discriminator only every `n`-th step, beginning with the first.
+    /// The number of steps from one update of the discriminator to the next; the first step updates it.
     pub discriminator_every: usize,
     /// Maximum norm of the gradient of a network, over all its parameters; a longer gradient is scaled down to it.
     pub clip_norm: Option<f64>,
@@ -95,9 +95,9 @@ pub struct TrainingConfig {
     pub tensorboard: bool,
     /// Epochs between two checkpoints.
     pub save_every: usize,
-    /// Steps between two checkpoints within an epoch, for long epochs; 0 for none.
+    /// Steps between two checkpoints within an epoch, for long epochs; 0 saves only at the ends of epochs.
     pub save_steps: u64,
-    /// The number of newest checkpoints to keep; with 1, there is no other if it is damaged.
+    /// The number of newest checkpoints to keep; with 1, a damaged checkpoint has no replacement.
     pub keep: usize,
 }
 
@@ -131,6 +131,14 @@ impl Default for TrainingConfig {
 
 impl TrainingConfig {
     /// Returns the paper's recipe, as [`default`](Self::default) does.
+    ///
+    /// # Examples
+    /// ```
+    /// use pix2pix::config::TrainingConfig;
+    ///
+    /// let training = TrainingConfig::new().with_epochs(100).with_decay_epochs(100);
+    /// assert_eq!((training.learning_rate, training.beta_1), (2e-4, 0.5));
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
@@ -139,7 +147,7 @@ impl TrainingConfig {
         if self.epochs == 0 && self.decay_epochs == 0 {
             return Err(Error::config(
                 "training.epochs",
-                "0 trains nothing, as training.decay_epochs is 0, too; set one to at least 1",
+                "0 trains nothing because training.decay_epochs is 0, too; set one of them to at least 1",
             ));
         }
         for (field, value) in [

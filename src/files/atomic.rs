@@ -10,20 +10,20 @@ use crate::error::{Error, Result};
 /// The prefix of files that are not complete yet.
 const SCRATCH: &str = ".writing-";
 
-/// Writes the whole file under another name and renames it: until then the old file stays.
+/// Writes a file under a scratch name and renames it, so that a reader sees the old file or the whole new one.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let written = scratch_in(folder).and_then(|scratch| {
         fill(scratch.as_file(), bytes)?;
         disk::rename(scratch.path(), path)?;
-        let _ = scratch.keep(); // it has another name now
+        let _ = scratch.keep(); // it is renamed, so there is nothing to remove
         Ok(())
     });
     written.map_err(|error| Error::io(path, error))?;
     sync_folder(folder)
 }
 
-/// Writes a file, not atomically, and syncs it: for a folder that nobody reads yet.
+/// Writes a file and syncs it, not atomically: for a folder that is renamed when it is complete.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     disk::create(path).and_then(|file| fill(&file, bytes)).map_err(|error| Error::io(path, error))
 }
@@ -33,7 +33,7 @@ pub(crate) fn append(file: &File, path: &Path, bytes: &[u8]) -> Result<()> {
     disk::write(file, bytes).map_err(|error| Error::io(path, error))
 }
 
-/// Waits until what was appended is on the disk.
+/// Waits until all appended bytes are on the disk.
 pub(crate) fn sync(file: &File, path: &Path) -> Result<()> {
     disk::sync(file).map_err(|error| Error::io(path, error))
 }
@@ -53,9 +53,9 @@ fn fill(file: &File, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Waits until the names in `folder` are on the disk: a file whose name is not there yet would be lost.
+/// Syncs a folder: otherwise a crash could lose the names of new files in it.
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
-    // Windows cannot open a folder as a file, and writes names by itself.
+    // Windows cannot open a folder as a file.
     if cfg!(unix) {
         let synced = File::open(folder).and_then(|folder| disk::sync(&folder));
         synced.map_err(|error| Error::io(folder, error))?;
@@ -63,14 +63,14 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a folder whose disk has no room for `bytes` more. If the system does not say, the save fails instead.
+/// Refuses a folder whose disk has no room for `bytes` more. If the free space is unknown, it refuses nothing.
 pub(crate) fn require_space(folder: &Path, bytes: u64) -> Result<()> {
     #[cfg(any(unix, windows))]
     if let Ok(free) = fs4::available_space(folder)
         && free < bytes
     {
         let [free, bytes] = [free, bytes].map(|count| count.div_ceil(1 << 20));
-        let problem = format!("a checkpoint takes {bytes} MB, but only {free} MB are free");
+        let problem = format!("a checkpoint takes {bytes} MiB, but only {free} MiB are free");
         return Err(Error::io(folder, io::Error::new(io::ErrorKind::StorageFull, problem)));
     }
     let _ = (folder, bytes);

@@ -1,10 +1,10 @@
-//! The calls that write to the disk: the one place where tests make them fail.
+//! All calls that write to the disk, in one place, so that tests can make them fail.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Writes all of `bytes`, even if the disk takes few at a time.
+/// Writes all of `bytes`, even if the disk takes only a part of them in each call.
 pub(super) fn write(file: &File, bytes: &[u8]) -> io::Result<()> {
     Disk(file).write_all(bytes)
 }
@@ -16,20 +16,21 @@ pub(super) fn sync(file: &File) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Creates an empty file, in the place of one that exists.
+/// Creates an empty file, or empties one that exists.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     #[cfg(test)]
     fault::happen()?;
     File::create(path)
 }
 
-/// Renames a file or folder, in the place of a file that has the name.
+/// Renames a file or folder, and replaces a file of that name.
 pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(test)]
     fault::happen()?;
     fs::rename(from, to)
 }
 
+/// A file whose writes tests can make fail.
 struct Disk<'a>(&'a File);
 
 impl Write for Disk<'_> {
@@ -61,7 +62,7 @@ pub(crate) mod fault {
         Broken,
         /// The disk takes half of the bytes and returns that number; other calls succeed.
         Short,
-        /// The disk takes half of the bytes and claims that it took all; other calls succeed.
+        /// The disk takes half of the bytes and reports that it took all; other calls succeed.
         Lost,
     }
 
@@ -70,7 +71,7 @@ pub(crate) mod fault {
         static PLAN: Cell<Option<(usize, Fault)>> = const { Cell::new(None) };
     }
 
-    /// Counts calls from 0 again; call number `at` fails.
+    /// Restarts the count of calls at 0, and plans a fault at one of them.
     pub(crate) fn plan(plan: Option<(usize, Fault)>) {
         CALLS.set(0);
         PLAN.set(plan);
@@ -100,13 +101,13 @@ pub(crate) mod fault {
         fail(now())
     }
 
-    /// Returns the bytes that the disk takes, and the number that it claims if that is another.
+    /// Returns the bytes that the disk takes, and the number that it reports if that differs.
     pub(super) fn happen_to(bytes: &[u8]) -> io::Result<(&[u8], Option<usize>)> {
         let fault = now();
         fail(fault)?;
         let half = &bytes[..bytes.len() / 2];
         match fault {
-            // A disk that takes nothing at all would be an error.
+            // A write of 0 bytes would be an error.
             Some(Fault::Short) if !half.is_empty() => Ok((half, None)),
             Some(Fault::Lost) => Ok((half, Some(bytes.len()))),
             _ => Ok((bytes, None)),

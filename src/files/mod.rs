@@ -1,4 +1,4 @@
-//! Writes files so that a reader never sees half of one.
+//! Writes files atomically.
 
 mod atomic;
 mod disk;

@@ -76,8 +76,8 @@ impl Adam {
     /// Reads the moments of `network` from a file written by [`to_bytes`](Self::to_bytes).
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if the file is damaged, or its moments are not those of the network's learned parameters:
-    /// of all of them, or of none where the network `was_updated` never.
+    /// [`Error::Checkpoint`] if the file is damaged, or its moments are not those of all learned parameters of the
+    /// network. Without `was_updated`, it may also hold none.
     pub(crate) fn load<M: Module>(
         mut self,
         path: &Path,
@@ -199,7 +199,7 @@ impl ModuleMapper for Step<'_> {
     }
 }
 
-/// Updates one parameter and its moments.
+/// Returns one parameter and its moments after an update.
 fn apply(rule: AdamRule, value: Tensor<1>, grad: Tensor<1>, moments: Moments) -> (Tensor<1>, Moments) {
     #[cfg(feature = "_host")]
     if crate::device::is_host(&grad.device()) {
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_of_other_parameters_are_refused() {
+    fn moments_of_other_parameters_are_refused_when_loaded() {
         let device = crate::device::cpu().autodiff();
         let weights = |id, count: usize| {
             let values = Tensor::<1>::ones([count], &device).require_grad();
@@ -290,14 +290,14 @@ mod tests {
             let message = load(adam, network, true).unwrap_err();
             assert!(message.contains(problem) && message.contains("damaged"), "{message}");
         }
-        // One parameter too many.
+        // One parameter more than the network has.
         adam.moments.insert(9, adam.moments[&7].clone());
         let message = load(&adam, &network, true).unwrap_err();
         assert!(message.contains("moments of 9, which is not a parameter"), "{message}");
     }
 
     #[test]
-    fn it_updates_as_burns_adam() {
+    fn ten_updates_equal_those_of_burns_adam() {
         let device = crate::device::cpu().autodiff();
         let wave = |phase: f32| {
             let values: Vec<f32> = (0..5000).map(|i| (i as f32 * 0.37 + phase).sin()).collect();

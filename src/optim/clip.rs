@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::device;
 use crate::read_back::read_back;
 
-/// Values whose squares one task adds up; fixed, so that the sum does not depend on the number of threads.
+/// The number of values whose squares one task sums; fixed, so that the sum does not depend on the number of threads.
 const CHUNK: usize = 1 << 15;
 
 /// Returns the Euclidean norm of all gradients of `module` together. Waits for the device.
@@ -33,7 +33,7 @@ fn total(scalars: Vec<Tensor<1>>) -> f64 {
     read_back(Tensor::cat(scalars, 0)).into_iter().map(f64::from).sum()
 }
 
-/// Adds up the squares of all gradients: those on the CPU at once, others as scalars on their device.
+/// Sums the squares of all gradients: on the CPU immediately, on other devices as scalars that are read back later.
 struct Squares<'a> {
     grads: &'a GradientsParams,
     host: f64,

@@ -1,12 +1,12 @@
-//! The rule of one update of Adam (Kingma & Ba 2015), and the update in a single pass over memory, where tensor operations
-//! need ten.
+//! The rule of one update of Adam (Kingma & Ba 2015), and its computation in a single pass over memory; tensor
+//! operations take ten.
 
 #[cfg(feature = "_host")]
 use pulp::Arch;
 #[cfg(feature = "_host")]
 use rayon::prelude::*;
 
-/// Values of one task.
+/// The number of values of one task.
 #[cfg(feature = "_host")]
 const CHUNK: usize = 1 << 15;
 
@@ -20,7 +20,7 @@ pub struct AdamRule {
     pub beta_2: f32,
     /// The corrected learning rate.
     pub step_size: f32,
-    /// Prevents a division by zero, corrected.
+    /// Added to the denominator against division by zero, corrected.
     pub epsilon: f32,
     /// The factor of all gradients: 1 unless they are clipped.
     pub gradient_scale: f32,

@@ -1,4 +1,4 @@
-//! Charts: the curves of a run as lines of SVG coordinates, of a bounded number of points.
+//! Charts: draws the curves of a run as SVG coordinates, with a bounded number of points.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -6,11 +6,12 @@ use std::ops::Range;
 use super::record::Record;
 use super::series::values;
 
-/// Most points of a curve.
+/// The maximum number of points of a curve.
 const MAX_POINTS: usize = 400;
 
-/// Where a chart draws its curves, in the units of its `viewBox`.
+/// The horizontal range of the curves, in the units of the chart's `viewBox`.
 pub(super) const ACROSS: Range<f64> = 42.0..348.0;
+/// The vertical range of the curves.
 pub(super) const DOWN: Range<f64> = 8.0..150.0;
 
 /// A step and a value.
@@ -23,16 +24,18 @@ pub(super) struct Drawing {
     pub(super) rows: Vec<(f64, String)>,
     /// The ticks of the steps: coordinates and labels.
     pub(super) columns: Vec<(f64, String)>,
-    /// The number of values that are NaN or infinite, and so in no curve.
+    /// The number of values that are NaN or infinite. No curve contains them.
     pub(super) not_finite: usize,
 }
 
-/// A curve of a chart; the lines are lists of coordinates.
+/// A curve of a chart.
 pub(super) struct Curve {
     pub(super) name: &'static str,
     /// The latest value.
     pub(super) latest: String,
+    /// The coordinates of the values.
     pub(super) raw: String,
+    /// The coordinates of the smoothed values.
     pub(super) smooth: String,
     /// The end of the smooth line.
     pub(super) end: Option<Point>,
@@ -52,7 +55,7 @@ pub(super) fn series(records: &[Record]) -> BTreeMap<&'static str, Vec<Point>> {
     series
 }
 
-/// Draws some of the curves in one chart from step 0 to `steps`; `None` if there are no such values.
+/// Draws the curves `names` in one chart from step 0 to `steps`; `None` if none of them has values.
 pub(super) fn draw(
     series: &BTreeMap<&'static str, Vec<Point>>,
     names: &[&'static str],
@@ -94,12 +97,12 @@ pub(super) fn draw(
     })
 }
 
-/// Averages neighbours, so that at most [`MAX_POINTS`] are left.
+/// Returns at most [`MAX_POINTS`] points: means of groups of neighbours.
 fn thinned(points: &[Point]) -> Vec<Point> {
     points.chunks(points.len().div_ceil(MAX_POINTS).max(1)).map(mean).collect()
 }
 
-/// Averages over a small window, narrower at the ends, where it would shift the curve otherwise.
+/// Returns the means over a sliding window. It is narrower at the ends, so that it stays symmetric.
 fn smooth(points: &[Point]) -> Vec<Point> {
     let around = |i: usize| {
         let radius = (points.len() / 50).min(i).min(points.len() - 1 - i);
@@ -108,7 +111,7 @@ fn smooth(points: &[Point]) -> Vec<Point> {
     (0..points.len()).map(around).collect()
 }
 
-/// Returns the mean of points.
+/// Returns the mean of the points.
 fn mean(points: &[Point]) -> Point {
     let (x, y) = points.iter().fold((0.0, 0.0), |sum, point| (sum.0 + point.0, sum.1 + point.1));
     (x / points.len() as f64, y / points.len() as f64)
@@ -124,7 +127,7 @@ fn range(values: impl Iterator<Item = f64>) -> Point {
     if low > high || low == 0.0 { (0.0, 1.0) } else { from_zero }
 }
 
-/// Rounds up to 1, 2 or 5 times a power of ten.
+/// Rounds `least` up to 1, 2 or 5 times a power of ten.
 fn nice(least: f64) -> f64 {
     let power = 10f64.powf(least.log10().floor());
     [1.0, 2.0, 5.0].map(|digit| digit * power).into_iter().find(|n| *n >= least).unwrap_or(10.0 * power)
@@ -161,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_short() {
+    fn labels_have_few_digits() {
         let labels = |low, high| {
             let unit = nice((high - low) / 4.0);
             ticks(low, high, unit, |value| value).into_iter().map(|(_, label)| label).collect::<Vec<_>>()

@@ -9,14 +9,15 @@ use image::{ImageFormat, codecs::jpeg::JpegEncoder};
 use super::samples::list;
 use crate::error::{Error, Result};
 
-/// Most samples on the page.
+/// The maximum number of samples on the page.
 const MAX_SAMPLES: usize = 12;
 
-/// Most pixels of the newest sample and of each earlier one; as JPEG, noise takes 1.6 bytes a pixel, photographs less.
+/// The maximum number of pixels of the newest sample. A JPEG takes at most 1.6 bytes per pixel, for noise.
 const NEWEST: usize = 700_000;
+/// The maximum number of pixels of each earlier sample.
 const EARLIER: usize = 100_000;
 
-/// A sample as the page embeds it.
+/// A sample for the page.
 pub(super) struct Sample {
     pub(super) epoch: usize,
     /// The name of its file.
@@ -25,7 +26,7 @@ pub(super) struct Sample {
     pub(super) data: String,
 }
 
-/// Reads some of the samples in `folder`, the newest first, evenly chosen from the whole run.
+/// Reads at most [`MAX_SAMPLES`] of the samples in `folder`, spread evenly over the run, newest first.
 pub(super) fn newest(folder: &Path) -> Result<Vec<Sample>> {
     let samples = list(folder)?.into_iter().collect::<Vec<_>>();
     let count = samples.len().min(MAX_SAMPLES);
@@ -38,8 +39,8 @@ pub(super) fn newest(folder: &Path) -> Result<Vec<Sample>> {
     (0..count).rev().filter_map(|i| sample(i).transpose()).collect()
 }
 
-/// Returns a PNG as it is if it has at most `pixels` bytes, a larger one as a JPEG of `pixels` pixels; `None` if it is
-/// not an image.
+/// Returns an image as a data URI: the PNG itself if it has at most `pixels` bytes, otherwise a JPEG of `pixels`
+/// pixels. `None` if the file is not an image.
 fn data_uri(path: &Path, pixels: usize) -> Result<Option<String>> {
     let png = fs::read(path).map_err(|error| Error::io(path, error))?;
     if png.len() <= pixels {

@@ -30,7 +30,7 @@ impl LogPosition {
         Self { bytes: self.bytes + more.len() as u64, crc32c: crc32c::crc32c_append(self.crc32c, more) }
     }
 
-    /// Returns the first lines of `file` if they are these.
+    /// Returns the bytes of `file` up to this position if their checksum matches.
     fn begins(self, file: &[u8]) -> Option<&[u8]> {
         let start = file.get(..usize::try_from(self.bytes).ok()?)?;
         (crc32c::crc32c(start) == self.crc32c).then_some(start)
@@ -44,8 +44,8 @@ pub(crate) fn verify(run: &Path, position: LogPosition) -> Result<()> {
         Some(_) => Ok(()),
         None => {
             let problem = format!(
-                "its first {} bytes are not those of the checkpoint; lines that can be read stay, and a copy of the \
-                 file stays as {DAMAGED}",
+                "its first {} bytes differ from those of the checkpoint; resuming keeps the readable lines, and a copy \
+                 of the file as {DAMAGED}",
                 position.bytes
             );
             Err(Error::corrupt(&path, problem))
@@ -53,7 +53,7 @@ pub(crate) fn verify(run: &Path, position: LogPosition) -> Result<()> {
     }
 }
 
-/// Reads the file; returns no bytes if it does not exist.
+/// Returns the contents of the file; empty if it does not exist.
 fn earlier(path: &Path) -> Result<Vec<u8>> {
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -66,15 +66,15 @@ fn earlier(path: &Path) -> Result<Vec<u8>> {
 pub(super) struct Log {
     path: PathBuf,
     file: File,
-    /// The lines that are in the file completely.
+    /// The position after the last complete line in the file.
     written: LogPosition,
-    /// Lines that could not be appended, or only in part.
+    /// Lines that were not appended, or only in part.
     pending: Vec<u8>,
 }
 
 impl Log {
-    /// Opens the log in `run` for a run that resumes at `step`, and returns its records up to there, and whether they
-    /// are those up to `recorded`.
+    /// Opens the log in `run` for a run that resumes at `step`. Returns the log, its records up to that step, and
+    /// whether its lines up to `recorded` are intact.
     pub(super) fn open(
         run: &Path,
         step: u64,
@@ -87,7 +87,7 @@ impl Log {
         for line in whole.unwrap_or(&earlier).split_inclusive(|byte| *byte == b'\n') {
             let record = serde_json::from_slice::<Record>(line).ok();
             let is_early = record.as_ref().is_some_and(|record| record.position().0 <= step);
-            // Lines that the checkpoint covers stay as they are; otherwise, those that can be read and are not later.
+            // Intact lines of the checkpoint stay as they are. Otherwise only readable lines up to `step` stay.
             if whole.is_some() || (is_early && step > 0 && line.ends_with(b"\n")) {
                 lines.extend_from_slice(line);
                 records.extend(record);
@@ -96,17 +96,17 @@ impl Log {
         if recorded.is_some() && whole.is_none() && step > 0 && !earlier.is_empty() {
             write_atomically(&run.join(DAMAGED), &earlier)?;
         }
-        // Written even if nothing changes: this proves that files in `run` can be replaced, as the page will be.
+        // Written even if nothing changes, to fail now if files in `run` cannot be replaced.
         let file = replaced(&path, &lines)?;
         let written = LogPosition::default().and(&lines);
         Ok((Self { path, file, written, pending: vec![] }, records, whole.is_some()))
     }
 
-    /// Appends lines; [`sync`](Self::sync) tries again to write those that fail.
+    /// Appends lines. After an error, they stay pending for the next call of this or of [`sync`](Self::sync).
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<()> {
-        let is_torn = !self.pending.is_empty();
+        let has_failed = !self.pending.is_empty();
         self.pending.extend_from_slice(lines);
-        if is_torn {
+        if has_failed {
             return self.repair();
         }
         append(&self.file, &self.path, lines)?;
@@ -127,7 +127,7 @@ impl Log {
         self.written
     }
 
-    /// Rewrites the file without the torn line at its end, and with the pending lines.
+    /// Rewrites the file: cuts off the partly written line at its end, and adds the pending lines.
     fn repair(&mut self) -> Result<()> {
         let mut bytes = earlier(&self.path)?;
         bytes.truncate(self.written.bytes as usize);
@@ -137,7 +137,7 @@ impl Log {
         Ok(())
     }
 
-    /// Counts the pending lines as written.
+    /// Marks the pending lines as written.
     fn accept(&mut self) {
         self.written = self.written.and(&self.pending);
         self.pending.clear();

@@ -1,4 +1,4 @@
-//! The losses of a step by name: one shape for tensors, numbers, sums, records and curves.
+//! The set of losses of a step: one type for tensors, numbers, sums, records and curves.
 
 use serde::{Deserialize, Deserializer};
 
@@ -13,10 +13,10 @@ pub(crate) const COUNT: usize = 6;
 #[serde(default, bound(deserialize = "T: Deserialize<'de> + Default + From<f32>"))]
 #[non_exhaustive]
 pub struct LossSet<T> {
-    /// The generator's adversarial loss: lower if it fools the discriminator better.
+    /// The generator's adversarial loss: lower if the generator fools the discriminator more.
     #[serde(deserialize_with = "null_as_nan")]
     pub g_gan: T,
-    /// λ times the distance between output and target.
+    /// λ times the L1 distance between output and target, or the distance that `loss.pixel` selects.
     #[serde(deserialize_with = "null_as_nan")]
     pub g_l1: T,
     /// The discriminator's loss on real pairs.
@@ -25,10 +25,10 @@ pub struct LossSet<T> {
     /// The discriminator's loss on generated pairs.
     #[serde(deserialize_with = "null_as_nan")]
     pub d_fake: T,
-    /// The share of patches of real pairs that the discriminator takes for real.
+    /// The share of patches of real pairs that the discriminator classifies as real, in `[0, 1]`.
     #[serde(deserialize_with = "null_as_nan")]
     pub d_real_accuracy: T,
-    /// The share of patches of generated pairs that the discriminator takes for generated.
+    /// The share of patches of generated pairs that the discriminator classifies as generated, in `[0, 1]`.
     #[serde(deserialize_with = "null_as_nan")]
     pub d_fake_accuracy: T,
 }
@@ -36,18 +36,18 @@ pub struct LossSet<T> {
 /// The losses of a step as numbers; `None` where the objective does not have the loss.
 pub type LossValues = LossSet<Option<f32>>;
 
-/// What a loss is called, and how it is shown.
+/// The names of a loss in files and on the page.
 #[derive(Debug)]
 pub(crate) struct LossName {
-    /// In `metrics.jsonl`.
+    /// The name in `metrics.jsonl`.
     pub(crate) key: &'static str,
-    /// On the page.
+    /// The name on the page.
     pub(crate) label: &'static str,
-    /// In TensorBoard, the loss of a step.
+    /// The name in TensorBoard of the loss of a step.
     pub(crate) tag: &'static str,
-    /// In TensorBoard, the mean over an epoch, if that is shown.
+    /// The name in TensorBoard of the mean over an epoch, if it is shown.
     pub(crate) mean_tag: Option<&'static str>,
-    /// The text below its chart; `None` for a loss that shares the chart of the one before it.
+    /// The text below the chart; `None` for a loss that shares the chart of the previous loss.
     pub(crate) note: Option<&'static str>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) const NAMES: [LossName; COUNT] = [
         tag: "loss/G_GAN",
         mean_tag: Some("epoch/G_GAN"),
         note: Some(
-            "How well G fools D: the lower, the better. Under the vanilla loss, ln 2 = 0.693 is an undecided D.",
+            "The adversarial loss of G. Lower: G fools D more. Near ln 2 = 0.693 (vanilla loss): D is undecided.",
         ),
     },
     LossName {
@@ -67,7 +67,7 @@ pub(crate) const NAMES: [LossName; COUNT] = [
         label: "G_L1",
         tag: "loss/G_L1",
         mean_tag: Some("epoch/G_L1"),
-        note: Some("λ·L1: how far outputs are from their targets, times the weight λ. Lower is closer."),
+        note: Some("The distance between output and target, times the weight λ. Lower is closer."),
     },
     LossName {
         key: "d_real",
@@ -75,8 +75,8 @@ pub(crate) const NAMES: [LossName; COUNT] = [
         tag: "loss/D_real",
         mean_tag: Some("epoch/D_real"),
         note: Some(
-            "D’s loss on real and on generated pairs. Both near 0: D tells them apart with ease. Both near 0.693 \
-             (vanilla loss): it cannot.",
+            "The losses of D on real and on generated pairs. Both near 0: D distinguishes them easily. Both near 0.693 \
+             (vanilla loss): D cannot distinguish them.",
         ),
     },
     LossName {
@@ -92,7 +92,7 @@ pub(crate) const NAMES: [LossName; COUNT] = [
         tag: "accuracy/D_real",
         mean_tag: None,
         note: Some(
-            "Shares of patches that D takes for what they are. Both near 1: it has won. Both near 0.5: it guesses.",
+            "The shares of patches that D classifies correctly. Both near 1: D has won. Both near 0.5: D guesses.",
         ),
     },
     LossName {
@@ -122,7 +122,7 @@ impl<T> LossSet<T> {
         LossSet::from_array(self.into_array().map(f))
     }
 
-    /// Pairs every value with that of `other`.
+    /// Pairs every value with the same one of `other`.
     pub fn zip<U>(self, other: LossSet<U>) -> LossSet<(T, U)> {
         let mut others = other.into_array().into_iter();
         self.map(|value| (value, others.next().expect("both sets have the same losses")))
@@ -130,7 +130,7 @@ impl<T> LossSet<T> {
 }
 
 impl<T: Copy> LossSet<Option<T>> {
-    /// Returns the losses that the objective has, by their names in `metrics.jsonl`.
+    /// Returns the losses that the objective has, each with its name in `metrics.jsonl`.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, T)> + use<T> {
         let values = NAMES.iter().zip(self.into_array());
         values.filter_map(|(name, value)| Some((name.key, value?)))
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_stand_in_the_order_of_the_fields() {
+    fn names_have_the_order_of_the_fields() {
         let keys = LossSet::from_array(NAMES.map(|name| name.key));
         assert_eq!(
             [keys.g_gan, keys.g_l1, keys.d_real, keys.d_fake, keys.d_real_accuracy, keys.d_fake_accuracy],

@@ -33,15 +33,15 @@ use crate::files::{scratch_in, sweep, write_atomically};
 /// The step and epoch that a run resumes from; the default is a new run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResumePoint {
-    /// Training steps so far.
+    /// The number of training steps so far.
     pub step: u64,
-    /// The epoch that the last of them belongs to, counted from 1.
+    /// The epoch of the last step, counted from 1.
     pub epoch: usize,
-    /// The part of `metrics.jsonl` that belongs to it, if that is known.
+    /// The position in `metrics.jsonl` that belongs to the step, if it is known.
     pub recorded: Option<LogPosition>,
 }
 
-/// The report of one run, kept up to date in the run's folder.
+/// The report of one run, written into the run's folder while the run trains.
 ///
 /// [`Trainer::open_run`](crate::Trainer::open_run) opens one together with the lock and the checkpoints of the folder.
 #[derive(Debug)]
@@ -59,12 +59,24 @@ pub struct Report {
 impl Report {
     /// Opens the report in the folder `run`, which is created if absent, for a run that resumes at `point`.
     ///
-    /// Keeps the lines and samples up to that point and removes later ones; at step 0 it removes all. If the lines are
-    /// not those of [`ResumePoint::recorded`], those stay that can be read and are not later, and the damaged file is
+    /// Keeps the lines and samples up to that point and removes later ones; at step 0 it removes all. If the lines do
+    /// not match [`ResumePoint::recorded`], the readable lines up to that point are kept, and the damaged file is
     /// copied to `damaged-metrics.jsonl`. The page shows `title` and `facts`, pairs of a name and a value.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder cannot be read or written: a run should fail before training, not after it.
+    /// [`Error::Io`] if the folder cannot be read or written, so that a run fails before training.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use std::path::Path;
+    ///
+    /// use pix2pix::report::{Report, ResumePoint};
+    ///
+    /// let facts = vec![("data".to_owned(), "facades".to_owned())];
+    /// let report = Report::open(Path::new("runs/facades"), ResumePoint::default(), "facades", facts)?;
+    /// report.write_page(false)?;
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
     pub fn open(run: &Path, point: ResumePoint, title: &str, facts: Vec<(String, String)>) -> Result<Self> {
         let samples = run.join("samples");
         fs::create_dir_all(&samples).map_err(|error| Error::io(&samples, error))?;
@@ -73,7 +85,7 @@ impl Report {
         sweep(&samples)?;
 
         let (log, records, is_intact) = Log::open(run, point.step, point.recorded)?;
-        // Damaged lines do not tell how far the run had come; the point does.
+        // If lines are damaged, the last epoch is that of the point.
         let closed = records.iter().filter_map(Record::closes).max().filter(|_| is_intact);
         let last_epoch = closed.or((point.step > 0).then_some(point.epoch));
         for (epoch, path) in samples::list(&samples)? {
@@ -85,7 +97,7 @@ impl Report {
         Ok(Self { run, log, records, events: None, images_per_second: None, title, facts })
     }
 
-    /// Also writes event files for TensorBoard, in `tensorboard/`; they begin with what is recorded already.
+    /// Also writes event files for TensorBoard in `tensorboard/`, starting with the records and samples so far.
     ///
     /// # Errors
     /// [`Error::Io`] if they cannot be written, or a sample cannot be read.
@@ -116,7 +128,8 @@ impl Report {
         self.facts.push((name.to_owned(), value.to_string()));
     }
 
-    /// Appends a line to `metrics.jsonl` and keeps it for the page.
+    /// Appends a line to `metrics.jsonl`, and adds it to the page. Does
+    /// nothing without the feature `codecs`.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be written; [`sync`](Self::sync) tries again.
@@ -124,10 +137,10 @@ impl Report {
         self.record_all(vec![record])
     }
 
-    /// Appends lines that belong together. All are kept, even if they cannot be written yet.
+    /// Appends lines that belong together. After an error, all of them are kept and written later.
     ///
     /// # Errors
-    /// As [`record`](Self::record).
+    /// As in [`record`](Self::record).
     pub fn record_all(&mut self, records: Vec<Record>) -> Result<()> {
         let lines: Vec<u8> = records.iter().flat_map(Record::line).collect();
         let first = self.records.len();
@@ -137,17 +150,18 @@ impl Report {
         self.records[first..].iter().try_for_each(|record| events.record(record))
     }
 
-    /// Returns whether means or scores of `epoch` are recorded.
+    /// Returns whether mean losses or metrics of `epoch` are recorded.
     pub fn is_closed(&self, epoch: usize) -> bool {
         self.records.iter().rev().any(|record| record.closes() == Some(epoch))
     }
 
-    /// Sets the training speed that the page shows. It is not recorded: records are a function of the seed.
+    /// Sets the training speed that the page shows. It is not recorded, so that records depend only on the seed.
     pub fn set_speed(&mut self, images_per_second: f32) {
         self.images_per_second = Some(images_per_second);
     }
 
-    /// Waits until all lines are on the disk: a checkpoint must not outlive the lines that led to it.
+    /// Waits until all lines are on the disk. Call it before a checkpoint is saved, so that a crash cannot lose the
+    /// lines of a saved step.
     ///
     /// # Errors
     /// [`Error::Io`] if they cannot be written.
@@ -160,8 +174,7 @@ impl Report {
         self.log.position()
     }
 
-    /// Saves a sample, rows of input, output and target, as `samples/epoch-0007.png`. The page finds it there. Does
-    /// nothing without the feature `codecs`.
+    /// Saves a sample, rows of input, output and target, as `samples/epoch-0007.png`, and adds it to the page.
     ///
     /// # Errors
     /// [`Error::Image`] if the image is empty, [`Error::Io`] if it cannot be written.
@@ -237,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn records_survive_json_with_their_nans() {
+    fn records_are_equal_after_json_with_nan_for_infinity() {
         let validation = Record::Validation { step: 3, epoch: 1, l1: 0.25, psnr: f32::INFINITY, ssim: 0.5 };
         for record in [step(7, f32::NAN), step(7, 1.1), validation] {
             let line = serde_json::to_string(&record).unwrap();
@@ -248,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn resuming_keeps_what_came_before_and_drops_the_rest() {
+    fn resuming_keeps_earlier_lines_and_samples_and_removes_later_ones() {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path();
         let mut report = open(run, 0);
@@ -262,7 +275,7 @@ mod tests {
         let metrics = run.join("metrics.jsonl");
         let whole = fs::read(&metrics).unwrap();
         fs::write(&metrics, &whole[..whole.len() - 9]).unwrap();
-        assert_eq!(open(run, 30).records.len(), 2, "the torn line goes");
+        assert_eq!(open(run, 30).records.len(), 2, "the partly written line is not removed");
 
         fs::write(&metrics, &whole).unwrap();
         let mut report = open(run, 20);
@@ -310,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_could_not_be_appended_is_written_later_and_all_bytes_before_it_stay() {
+    fn a_line_that_could_not_be_appended_is_written_later_after_the_same_bytes() {
         use crate::files::fault::{self, Fault};
         let folder = tempfile::tempdir().unwrap();
         let mut report = open(folder.path(), 0);
@@ -329,13 +342,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_that_is_not_an_image_stops_nothing() {
+    fn a_sample_that_is_not_an_image_is_left_out() {
         let folder = tempfile::tempdir().unwrap();
         let mut report = open(folder.path(), 0);
         report.record(step(10, 1.0)).unwrap();
         report.sample(10, 1, &RgbImage::new(6, 2)).unwrap();
-        let spoilt = folder.path().join("samples/epoch-0000.png");
-        fs::write(spoilt, vec![7; 1 << 20]).unwrap();
+        let damaged = folder.path().join("samples/epoch-0000.png");
+        fs::write(damaged, vec![7; 1 << 20]).unwrap();
         let report = open(folder.path(), 10).with_tensorboard().unwrap();
         report.write_page(true).unwrap();
         let page = fs::read_to_string(folder.path().join("index.html")).unwrap();
@@ -344,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_written_is_refused_at_once() {
+    fn a_folder_that_cannot_be_written_is_refused_when_opened() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let run = file.path().join("run");
         let error = Report::open(&run, ResumePoint::default(), "a run", vec![]).unwrap_err();
@@ -355,10 +368,10 @@ mod tests {
     fn the_page_is_escaped_self_contained_and_bounded() {
         let folder = tempfile::tempdir().unwrap();
         let mut report = open(folder.path(), 0);
-        report.write_page(true).unwrap(); // nothing to show yet
+        report.write_page(true).unwrap(); // without records and samples
 
         report.records.extend((0..100_000).map(|at| step(at, (at % 97) as f32)));
-        let mut noise = RgbImage::new(768, 512); // compresses worst
+        let mut noise = RgbImage::new(768, 512); // the worst case for compression
         let bytes = (0u32..).map(|i| (i.wrapping_mul(2_654_435_761).wrapping_mul(i) >> 24) as u8);
         noise.iter_mut().zip(bytes).for_each(|(value, byte)| *value = byte);
         report.sample(0, 0, &noise).unwrap();

@@ -1,5 +1,5 @@
-//! The page `index.html`: curves as SVG and samples as data URIs in one file, whose size is bounded however long the
-//! run.
+//! The page `index.html`: curves as SVG and samples as data URIs in one file. Its size does not grow with the length of
+//! the run.
 
 use std::fmt::{self, Display, Formatter, Write};
 
@@ -8,16 +8,16 @@ use super::embedded::Sample;
 use super::record::Record;
 use super::series;
 
-/// What a page shows.
+/// The contents of a page.
 pub(super) struct Page<'a> {
     pub(super) title: &'a str,
-    /// Names and values of the table about the run.
+    /// The names and values of the table about the run.
     pub(super) facts: &'a [(String, String)],
     pub(super) records: &'a [Record],
     pub(super) images_per_second: Option<f32>,
-    /// The newest first.
+    /// The samples, newest first.
     pub(super) samples: Vec<Sample>,
-    /// Whether the run has ended; until then the page reloads itself.
+    /// Whether the run has ended. Until then the page reloads regularly.
     pub(super) is_finished: bool,
 }
 
@@ -54,7 +54,7 @@ impl Page<'_> {
             ),
         };
         let style = include_str!("style.css");
-        // The browser knows when the file was written, in the reader's own time zone.
+        // The browser shows the time of the last write in the reader's time zone.
         write!(
             html,
             r#"<!doctype html>
@@ -173,7 +173,7 @@ fn section(html: &mut Formatter<'_>, drawing: &Drawing, note: &str) -> fmt::Resu
     html.write_str("</p>\n</section>\n")
 }
 
-/// Text with the characters escaped that HTML gives a meaning.
+/// A text whose HTML special characters are escaped when written.
 struct Escaped<'a>(&'a str);
 
 impl Display for Escaped<'_> {

@@ -16,7 +16,7 @@ pub enum Record {
     /// The losses of one training step.
     #[non_exhaustive]
     Step {
-        /// Training steps so far.
+        /// The number of training steps so far.
         step: u64,
         /// The epoch that the step belongs to.
         epoch: usize,
@@ -30,7 +30,7 @@ pub enum Record {
     /// The mean losses over the steps of an epoch.
     #[non_exhaustive]
     Epoch {
-        /// Training steps so far.
+        /// The number of training steps so far.
         step: u64,
         /// The epoch that has ended.
         epoch: usize,
@@ -38,27 +38,27 @@ pub enum Record {
         #[serde(flatten)]
         losses: LossValues,
     },
-    /// The mean scores on the validation pairs.
+    /// The mean metrics on the validation pairs.
     #[non_exhaustive]
     Validation {
-        /// Training steps so far.
+        /// The number of training steps so far.
         step: u64,
         /// The epoch that has ended; 0 for the untrained generator.
         epoch: usize,
-        /// Mean absolute difference.
+        /// The mean absolute difference of output and target.
         #[serde(deserialize_with = "null_as_nan")]
         l1: f32,
-        /// Peak signal-to-noise ratio in decibels.
+        /// The peak signal-to-noise ratio (PSNR) in decibels.
         #[serde(deserialize_with = "null_as_nan")]
         psnr: f32,
-        /// Structural similarity.
+        /// The structural similarity (SSIM), at most 1.
         #[serde(deserialize_with = "null_as_nan")]
         ssim: f32,
     },
 }
 
 impl Record {
-    /// Returns its step and its epoch.
+    /// Returns the step and the epoch of the record.
     pub(super) fn position(&self) -> (u64, usize) {
         match self {
             Self::Step { step, epoch, .. }
@@ -67,7 +67,7 @@ impl Record {
         }
     }
 
-    /// Returns the epoch that it closes; `None` for a single step.
+    /// Returns the epoch that the record closes; `None` for that of a single step.
     pub(super) fn closes(&self) -> Option<usize> {
         match self {
             Self::Step { .. } => None,
@@ -75,7 +75,7 @@ impl Record {
         }
     }
 
-    /// Returns its line in `metrics.jsonl`.
+    /// Returns the record as a line of `metrics.jsonl`.
     pub(super) fn line(&self) -> Vec<u8> {
         let mut line = serde_json::to_vec(self).expect("numbers and names are JSON");
         line.push(b'\n');
@@ -97,7 +97,7 @@ impl Serialize for Record {
         map.serialize_entry("epoch", &epoch)?;
         match self {
             Self::Step { losses, learning_rate, .. } => {
-                // In the order of earlier versions, so that a resumed run writes the lines that they would have written.
+                // The fields have the order of earlier versions, so that a run that they began has one format.
                 let is_accuracy = |(name, _): &(&str, f32)| name.ends_with("_accuracy");
                 losses
                     .named()

@@ -25,7 +25,7 @@ pub(crate) fn title(run: &Path) -> String {
     run.file_name().map_or_else(|| "pix2pix".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Formats a setting for people: `batch_size 1 · crop_size 64`.
+/// Formats a setting as readable text: `batch_size 1 · crop_size 64`.
 pub(crate) fn readable(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),

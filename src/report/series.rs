@@ -1,4 +1,4 @@
-//! The curves of a run: which values a record has, and which charts show them.
+//! The curves of a run: the values of a record, and the charts that show them.
 
 use super::losses::NAMES;
 use super::record::Record;
@@ -6,34 +6,38 @@ use super::record::Record;
 /// A value of a record.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Value {
-    /// The curve on the page that it belongs to, if it is drawn.
+    /// Its curve on the page, if it is drawn.
     pub(super) curve: Option<&'static str>,
-    /// The curve in TensorBoard that it belongs to, if it is written there.
+    /// Its curve in TensorBoard, if it is written there.
     pub(super) tag: Option<&'static str>,
     pub(super) number: f64,
 }
 
-/// A chart on the page: curves that share it, and a text that explains them.
+/// A chart on the page: the names of its curves, and a text that explains them.
 #[derive(Debug)]
 pub(super) struct Chart {
     pub(super) curves: Vec<&'static str>,
     pub(super) note: &'static str,
 }
 
-/// The charts of values that are not losses.
+/// The charts of values that are not losses: curve, tag in TensorBoard, and text.
 const OTHERS: [(&str, &str, &str); 4] = [
     (
         "Validation L1",
         "validation/L1",
-        "Mean absolute difference from the target on validation pairs. Lower is better.",
+        "The mean absolute difference of output and target on validation pairs. Lower is better.",
     ),
     (
         "PSNR",
         "validation/PSNR",
-        "Peak signal-to-noise ratio on validation pairs, in decibels. Higher is better.",
+        "The peak signal-to-noise ratio on validation pairs, in decibels. Higher is better.",
     ),
-    ("SSIM", "validation/SSIM", "Structural similarity to the target on validation pairs. 1 is equal."),
-    ("Learning rate", "learning_rate", "The step size of the optimisers of G and D."),
+    (
+        "SSIM",
+        "validation/SSIM",
+        "The structural similarity on validation pairs. Higher is better; 1 means equal.",
+    ),
+    ("Learning rate", "learning_rate", "The learning rate of G."),
 ];
 
 /// Returns the values of a record.
@@ -56,8 +60,8 @@ pub(super) fn values(record: &Record) -> Vec<Value> {
             losses.collect()
         }
         Record::Validation { l1, psnr, ssim, .. } => {
-            let scores = [l1, psnr, ssim].map(|score| f64::from(*score));
-            scores.into_iter().enumerate().map(|(index, score)| other(index, score)).collect()
+            let metrics = [l1, psnr, ssim].map(|metric| f64::from(*metric));
+            metrics.into_iter().enumerate().map(|(index, metric)| other(index, metric)).collect()
         }
     }
 }
@@ -83,7 +87,7 @@ mod tests {
     use crate::report::losses::{LossSet, LossValues};
 
     #[test]
-    fn every_loss_has_a_chart_and_a_tag_of_its_own() {
+    fn every_curve_has_a_chart_and_every_value_a_different_tag() {
         let losses = LossSet::default().map(|_: ()| Some(0.5));
         let step = Record::Step { step: 1, epoch: 1, losses, learning_rate: 0.1 };
         let epoch = Record::Epoch { step: 1, epoch: 1, losses };

@@ -1,4 +1,4 @@
-//! Event files for TensorBoard: the part of its protocol buffers and record format that scalars and images need.
+//! Event files for TensorBoard: as much of its protocol buffers and record format as scalars and images need.
 //!
 //! The crates that write such files are unmaintained or need a protobuf compiler to build.
 
@@ -13,7 +13,7 @@ use super::series;
 use crate::error::{Error, Result};
 use crate::files::{self, append};
 
-/// The name of the event file: always the same, so that a resumed run replaces it. TensorBoard looks for `tfevents`.
+/// The name of the event file, constant so that a resumed run replaces it. TensorBoard looks for `tfevents` in names.
 const FILE: &str = "events.out.tfevents.0.pix2pix";
 
 /// An event file that is being written.
@@ -22,12 +22,12 @@ pub(super) struct Events {
     folder: PathBuf,
     path: PathBuf,
     file: File,
-    /// The file under the name that it has until it is published.
+    /// The scratch file, until it is published.
     scratch: Option<NamedTempFile>,
 }
 
 impl Events {
-    /// Begins an event file in `folder`, which is created if absent, beside any earlier one.
+    /// Begins an event file in `folder`, which is created if absent. An earlier file stays until this one is published.
     pub(super) fn begin(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
         files::sweep(folder)?;
@@ -40,11 +40,11 @@ impl Events {
         Ok(events)
     }
 
-    /// Replaces the earlier file, which stays complete until then.
+    /// Replaces the earlier file by this one, atomically.
     pub(super) fn published(mut self) -> Result<Self> {
         if let Some(scratch) = self.scratch.take() {
             files::rename(scratch.path(), &self.path)?;
-            let _ = scratch.keep(); // it has another name now
+            let _ = scratch.keep(); // it is renamed, so there is nothing to remove
             files::sync_folder(&self.folder)?;
         }
         Ok(self)
@@ -70,7 +70,7 @@ impl Events {
         self.write(step, &Message::default().bytes(5, &summary.0))
     }
 
-    /// Appends an event at `step` with the fields of `rest`.
+    /// Appends an event with the current time, `step`, and the fields of `rest`.
     fn write(&mut self, step: u64, rest: &Message) -> Result<()> {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut event = Message::default().double(1, time.as_secs_f64()).number(2, step);
@@ -79,18 +79,18 @@ impl Events {
     }
 }
 
-/// Frames an event: its length and the checksum of that, the event and its checksum.
+/// Returns an event as a record: its length, the checksum of the length, the event, and its checksum.
 fn framed(event: &[u8]) -> Vec<u8> {
     let length = (event.len() as u64).to_le_bytes();
     [&length[..], &masked(&length), event, &masked(event)].concat()
 }
 
-/// Returns the masked checksum: CRC is weak for data that contain their own checksum, so TensorFlow masks it.
+/// Returns the masked CRC-32C. TensorFlow masks it because a CRC is weak for data that contain CRCs.
 fn masked(bytes: &[u8]) -> [u8; 4] {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
 
-/// A protocol buffer under construction: fields by number, each after a key with its kind.
+/// A protocol buffer: a sequence of fields, each after a key with its number and its wire type.
 #[derive(Default)]
 struct Message(Vec<u8>);
 
@@ -120,7 +120,7 @@ impl Message {
         self
     }
 
-    /// Appends seven bits a byte, the lowest first, with the eighth bit set on all but the last.
+    /// Appends a number in groups of seven bits, lowest first, with the eighth bit set in all bytes but the last.
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_are_as_tensorflow_writes_them() {
+    fn records_equal_those_of_tensorflow() {
         // The first record of every event file of TensorFlow, with 1.0 as its time.
         let event = Message::default().double(1, 1.0).bytes(3, b"brain.Event:2");
         assert_eq!(event.0.len(), 24);

@@ -35,9 +35,10 @@ pub(super) fn check(
     }
 }
 
-/// Lists the settings that differ, as `training.clip_norm is none, was 1`.
+/// Lists the settings that differ, in the form `training.clip_norm is none, was 1.0`.
 pub(super) fn changes(config: &Pix2PixConfig, saved: &Pix2PixConfig) -> Vec<String> {
-    let [config, saved] = [config, saved].map(|config| serde_json::to_value(config).unwrap_or_default());
+    let [config, saved] = [config, saved]
+        .map(|config| serde_json::to_value(config).expect("a configuration is numbers and names"));
     let mut changes = vec![];
     compare("", &config, &saved, &mut changes);
     changes

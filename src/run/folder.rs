@@ -1,4 +1,4 @@
-//! A run folder: who may write into it, its checkpoints, and the newest one that is intact.
+//! Locks a run folder, saves checkpoints in it, and finds the newest intact one.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -13,10 +13,10 @@ use crate::error::{CheckpointProblem, Error, Result};
 use crate::weights::{self, BEST_FILE, GENERATOR_FILE};
 use crate::{files, report};
 
-/// The file with a run's settings, for people.
+/// The file with a run's settings. The crate does not read it.
 const CONFIG: &str = "config.json";
 
-/// A checkpoint that could not be used.
+/// A checkpoint that could not be read.
 #[derive(Debug)]
 pub(crate) struct Skipped {
     folder: PathBuf,
@@ -29,19 +29,19 @@ pub(crate) struct Found {
     pub(crate) snapshot: Snapshot,
     /// The settings that differ from the saved ones.
     pub(crate) changes: Vec<String>,
-    /// The newer checkpoints that could not be used, newest first, and a damaged `metrics.jsonl`.
+    /// The newer checkpoints that could not be read, newest first, and a damaged `metrics.jsonl`.
     pub(crate) skipped: Vec<Skipped>,
 }
 
-/// Reads the newest intact checkpoint of a run, with the settings of `config` if there are any; `None` if nothing was
-/// saved.
+/// Reads the newest intact checkpoint of a run, with the settings of `config` instead of the saved ones if given;
+/// `None` if there is no checkpoint.
 pub(crate) fn newest(run: &Path, config: Option<&Pix2PixConfig>, device: &Device) -> Result<Option<Found>> {
     let run_id = layout::run_id(run);
     let mut skipped = Vec::new();
     for folder in layout::checkpoints(run)?.into_iter().rev() {
         match Snapshot::read(&folder, run_id.as_deref(), config, device) {
             Ok((snapshot, changes)) => {
-                // The weights are intact even if the curves that led to them are not.
+                // A damaged log does not make the weights unusable.
                 if let Some(position) = snapshot.log
                     && let Err(error) = report::verify(run, position)
                 {
@@ -53,12 +53,12 @@ pub(crate) fn newest(run: &Path, config: Option<&Pix2PixConfig>, device: &Device
             Err(error) => return Err(error),
         }
     }
-    // If none is intact, the newest is the one to repair.
+    // If none is intact, the error is that of the newest.
     skipped.into_iter().next().map_or(Ok(None), |newest| Err(newest.error))
 }
 
-/// Returns whether an earlier checkpoint may be better: for damage, also of the disk, but not for a lack of permission.
-/// Once that is granted, the newest steps would be lost.
+/// Returns whether to try an earlier checkpoint: for damage and for errors of the disk, but not without permission to
+/// read. In that case the checkpoint is intact, and its newest steps would be lost.
 fn concerns_this_checkpoint(error: &Error) -> bool {
     match error {
         Error::Checkpoint { problem: CheckpointProblem::Corrupt(_), .. } => true,
@@ -77,7 +77,7 @@ pub(crate) fn latest(run: &Path) -> Result<Option<PathBuf>> {
     Ok(layout::checkpoints(run)?.pop())
 }
 
-/// A run folder that this process has locked, and may write into.
+/// A run folder that this process has locked for writing.
 #[derive(Debug)]
 pub(crate) struct RunFolder {
     path: PathBuf,
@@ -85,12 +85,14 @@ pub(crate) struct RunFolder {
 }
 
 impl RunFolder {
-    /// Locks the folder `path`, which is created if absent, for the run of `snapshot`, and removes what killed
-    /// processes left.
+    /// Locks the folder `path`, which is created if absent, for the run of `snapshot`, and removes the unfinished saves
+    /// of killed processes.
     ///
-    /// Refuses a folder with a checkpoint of a later step, which would outlive, and win over, the new ones; a folder of
-    /// another run; results without a checkpoint, unless the same run `may_start_again`; and a disk without room for a
-    /// checkpoint, because that is better known before the first epoch than after it.
+    /// # Errors
+    /// [`Error::Checkpoint`] if another process has locked the folder, or it holds a checkpoint of a later step
+    /// (resuming would prefer it to the new ones), another run, or results without a checkpoint, unless the same run
+    /// `may_start_again`; [`Error::Io`] if the disk has no room for a checkpoint, so that a run fails before its first
+    /// epoch.
     pub(crate) fn lock(
         path: &Path,
         snapshot: &Snapshot,
@@ -133,8 +135,9 @@ impl RunFolder {
         &self.path
     }
 
-    /// Saves a checkpoint, the exported generator, and that with the best score: all files of the checkpoint first,
-    /// then its manifest, and its name last.
+    /// Saves a checkpoint and the exported generator, also as the best one if this step has the best metric.
+    ///
+    /// The checkpoint's folder gets its final name last, when all its files and its manifest are on the disk.
     pub(crate) fn save(&self, snapshot: &Snapshot) -> Result<()> {
         let run = &self.path;
         let folder = run.join(CHECKPOINTS);
@@ -159,7 +162,7 @@ impl RunFolder {
             files::rename(&checkpoint, &replaced)?;
         }
         files::rename(scratch.path(), &checkpoint)?;
-        let _ = scratch.keep(); // it has another name now
+        let _ = scratch.keep(); // it is renamed, so there is nothing to remove
         files::sync_folder(&folder)?;
         if replaced.exists() {
             layout::remove(&replaced)?;
@@ -167,7 +170,7 @@ impl RunFolder {
         self.prune(snapshot)
     }
 
-    /// Removes all checkpoints but the newest, as many as `training.keep` says, and the best.
+    /// Removes all checkpoints but the newest `training.keep` and the best.
     fn prune(&self, snapshot: &Snapshot) -> Result<()> {
         let is_best = |path: &&PathBuf| layout::step(path) == snapshot.best_step();
         let checkpoints = layout::checkpoints(&self.path)?;
@@ -176,7 +179,7 @@ impl RunFolder {
     }
 }
 
-/// Renames the checkpoints among `skipped`, so that they do not win over new ones.
+/// Renames the checkpoints among `skipped`, so that resuming does not find them again.
 fn set_aside(checkpoints: &Path, skipped: &[Skipped]) -> Result<()> {
     for Skipped { folder: old, .. } in skipped {
         let new = checkpoints.join(format!("{SKIPPED}{}", layout::name(old)));

@@ -14,7 +14,7 @@ pub(super) const CHECKPOINTS: &str = "checkpoints";
 const COMPLETE: &str = "step-";
 /// The prefix of a checkpoint whose save is not complete.
 pub(super) const UNFINISHED: &str = ".saving-";
-/// The prefix of a checkpoint that could not be used.
+/// The prefix of a checkpoint that could not be read.
 pub(super) const SKIPPED: &str = "damaged-";
 /// The suffix of a checkpoint that is about to be replaced.
 const REPLACED: &str = "-replaced";
@@ -46,14 +46,14 @@ pub(super) fn entries(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Returns the paths of the checkpoint of `step`, and of the one that it replaces.
+/// Returns the path of the checkpoint of `step`, and the path to which a checkpoint that it replaces is renamed.
 pub(super) fn checkpoint(run: &Path, step: u64) -> [PathBuf; 2] {
     let name = format!("{COMPLETE}{step:09}");
     let replaced = format!("{name}{REPLACED}");
     [name, replaced].map(|name| run.join(CHECKPOINTS).join(name))
 }
 
-/// Returns the step in a checkpoint's name; `None` for any other name, such as a user's own copy.
+/// Returns the step in a checkpoint's name; `None` for any other name, for instance that of a user's copy.
 pub(super) fn step(path: &Path) -> Option<u64> {
     let name = name(path);
     let digits = name.strip_prefix(COMPLETE)?;
@@ -66,7 +66,7 @@ pub(super) fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Removes a folder with all that it holds.
+/// Removes a folder with its contents.
 pub(super) fn remove(folder: &Path) -> Result<()> {
     fs::remove_dir_all(folder).map_err(|error| Error::io(folder, error))
 }
@@ -81,7 +81,7 @@ pub(super) fn set_run_id(run: &Path, id: &str) -> Result<()> {
     files::write_atomically(&run.join(RUN_ID), format!("{id}\n").as_bytes())
 }
 
-/// Returns whether the folder holds what a run leaves besides its checkpoints, which a new run would replace.
+/// Returns whether the folder holds results besides checkpoints, which a new run would replace.
 pub(super) fn has_results(run: &Path) -> bool {
     let has_samples = fs::read_dir(run.join("samples")).is_ok_and(|mut samples| samples.next().is_some());
     has_samples || ["metrics.jsonl", GENERATOR_FILE, BEST_FILE].iter().any(|name| run.join(name).exists())
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_own_names_have_a_step() {
+    fn only_names_of_checkpoints_have_a_step() {
         let of = |name: &str| step(Path::new(name));
         assert_eq!(
             [of("step-000000012"), of("step-7"), of("step-000000012-replaced")],

@@ -7,8 +7,8 @@ use crate::error::{CheckpointProblem, Error, Result};
 
 const LOCK: &str = ".lock";
 
-/// The lock of a run folder, held while a process writes into it. The operating system releases it however the process
-/// ends. A lock file that stays behind locks nothing.
+/// The lock of a run folder, held while a process writes into it. The operating system releases it when the process
+/// ends, also if it is killed. A leftover lock file does not lock the folder.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,

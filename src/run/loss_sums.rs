@@ -15,7 +15,7 @@ pub(crate) struct LossSums {
     sums: LossSet<Option<LosslessF64>>,
 }
 
-/// The sums in `state.json`: an array in the order of the losses, shorter if the file is older than a loss.
+/// The sums in `state.json`: an array in the order of the losses, shorter if an earlier version had fewer losses.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     steps: u64,

@@ -23,10 +23,10 @@ const FORMAT: u64 = 3;
 
 const MANIFEST: &str = "manifest.txt";
 
-/// The file that named the format before there were manifests.
+/// The file that named the format in format 1.
 const FORMAT_1: &str = "state.json";
 
-/// Bytes that one read takes.
+/// The number of bytes of one read.
 const CHUNK: usize = 1 << 20;
 
 /// The manifest of a folder that is being filled, file by file.
@@ -42,7 +42,7 @@ impl<'a> Manifest<'a> {
         Self { folder, text: format!("format {FORMAT}\n") }
     }
 
-    /// Writes a file and lists it, with the checksum of `bytes` and not of what the disk kept.
+    /// Writes a file and lists it, with the checksum of `bytes` and not of the bytes on the disk.
     pub(super) fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         files::write(&self.folder.join(name), bytes)?;
         self.text += &format!("{name} {} {:08x}\n", bytes.len(), crc32c::crc32c(bytes));
@@ -57,9 +57,11 @@ impl<'a> Manifest<'a> {
     }
 }
 
-/// Returns the names of the listed files after it has compared each with its length and checksum.
+/// Checks the length and the checksum of every listed file, and returns their names.
 ///
-/// Refuses a folder of another format, and one that lacks a file of `needed`.
+/// # Errors
+/// [`Error::Checkpoint`] if a file is damaged or missing, `needed` names a file that is not listed, or the folder has
+/// another format.
 pub(super) fn verify(folder: &Path, needed: &[&str]) -> Result<Vec<String>> {
     let path = folder.join(MANIFEST);
     let corrupt = |problem: &str| Error::corrupt(&path, problem);
@@ -75,7 +77,8 @@ pub(super) fn verify(folder: &Path, needed: &[&str]) -> Result<Vec<String>> {
     }
 
     let mut lines = listed.lines();
-    let format = lines.next().and_then(|line| line.strip_prefix("format ")?.parse().ok()).unwrap_or_default();
+    let format = lines.next().and_then(|line| line.strip_prefix("format ")?.parse::<u64>().ok());
+    let format = format.ok_or_else(|| corrupt("its first line does not name a format"))?;
     if format != FORMAT {
         return Err(other_format(&path, format));
     }
@@ -124,13 +127,14 @@ fn measure(path: &Path) -> std::io::Result<(u64, u32)> {
     }
 }
 
-/// Returns the error for a folder of a format that had no manifest, if this is one.
+/// Returns the error for a folder of format 1; `None` if it is not one.
 fn older(folder: &Path) -> Result<Option<Error>> {
     let path = folder.join(FORMAT_1);
     let state = match std::fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(|error| Error::io(&path, error))?,
     };
+    // Damaged JSON becomes null, which names no format.
     let state = serde_json::from_slice::<serde_json::Value>(&state).unwrap_or_default();
     Ok(state["format"].as_u64().map(|format| other_format(&path, format)))
 }

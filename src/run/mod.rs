@@ -1,4 +1,5 @@
-//! A run folder on disk: its names, its lock, and checkpoints that appear whole or not at all. Knows no trainer.
+//! A run folder on disk: its layout, its lock, and its checkpoints, which are saved atomically. It does not know the
+//! trainer.
 
 mod compat;
 mod folder;

@@ -1,4 +1,4 @@
-//! Everything that a checkpoint holds, as a plain value, and its files.
+//! The contents of a checkpoint as a value, and the files that hold them.
 
 use std::path::Path;
 use std::{fs, io};
@@ -24,7 +24,7 @@ const DISCRIMINATOR: &str = "discriminator.bpk";
 const GENERATOR_OPTIMIZER: &str = "optimizer_g.bpk";
 const DISCRIMINATOR_OPTIMIZER: &str = "optimizer_d.bpk";
 const EMA: &str = "average.bpk";
-/// The files of every checkpoint; that of the EMA is there only if the run has one.
+/// The files of every checkpoint. A run with an EMA adds [`EMA`].
 const FILES: [&str; 6] =
     [CONFIG, STATE, GENERATOR, DISCRIMINATOR, GENERATOR_OPTIMIZER, DISCRIMINATOR_OPTIMIZER];
 
@@ -32,12 +32,12 @@ const FILES: [&str; 6] =
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) config: Pix2PixConfig,
-    /// The id of the run, by the settings that it began with.
+    /// The id of the run: see [`run_id`](super::run_id).
     pub(crate) run_id: String,
     pub(crate) progress: Progress,
     pub(crate) best: Option<Best>,
     pub(crate) sums: LossSums,
-    /// The lines of `metrics.jsonl` that belong to it, if they are known.
+    /// The position in `metrics.jsonl` that belongs to the step, if it is known.
     pub(crate) log: Option<LogPosition>,
     pub(crate) generator: Generator,
     pub(crate) discriminator: Discriminator,
@@ -60,8 +60,8 @@ impl Snapshot {
         self.best.map(|best| best.step)
     }
 
-    /// Estimates the bytes that a save writes before it removes anything: weights, both moments of each, and the
-    /// exported generator.
+    /// Estimates the bytes that a save writes before it removes older files: the weights, two moments for each, the
+    /// EMA, and the exported generator.
     pub(super) fn bytes(&self) -> u64 {
         let (generator, discriminator) = (self.generator.num_params(), self.discriminator.num_params());
         let emas = usize::from(self.ema.is_some());
@@ -93,10 +93,11 @@ impl Snapshot {
         manifest.seal()
     }
 
-    /// Reads the checkpoint in `folder`, with the settings of `config` if there are any, and lists what differs from
-    /// the saved settings.
+    /// Reads the checkpoint in `folder`, with the settings of `config` instead of the saved ones if given, and lists
+    /// the differences from the saved settings.
     ///
-    /// Refuses an intact checkpoint of another step or another run, which was moved here.
+    /// Refuses a checkpoint that was moved here: one of another step than its name says, or of another run than
+    /// `run_id`.
     pub(super) fn read(
         folder: &Path,
         run_id: Option<&str>,
@@ -147,27 +148,27 @@ impl Snapshot {
     }
 }
 
-/// Reads `state.json`, which must be of the step that the folder names, and of the run `run_id` if that is known.
+/// Reads `state.json`, and checks that its step is that of the folder's name, and its run is `run_id` if that is known.
 fn read_state(folder: &Path, run_id: Option<&str>) -> Result<State> {
     let path = folder.join(STATE);
     let state = fs::read(&path).map_err(|error| Error::io(&path, error))?;
     let state: State = serde_json::from_slice(&state).map_err(|error| Error::corrupt(&path, error))?;
     if layout::step(folder) != Some(state.progress.step) {
-        let problem = format!("it is of step {}, not of the step that its folder names", state.progress.step);
+        let problem = format!("it is of step {}, but its folder names another step", state.progress.step);
         return Err(Error::corrupt(&path, problem));
     }
     if run_id.is_some_and(|run_id| run_id != state.run_id) {
-        return Err(Error::corrupt(&path, "it belongs to another run, begun with other settings"));
+        return Err(Error::corrupt(&path, "it belongs to another run, started with other settings"));
     }
     Ok(state)
 }
 
-/// Returns a network in burn's record format.
+/// Returns the bytes of a network in burn's record format.
 fn record<M: Module>(network: &M, folder: &Path) -> Result<Bytes> {
     network.clone().into_record().into_bytes().map_err(|error| Error::io(folder, io::Error::other(error)))
 }
 
-/// Fills a network with the weights of a record file.
+/// Returns the network with the weights of a record file.
 fn read_network<M: Module>(network: M, path: &Path) -> Result<M> {
     let record = ModuleRecord::load(path).map_err(|error| Error::corrupt(path, error))?;
     network.try_load_record(record).map_err(|error| Error::corrupt(path, error))

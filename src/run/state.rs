@@ -1,4 +1,4 @@
-//! The part of a checkpoint that is not a network: how far the run has come, and which run it is.
+//! The file `state.json` of a checkpoint: the progress of the run, and which run it is.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,39 +8,39 @@ use crate::config::Pix2PixConfig;
 use crate::metrics::Metric;
 use crate::report::LogPosition;
 
-/// How far a run has come.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Progress {
     /// The epoch in progress, counted from 1; 0 before the first.
     pub(crate) epoch: usize,
-    /// Batches of this epoch that are done.
+    /// The number of batches of this epoch that are done.
     pub(crate) batch: usize,
-    /// Steps of the whole run that are done.
+    /// The number of steps of the whole run that are done.
     pub(crate) step: u64,
-    /// The sum of all salts of [`Trainer::reseed`](crate::Trainer::reseed).
+    /// The sum of the salts of all calls of [`Trainer::reseed`](crate::Trainer::reseed).
     #[serde(default, rename = "detours")]
     pub(crate) salt: u64,
 }
 
-/// The checkpoint with the best score so far.
+/// The checkpoint with the best metric so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Best {
     pub(crate) step: u64,
     metric: Metric,
-    /// Higher for better images; infinite if all are perfect.
+    /// The metric, negated if lower is better; PSNR is infinite if all images are equal to their targets.
     #[serde(rename = "merit")]
-    score: LosslessF64,
+    value: LosslessF64,
 }
 
 impl Best {
-    /// The best of a run whose only score, higher for better images, is `score` at `step`.
-    pub(crate) fn new(step: u64, metric: Metric, score: f64) -> Self {
-        Self { step, metric, score: LosslessF64(score) }
+    /// Creates the best checkpoint, with the `value` of its metric; higher is better.
+    pub(crate) fn new(step: u64, metric: Metric, value: f64) -> Self {
+        Self { step, metric, value: LosslessF64(value) }
     }
 
-    /// Returns whether `score` is better. NaN never is.
-    pub(crate) fn is_below(&self, score: f64) -> bool {
-        score > self.score.0
+    /// Returns whether `value` is better; false for NaN.
+    pub(crate) fn is_below(&self, value: f64) -> bool {
+        value > self.value.0
     }
 
     /// Returns whether it was chosen by `metric`.
@@ -52,7 +52,7 @@ impl Best {
 /// The contents of `state.json`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct State {
-    /// The run's [`run_id`], of the settings that it began with.
+    /// The run's [`run_id`], of the settings that it started with.
     #[serde(rename = "run")]
     pub(super) run_id: String,
     #[serde(flatten)]
@@ -60,14 +60,14 @@ pub(super) struct State {
     pub(super) best: Option<Best>,
     #[serde(rename = "means")]
     pub(super) sums: LossSums,
-    /// The lines of `metrics.jsonl` that belong to the checkpoint.
+    /// The position in `metrics.jsonl` that belongs to the checkpoint.
     #[serde(rename = "metrics")]
     pub(super) log: Option<LogPosition>,
     #[serde(rename = "maker")]
     pub(super) provenance: Provenance,
 }
 
-/// What the bits of a checkpoint depend on besides the settings.
+/// The version and the arithmetic that computed a checkpoint: its bits depend on them besides the settings.
 #[derive(Serialize, Deserialize, PartialEq)]
 pub(super) struct Provenance {
     version: String,
@@ -75,7 +75,7 @@ pub(super) struct Provenance {
 }
 
 impl Provenance {
-    /// Returns the provenance of what this version computes, with exact convolutions or without.
+    /// Returns the provenance of this version, with exact convolutions or without.
     pub(super) fn of(exact: bool) -> Self {
         Self { version: env!("CARGO_PKG_VERSION").to_owned(), exact }
     }
@@ -85,7 +85,7 @@ impl Provenance {
         self.exact
     }
 
-    /// Says if another version wrote the checkpoint.
+    /// Returns the difference in words if another version wrote the checkpoint.
     pub(super) fn changes(&self) -> Option<String> {
         let current = Self::of(self.exact);
         (current.version != self.version)
@@ -93,7 +93,7 @@ impl Provenance {
     }
 }
 
-/// Returns the id of a run that begins with `config`. Runs of the same id on the same data do the same.
+/// Returns the id of a run that starts with `config`, a checksum of it. Runs of the same id on the same data are equal.
 pub(crate) fn run_id(config: &Pix2PixConfig) -> String {
     format!("{:08x}", crc32c::crc32c(config.to_json().as_bytes()))
 }
@@ -103,13 +103,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_of_perfect_images_can_be_read_back() {
-        for score in [f64::INFINITY, f64::NAN, 0.1 + 0.2] {
-            let best = Best::new(7, Metric::Psnr, score);
+    fn the_best_metric_has_the_same_bits_after_json() {
+        for value in [f64::INFINITY, f64::NAN, 0.1 + 0.2] {
+            let best = Best::new(7, Metric::Psnr, value);
             let text = serde_json::to_string(&best).unwrap_or_default();
             assert!(text.contains("\"merit\":\""), "{text}");
-            let back = serde_json::from_str::<Best>(&text).map(|best| best.score.0.to_bits());
-            assert_eq!(back.ok(), Some(score.to_bits()), "{text}");
+            let back = serde_json::from_str::<Best>(&text).map(|best| best.value.0.to_bits());
+            assert_eq!(back.ok(), Some(value.to_bits()), "{text}");
         }
     }
 }

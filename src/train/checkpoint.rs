@@ -1,4 +1,4 @@
-//! Checkpoints of a trainer: saving, resuming, and what was found on the way.
+//! Saves a trainer in a checkpoint, and resumes it from one.
 
 use std::path::Path;
 
@@ -16,13 +16,13 @@ impl Trainer {
     /// Resumes the run in folder `run` from its newest intact checkpoint, or creates a trainer with new networks if
     /// nothing was saved.
     ///
-    /// The training and data settings are those of `config`, so that a run can be prolonged;
-    /// [`config_changes`](Self::config_changes) lists those that differ from the saved ones.
+    /// The training and data settings are those of `config`, so that a run can be extended, for instance with more
+    /// epochs; [`config_changes`](Self::config_changes) lists those that differ from the saved ones.
     /// [`skipped_checkpoints`](Self::skipped_checkpoints) lists the newer checkpoints that are damaged.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if networks, loss, direction or seed differ from the saved ones, the EMA would be dropped,
-    /// or no checkpoint is intact; [`Error::Config`] or [`Error::Device`], as [`new`](Self::new).
+    /// or no checkpoint is intact; [`Error::Config`] or [`Error::Device`], as in [`new`](Self::new).
     pub fn resume_or_new(run: impl AsRef<Path>, config: Pix2PixConfig, device: &Device) -> Result<Self> {
         let run = run.as_ref();
         match run::newest(run, Some(&config), device)? {
@@ -31,12 +31,12 @@ impl Trainer {
         }
     }
 
-    /// Resumes the run in folder `run` from its newest intact checkpoint, with its own settings.
+    /// Resumes the run in folder `run` from its newest intact checkpoint, with the saved settings.
     ///
     /// [`skipped_checkpoints`](Self::skipped_checkpoints) lists the newer checkpoints that are damaged.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if there is no checkpoint, or none that is intact; [`Error::Device`], as
+    /// [`Error::Checkpoint`] if there is no checkpoint, or none is intact; [`Error::Device`], as in
     /// [`new`](Self::new).
     pub fn resume(run: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let run = run.as_ref();
@@ -44,11 +44,11 @@ impl Trainer {
         Ok(Self::from_checkpoint(found, device))
     }
 
-    /// Creates the trainer that a checkpoint holds.
+    /// Creates a trainer in the state of a checkpoint.
     fn from_checkpoint(Found { snapshot, changes, skipped }: Found, device: &Device) -> Self {
         let Snapshot { config, run_id, progress, best, sums, log, .. } = snapshot;
         let ema = config.training.ema_decay.map(|decay| {
-            // An EMA that the checkpoint does not have begins with the current weights.
+            // Without an EMA in the checkpoint, the EMA starts from the current weights.
             Ema::new(decay, snapshot.ema.as_ref().unwrap_or(&snapshot.generator))
         });
         Self {
@@ -67,7 +67,7 @@ impl Trainer {
         }
     }
 
-    /// Returns everything that a checkpoint holds, with the lines of the log that belong to it.
+    /// Returns the contents of a checkpoint; `log` is the part of `metrics.jsonl` that belongs to it.
     pub(super) fn snapshot(&self, log: Option<LogPosition>) -> Snapshot {
         Snapshot {
             config: self.config.clone(),
@@ -84,24 +84,25 @@ impl Trainer {
         }
     }
 
-    /// Lists why checkpoints newer than this trainer's could not be used, newest first, and whether `metrics.jsonl` is
-    /// damaged. Each error names the file.
+    /// Lists the errors of the checkpoints that are newer than this trainer's but could not be read, newest first, and
+    /// of a damaged `metrics.jsonl`. Each error names the file.
     ///
     /// Empty unless [`resume`](Self::resume) found damage. The first save renames these checkpoints to `damaged-…`.
     pub fn skipped_checkpoints(&self) -> impl Iterator<Item = &Error> {
         self.skipped.iter().map(|skipped| &skipped.error)
     }
 
-    /// Lists what differs from the checkpoint that the trainer was resumed from, such as
-    /// `training.clip_norm is none, was 1`: settings, the crate's version, exact arithmetic. Empty in a new run.
+    /// Lists the differences from the checkpoint that the trainer was resumed from: settings, the crate's version, and
+    /// exact arithmetic, for example `training.clip_norm is none, was 1.0`. Empty in a new run.
     pub fn config_changes(&self) -> &[String] {
         &self.config_changes
     }
 
     /// Saves a checkpoint for [`resume`](Self::resume), and the exported generator as `generator.safetensors`.
     ///
-    /// The checkpoint appears whole or not at all. The newest ones are kept, as many as `training.keep` says, and the
-    /// best. While the folder is open, use [`Run::save`], which also saves what is recorded.
+    /// The checkpoint appears atomically. The newest `training.keep` checkpoints and the best one are kept. While a
+    /// [`Run`](super::Run) has the folder open, use [`Run::save`](super::Run::save), which also saves the position in
+    /// `metrics.jsonl`.
     ///
     /// # Errors
     /// [`Error::Io`] if the folder cannot be written or its disk has no room; [`Error::Checkpoint`] if another process
@@ -112,7 +113,7 @@ impl Trainer {
         let folder = self.lock(run)?;
         let (generator, discriminator) = self.networks();
         DivergenceCheck::default().check_weights(self.steps(), generator, discriminator, run)?;
-        // Another folder has another log, or none.
+        // Another folder has a different log, or none.
         let log = self.recorded().filter(|position| report::verify(run, *position).is_ok());
         folder.save(&self.snapshot(log))
     }
@@ -123,7 +124,7 @@ impl Trainer {
         RunFolder::lock(run, &self.snapshot(None), &self.skipped, may_start_again)
     }
 
-    /// Returns the lines of the log that belong to this step, if they are known.
+    /// Returns the position in the log that belongs to this step, if it is known.
     pub(super) fn recorded(&self) -> Option<LogPosition> {
         self.recorded.filter(|(step, _)| *step == self.progress.step).map(|(_, position)| position)
     }

@@ -24,7 +24,7 @@ impl DivergenceCheck {
         Ok(())
     }
 
-    /// Refuses weights that are NaN or infinite after `step`: a step with finite losses can still ruin them.
+    /// Refuses weights that are NaN or infinite after `step`: a step with finite losses can still produce them.
     pub(super) fn check_weights(
         &self,
         step: u64,
@@ -38,6 +38,7 @@ impl DivergenceCheck {
         Err(self.diverged(step, run)?)
     }
 
+    /// Returns the error for divergence at `step`, with the newest checkpoint of the run.
     fn diverged(&self, step: u64, run: &Path) -> Result<Error> {
         let last = self.last.map_or_else(|| "none".to_owned(), |losses| losses.to_string());
         Ok(Error::Diverged { step, last, checkpoint: run::latest(run)? })

@@ -1,4 +1,4 @@
-//! An exponential moving average (EMA) of the generator's weights, steadier than the newest ones.
+//! An exponential moving average (EMA) of the generator's weights, which varies less than the weights themselves.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use burn::tensor::Tensor;
 
 use crate::generator::Generator;
 
-/// The EMA, as a generator without gradients.
+/// The EMA: a generator without gradients.
 #[derive(Debug)]
 pub(super) struct Ema {
     decay: f64,
-    // Absent only during an update.
+    // `None` only during an update.
     generator: Option<Generator>,
 }
 
 impl Ema {
-    /// Creates an EMA that begins with the weights of `generator`.
+    /// Creates an EMA that starts from the weights of `generator`.
     pub(super) fn new(decay: f64, generator: &Generator) -> Self {
         Self { decay, generator: Some(generator.valid()) }
     }
@@ -29,7 +29,7 @@ impl Ema {
         self.generator = self.generator.take().map(|ema| ema.map(&mut update));
     }
 
-    /// Changes how the EMA's convolutions are computed.
+    /// Sets whether the EMA's convolutions are computed by their definition.
     pub(super) fn with_exact_convolutions(mut self, exact: bool) -> Self {
         self.generator = self.generator.map(|generator| generator.with_exact_convolutions(exact));
         self
@@ -55,7 +55,7 @@ impl ModuleVisitor for Newest {
     }
 }
 
-/// Moves every parameter towards the newest one.
+/// Moves every parameter of the EMA towards the newest one, by `weight` of the difference.
 struct Update {
     newest: Newest,
     weight: f64,

@@ -1,4 +1,4 @@
-//! Scores and samples: what the generator makes of pairs that it was not trained on.
+//! Evaluates the generator: metrics and samples on pairs that it was not trained on.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -12,18 +12,20 @@ use crate::metrics::{self, Metrics};
 use crate::read_back::read_back;
 
 impl Trainer {
-    /// Returns the mean scores of the generator on `pairs`, with the paper's procedure at test time: statistics of each
-    /// image alone and dropout on. Pairs are translated one by one, with noise seeded by the index of the pair, so that
-    /// scores depend neither on the batch size nor on the call.
+    /// Returns the mean metrics of the generator on `pairs`; NaN if there are no pairs.
+    ///
+    /// The generator runs as at the paper's test time (section 3.3): with the statistics of each image alone, and with
+    /// dropout. Pairs are translated one by one, with dropout noise seeded by the index of the pair, so that the
+    /// metrics depend neither on the batch size nor on earlier calls.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
     pub fn evaluate(&self, pairs: &(impl BatchSource + ?Sized)) -> Result<Metrics> {
         let (mut sums, mut count) = ([0.0; 3], 0u32);
         self.translate_each(pairs, usize::MAX, |[_, output, target]| {
-            let scores = [metrics::l1, metrics::psnr, metrics::ssim];
-            for (sum, score) in sums.iter_mut().zip(scores) {
-                *sum += f64::from(read_back(score(output.clone(), target.clone()))[0]);
+            let metrics = [metrics::l1, metrics::psnr, metrics::ssim];
+            for (sum, metric) in sums.iter_mut().zip(metrics) {
+                *sum += f64::from(read_back(metric(output.clone(), target.clone()))[0]);
             }
             count += 1;
         })?;
@@ -49,7 +51,8 @@ impl Trainer {
         Ok(grid)
     }
 
-    /// Translates the first `count` pairs one by one, and hands over input, output and target, `[1, C, H, W]` each.
+    /// Translates the first `count` pairs one by one, and passes input, output and target to `visit`, each
+    /// `[1, C, H, W]`.
     fn translate_each(
         &self,
         pairs: &(impl BatchSource + ?Sized),
@@ -73,7 +76,7 @@ impl Trainer {
     }
 }
 
-/// Returns the mode that the paper tests with, and the noise of pair `index`.
+/// Returns the paper's test mode, with the dropout noise of pair `index`.
 fn test_mode(index: usize) -> Mode {
     Mode::PAPER.with_noise(index as u64).per_image()
 }
@@ -89,7 +92,7 @@ mod tests {
     use crate::device;
 
     #[test]
-    fn scores_do_not_depend_on_the_batch_size() {
+    fn metrics_do_not_depend_on_the_batch_size() {
         let folder = tempfile::tempdir().unwrap();
         for index in 0..5u8 {
             let pair = RgbImage::from_fn(64, 32, |x, y| Rgb([(x * 4) as u8, (y * 8) as u8, index * 50]));
@@ -99,16 +102,16 @@ mod tests {
         (config.generator.base_channels, config.discriminator.base_channels) = (4, 4);
         let pairs = PairedFolder::open(folder.path(), &config.data).unwrap();
         let trainer = Trainer::new(config, &device::cpu()).unwrap();
-        let scores =
+        let evaluate =
             |batch_size| trainer.evaluate(&pairs.clone().with_batch_size(batch_size).unwrap()).unwrap();
-        let (single, batched) = (scores(1), scores(4));
+        let (single, batched) = (evaluate(1), evaluate(4));
         for (single, batched) in
             [(single.l1, batched.l1), (single.psnr, batched.psnr), (single.ssim, batched.ssim)]
         {
             assert!((single - batched).abs() < 1e-6 * single.abs(), "{single} and {batched}");
         }
 
-        // The samples show the noise that was scored: the last row of one grid is that pair's alone.
+        // Samples have the same noise as metrics: the last row of the grid equals that pair translated alone.
         let generator = trainer.export_generator().valid();
         let batch = pairs.sequential(&device::cpu()).nth(2).unwrap().unwrap();
         let output = to_images(generator.forward(batch.input, test_mode(2)))[0].to_rgb8();

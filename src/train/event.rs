@@ -3,7 +3,7 @@
 use super::{Advice, Losses};
 use crate::metrics::Metrics;
 
-/// What [`Trainer::fit`](crate::Trainer::fit) reports while it works.
+/// An event of [`Trainer::fit`](crate::Trainer::fit), which passes it to `watch`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -12,11 +12,11 @@ pub enum Event<'a> {
     Step {
         /// The epoch, counted from 1.
         epoch: usize,
-        /// Batches of the epoch that are done.
+        /// The number of batches of the epoch that are done.
         batch: usize,
-        /// Batches of the whole epoch.
+        /// The number of batches of the whole epoch.
         batches: usize,
-        /// The losses; reading them waits for the device.
+        /// The losses of the step; reading them waits for the device.
         losses: &'a Losses,
     },
     /// The networks are out of balance.
@@ -26,7 +26,7 @@ pub enum Event<'a> {
     Epoch {
         /// The epoch, counted from 1.
         epoch: usize,
-        /// The scores on the validation pairs, if there are any.
+        /// The metrics on the validation pairs; `None` without validation pairs.
         scores: Option<Metrics>,
     },
 }

@@ -8,18 +8,19 @@ use crate::data::{Batch, BatchSource, EpochCursor};
 use crate::error::{Error, Result};
 
 impl Trainer {
-    /// Trains all epochs that are left, and leaves a run folder: checkpoints, the generator's weights, `metrics.jsonl`,
+    /// Trains the remaining epochs, and writes a run folder: checkpoints, the generator's weights, `metrics.jsonl`,
     /// samples of `val` after each epoch, and `index.html` with curves and images.
     ///
-    /// Batches come from any [`BatchSource`], such as a [`PairedFolder`](crate::data::PairedFolder). `watch` sees every
-    /// event, and stops the run with [`ControlFlow::Break`]; the run is saved then. It is also saved when its score on
-    /// `val` is the best so far, and as often as `training.save_every` and `training.save_steps` say.
+    /// Batches come from any [`BatchSource`], for instance a [`PairedFolder`](crate::data::PairedFolder). `watch`
+    /// receives every event; if it returns [`ControlFlow::Break`], the run is saved and stops. The run is also saved
+    /// after the last epoch, when its metric on `val` is the best so far, and at the intervals `training.save_every`
+    /// and `training.save_steps`.
     ///
-    /// Its parts are public: [`open_run`](Self::open_run), [`next_epoch`](Self::next_epoch), [`step`](Self::step), and
-    /// [`Run`] for the rest.
+    /// A loop of your own can use the same parts: [`open_run`](Self::open_run), [`next_epoch`](Self::next_epoch),
+    /// [`step`](Self::step), and the methods of [`Run`].
     ///
     /// # Errors
-    /// - [`Error::Io`] or [`Error::Checkpoint`] before training, as [`open_run`](Self::open_run)
+    /// - [`Error::Io`] or [`Error::Checkpoint`] before training, as in [`open_run`](Self::open_run)
     /// - [`Error::Io`] or [`Error::Image`] if a pair cannot be read or a file cannot be written: the run is saved, and can
     ///   be resumed once the file is repaired
     /// - [`Error::Unsaved`] if that save fails as well
@@ -42,11 +43,11 @@ impl Trainer {
         }
     }
 
-    /// Saves a run that `cause` has stopped, so that it can be resumed from here. Returns the error for the caller.
+    /// Saves a run that `cause` has stopped, so that it can be resumed from here. Returns the error of `fit`.
     fn rescue(&mut self, run: &mut Run, cause: Error) -> Error {
         match run.save(self) {
             Ok(()) | Err(Error::Diverged { .. }) => cause,
-            // The save had failed before, for the same reason.
+            // `cause` is itself a failed save: it is reported once.
             Err(rescue) if rescue.to_string() == cause.to_string() => cause,
             Err(rescue) => Error::Unsaved { cause: cause.into(), rescue: rescue.into() },
         }
@@ -61,7 +62,7 @@ impl Trainer {
         watch: &mut impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<()> {
         if self.steps() == 0 && val.is_some() {
-            // The untrained generator, with which all later scores and samples are compared.
+            // Metrics and samples of the untrained generator are the baseline.
             run.close_epoch(self, val)?;
         }
         while let Some(epoch) = self.next_epoch() {
@@ -96,7 +97,7 @@ impl Trainer {
             }
         }
         if self.progress.batch >= total {
-            // A run that is stopped at the end of an epoch leaves the same lines as one that is not.
+            // Also if `watch` has stopped the run: its log has the same lines as that of an uninterrupted run.
             let scores = run.close_epoch(self, val)?;
             if flow.is_continue() {
                 flow = watch(Event::Epoch { epoch: epoch.number, scores });
@@ -126,7 +127,7 @@ impl Trainer {
         if flow.is_continue() {
             flow = watch(Event::Step { epoch: epoch.number, batch, batches: total, losses: &losses });
         }
-        // Whether to save at the end of an epoch is decided when it is closed.
+        // At the end of an epoch, `close_epoch` decides whether to save.
         if flow.is_continue() && batch < total && run.is_save_due(self) {
             run.save(self)?;
         }

@@ -14,12 +14,12 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Creates the losses of a batch of `pairs` before any is known.
+    /// Creates an empty set of losses for a batch of `pairs` pairs.
     pub(super) fn of_pairs(pairs: usize) -> Self {
         Self { pairs, ..Self::default() }
     }
 
-    /// Creates the losses of a generator's turn.
+    /// Creates the losses of a generator update.
     pub(super) fn of_generator(g: &GeneratorLoss) -> Self {
         let scalars = LossSet {
             g_gan: g.gan.clone().map(Tensor::inner),
@@ -29,7 +29,7 @@ impl Losses {
         Self { scalars, pairs: 0 }
     }
 
-    /// Creates the losses of a discriminator's turn, with its accuracies on real and on generated pairs.
+    /// Creates the losses of a discriminator update, with its accuracies on real and on generated pairs.
     pub(super) fn of_discriminator(d: &DiscriminatorLoss, [real, fake]: [Tensor<1>; 2]) -> Self {
         let scalars = LossSet {
             d_real: Some(d.real.clone().inner()),
@@ -41,7 +41,7 @@ impl Losses {
         Self { scalars, pairs: 0 }
     }
 
-    /// Adds losses, multiplied by their weight in the mean over the batch.
+    /// Adds losses, multiplied by `weight`, their share in the mean over the batch.
     pub(super) fn add(&mut self, other: Self, weight: f64) {
         let weighted = |term: Tensor<1>| if weight == 1.0 { term } else { term * weight };
         let sums = std::mem::take(&mut self.scalars).zip(other.scalars);
@@ -63,7 +63,7 @@ impl Losses {
 
     /// Waits for the device and reads the losses back, in one transfer.
     pub fn read(&self) -> LossValues {
-        Self::read_all(std::slice::from_ref(self)).next().unwrap_or_default()
+        Self::read_all(std::slice::from_ref(self)).next().expect("one step has one set of losses")
     }
 
     /// Reads the losses of several steps back, in one transfer.

@@ -48,11 +48,11 @@ const LOST: &str = "a panic during an update has lost a network; resume from the
 /// Trains a generator against a discriminator, one batch at a time (Isola et al. 2017, section 3.3).
 ///
 /// Each step updates the discriminator, which learns to tell real pairs from generated ones, and then the generator,
-/// which learns to fool it and to match the target. Both networks live on the device that you name.
+/// which learns to fool it and to match the target.
 ///
-/// [`fit`](Self::fit) is the whole loop. In a loop of your own, [`open_run`](Self::open_run), [`Run::record_step`] and
-/// [`Run::close_epoch`] do what it does: they lock the folder, detect divergence, record losses and scores, write the
-/// report, and save the newest and the best checkpoints.
+/// [`fit`](Self::fit) is the whole loop. A loop of your own calls [`open_run`](Self::open_run), [`Run::record_step`]
+/// and [`Run::close_epoch`]: they lock the folder, detect divergence, record losses and metrics, write the report, and
+/// save the newest and the best checkpoints.
 ///
 /// # Examples
 /// ```no_run
@@ -85,7 +85,7 @@ const LOST: &str = "a panic during an update has lost a network; resume from the
 pub struct Trainer {
     config: Pix2PixConfig,
     loss: Pix2PixLoss,
-    // Absent only during an update: it works in place on tensors without other owners.
+    // `None` only during an update, which works in place on tensors without other owners.
     generator: Option<Generator>,
     discriminator: Option<Discriminator>,
     generator_optimizer: Adam,
@@ -96,11 +96,11 @@ pub struct Trainer {
     best: Option<Best>,
     // The step of the last save, and the lines of the log that belong to it.
     recorded: Option<(u64, LogPosition)>,
-    // Which run it is, by the settings that it began with.
+    // A checksum of the settings that the run started with.
     run_id: String,
-    // The folder in which this run may start again if it stopped before its first checkpoint.
+    // The folder in which this run may start over if it stopped before its first checkpoint.
     own_folder: Option<PathBuf>,
-    // Whether the next epoch is the rest of the current one.
+    // Whether `next_epoch` returns the rest of the current epoch.
     is_inside_epoch: bool,
     skipped: Vec<Skipped>,
     config_changes: Vec<String>,
@@ -109,7 +109,7 @@ pub struct Trainer {
     others: Vec<Device>,
 }
 
-// A trainer can move to another thread.
+// Both can move to another thread.
 const _: () = {
     const fn assert_send<T: Send>() {}
     assert_send::<Trainer>();
@@ -117,7 +117,7 @@ const _: () = {
 };
 
 impl Trainer {
-    /// Creates a trainer with new networks, whose weights are a function of the configuration's seed.
+    /// Creates a trainer with new networks; `training.seed` determines their initial weights.
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) if the configuration is out of range;
@@ -145,11 +145,27 @@ impl Trainer {
         Ok(Self::assemble(config, generator, discriminator, device))
     }
 
-    /// Creates a trainer that begins with the given networks, for instance imported ones.
+    /// Creates a trainer that starts from the given networks, for instance imported ones.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) if the channels of the networks and of `data` differ, or as
+    /// [`Error::Config`](crate::Error::Config) if the channels of the networks and of `data` differ, or as in
     /// [`new`](Self::new).
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "flex")] {
+    /// use pix2pix::{Pix2PixConfig, Trainer, device};
+    ///
+    /// let (mut config, device) = (Pix2PixConfig::paper(), device::cpu());
+    /// (config.generator.base_channels, config.discriminator.base_channels) = (2, 2);
+    /// let generator = config.generator.init_seeded(1, &device);
+    /// let discriminator = config.discriminator.init_seeded(2, &device);
+    /// let (loss, data, training) = (config.loss, config.data, config.training);
+    /// let trainer = Trainer::from_networks(generator, discriminator, loss, data, training, &device)?;
+    /// assert_eq!(trainer.config().generator.base_channels, 2);
+    /// # }
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
     pub fn from_networks(
         generator: Generator,
         discriminator: Discriminator,
@@ -201,16 +217,16 @@ impl Trainer {
         }
     }
 
-    /// Also trains on `others`: each batch is shared out evenly among the trainer's own device, which keeps networks
-    /// and optimisers, and these.
+    /// Also trains on `others`: each batch is divided evenly between them and the trainer's own device, which holds the
+    /// networks and the optimisers.
     ///
-    /// Each step is that of the whole batch, to rounding: the gradients are added up on the trainer's device, and all
-    /// devices have the same weights. But batch normalisation sees the pairs of one device at a time, the running
-    /// statistics are those of the first device, and the noise of dropout differs. An interrupted run ends with the
-    /// same bits if the number of devices stays. A device may be named twice, or be the trainer's own, which is useful
-    /// only for tests.
+    /// A step equals one on the whole batch up to rounding, because the gradients are summed on the trainer's device
+    /// and all devices have the same weights. There are three exceptions: batch normalisation uses the statistics of
+    /// the pairs on each device, the running statistics are those of the first device, and the dropout noise differs.
+    /// An interrupted run ends with the same bits if the number of devices stays the same. A device may be listed
+    /// twice, or be the trainer's own, but only tests need that.
     ///
-    /// `data.batch_size` should be a multiple of the number of devices: a batch of one occupies one of them.
+    /// `data.batch_size` should be a multiple of the number of devices: a batch of one pair uses only one of them.
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if one of the devices computes wrongly.
@@ -264,37 +280,37 @@ impl Trainer {
         schedule::learning_rate(&self.config.training, self.progress.epoch, step)
     }
 
-    /// Changes the random numbers of dropout, order and augmentation from this step on; each `salt` above 0 gives
-    /// others. For a second try after [`Error::Diverged`](crate::Error::Diverged).
+    /// Changes the random stream of dropout, order and augmentation from this step on; each non-zero `salt` gives a
+    /// different one. Use it to try again after [`Error::Diverged`](crate::Error::Diverged).
     pub fn reseed(&mut self, salt: u64) {
         self.progress.salt += salt;
     }
 
-    /// Returns the step of the checkpoint with the best score on the validation pairs, if there were any.
+    /// Returns the step of the checkpoint with the best metric on the validation pairs, if there is one.
     pub fn best_step(&self) -> Option<u64> {
         self.best.map(|best| best.step)
     }
 
-    /// Remembers this step as the best if no score so far is better. NaN is never the best.
-    fn compare_with_best(&mut self, scores: &Metrics) {
+    /// Records this step as the best if its metric is better than all before. NaN never becomes the best.
+    fn compare_with_best(&mut self, metrics: &Metrics) {
         let metric = self.config.training.best_by;
-        let score = metric.higher_is_better(scores);
+        let value = metric.higher_is_better(metrics);
         let is_best = match self.best {
-            None => !score.is_nan(),
-            Some(best) => best.is_below(score),
+            None => !value.is_nan(),
+            Some(best) => best.is_below(value),
         };
         if is_best {
-            self.best = Some(Best::new(self.steps(), metric, score));
+            self.best = Some(Best::new(self.steps(), metric, value));
         }
     }
 
-    /// Returns the mean losses of the current epoch, over the steps that a [`Run`] has recorded; `None` before the
-    /// first.
+    /// Returns the mean losses of the current epoch, over the steps that a [`Run`] has recorded; `None` if it has
+    /// recorded none.
     pub fn epoch_means(&self) -> Option<LossValues> {
         self.sums.means()
     }
 
-    /// Returns the steps trained so far.
+    /// Returns the number of steps trained so far.
     pub fn steps(&self) -> u64 {
         self.progress.step
     }
@@ -309,18 +325,18 @@ impl Trainer {
         &self.config
     }
 
-    /// Returns the generator with its newest weights. Its parameters track gradients, and a clone shares its running
+    /// Returns the generator with its current weights. Its parameters track gradients, and a clone shares its running
     /// statistics; [`Generator::detached`] returns a copy without either.
     pub fn generator(&self) -> &Generator {
         self.generator.as_ref().expect(LOST)
     }
 
-    /// Returns a copy of the generator that is exported, without gradients, and drops the trainer.
+    /// Consumes the trainer, and returns the generator that is exported, without gradients.
     pub fn into_generator(self) -> Generator {
         self.export_generator().detached()
     }
 
-    /// Returns the generator that is exported, scored and shown: the EMA if `training.export_ema` is set.
+    /// Returns the generator that is exported, evaluated and shown in samples: the EMA if `training.export_ema` is set.
     pub fn export_generator(&self) -> &Generator {
         match &self.ema {
             Some(ema) if self.config.training.export_ema => ema.generator(),
@@ -328,7 +344,7 @@ impl Trainer {
         }
     }
 
-    /// Returns the discriminator with its newest weights.
+    /// Returns the discriminator with its current weights.
     pub fn discriminator(&self) -> &Discriminator {
         self.discriminator.as_ref().expect(LOST)
     }

@@ -14,15 +14,14 @@ use crate::run::RunFolder;
 
 /// Steps between two lines of `metrics.jsonl`.
 const LOG_EVERY: u64 = 10;
-/// The time between two updates of the page within an epoch.
+/// The minimum time between two updates of the page within an epoch.
 const PAGE_EVERY: Duration = Duration::from_secs(60);
-/// Pairs in a sample.
+/// The number of pairs in a sample.
 const SAMPLE_PAIRS: usize = 4;
 
-/// A run folder that this process writes into. [`Trainer::open_run`] opens it, and it locks the folder until it is
-/// dropped.
+/// An open run folder, locked until this value is dropped. [`Trainer::open_run`] creates it.
 ///
-/// [`Trainer::fit`] uses nothing else. In a loop of your own, call [`record_step`](Self::record_step) after each step
+/// [`Trainer::fit`] is built from it. In a loop of your own, call [`record_step`](Self::record_step) after each step
 /// and [`close_epoch`](Self::close_epoch) after each epoch; [`Trainer`] shows the loop.
 #[derive(Debug)]
 pub struct Run {
@@ -39,7 +38,7 @@ pub struct Run {
 }
 
 impl Trainer {
-    /// Opens `folder`, which is created if absent, for this run: locks it, and opens its report where the run stands.
+    /// Opens `folder` for this run: creates it if absent, locks it, and opens its report at the current step.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if the folder cannot be written or has no room for a checkpoint;
@@ -67,11 +66,11 @@ impl Trainer {
         })
     }
 
-    /// Returns the table about the run on the page.
+    /// Returns the rows of the table about the run on the page.
     fn facts(&self) -> Vec<(String, String)> {
         let devices = std::iter::once(&self.device).chain(&self.others);
         let devices = devices.map(|device| format!("{device:?}")).collect::<Vec<_>>().join(", ");
-        let settings = serde_json::to_value(&self.config).unwrap_or_default();
+        let settings = serde_json::to_value(&self.config).expect("a configuration is numbers and names");
         report::facts(devices, self.generator().parameter_count(), settings)
     }
 }
@@ -82,18 +81,19 @@ impl Run {
         self.report.add_fact(name, value);
     }
 
-    /// Takes the losses of the step that the trainer has just done into account: adds them to the means of the epoch,
-    /// checks them for divergence, writes every tenth to `metrics.jsonl`, and updates the page once a minute.
+    /// Records the losses of the trainer's last step: adds them to the means of the epoch, checks them for divergence,
+    /// writes those of every tenth step to `metrics.jsonl`, and updates the page once a minute. Returns advice if the
+    /// networks are out of balance.
     ///
-    /// On the CPU losses are read in every step. On other devices they are read every tenth step, because reading waits
-    /// for the device.
+    /// On the CPU losses are read in every step. On other devices they are read in every tenth step, because reading
+    /// waits for the device.
     ///
     /// # Errors
     /// [`Error::Diverged`](crate::Error::Diverged) if a loss is NaN or infinite; [`Error::Io`](crate::Error::Io) if a
     /// file cannot be written.
     ///
     /// # Panics
-    /// If another trainer has opened this folder.
+    /// If a trainer of another run has opened this folder.
     pub fn record_step(&mut self, trainer: &mut Trainer, losses: &Losses) -> Result<Option<Advice>> {
         self.assert_is_of(trainer);
         trainer.is_inside_epoch = true;
@@ -116,11 +116,11 @@ impl Run {
         Ok(advice)
     }
 
-    /// Closes the trainer's epoch: records its mean losses, the scores of `val` and a sample, and saves if the epoch is
-    /// the last, has the best score so far, or is one of every `training.save_every`. Before the first step it records
-    /// the scores of the untrained generator. Does nothing if the epoch is closed already.
+    /// Closes the trainer's epoch: records its mean losses, the metrics on `val` and a sample, and saves if the epoch
+    /// is the last, has the best metric so far, or is divisible by `training.save_every`. Before the first step it
+    /// records the metrics of the untrained generator. Records nothing if the epoch is closed already.
     ///
-    /// Returns the scores, if there are any.
+    /// Returns the metrics on `val` that it recorded, if any.
     ///
     /// # Errors
     /// [`Error::Diverged`](crate::Error::Diverged) if a loss or a weight is NaN or infinite;
@@ -128,7 +128,7 @@ impl Run {
     /// cannot be written.
     ///
     /// # Panics
-    /// If another trainer has opened this folder.
+    /// If a trainer of another run has opened this folder.
     pub fn close_epoch<S: BatchSource + ?Sized>(
         &mut self,
         trainer: &mut Trainer,
@@ -138,8 +138,8 @@ impl Run {
         let epoch = if trainer.steps() == 0 { 0 } else { trainer.progress.epoch };
         let mut scores = None;
         if !self.report.is_closed(epoch) {
-            // Whatever fails: either the epoch is not closed, and the resumed run closes it, or its lines and the best
-            // score are known, and are saved.
+            // If this fails, either the epoch is not closed and the resumed run closes it, or its lines and the best
+            // metric are in memory and `fit` saves them.
             scores = self.record_epoch(trainer, val, epoch)?;
             let is_best = scores.is_some() && trainer.best_step() == Some(trainer.steps());
             let is_last = epoch >= trainer.epochs();
@@ -155,7 +155,7 @@ impl Run {
         Ok(scores)
     }
 
-    /// Records the means and scores of an epoch, and remembers the best.
+    /// Records the mean losses and the metrics of an epoch, and updates the best.
     fn record_epoch<S: BatchSource + ?Sized>(
         &mut self,
         trainer: &mut Trainer,
@@ -169,7 +169,7 @@ impl Run {
         if let Some(val) = val {
             let found = trainer.evaluate(val)?;
             self.report.sample(step, epoch, &trainer.sample_grid(val, SAMPLE_PAIRS)?)?;
-            let [l1, psnr, ssim] = [found.l1, found.psnr, found.ssim].map(|score| score as f32);
+            let [l1, psnr, ssim] = [found.l1, found.psnr, found.ssim].map(|value| value as f32);
             records.push(Record::Validation { step, epoch, l1, psnr, ssim });
             if epoch > 0 {
                 trainer.compare_with_best(&found);
@@ -180,30 +180,30 @@ impl Run {
         Ok(scores)
     }
 
-    /// Returns whether means or scores of `epoch` are recorded.
+    /// Returns whether mean losses or metrics of `epoch` are recorded.
     pub fn is_closed(&self, epoch: usize) -> bool {
         self.report.is_closed(epoch)
     }
 
-    /// Returns whether `training.save_steps` asks for a checkpoint at this step, within an epoch.
+    /// Returns whether the current step is a multiple of `training.save_steps`; false if that is 0.
     pub fn is_save_due(&self, trainer: &Trainer) -> bool {
         let save_steps = trainer.config.training.save_steps;
         save_steps > 0 && trainer.steps().is_multiple_of(save_steps)
     }
 
-    /// Returns the step of the last checkpoint that was saved since the folder was opened.
+    /// Returns the step of the last checkpoint saved since the folder was opened.
     pub fn saved_step(&self) -> Option<u64> {
         self.saved_step
     }
 
-    /// Saves a checkpoint and the exported generator, after a check that losses and weights are finite.
+    /// Saves a checkpoint and the exported generator, after checking that losses and weights are finite.
     ///
     /// # Errors
-    /// [`Error::Diverged`](crate::Error::Diverged) if they are not; [`Error::Io`](crate::Error::Io) if a file cannot be
-    /// written.
+    /// [`Error::Diverged`](crate::Error::Diverged) if a loss or a weight is NaN or infinite;
+    /// [`Error::Io`](crate::Error::Io) if a file cannot be written.
     ///
     /// # Panics
-    /// If another trainer has opened this folder.
+    /// If a trainer of another run has opened this folder.
     pub fn save(&mut self, trainer: &mut Trainer) -> Result<()> {
         self.check(trainer)?;
         self.report.sync()?;
@@ -247,12 +247,13 @@ impl Run {
         self.report.write_page(false)
     }
 
+    /// Panics if `trainer` belongs to another run.
     fn assert_is_of(&self, trainer: &Trainer) {
-        assert!(self.run_id == trainer.run_id, "the run folder was opened by another trainer");
+        assert!(self.run_id == trainer.run_id, "the run folder was opened by a trainer of another run");
     }
 }
 
-/// Counts images against time.
+/// Measures the training speed.
 #[derive(Debug)]
 struct Clock {
     since: Instant,
@@ -268,7 +269,7 @@ impl Clock {
         self.images += images;
     }
 
-    /// Returns the images per second.
+    /// Returns the number of images per second.
     fn rate(&self) -> f32 {
         self.images as f32 / self.since.elapsed().as_secs_f32().max(f32::EPSILON)
     }

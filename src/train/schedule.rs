@@ -5,14 +5,14 @@ use crate::config::{Schedule, TrainingConfig};
 /// Returns the learning rate of step `step`, counted from 0, in `epoch`, counted from 1.
 pub(super) fn learning_rate(config: &TrainingConfig, epoch: usize, step: u64) -> f64 {
     let warm_up = (step + 1) as f64 / (config.warmup_steps.max(1)) as f64;
-    config.learning_rate * of_epoch(config, epoch) * warm_up.min(1.0)
+    config.learning_rate * epoch_factor(config, epoch) * warm_up.min(1.0)
 }
 
 /// Returns the factor of the learning rate in `epoch`.
 ///
 /// The PyTorch original begins to decay in the last constant epoch, and so reaches zero in its last epoch, which trains
-/// nothing. Unless `decay_to_zero` asks for that, the last epoch has the smallest rate above zero.
-fn of_epoch(config: &TrainingConfig, epoch: usize) -> f64 {
+/// nothing. Unless `decay_to_zero` is set, the last epoch has the smallest rate above zero.
+fn epoch_factor(config: &TrainingConfig, epoch: usize) -> f64 {
     let decayed = (epoch + usize::from(config.decay_to_zero)).saturating_sub(config.epochs);
     let part = (decayed as f64 / (config.decay_epochs + 1) as f64).min(1.0);
     match config.schedule {
@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn constant_then_linear_and_never_zero() {
+    fn the_rate_is_constant_then_falls_linearly_and_is_never_zero() {
         let config = TrainingConfig::new().with_epochs(100).with_decay_epochs(100);
         assert_eq!([1, 99, 100].map(|epoch| factor(&config, epoch)), [1.0; 3]);
         assert!((factor(&config, 101) - 100.0 / 101.0).abs() < 1e-12);
@@ -42,20 +42,20 @@ mod tests {
     }
 
     #[test]
-    fn decay_to_zero_wastes_the_last_epoch() {
+    fn with_decay_to_zero_the_last_epoch_has_rate_zero() {
         let config = TrainingConfig::new().with_epochs(100).with_decay_epochs(100).with_decay_to_zero(true);
         assert_eq!([1, 99, 200].map(|epoch| factor(&config, epoch)), [1.0, 1.0, 0.0]);
         assert!((factor(&config, 100) - 100.0 / 101.0).abs() < 1e-12);
     }
 
     #[test]
-    fn the_paper_never_decays() {
+    fn the_papers_rate_is_constant() {
         let config = TrainingConfig::new();
         assert_eq!([1, 200].map(|epoch| learning_rate(&config, epoch, 7)), [2e-4; 2]);
     }
 
     #[test]
-    fn cosine_falls_slowly_at_both_ends() {
+    fn the_cosine_schedule_has_the_values_computed_by_hand() {
         let config =
             TrainingConfig::new().with_epochs(10).with_decay_epochs(3).with_schedule(Schedule::Cosine);
         let root = 0.5f64.sqrt();
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn step_schedule_drops_every_thirty_epochs() {
+    fn the_step_schedule_falls_every_thirty_epochs() {
         let schedule = Schedule::Step { every: 30, factor: 0.1 };
         let config = TrainingConfig::new().with_schedule(schedule);
         for (epoch, expected) in [(1, 1.0), (30, 1.0), (31, 0.1), (60, 0.1), (61, 0.01)] {

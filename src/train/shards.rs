@@ -1,4 +1,4 @@
-//! Micro-batches and devices: the parts of a batch, each computed at once, shared out among the devices.
+//! Divides a batch into micro-batches, distributes them over the devices, and sums the gradients.
 
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
@@ -23,31 +23,31 @@ pub(super) struct Shards {
 /// The parts that another device computes.
 struct Shard {
     device: Device,
-    // The device's own copy: its output of the first turn is differentiated in the second.
+    // The device's copy. It lasts for both updates, as the second differentiates the output of the first.
     generator: Generator,
     parts: Vec<Part>,
 }
 
-/// Pairs that are computed at once: the whole batch, or a micro-batch if memory is short.
+/// Pairs that are computed together: the whole batch, or a micro-batch to save memory.
 pub(super) struct Part {
     input: Tensor<4>,
     target: Tensor<4>,
-    /// The share of the batch's pairs.
+    /// The fraction of the batch's pairs that the part holds.
     weight: f64,
     mode: Mode,
-    /// Whether the output can stay in memory with its graph. The graphs of several parts together could not, so their
-    /// outputs are computed again.
+    /// Whether this is the only part of its device. Only then the output stays in memory with its graph. The graphs of
+    /// several parts would take too much memory, so their outputs are computed again for the second update.
     is_alone: bool,
     output: Option<Tensor<4>>,
 }
 
 impl Part {
-    /// Returns input and target, ready to be differentiated through.
+    /// Returns clones of input and target that autodiff tracks.
     pub(super) fn pair(&self) -> [Tensor<4>; 2] {
         [&self.input, &self.target].map(|images| images.clone().autodiff())
     }
 
-    /// Translates the input, for a network that learns while the generator does not.
+    /// Translates the input for the discriminator's update, without gradients for the generator.
     pub(super) fn fake(&mut self, generator: &Generator, input: Tensor<4>) -> Tensor<4> {
         if !self.is_alone {
             return generator.valid().forward(input.inner(), self.mode).autodiff();
@@ -56,15 +56,15 @@ impl Part {
         self.output.insert(output).clone().detach()
     }
 
-    /// Translates the input, for the generator to learn.
+    /// Translates the input for the generator's update.
     pub(super) fn output(&mut self, generator: &Generator, input: Tensor<4>) -> Tensor<4> {
         self.output.take().unwrap_or_else(|| generator.forward(input, self.mode))
     }
 }
 
 impl Shards {
-    /// Cuts a batch into at most `accumulate` parts for each device, with modes by the index of the part: the trainer's
-    /// own `device` first, then the `others`.
+    /// Divides a batch into at most `accumulate` parts for each device: first the trainer's own `device`, then the
+    /// `others`. `mode` returns the mode of a part by its index.
     pub(super) fn new(
         Batch { input, target }: Batch,
         accumulate: usize,
@@ -89,7 +89,7 @@ impl Shards {
             output: None,
         });
         let mut parts = parts.peekable();
-        let own = of_one_device(parts.by_ref().take(accumulate).collect());
+        let own = marked_if_alone(parts.by_ref().take(accumulate).collect());
         let mut devices = others.iter();
         let mut others = vec![];
         while parts.peek().is_some()
@@ -100,55 +100,56 @@ impl Shards {
                 target: part.target.to_device(device),
                 ..part
             });
-            let parts = of_one_device(moved.collect());
+            let parts = marked_if_alone(moved.collect());
             let generator = trainable(generator.valid(), device);
             others.push(Shard { device: device.clone(), generator, parts });
         }
         Self { device: device.clone(), own, others }
     }
 
-    /// Returns the gradients of the discriminator and the losses, as means over the batch: `turn` computes the loss of
-    /// a part, if there is something to learn, and the losses to report.
+    /// Returns the gradients of the discriminator and the losses, as means over the batch. `compute` returns the loss
+    /// of a part, or `None` for no gradients, and the losses to report.
     pub(super) fn discriminator_gradients(
         &mut self,
         networks: Networks,
-        turn: impl Fn(&mut Part, Networks) -> (Option<Tensor<1>>, Losses) + Sync,
+        compute: impl Fn(&mut Part, Networks) -> (Option<Tensor<1>>, Losses) + Sync,
     ) -> (GradientsParams, Losses) {
-        self.gradients(networks, |(_, discriminator)| discriminator, turn)
+        self.gradients(networks, |(_, discriminator)| discriminator, compute)
     }
 
-    /// Returns the gradients of the generator and the losses, as means over the batch: `turn` computes the loss of a
+    /// Returns the gradients of the generator and the losses, as means over the batch. `compute` returns the loss of a
     /// part and the losses to report.
     pub(super) fn generator_gradients(
         &mut self,
         networks: Networks,
-        turn: impl Fn(&mut Part, Networks) -> (Tensor<1>, Losses) + Sync,
+        compute: impl Fn(&mut Part, Networks) -> (Tensor<1>, Losses) + Sync,
     ) -> (GradientsParams, Losses) {
-        let turn = |part: &mut Part, networks: Networks| {
-            let (loss, losses) = turn(part, networks);
+        let compute = |part: &mut Part, networks: Networks| {
+            let (loss, losses) = compute(part, networks);
             (Some(loss), losses)
         };
-        self.gradients(networks, |(generator, _)| generator, turn)
+        self.gradients(networks, |(generator, _)| generator, compute)
     }
 
-    /// Computes the gradients of the `learner` on all devices at once, and adds them up on the trainer's.
+    /// Computes the gradients of the network that `learner` selects, on all devices in parallel, and sums them on the
+    /// trainer's device.
     fn gradients<M: Module>(
         &mut self,
         networks: Networks,
         learner: for<'a> fn(Networks<'a>) -> &'a M,
-        turn: impl Fn(&mut Part, Networks) -> (Option<Tensor<1>>, Losses) + Sync,
+        compute: impl Fn(&mut Part, Networks) -> (Option<Tensor<1>>, Losses) + Sync,
     ) -> (GradientsParams, Losses) {
-        let (own, turn) = (&mut self.own, &turn);
+        let (own, compute) = (&mut self.own, &compute);
         let done = if self.others.is_empty() {
-            vec![accumulated(own, networks, learner, turn)]
+            vec![accumulated(own, networks, learner, compute)]
         } else {
             std::thread::scope(|scope| {
                 let others = self.others.iter_mut().map(|Shard { device, generator, parts }| {
                     let discriminator = trainable(networks.1.valid(), device);
-                    scope.spawn(move || accumulated(parts, (&*generator, &discriminator), learner, turn))
+                    scope.spawn(move || accumulated(parts, (&*generator, &discriminator), learner, compute))
                 });
                 let others: Vec<_> = others.collect();
-                let mut done = vec![accumulated(own, networks, learner, turn)];
+                let mut done = vec![accumulated(own, networks, learner, compute)];
                 done.extend(others.into_iter().map(|other| match other.join() {
                     Ok(done) => done,
                     Err(panic) => std::panic::resume_unwind(panic),
@@ -166,25 +167,25 @@ impl Shards {
     }
 }
 
-/// Marks the part that is the only one of its device.
-fn of_one_device(mut parts: Vec<Part>) -> Vec<Part> {
+/// Sets `is_alone` if there is one part for the device.
+fn marked_if_alone(mut parts: Vec<Part>) -> Vec<Part> {
     if let [part] = parts.as_mut_slice() {
         part.is_alone = true;
     }
     parts
 }
 
-/// Computes the parts of one device one after the other.
+/// Returns the sums of the gradients and of the losses of the parts of one device, computed one after the other.
 fn accumulated<M: Module>(
     parts: &mut [Part],
     networks: Networks,
     learner: for<'a> fn(Networks<'a>) -> &'a M,
-    turn: &impl Fn(&mut Part, Networks) -> (Option<Tensor<1>>, Losses),
+    compute: &impl Fn(&mut Part, Networks) -> (Option<Tensor<1>>, Losses),
 ) -> (GradientsParams, Losses) {
     let network = learner(networks);
     let (mut sum, mut losses) = (GradientsAccumulator::new(), Losses::default());
     for part in parts {
-        let (loss, found) = turn(part, networks);
+        let (loss, found) = compute(part, networks);
         losses.add(found, part.weight);
         if let Some(loss) = loss {
             let grads = (loss * part.weight).backward();

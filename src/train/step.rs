@@ -1,4 +1,4 @@
-//! One training step: first the discriminator's turn, then the generator's.
+//! One training step: an update of the discriminator, then one of the generator.
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -18,7 +18,8 @@ impl Trainer {
     ///
     /// # Panics
     /// If a shape differs from these, or H or W is not divisible by
-    /// [`size_multiple`](crate::GeneratorConfig::size_multiple).
+    /// [`size_multiple`](crate::GeneratorConfig::size_multiple) or is below
+    /// [`min_size`](crate::GeneratorConfig::min_size).
     pub fn step(&mut self, batch: Batch) -> Losses {
         self.check_shapes(&batch);
         if self.others.is_empty() {
@@ -36,7 +37,7 @@ impl Trainer {
         let mut losses = Losses::of_pairs(batch.input.dims()[0]);
         let mut shards = self.shards(batch);
 
-        // 1. The generator translates; the discriminator learns to tell real pairs from fake ones.
+        // 1. The generator translates; the discriminator learns to distinguish real from fake pairs.
         if loss.is_adversarial() {
             let learns = self.discriminator_learns();
             let (grads, found) = shards.discriminator_gradients(self.networks(), |part, (generator, d)| {
@@ -59,13 +60,13 @@ impl Trainer {
         let (grads, found) = shards.generator_gradients(self.networks(), |part, (generator, d)| {
             let [input, target] = part.pair();
             let output = part.output(generator, input.clone());
-            let judge = || d.clone().no_grad().forward(input, output.clone(), Mode::PAPER);
-            let fake = loss.is_adversarial().then(judge); // [N, 1, H', W']
+            let discriminate = || d.clone().no_grad().forward(input, output.clone(), Mode::PAPER);
+            let fake = loss.is_adversarial().then(discriminate); // [N, 1, H', W']
             let g_loss = loss.generator(fake, output, target);
             (g_loss.total(), Losses::of_generator(&g_loss))
         });
         losses.add(found, 1.0);
-        drop(shards); // the update is in place on weights that no graph holds
+        drop(shards); // frees the graphs, which hold the weights: the update then works in place
         update(&mut self.generator, &mut self.generator_optimizer, learning_rate, grads);
 
         if let (Some(ema), Some(generator)) = (&mut self.ema, &self.generator) {
@@ -76,7 +77,7 @@ impl Trainer {
         losses
     }
 
-    /// Panics if a batch does not suit the generator.
+    /// Panics if the shapes of a batch do not fit the generator.
     fn check_shapes(&self, batch: &Batch) {
         let config = &self.config.generator;
         let [pairs, _, height, width] = batch.input.dims();
@@ -99,25 +100,25 @@ impl Trainer {
         );
     }
 
-    /// Returns whether the discriminator learns in this step.
+    /// Returns whether this step updates the discriminator.
     fn discriminator_learns(&self) -> bool {
         self.progress.step.is_multiple_of(self.config.training.discriminator_every as u64)
     }
 
-    /// Cuts a batch into micro-batches for each device.
+    /// Divides a batch into micro-batches for each device.
     fn shards(&self, batch: Batch) -> Shards {
         let (accumulate, mode) = (self.config.training.accumulate, |part| self.mode(part));
         Shards::new(batch, accumulate, mode, self.generator(), &self.device, &self.others)
     }
 
-    /// Returns the mode of a part: batch statistics, and noise that is a function of the seed, the step and the part.
+    /// Returns the mode of a part: batch statistics, and dropout noise seeded by the seed, the step and the part.
     fn mode(&self, part: u64) -> Mode {
         let position = self.progress.step.wrapping_add(part << 48);
         Mode::PAPER.with_noise(self.seed().wrapping_add(position.wrapping_mul(GOLDEN)))
     }
 }
 
-/// Updates one network in place, unless another owner holds its tensors.
+/// Updates one network, in place if nothing else holds its tensors.
 fn update<M: Module>(network: &mut Option<M>, optimizer: &mut Adam, rate: f64, grads: GradientsParams) {
     if let Some(module) = network.take() {
         *network = Some(optimizer.step(rate, module, grads));
@@ -170,7 +171,7 @@ mod tests {
             let panic = std::panic::catch_unwind(step).unwrap_err();
             panic.downcast_ref::<String>().cloned().unwrap_or_default()
         };
-        // Without a discriminator, burn would broadcast the first three in silence.
+        // Without the check, burn would silently broadcast the first three, as no discriminator sees them.
         for target in [[4, 1, 32, 32], [1, 3, 32, 32], [4, 3, 1, 32], [4, 4, 32, 32]] {
             let message = message([4, 3, 32, 32], target);
             let expected = format!("`target` (={target:?}) must have the shape [4, 3, 32, 32]");
@@ -199,7 +200,7 @@ mod tests {
             }
         }
         let (whole, alone) = (gradients(2, |_| ()), gradients(1, |_| ()));
-        assert!(whole[0] != alone[0], "the second pair counts");
+        assert!(whole[0] != alone[0], "the second pair has no effect");
     }
 
     #[test]
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn long_gradients_are_clipped_to_the_limit_and_short_ones_are_not() {
+    fn gradients_above_the_limit_are_clipped_and_others_are_unchanged() {
         let free = gradients(1, |_| ());
         for limit in [0.01, 1e9] {
             let clipped = gradients(1, |config| config.clip_norm = Some(limit));
@@ -228,7 +229,7 @@ mod tests {
                 let scale = (expected / norm(free)) as f32;
                 let largest = free.iter().fold(0f32, |most, value| most.max(value.abs())) * scale;
                 let is_same = |(free, clipped): (&f32, &f32)| (free * scale - clipped).abs() < 1e-4 * largest;
-                assert!(free.iter().zip(clipped).all(is_same), "the direction stays");
+                assert!(free.iter().zip(clipped).all(is_same), "the direction differs");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Training on several devices gives what training on one does. Two names of the CPU stand for two devices.
+//! Training on several devices equals training on one. The CPU, listed twice, stands for two devices.
 #![cfg(feature = "flex")]
 
 use std::ops::ControlFlow;
@@ -46,20 +46,20 @@ fn weights(file: &[u8]) -> &[u8] {
 }
 
 #[test]
-fn two_devices_compute_what_one_does_in_two_micro_batches() {
-    // Without running statistics, which are those of the first device.
+fn two_devices_equal_one_with_two_micro_batches() {
+    // Instance normalisation has no running statistics, which would be those of the first device.
     let mut config = config();
     let norm = Norm::Instance { affine: true };
     (config.generator.norm, config.discriminator.norm) = (norm, norm);
     let mut parts = config.clone();
     parts.training.accumulate = 2;
     let (shared, apart) = (trained(config.clone(), 2), trained(parts, 1));
-    assert!(weights(&shared.0) == weights(&apart.0) && shared.1 == apart.1, "to the bit");
-    assert!(weights(&trained(config, 1).0) != weights(&shared.0), "dropout has other noise");
+    assert!(weights(&shared.0) == weights(&apart.0) && shared.1 == apart.1, "the bits differ");
+    assert!(weights(&trained(config, 1).0) != weights(&shared.0), "the dropout noise is the same");
 }
 
 #[test]
-fn with_batch_normalisation_the_bits_are_the_same_every_time() {
+fn runs_on_the_same_number_of_devices_have_the_same_bits() {
     let first = trained(config(), 2);
     assert!((0..3).all(|_| trained(config(), 2) == first));
     assert!(trained(config(), 3) != first);
@@ -77,7 +77,7 @@ fn fit(trainer: &mut Trainer, folder: &Path, run: &Path, stop: u64) {
 }
 
 #[test]
-fn an_interrupted_run_ends_like_one_that_was_not() {
+fn an_interrupted_run_ends_like_an_uninterrupted_one() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     write_pairs(&data, 10, 32);

@@ -1,4 +1,4 @@
-//! The trainer: what a step changes, that it learns, and that the seed determines it.
+//! The trainer: a step updates both networks, training lowers the losses, and the seed determines the result.
 #![cfg(feature = "flex")]
 
 use crate::support::{small_config, write_pairs};
@@ -20,7 +20,7 @@ fn scaled_batch(config: &Pix2PixConfig, frequency: f32) -> Batch {
     Batch { input: ramp(0.01), target: ramp(0.02) }
 }
 
-/// All parameters and running statistics in one list.
+/// Returns all parameters and running statistics of a network.
 fn parameters(network: &impl Module) -> Vec<f32> {
     struct Collect(Vec<f32>);
     impl burn::module::ModuleVisitor for Collect {
@@ -46,7 +46,23 @@ fn it_overfits_one_pair() {
         trainer.step(batch.clone());
     }
     let last = trainer.step(batch).read().g_l1.unwrap();
-    assert!(last < first / 3.0, "G_L1 only went from {first} to {last}");
+    assert!(last < first / 3.0, "G_L1 only fell from {first} to {last}");
+}
+
+#[test]
+fn the_adversarial_loss_alone_trains_the_generator() {
+    let mut config = small_config();
+    (config.generator.dropout, config.loss.l1_weight) = (0.0, 0.0);
+    // Only the first step updates the discriminator, so that the generator's loss can only fall through the generator.
+    (config.training.discriminator_every, config.training.learning_rate) = (1000, 2e-3);
+    let batch = batch(&config);
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+    let first = trainer.step(batch.clone()).read().g_gan.unwrap();
+    for _ in 0..60 {
+        trainer.step(batch.clone());
+    }
+    let last = trainer.step(batch).read().g_gan.unwrap();
+    assert!(last < first, "G_GAN went from {first} to {last}");
 }
 
 #[test]
@@ -75,7 +91,7 @@ fn both_networks_are_updated_each_by_its_own_loss() {
     assert_ne!(parameters(trainer.generator()), g);
     assert_ne!(parameters(trainer.discriminator()), d);
 
-    // The scale of the generator's loss must not reach the discriminator.
+    // The scale of the generator's loss must not affect the discriminator.
     let after = |l1_weight| {
         let mut config = small_config();
         config.loss.l1_weight = l1_weight;
@@ -113,15 +129,15 @@ fn every_setting_of_loss_and_training_changes_the_result() {
         ("learning rate", |config| config.training.learning_rate = 1e-3),
         ("beta 1", |config| config.training.beta_1 = 0.9),
         ("beta 2", |config| config.training.beta_2 = 0.5),
-        ("discriminator's rate", |config| config.training.discriminator_rate = 0.5),
-        ("discriminator's turns", |config| config.training.discriminator_every = 2),
+        ("discriminator rate", |config| config.training.discriminator_rate = 0.5),
+        ("discriminator every second step", |config| config.training.discriminator_every = 2),
         ("clipping", |config| config.training.clip_norm = Some(1e-6)),
         ("warm-up", |config| config.training.warmup_steps = 5),
-        ("falling in steps", |config| {
+        ("step schedule", |config| {
             config.training.schedule = pix2pix::config::Schedule::Step { every: 1, factor: 0.5 };
             config.training.warmup_steps = 2;
         }),
-        ("cosine", |config| {
+        ("cosine schedule", |config| {
             (config.training.epochs, config.training.decay_epochs) = (0, 9);
             config.training.schedule = pix2pix::config::Schedule::Cosine;
         }),
@@ -180,11 +196,11 @@ fn the_ema_follows_the_generator() {
     config.training.export_ema = false;
     let trainer = Trainer::resume_or_new(folder.path(), config, &device::cpu()).unwrap();
     trainer.save(folder.path()).unwrap();
-    assert!(weights() != ema, "the setting counts when saving");
+    assert!(weights() != ema, "export_ema does not change the exported weights");
 }
 
 #[test]
-fn without_an_adversarial_term_there_is_no_discriminator_to_train() {
+fn without_an_adversarial_term_the_discriminator_is_not_updated() {
     let mut config = small_config();
     config.loss.gan_weight = 0.0;
     let batch = batch(&config);
@@ -197,7 +213,7 @@ fn without_an_adversarial_term_there_is_no_discriminator_to_train() {
 }
 
 #[test]
-fn losses_begin_at_those_of_an_undecided_discriminator() {
+fn the_first_losses_are_near_those_of_an_undecided_discriminator() {
     let config = small_config();
     let batch = batch(&config);
     let losses = Trainer::new(config, &device::cpu()).unwrap().step(batch).read();
@@ -207,7 +223,7 @@ fn losses_begin_at_those_of_an_undecided_discriminator() {
 }
 
 #[test]
-fn fit_leaves_a_complete_run_folder_and_evaluate_scores_it() {
+fn fit_writes_a_complete_run_folder_and_evaluate_is_repeatable() {
     let folder = tempfile::tempdir().unwrap();
     write_pairs(&folder.path().join("train"), 6, 32);
     write_pairs(&folder.path().join("val"), 2, 32);
@@ -244,14 +260,14 @@ fn fit_leaves_a_complete_run_folder_and_evaluate_scores_it() {
         assert!(run.join(file).is_file(), "{file}");
     }
     let scores = trainer.evaluate(&val).unwrap();
-    assert_eq!(scores, trainer.evaluate(&val).unwrap(), "scores are the same every time");
+    assert_eq!(scores, trainer.evaluate(&val).unwrap(), "the metrics differ between calls");
     assert!(scores.psnr > 0.0 && scores.ssim < 1.0);
 
     let grid = image::open(run.join("samples/epoch-0003.png")).unwrap();
     assert_eq!((grid.width(), grid.height()), (3 * 32, 2 * 32));
 }
 
-/// A data set of the user's own: batches from memory.
+/// A user's data set: batches in memory.
 struct Memory(Vec<Batch>);
 
 impl BatchSource for Memory {
@@ -260,7 +276,7 @@ impl BatchSource for Memory {
     }
 
     fn batches<'a>(&'a self, epoch: EpochCursor, _: &Device) -> BatchIterator<'a> {
-        // Another first batch in each epoch.
+        // Each epoch starts with a different batch.
         let count = self.0.len();
         let order = (0..count).map(move |index| (index + epoch.number) % count).skip(epoch.first_batch);
         Box::new(order.map(|index| Ok(self.0[index].clone())))
@@ -272,7 +288,7 @@ impl BatchSource for Memory {
 }
 
 #[test]
-fn a_loop_of_the_users_own_leaves_what_fit_leaves() {
+fn a_users_loop_writes_the_same_files_as_fit() {
     let mut config = small_config();
     (config.training.epochs, config.training.save_every, config.training.learning_rate) = (4, 2, 2e-3);
     let data = Memory((1..=6).map(|seed| scaled_batch(&config, seed as f32)).collect());
@@ -282,7 +298,7 @@ fn a_loop_of_the_users_own_leaves_what_fit_leaves() {
     let mut trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
     trainer.fit(&data, Some(&data), &fitted, |_| std::ops::ControlFlow::Continue(())).unwrap();
 
-    // In two parts: the first stops within an epoch.
+    // In two parts, of which the first stops within an epoch.
     for stop in [8, 99] {
         let mut trainer = Trainer::resume_or_new(&own, config.clone(), &device::cpu()).unwrap();
         let mut run = trainer.open_run(&own).unwrap();

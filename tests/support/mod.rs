@@ -1,5 +1,5 @@
-//! Small configurations and images that several tests share.
-#![allow(dead_code, reason = "no test uses everything")]
+//! A small configuration, images and pairs that several tests share.
+#![allow(dead_code, reason = "no test binary uses all of them")]
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub(crate) fn small_config() -> Pix2PixConfig {
     config
 }
 
-/// Draws an image whose pixels depend on their position and the `seed`.
+/// Returns an image whose pixels depend on their position and on `seed`.
 pub(crate) fn picture(width: u32, height: u32, seed: u8) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         Rgb([(x * 255 / width) as u8, (y * 255 / height) as u8, seed.wrapping_mul(37)])
@@ -30,7 +30,7 @@ pub(crate) fn split_weights(path: &Path) -> (serde_json::Value, Vec<u8>) {
     (serde_json::from_slice(&bytes[8..]).unwrap(), tensors)
 }
 
-/// Side-by-side pairs `0.png`, `1.png` … of `size`×`size`: the target is the inverted input.
+/// Writes side-by-side pairs `0.png`, `1.png` … of images of `size`×`size` pixels; the target is the inverted input.
 pub(crate) fn write_pairs(folder: &Path, count: u8, size: u32) {
     std::fs::create_dir_all(folder).unwrap();
     for index in 0..count {

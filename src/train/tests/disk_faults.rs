@@ -1,4 +1,4 @@
-//! Runs on a disk that is full, fails, or writes half of the bytes, at every single call.
+//! Saves and trains on a disk that is full, fails, or writes half of the bytes, at each call in turn.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::files::fault::{self, Fault};
 use crate::train::Trainer;
 
-/// The last one is noticed only by files that are written whole.
+/// `Lost` is detected only in files that are written whole.
 const FAULTS: [Fault; 4] = [Fault::Full, Fault::Broken, Fault::Short, Fault::Lost];
 
 fn config() -> Pix2PixConfig {
@@ -43,13 +43,13 @@ fn fit(trainer: &mut Trainer, pairs: &PairedFolder, run: &Path) -> Result<()> {
     trainer.fit(pairs, Some(&val), run, |_| ControlFlow::Continue(()))
 }
 
-/// Reads what must be the same in the end, whatever fails before: results, samples, and the last checkpoint.
+/// Reads the files that must not depend on earlier failures: results, samples, and the last checkpoint.
 fn outcome(run: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = vec![];
     for folder in ["", "samples", "checkpoints/step-000000020"] {
         for entry in std::fs::read_dir(run.join(folder)).unwrap() {
             let path = entry.unwrap().path();
-            // The page shows the speed.
+            // The page differs, as it shows the speed.
             if path.is_file() && !path.ends_with("index.html") {
                 found.push((path.strip_prefix(run).unwrap().to_owned(), std::fs::read(path).unwrap()));
             }
@@ -90,7 +90,7 @@ fn a_save_that_fails_at_any_call_leaves_the_checkpoint_before() {
     trainer.save(&run).unwrap();
     let mut saved = trainer.steps();
     let batch = pairs.sequential(&device::cpu()).next().unwrap().unwrap();
-    // A new checkpoint, and one that takes the place of another of the same step.
+    // A new checkpoint, and one that replaces a checkpoint of the same step.
     for is_new in [true, false] {
         let (mut failed, mut survived, mut call) = (0, 0, 0);
         loop {
@@ -130,7 +130,7 @@ fn a_save_that_fails_at_any_call_leaves_the_checkpoint_before() {
 }
 
 #[test]
-fn a_run_that_fails_at_any_call_resumes_and_ends_like_one_that_did_not() {
+fn a_run_that_fails_at_any_call_ends_like_one_that_does_not_fail() {
     let folder = folder();
     let pairs = pairs(folder.path());
     let whole = folder.path().join("whole");
@@ -141,7 +141,7 @@ fn a_run_that_fails_at_any_call_resumes_and_ends_like_one_that_did_not() {
 
     let mut failed = 0;
     for call in 0..calls {
-        // Nothing notices a line of the log that the disk loses in silence.
+        // Without `Lost`: a lost line of the log is not detected.
         let fault = FAULTS[call % 3];
         let run = folder.path().join(format!("run-{call}"));
         let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
@@ -164,12 +164,12 @@ fn a_run_that_fails_at_any_call_resumes_and_ends_like_one_that_did_not() {
 }
 
 #[test]
-fn weights_that_are_not_finite_are_not_saved_without_a_run_either() {
+fn save_refuses_weights_that_are_nan_or_infinite() {
     let folder = folder();
     let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
-    let mut wild = config();
-    wild.training.learning_rate = 1e38;
-    let mut trainer = Trainer::new(wild, &device::cpu()).unwrap();
+    let mut diverging = config();
+    diverging.training.learning_rate = 1e38;
+    let mut trainer = Trainer::new(diverging, &device::cpu()).unwrap();
     trainer.save(&run).unwrap();
     pairs.sequential(&device::cpu()).take(3).for_each(|batch| drop(trainer.step(batch.unwrap())));
     let error = trainer.save(&run).unwrap_err();
