@@ -1,4 +1,4 @@
-//! `pix2pix colorize`: colours grey photographs, one of the paper's own tasks (section 4).
+//! `pix2pix colorize`: colours grey photographs, one of the paper's tasks (section 4).
 //!
 //! ```text
 //! pix2pix colorize --data photographs/ --out runs/colour
@@ -25,20 +25,20 @@ use crate::common::Common;
 use crate::files;
 use crate::output::{note, one_line, say};
 
-/// Scales to `[-1, 1]`: L, from 0 to 100, is divided by the first and lowered by 1; a and b are divided by the second.
+/// Scales to `[-1, 1]`: L, from 0 to 100, becomes L / `LIGHTNESS` − 1; a and b are divided by `COLOUR`.
 const LIGHTNESS: f32 = 50.0;
 const COLOUR: f32 = 110.0;
 
 /// Learns to colour grey photographs, and colours them
 ///
-/// With --data it trains on a folder of colour photographs; with --input and --output it colours a photograph by what it
-/// has learnt in --out.
+/// With --data it trains on a folder of colour photographs. With --input and --output it colours a photograph with the
+/// generator in --out.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Folder of colour photographs to learn from, with all its subfolders
     #[arg(long, required_unless_present = "input", help_heading = TRAINING)]
     data: Option<PathBuf>,
-    /// Run folder; resumes a run that it holds
+    /// Run folder; an existing run is resumed
     #[arg(long, default_value = "runs/colour", help_heading = TRAINING)]
     out: PathBuf,
     /// Side in pixels of the squares to learn from
@@ -85,13 +85,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Colour photographs as pairs of lightness and colour.
+/// A data set of colour photographs as pairs of lightness and colour.
 struct Photographs {
     folder: PathBuf,
     paths: Vec<PathBuf>,
     size: Size,
     batch_size: usize,
-    /// Indices in `paths` of those that could not be read.
+    /// Indices in `paths` of unreadable photographs.
     unreadable: RefCell<BTreeSet<usize>>,
 }
 
@@ -102,7 +102,8 @@ impl Photographs {
         Ok(Self { folder: folder.to_owned(), paths, size, batch_size, unreadable: RefCell::default() })
     }
 
-    /// Returns the batches of an epoch from its first batch on. Their random order depends only on its seed and number.
+    /// Returns the batches of an epoch, starting at its first batch. Their random order depends only on its seed and
+    /// number.
     fn batches(&self, epoch: EpochCursor, device: &Device) -> impl Iterator<Item = Result<Batch>> {
         let mut rng = ChaCha8Rng::seed_from_u64(epoch.seed);
         rng.set_stream(epoch.number as u64);
@@ -125,8 +126,8 @@ impl Photographs {
         })
     }
 
-    /// Returns a square of a photograph, or of the next one that can be read: a broken file neither stops the training
-    /// nor changes the number of steps in an epoch.
+    /// Returns a square of a photograph, or of the next readable one: an unreadable file neither stops training nor
+    /// changes the number of steps in an epoch.
     fn square_or_another(&self, index: usize, seed: u64) -> Result<DynamicImage> {
         let mut last: Option<Error> = None;
         for index in (index..self.paths.len()).chain(0..index) {
@@ -186,12 +187,12 @@ fn train(folder: &Path, options: &Options, device: &Device) -> Result<()> {
     say!("{} steps: {}", trainer.steps(), options.out.display());
     let unreadable = photographs.unreadable.borrow().len();
     if unreadable > 0 {
-        say!("{unreadable} photographs could not be read; others took their places");
+        say!("{unreadable} photographs could not be read; other photographs replaced them");
     }
     Ok(())
 }
 
-/// Colours a photograph. Lightness, bits and alpha stay its own.
+/// Colours a photograph and keeps its lightness, bits and alpha.
 fn colour(translator: &Translator, photograph: &DynamicImage) -> Result<DynamicImage> {
     let [height, width] = [photograph.height(), photograph.width()].map(|size| size as usize);
     let (lightness, _) = to_lab(photograph);

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use pix2pix::data::Direction;
 use pix2pix::{Device, Mode, device};
 
-/// Where to compute, and from which seed.
+/// The device and the seed.
 #[derive(Args, Debug)]
 pub(crate) struct Common {
     #[command(flatten)]
@@ -15,7 +15,7 @@ pub(crate) struct Common {
     pub(crate) seed: u64,
 }
 
-/// Where to compute.
+/// The device.
 #[derive(Args, Debug)]
 pub(crate) struct Compute {
     /// Backend: flex, ndarray, wgpu or cuda [default: the best that is compiled in and has a device]
@@ -24,6 +24,7 @@ pub(crate) struct Compute {
 }
 
 impl Compute {
+    /// Returns the device of `--backend`, or the best one.
     pub(crate) fn device(&self) -> Result<Device> {
         match &self.backend {
             Some(name) => Ok(device::named(name)?),
@@ -62,6 +63,7 @@ pub(crate) enum ModeName {
 }
 
 impl ModeName {
+    /// Returns the mode, with noise of this seed.
     pub(crate) fn mode(self, seed: u64) -> Mode {
         match self {
             Self::Paper => Mode::PAPER.with_noise(seed),

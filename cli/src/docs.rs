@@ -1,4 +1,4 @@
-//! Holds the documents to the program: every command that they show is parsed, every example that they name exists.
+//! Checks the documents: every command that they show is valid, and every example that they name exists.
 
 use std::path::{Path, PathBuf};
 
@@ -6,9 +6,9 @@ use clap::{CommandFactory, Parser};
 
 use crate::Program;
 
-/// A command in a document, and where.
+/// A command in a document, and its location.
 struct Shown {
-    place: String,
+    location: String,
     words: Vec<String>,
 }
 
@@ -16,14 +16,14 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// All files below `folder` whose name ends with `extension`.
+/// Returns all files below `folder` with this extension.
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().map(Result::unwrap);
     let paths = entries.map(walkdir::DirEntry::into_path);
     paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
 }
 
-/// Every command in the documents and in the comments at the head of source files that begins with `start`.
+/// Returns every command in the documents and in module comments that begins with `start`.
 fn shown(start: &str) -> Vec<Shown> {
     let root = repository();
     let mut paths = vec![root.join("README.md"), root.join("CHANGELOG.md")];
@@ -51,7 +51,7 @@ fn shown(start: &str) -> Vec<Shown> {
             .collect();
         for command in blocks.chain(inline) {
             let words = command.split_whitespace().map(str::to_owned).collect();
-            found.push(Shown { place: format!("{}: {command}", path.display()), words });
+            found.push(Shown { location: format!("{}: {command}", path.display()), words });
         }
     }
     found
@@ -61,13 +61,13 @@ fn shown(start: &str) -> Vec<Shown> {
 fn every_command_of_the_program_in_the_documents_is_valid() {
     let commands = shown("pix2pix ");
     assert!(commands.len() > 20, "only {} commands found", commands.len());
-    for Shown { place, words } in commands {
+    for Shown { location, words } in commands {
         // A sentence may name a command without its flags.
         if words.len() == 2 && Program::command().find_subcommand(&words[1]).is_some() {
             continue;
         }
         if let Err(error) = Program::try_parse_from(&words) {
-            panic!("{place}\n{error}");
+            panic!("{location}\n{error}");
         }
     }
 }
@@ -76,10 +76,11 @@ fn every_command_of_the_program_in_the_documents_is_valid() {
 fn every_example_in_the_documents_exists() {
     let commands = shown("cargo run ");
     assert!(commands.len() > 5, "only {} commands found", commands.len());
-    for Shown { place, words } in commands {
+    for Shown { location, words } in commands {
         let example = words.iter().position(|word| word == "--example").map(|at| &words[at + 1]);
-        let name = example.unwrap_or_else(|| panic!("{place}: neither an example nor the installed program"));
-        assert!(repository().join("examples").join(format!("{name}.rs")).is_file(), "{place}");
-        assert!(!words.contains(&"--".to_owned()), "{place}: examples take no flags");
+        let name =
+            example.unwrap_or_else(|| panic!("{location}: neither an example nor the installed program"));
+        assert!(repository().join("examples").join(format!("{name}.rs")).is_file(), "{location}");
+        assert!(!words.contains(&"--".to_owned()), "{location}: examples take no flags");
     }
 }

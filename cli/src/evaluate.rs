@@ -1,18 +1,18 @@
-//! `pix2pix evaluate`: scores a generator on held-out pairs by L1, PSNR and SSIM.
+//! `pix2pix evaluate`: computes L1, PSNR and SSIM of a generator on held-out pairs.
 //!
 //! ```text
-//! pix2pix evaluate --weights runs/demo --data runs/demo/data --json scores.json
+//! pix2pix evaluate --weights runs/demo --data runs/demo/data --json metrics.json
 //! ```
 //!
-//! Pairs are resized to the size of the training, as in its own validation, so the means compare with its curves. The
-//! scores are those of scikit-image with `data_range=2`, SSIM with the settings of Wang et al. 2004. JSON has no
-//! infinity: the PSNR of equal images is written as `"inf"`.
+//! Pairs are resized to the size used in training, as in its validation, so the means can be compared with its curves.
+//! The metrics equal those of scikit-image with `data_range=2`, SSIM with the settings of Wang et al. 2004. JSON has no
+//! infinity, so the PSNR of equal images is written as `"inf"`.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use pix2pix::data::{Batch, PairedFolder};
+use pix2pix::data::{Batch, PairedFolder, round_to_8_bits};
 use pix2pix::metrics::{self, Metrics};
 use pix2pix::{Device, Mode, Statistics, Tensor, Translator};
 use serde_json::json;
@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::common::{Common, ModeName, Way};
 use crate::output::{note, one_line, say};
 
-/// Computes metrics of a generator on pairs of images: L1, PSNR and SSIM
+/// Computes L1, PSNR and SSIM of a generator on pairs of images
 ///
 /// Prints a line for each pair and the means. Pairs that cannot be read are listed and left out of the means, and the
 /// exit status is 1.
@@ -32,34 +32,34 @@ pub(crate) struct Options {
     /// Folder of pairs, or one with `train/`, `val/` …
     #[arg(long, help_heading = INPUT)]
     data: PathBuf,
-    /// Folder in --data to score
+    /// Folder in --data to evaluate
     #[arg(long, default_value = "val", help_heading = INPUT)]
     split: String,
-    /// Which half is the input [default: as in the training]
+    /// Which half is the input [default: as in training]
     #[arg(long, value_enum, help_heading = INPUT)]
     direction: Option<Way>,
     /// How normalisation and dropout behave
-    #[arg(long, value_enum, default_value = "paper", help_heading = SCORING)]
+    #[arg(long, value_enum, default_value = "paper", help_heading = METRICS)]
     mode: ModeName,
-    /// Round the outputs to 8 bits before scoring, as image files do [default: score the network's own numbers]
-    #[arg(long, help_heading = SCORING)]
+    /// Round the outputs to 8 bits first, as image files do [default: use the network's own values]
+    #[arg(long, help_heading = METRICS)]
     eight_bits: bool,
-    /// Write all scores as JSON to this file [default: no file]
-    #[arg(long, value_name = "FILE", help_heading = SCORING)]
+    /// Write all metrics as JSON to this file [default: no file]
+    #[arg(long, value_name = "FILE", help_heading = METRICS)]
     json: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
 
 const INPUT: &str = "Input";
-const SCORING: &str = "Scoring";
+const METRICS: &str = "Metrics";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let device = options.common.compute.device()?;
     let translator = Translator::load(&options.weights, &device)?;
     translator.config().validate()?;
     let pairs = pairs(options, &translator)?;
-    let Scored { rows, errors } = score_all(options, &translator, &pairs, &device);
+    let Evaluated { rows, errors } = evaluate_all(options, &translator, &pairs, &device);
     for error in &errors {
         note!("skipped {error}");
     }
@@ -71,21 +71,21 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mean = mean(&rows);
     say!("{}", line(&format!("mean of {}", rows.len()), &mean));
     if let Some(path) = &options.json {
-        let pairs: Vec<_> = rows.iter().map(|(name, scores)| with_name(name, scores)).collect();
+        let pairs: Vec<_> = rows.iter().map(|(name, metrics)| with_name(name, metrics)).collect();
         let all = json!({ "mean": values(&mean), "pairs": pairs, "skipped": errors });
         std::fs::write(path, format!("{all:#}\n")).with_context(|| path.display().to_string())?;
     }
     if errors.is_empty() { Ok(()) } else { Err(unreadable()) }
 }
 
-/// The scores of each pair by its file name, and why the others could not be read.
+/// The metrics of each pair by its file name, and the errors of pairs that could not be read.
 #[derive(Default)]
-struct Scored {
+struct Evaluated {
     rows: Vec<(String, Metrics)>,
     errors: Vec<String>,
 }
 
-/// Opens the pairs, resized as in the training.
+/// Opens the pairs with the data configuration of the training.
 fn pairs(options: &Options, translator: &Translator) -> Result<PairedFolder> {
     let mut config = translator.config().data.clone();
     config.batch_size = 1;
@@ -96,40 +96,41 @@ fn pairs(options: &Options, translator: &Translator) -> Result<PairedFolder> {
     Ok(PairedFolder::open(if split.is_dir() { split } else { options.data.clone() }, &config)?)
 }
 
-/// Metrics every pair and prints its line.
-fn score_all(options: &Options, translator: &Translator, pairs: &PairedFolder, device: &Device) -> Scored {
-    let mut scored = Scored::default();
+/// Evaluates every pair and prints its line.
+fn evaluate_all(
+    options: &Options,
+    translator: &Translator,
+    pairs: &PairedFolder,
+    device: &Device,
+) -> Evaluated {
+    let mut evaluated = Evaluated::default();
     say!("{:<40} {:>8} {:>8} {:>8}", "pair", "L1", "PSNR", "SSIM");
     for (index, batch) in pairs.sequential(device).enumerate() {
         let Batch { input, target } = match batch {
             Ok(batch) => batch,
             Err(error) => {
-                scored.errors.push(one_line(&error.into()));
+                evaluated.errors.push(one_line(&error.into()));
                 continue;
             }
         };
-        // Noise of its own for every image, as in the training's validation.
+        // Each image has its own noise, as in validation during training.
         let mode = options.mode.mode(options.common.seed.wrapping_add(index as u64));
         let mode = match mode.statistics {
             Statistics::Batch => Mode { statistics: Statistics::Image, ..mode },
             _ => mode,
         };
         let output = translator.generator().forward(input, mode);
-        let output = if options.eight_bits { in_eight_bits(output) } else { output };
-        let scores = score(&output, &target);
+        let output = if options.eight_bits { round_to_8_bits(output) } else { output };
+        let metrics = compute(&output, &target);
         let name = pairs.path(index).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        say!("{}", line(&name, &scores));
-        scored.rows.push((name, scores));
+        say!("{}", line(&name, &metrics));
+        evaluated.rows.push((name, metrics));
     }
-    scored
+    evaluated
 }
 
-/// Rounds values in `[-1, 1]` to the 256 levels of an image file.
-fn in_eight_bits(output: Tensor<4>) -> Tensor<4> {
-    ((output + 1.0) * 127.5).round() / 127.5 - 1.0
-}
-
-fn score(output: &Tensor<4>, target: &Tensor<4>) -> Metrics {
+/// Computes the metrics of one image.
+fn compute(output: &Tensor<4>, target: &Tensor<4>) -> Metrics {
     let [l1, psnr, ssim] = [metrics::l1, metrics::psnr, metrics::ssim]
         .map(|metric| f64::from(metric(output.clone(), target.clone()).into_scalar::<f32>()));
     Metrics { l1, psnr, ssim }
@@ -146,14 +147,14 @@ fn line(name: &str, Metrics { l1, psnr, ssim }: &Metrics) -> String {
     format!("{name:<40} {l1:>8.4} {psnr:>8.2} {ssim:>8.4}")
 }
 
-/// The scores as JSON.
-fn values(scores: &Metrics) -> serde_json::Value {
-    let number = |score: f64| if score.is_finite() { json!(score) } else { json!(score.to_string()) };
-    json!({ "l1": number(scores.l1), "psnr": number(scores.psnr), "ssim": number(scores.ssim) })
+/// Returns the metrics as JSON.
+fn values(metrics: &Metrics) -> serde_json::Value {
+    let number = |value: f64| if value.is_finite() { json!(value) } else { json!(value.to_string()) };
+    json!({ "l1": number(metrics.l1), "psnr": number(metrics.psnr), "ssim": number(metrics.ssim) })
 }
 
-fn with_name(name: &str, scores: &Metrics) -> serde_json::Value {
-    let mut values = values(scores);
+fn with_name(name: &str, metrics: &Metrics) -> serde_json::Value {
+    let mut values = values(metrics);
     values["name"] = json!(name);
     values
 }

@@ -16,7 +16,7 @@ use crate::output::say;
 
 /// Writes a generator for the PyTorch original
 ///
-/// The extension tells the format: `.safetensors` has the original's names; PyTorch reads it with
+/// The format is safetensors with the original's names. PyTorch loads the file with
 /// `net.load_state_dict(safetensors.torch.load_file("net_G.safetensors"))`.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
@@ -49,7 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Refuses an extension that stands for no format, before anything is loaded.
+/// Rejects unknown extensions before anything is loaded.
 fn check_format(path: &Path) -> Result<()> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => Ok(()),
@@ -59,7 +59,7 @@ fn check_format(path: &Path) -> Result<()> {
                 path.display()
             )
         }
-        _ => bail!("{}: the extension is not .safetensors; it tells the format", path.display()),
+        _ => bail!("{}: the extension is not .safetensors; rename the file", path.display()),
     }
 }
 

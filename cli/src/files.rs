@@ -1,4 +1,4 @@
-//! Reading folders of images, and writing files whole or not at all.
+//! Lists the images of folders, and writes files atomically.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,13 @@ use walkdir::WalkDir;
 /// The file types that folders are searched for, as messages list them.
 pub(crate) const TYPES: &str = "png, jpg, tif, webp, bmp, gif";
 
-/// The type of an image file by its extension, if images of that type can be read.
+/// Returns the type of an image file by its extension, if images of that type can be read.
 pub(crate) fn readable_format(path: &Path) -> Option<ImageFormat> {
     ImageFormat::from_path(path).ok().filter(ImageFormat::reading_enabled)
 }
 
-/// All images in a folder and its subfolders, by name, without those in the folder `except`. Ignores other files.
+/// Returns all images in a folder and its subfolders, sorted by name, except those in the folder `except`. Ignores other
+/// files.
 pub(crate) fn images(folder: &Path, except: Option<&Path>) -> Result<Vec<PathBuf>> {
     let is_wanted = |path: &Path| except.is_none_or(|except| !path.starts_with(except));
     let entries = WalkDir::new(folder).sort_by_file_name().into_iter();
@@ -32,19 +33,18 @@ pub(crate) fn images(folder: &Path, except: Option<&Path>) -> Result<Vec<PathBuf
     Ok(found)
 }
 
-/// An error of a search, with the path where it happened.
+/// Converts an error of walking through a folder, with the path where it occurred.
 pub(crate) fn located(error: &walkdir::Error, folder: &Path) -> anyhow::Error {
     let problem = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
     anyhow!("{}: {problem}", error.path().unwrap_or(folder).display())
 }
 
-/// Replaces a file: `bytes` are written under a name of their own and renamed, so that a reader never sees half of
-/// them. Makes missing folders.
+/// Replaces a file atomically: writes `bytes` to a temporary file and renames it. Creates missing folders.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, bytes, false).with_context(|| path.display().to_string())
 }
 
-/// The same, and waits until the file is on the disk.
+/// Replaces a file as [`replace`] does, and waits until it is on the disk.
 pub(crate) fn replace_and_sync(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, bytes, true).with_context(|| path.display().to_string())
 }
@@ -53,7 +53,7 @@ fn write(path: &Path, bytes: &[u8], sync: bool) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut builder = tempfile::Builder::new();
-    // Others may read the file, as any file that a program writes.
+    // Temporary files are private to the user by default; outputs have the usual permissions.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut unfinished = builder.prefix(".pix2pix-").tempfile_in(folder)?;

@@ -17,7 +17,7 @@ use crate::output::say;
 
 /// Converts a generator of the PyTorch original to a weights file
 ///
-/// The architecture is found from the file. With --discriminator the output is a run folder, in which `pix2pix train
+/// The architecture is inferred from the file. With --discriminator the output is a run folder, which `pix2pix train
 /// --resume` continues.
 #[derive(Args, Debug)]
 pub(crate) struct Options {

@@ -26,7 +26,7 @@ use std::sync::LazyLock;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-/// The features that this program can be built with, and whether it was.
+/// The features of this program, and whether each is compiled in.
 const FEATURES: [(&str, bool); 11] = [
     ("flex", cfg!(feature = "flex")),
     ("ndarray", cfg!(feature = "ndarray")),
@@ -41,13 +41,13 @@ const FEATURES: [(&str, bool); 11] = [
     ("report", cfg!(feature = "report")),
 ];
 
-/// The version and the compiled features, such as `0.1.0 (flex, pth)`.
+/// The version and the compiled features, for example `0.1.0 (flex, pth)`.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let compiled: Vec<&str> = FEATURES.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect();
     format!("{} ({})", env!("CARGO_PKG_VERSION"), compiled.join(", "))
 });
 
-/// Trains networks on pairs of images (pix2pix), translates images with them and scores the results
+/// Trains networks on pairs of images (pix2pix), translates images with them and evaluates the results
 #[derive(Debug, Parser)]
 #[command(name = "pix2pix", version = VERSION.as_str())]
 struct Program {
@@ -84,7 +84,7 @@ impl Command {
             Self::Backends(options) => backends::run(options),
             Self::Time(options) => time::run(options),
         }?;
-        // The results of training are in files. Those of the other commands are lost where stdout does not take them.
+        // Training commands write their results to files. Other commands print results, which a full stdout loses.
         match output::failure() {
             Some(error) => Err(error).context("stdout"),
             None => Ok(()),
@@ -113,7 +113,7 @@ mod tests {
         Program::command().debug_assert();
     }
 
-    /// The names in the `[features]` of a manifest.
+    /// Returns the names in the `[features]` of a manifest.
     fn features(manifest: &str) -> Vec<String> {
         let manifest: toml::Table = toml::from_str(manifest).unwrap();
         manifest["features"]

@@ -1,17 +1,17 @@
-//! Writing to stdout and stderr without failing where they are closed or full.
+//! Writes to stdout and stderr, which may be closed or full.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
 
-/// Why the first write to stdout failed.
+/// The error of the first failed write to stdout.
 static FAILED: OnceLock<io::Error> = OnceLock::new();
 
-/// Writes a line to stdout. Unlike `println!` it does not panic where stdout is closed or full.
+/// Writes a line to stdout. Unlike `println!`, it does not panic if stdout is closed or full.
 macro_rules! say {
     ($($text:tt)*) => { $crate::output::write_stdout(format_args!($($text)*)) };
 }
 
-/// Writes a line to stderr. Unlike `eprintln!` it does not panic where stderr is closed or full.
+/// Writes a line to stderr. Unlike `eprintln!`, it does not panic if stderr is closed or full.
 macro_rules! note {
     ($($text:tt)*) => { $crate::output::write_stderr(format_args!($($text)*)) };
 }
@@ -25,16 +25,15 @@ pub(crate) fn write_stdout(line: std::fmt::Arguments) {
 }
 
 pub(crate) fn write_stderr(line: std::fmt::Arguments) {
-    let _ = writeln!(io::stderr(), "{line}"); // nothing is left to report it to
+    let _ = writeln!(io::stderr(), "{line}"); // there is no other place to report this
 }
 
-/// The error of the first line that stdout did not take. A reader that has closed the pipe has read enough, which is
-/// not an error.
+/// Returns the error of the first failed write to stdout. A closed pipe does not count: its reader has read enough.
 pub(crate) fn failure() -> Option<&'static io::Error> {
     FAILED.get().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
 }
 
-/// An error with its causes on one line. A cause that the message before it already quotes is not repeated.
+/// Returns an error and its causes on one line. Omits causes that the message already contains.
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain() {
@@ -53,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_one_line_that_says_everything_once() {
+    fn an_error_is_one_line_without_repetitions() {
         let error =
             anyhow::anyhow!("line 3\n  |\nno such field").context("a.toml: line 3\n  |\nno such field");
         assert_eq!(one_line(&error), "a.toml: line 3 | no such field");

@@ -1,4 +1,4 @@
-//! `pix2pix pairs`: makes pairs out of photographs. The input half, on the left, is made from the photograph.
+//! `pix2pix pairs`: makes pairs from photographs. The left half, the input, is computed from the photograph.
 //!
 //! ```text
 //! pix2pix pairs --task edges --input photos --output datasets/edges
@@ -18,7 +18,7 @@ use pix2pix::data;
 use crate::files;
 use crate::output::say;
 
-/// Makes side-by-side pairs out of a folder of photographs
+/// Makes side-by-side pairs from a folder of photographs
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Kind of the input half, on the left
@@ -30,17 +30,17 @@ pub(crate) struct Options {
     /// Folder that gets `train/` and `val/`
     #[arg(long, help_heading = PAIRS)]
     output: PathBuf,
-    /// Pixels of the shorter side: larger photographs are first shrunk to it, so that edges are one pixel wide where the
-    /// network sees them
+    /// Shorter side in pixels to which larger photographs are shrunk first, so that edges are one pixel wide for the
+    /// network
     #[arg(long, default_value_t = 256, help_heading = PAIRS)]
     size: u32,
     /// Put every n-th photograph into `val/`; 0 for none
     #[arg(long, default_value_t = 10, help_heading = PAIRS)]
     val_every: usize,
-    /// Canny: weaker edges than this are dropped; those up to --high stay where they touch a strong one
+    /// Canny's low threshold: drops weaker edges; keeps edges up to --high if they touch a stronger one
     #[arg(long, default_value_t = 30.0, help_heading = EDGES)]
     low: f32,
-    /// Canny: stronger edges than this stay
+    /// Canny's high threshold: keeps stronger edges
     #[arg(long, default_value_t = 80.0, help_heading = EDGES)]
     high: f32,
 }
@@ -66,7 +66,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         bail!("--low: {} is not between 0 and --high, {}", options.low, options.high);
     }
     if options.size == 0 {
-        bail!("--size: 0 pixels show nothing; use at least 1");
+        bail!("--size: is 0; it must be at least 1");
     }
     let (mut counts, mut names) = ([0; 2], HashSet::new());
     for (index, path) in photographs.iter().enumerate() {
@@ -97,7 +97,7 @@ fn name(path: &Path, input: &Path, taken: &mut HashSet<String>) -> String {
     name
 }
 
-/// Makes input and target.
+/// Returns input and target.
 fn pair(options: &Options, photograph: DynamicImage) -> std::result::Result<[RgbImage; 2], &'static str> {
     let small = |image: DynamicImage| shrunk(image, options.size);
     let make_input: fn(&DynamicImage, &Options) -> DynamicImage = match options.task {
@@ -116,7 +116,7 @@ fn pair(options: &Options, photograph: DynamicImage) -> std::result::Result<[Rgb
     Ok([make_input(&target, options).to_rgb8(), target.to_rgb8()])
 }
 
-/// Shrinks an image whose shorter side is longer than `side` to that.
+/// Shrinks an image until its shorter side is at most `side`.
 fn shrunk(image: DynamicImage, side: u32) -> DynamicImage {
     let (width, height) = (image.width(), image.height());
     let shorter = width.min(height);

@@ -1,4 +1,4 @@
-//! Stopping on Ctrl-C, SIGTERM or SIGHUP: the training step is finished and the run saved.
+//! Stops on Ctrl-C, SIGTERM or SIGHUP after the training step, so that the run can be saved.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,7 +6,7 @@ use crate::output::note;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// Makes these signals finish the step and save; a second one ends the program at once.
+/// Handles these signals: the first one requests a stop, the second one ends the program at once.
 pub(crate) fn listen() {
     let listening = ctrlc::set_handler(|| {
         if REQUESTED.swap(true, Ordering::Relaxed) {
@@ -19,7 +19,7 @@ pub(crate) fn listen() {
     }
 }
 
-/// Whether one of the signals came.
+/// Returns whether a stop was requested.
 pub(crate) fn requested() -> bool {
     REQUESTED.load(Ordering::Relaxed)
 }

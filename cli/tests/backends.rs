@@ -1,8 +1,8 @@
-//! Every compiled backend computes what the first one does: forward pass, gradients, losses, ten steps of training.
+//! Every compiled backend computes the same as the first one: forward pass, gradients, losses, ten training steps.
 //!
-//! With a single backend this compares its fast convolutions with its exact ones; `--features ndarray,wgpu` compares
-//! three backends.
-//! `PIX2PIX_EXPECT_BACKENDS="flex wgpu"` makes it fail where one of these is not compiled in or has no device.
+//! With a single backend, the test compares its fast convolutions with its exact ones; `--features ndarray,wgpu` compares
+//! three backends. With `PIX2PIX_EXPECT_BACKENDS="flex wgpu"` it fails if one of these is not compiled in or has no
+//! device.
 
 #[path = "../src/backends/parity.rs"]
 mod parity;
@@ -12,27 +12,28 @@ use std::collections::BTreeMap;
 use parity::Outcome;
 use pix2pix::device;
 
-/// Rounding alone.
+/// Only rounding differs.
 const FORWARD: f64 = 1e-5;
 /// Sums over all pixels and layers.
 const GRADIENTS: f64 = 1e-4;
 const LOSSES: f64 = 1e-3;
-/// Of the learned parameters alone, in three steps: running statistics move hundreds of times as far and would hide them.
+/// For the change of learned parameters in three steps. Running statistics change hundreds of times as much, so they are
+/// compared separately.
 const MOVED: f64 = 1e-3;
-/// The same in ten steps: Adam divides small gradients by their own size, so their rounding counts as much as that of
-/// large ones. `flex` with and without Winograd's algorithm was 4e-5 apart, and 2.4e-2 with other rounding.
+/// For the change in ten steps. Adam divides small gradients by their own magnitude, so their rounding counts as much as
+/// that of large ones. `flex` with and without Winograd's algorithm differed by 4e-5, or by 2.4e-2 with other rounding.
 const MOVED_FAR: f64 = 5e-2;
 const STATISTICS: f64 = 1e-3;
 
 #[test]
 fn every_compiled_backend_computes_the_same() {
     let expected = std::env::var("PIX2PIX_EXPECT_BACKENDS").unwrap_or_default();
-    // The usual network in ten steps, its relatives in fewer.
+    // Ten steps for the paper's network, three for its variants.
     let mut cases = vec![("the paper's", parity::config(64, 16, 0), 10)];
     cases.extend(parity::variants().into_iter().map(|(name, config)| (name, config, 3)));
     let mut references: BTreeMap<&str, Outcome> = BTreeMap::new();
     let mut ran = Vec::new();
-    // The first one twice: by other algorithms, its rounding differs as another backend's does.
+    // The first backend again with exact convolutions: their rounding differs, as between backends.
     let exactly = device::compiled().first().map(|name| (*name, true));
     for (name, is_exact) in device::compiled().into_iter().map(|name| (name, false)).chain(exactly) {
         let device = match device::named(name) {
@@ -50,8 +51,8 @@ fn every_compiled_backend_computes_the_same() {
                 ("forward pass", d.forward, FORWARD),
                 ("gradients", d.gradients, GRADIENTS),
                 ("losses", d.losses, LOSSES),
-                ("movement of parameters", d.moved, if *steps < 10 { MOVED } else { MOVED_FAR }),
-                ("movement of running statistics", d.statistics, STATISTICS),
+                ("change of parameters", d.moved, if *steps < 10 { MOVED } else { MOVED_FAR }),
+                ("change of running statistics", d.statistics, STATISTICS),
             ] {
                 println!("{name}{}, {case}: {what} {found:.1e}", if is_exact { ", exact" } else { "" });
                 assert!(found <= limit, "{name}, {case}: {what} differ by {found:e}");
@@ -61,6 +62,6 @@ fn every_compiled_backend_computes_the_same() {
         ran.push(name);
     }
     for name in expected.split_whitespace() {
-        assert!(ran.contains(&name), "`{name}` was to be compared, but only {ran:?} ran");
+        assert!(ran.contains(&name), "`{name}` is expected, but only {ran:?} ran");
     }
 }

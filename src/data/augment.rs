@@ -16,7 +16,7 @@ pub(super) struct Jitter {
 }
 
 impl Jitter {
-    /// Draws the crop and mirror of pair `index` in `epoch`: a function of these and the seed alone.
+    /// Draws the crop and mirror of pair `index` in `epoch`. They depend only on these and on the seed.
     pub(super) fn draw(config: &DataConfig, seed: u64, epoch: usize, index: usize) -> Self {
         let mut rng = stream(seed ^ JITTER, ((epoch as u64) << 32) | index as u64);
         let (load, crop) = (config.load_size, config.crop_size);
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rectangular_crop_stays_inside_of_the_image() {
+    fn a_rectangular_crop_stays_inside_the_image() {
         let config = DataConfig::new().with_load_size([20, 40]).with_crop_size([16, 30]);
         let all: Vec<Jitter> = (0..200).map(|index| Jitter::draw(&config, 0, 1, index)).collect();
         assert!(all.iter().all(|jitter| jitter.left <= 10 && jitter.top <= 4));

@@ -1,4 +1,4 @@
-//! Where batches come from: a trait, so that the training loop takes any data set.
+//! The trait of a source of batches. The training loop accepts any data set that implements it.
 
 use burn::tensor::Device;
 
@@ -39,8 +39,10 @@ pub trait BatchSource {
     /// Returns the number of pairs.
     fn pairs(&self) -> usize;
 
-    /// Returns the batches of an epoch, from its [`first_batch`](EpochCursor::first_batch) on. Order and augmentation must be
-    /// a function of the epoch's seed and number: then an interrupted run ends like one that was not interrupted.
+    /// Returns the batches of an epoch, starting at its [`first_batch`](EpochCursor::first_batch).
+    ///
+    /// Order and augmentation must depend only on the epoch's seed and number. Then a resumed run ends with the same
+    /// weights as an uninterrupted one.
     fn batches<'a>(&'a self, epoch: EpochCursor, device: &Device) -> BatchIterator<'a>;
 
     /// Returns all batches in a fixed order, without augmentation.

@@ -1,4 +1,4 @@
-//! Worker threads that read batches ahead, so that the trainer never waits.
+//! Worker threads that read batches ahead, so that training does not wait for files.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ const READ_AHEAD: usize = 2;
 pub struct Batches {
     plan: Arc<Plan>,
     next: usize,
-    /// Worker w reads batches w, w + workers, w + 2·workers …, each into a queue of its own: the order is fixed and
-    /// what is read ahead is bounded.
+    /// Worker w reads batches w, w + workers, w + 2·workers … into its own queue. This fixes the order and bounds the
+    /// memory.
     queues: Vec<Receiver<Result<Vec<Pair>>>>,
     workers: Vec<JoinHandle<()>>,
     device: Device,
 }
 
-/// Which pairs to read, in which order, and how.
+/// The pairs to read, their order, and the function that reads them.
 pub(super) struct Plan {
     /// The indices of the pairs in their order.
     pub(super) indices: Vec<usize>,
@@ -65,6 +65,7 @@ impl Batches {
     }
 }
 
+/// Starts a worker that reads every `step`-th batch, beginning with `first`.
 fn start(plan: Arc<Plan>, first: usize, step: usize) -> (Receiver<Result<Vec<Pair>>>, JoinHandle<()>) {
     let (sender, receiver) = sync_channel(READ_AHEAD);
     let worker = std::thread::spawn(move || {
@@ -84,7 +85,7 @@ impl Iterator for Batches {
         if self.next >= self.plan.len() {
             return None;
         }
-        // Queues are served in the order in which they were started, from the first batch on.
+        // The queues take turns in the order of their workers, so batches arrive in the order of the plan.
         let read = match self.queues.len() {
             0 => self.plan.read(self.next),
             _ => {
@@ -110,7 +111,7 @@ impl Drop for Batches {
     fn drop(&mut self) {
         self.queues.clear();
         for worker in self.workers.drain(..) {
-            let _ = worker.join(); // `next` has read again what a worker that panicked had left
+            let _ = worker.join(); // after a panic, `next` reads the missing batches itself
         }
     }
 }
@@ -129,7 +130,7 @@ mod tests {
         let panics = AtomicUsize::new(1);
         let read = move |index: usize| {
             if index == 2 && panics.swap(0, Ordering::Relaxed) > 0 {
-                panic!("a test's own panic");
+                panic!("this panic belongs to the test");
             }
             let image = PlanarImage::new(vec![index as f32], [1, 1, 1]);
             Ok(Pair { input: image.clone(), target: image })

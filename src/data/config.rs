@@ -1,4 +1,4 @@
-//! How pairs are read: sizes, channels, augmentation and batches.
+//! The configuration of a data set: sizes, channels, augmentation and batches.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub enum Direction {
 
 names::named!(Direction, "direction");
 
-/// Which pairs an epoch takes, and in which order.
+/// The selection and the order of the pairs in an epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -31,8 +31,7 @@ pub enum Sampling {
     /// Every pair once, in a random order, as in the PyTorch original.
     #[default]
     Shuffled,
-    /// As many pairs as there are, each drawn from all of them, as in the Lua original: some come twice, some not at
-    /// all.
+    /// Draws with replacement, as in the Lua original: an epoch contains some pairs several times and others not at all.
     WithReplacement,
 }
 
@@ -124,9 +123,9 @@ impl fmt::Display for Size {
 /// | `resize_filter` | bilinear | the resampling filter | | bilinear / bicubic |
 /// | `crop_size` | 256 | height and width of the random crop | 1– | 256 |
 /// | `mirror` | true | whether half of the pairs are mirrored | | true |
-/// | `sampling` | shuffled | which pairs an epoch takes | | not said (Lua: with replacement) / shuffled |
+/// | `sampling` | shuffled | selection and order of an epoch's pairs | | not stated (Lua: with replacement) / shuffled |
 /// | `batch_size` | 1 | pairs in a batch | 1– | 1 |
-/// | `workers` | 2 | threads that read ahead; with 0, the calling thread reads | 0– | 4 |
+/// | `workers` | 2 | threads that read ahead; 0 reads in the calling thread | 0– | 4 |
 ///
 /// # Examples
 /// ```
@@ -158,11 +157,11 @@ pub struct DataConfig {
     pub crop_size: Size,
     /// Whether half of the pairs are mirrored.
     pub mirror: bool,
-    /// Which pairs an epoch takes, and in which order.
+    /// The selection and the order of the pairs in an epoch.
     pub sampling: Sampling,
     /// Pairs in a batch.
     pub batch_size: usize,
-    /// Threads that read ahead; with 0, the calling thread reads.
+    /// Threads that read ahead; 0 reads in the calling thread.
     pub workers: usize,
 }
 
@@ -240,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_square_is_a_number_in_json_and_any_other_size_height_and_width() {
+    fn json_holds_a_square_as_a_number_and_other_sizes_as_height_and_width() {
         let config = DataConfig::default().with_load_size([72, 108]).with_crop_size(64);
         let json = serde_json::to_value(&config).unwrap();
         assert_eq!((&json["load_size"], &json["crop_size"]), (&serde_json::json!([72, 108]), &64.into()));
@@ -250,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn configurations_of_earlier_versions_are_read() {
+    fn configurations_of_earlier_versions_load() {
         let old = r#"{"direction": "b-to-a", "input_channels": 3, "target_channels": 3, "load_size": 36,
             "filter": "bilinear", "crop_size": 32, "mirror": false, "sampling": "shuffled", "batch_size": 1,
             "workers": 1}"#;
@@ -263,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn each_side_of_the_crop_must_fit() {
+    fn a_crop_must_fit_on_both_sides() {
         let message = |config: DataConfig| config.validate().unwrap_err().to_string();
         let wide = DataConfig::default().with_load_size([64, 64]).with_crop_size([64, 96]);
         assert_eq!(message(wide), "data.load_size: 64 is below the crop size of 64x96");

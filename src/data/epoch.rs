@@ -1,4 +1,4 @@
-//! One pass over the data: its number and seed, and the order of pairs that follows from them.
+//! One pass over the data: its number and seed, and the order of pairs that they determine.
 
 use std::fmt;
 
@@ -8,15 +8,15 @@ use rand::seq::SliceRandom;
 use super::config::Sampling;
 use crate::rng::{ORDER, stream};
 
-/// A position in the training: an epoch, and the batch in it to begin at.
+/// A position in training: an epoch, and the batch at which to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EpochCursor {
     /// The number of the epoch, counted from 1.
     pub number: usize,
-    /// The seed; order and augmentation are a function of it and of `number`.
+    /// The seed. Order and augmentation depend only on it and on `number`.
     pub seed: u64,
-    /// The number of batches to skip, those that an interrupted epoch has trained already.
+    /// The number of batches to skip because an interrupted run has trained on them.
     pub first_batch: usize,
 }
 

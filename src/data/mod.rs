@@ -1,4 +1,4 @@
-//! Pairs of images: reading, augmenting, and handing them out in batches.
+//! Pairs of images: reading, augmentation and batches.
 
 mod augment;
 mod batch_source;

@@ -17,7 +17,7 @@ use crate::raster::{IMAGE_CHANNELS, PlanarImage, read_image};
 /// The extensions of image files.
 const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"];
 
-/// A folder of pairs on disk. Opening it lists the files; images are read when batches are.
+/// A folder of pairs on disk. Opening it lists the files; the iterators over batches read the images.
 ///
 /// It has one of two layouts:
 /// - files that hold A on the left and B on the right, of equal width;
@@ -88,17 +88,17 @@ impl PairedFolder {
         self.pairs.len()
     }
 
-    /// Returns `false` always: [`open`](Self::open) refuses folders without pairs, and [`head`](Self::head) keeps one.
+    /// Always returns `false`: [`open`](Self::open) rejects empty folders, and [`head`](Self::head) keeps a pair.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
-    /// Returns how the pairs are read.
+    /// Returns the configuration.
     pub fn config(&self) -> &DataConfig {
         &self.config
     }
 
-    /// Returns the file of pair `index`; of two files, that of A.
+    /// Returns the file of pair `index`; if A and B are separate files, that of A.
     ///
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
@@ -106,7 +106,7 @@ impl PairedFolder {
         self.pairs[index].path(0)
     }
 
-    /// Keeps the first `count` pairs, or all if there are fewer: a small validation set, for instance.
+    /// Keeps the first `count` pairs, or all if there are fewer, for example for a short validation.
     ///
     /// # Errors
     /// [`Error::Config`] if `count` is 0.
@@ -132,9 +132,10 @@ impl PairedFolder {
         Ok(self)
     }
 
-    /// Reads the batches of an epoch, shuffled and augmented, from its [`first_batch`](EpochCursor::first_batch) on.
+    /// Reads the batches of an epoch, shuffled and augmented, starting at its
+    /// [`first_batch`](EpochCursor::first_batch).
     ///
-    /// Order and augmentation are a function of the epoch's seed and number. Worker threads read ahead; dropping the
+    /// Order and augmentation depend only on the epoch's seed and number. Worker threads read ahead; dropping the
     /// iterator stops them.
     pub fn batches(&self, epoch: EpochCursor, device: &Device) -> Batches {
         let folder = self.clone();
@@ -146,7 +147,7 @@ impl PairedFolder {
         Batches::new(plan, epoch.first_batch, self.config.workers, device)
     }
 
-    /// Reads all batches in the order of names, resized to the crop size, without augmentation.
+    /// Reads all batches in the order of the file names, resized to the crop size, without augmentation.
     pub fn sequential(&self, device: &Device) -> Batches {
         let folder = self.clone();
         let plan = Plan {
@@ -169,7 +170,7 @@ impl PairedFolder {
         self.read(index, |image| image.resized(config.crop_size.into(), config.resize_filter))
     }
 
-    /// Reads pair `index` as it is augmented in `epoch`.
+    /// Reads pair `index` with the augmentation of `epoch`.
     fn augmented(&self, index: usize, epoch: EpochCursor) -> Result<Pair> {
         let config = &self.config;
         let jitter = Jitter::draw(config, epoch.seed, epoch.number, index);
@@ -179,7 +180,7 @@ impl PairedFolder {
         })
     }
 
-    /// Reads pair `index`, and prepares both images alike.
+    /// Reads pair `index` and applies `prepare` to both images.
     fn read(
         &self,
         index: usize,
@@ -211,7 +212,7 @@ impl Files {
         }
     }
 
-    /// Reads images A and B with these numbers of channels.
+    /// Reads images A and B, converted to these numbers of channels.
     fn read(&self, channels: [usize; 2]) -> Result<[PlanarImage; 2]> {
         match self {
             Self::SideBySide(path) => {
@@ -243,7 +244,7 @@ impl Files {
     }
 }
 
-/// Lists the images directly in a folder, by name without extension.
+/// Lists the images directly in a folder by their names without extension.
 fn images(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>> {
     let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for entry in std::fs::read_dir(folder).map_err(|error| Error::io(folder, error))? {
@@ -281,14 +282,14 @@ fn matched(folder: &Path, a: &Path, b: &Path) -> Result<Vec<Files>> {
     Err(Error::Pairs { path: folder.to_owned(), problem, unmatched })
 }
 
-/// Says what is missing in a folder without pairs, and what to do.
+/// Describes the problem of a folder without pairs, and the remedy.
 fn no_pairs(folder: &Path) -> String {
     let mut problem = format!(
         "no pairs here; put side-by-side images ({}) in it, or folders A and B with images of equal names",
         EXTENSIONS.join(", ")
     );
     if folder.join("train").is_dir() {
-        problem += "; there is a folder `train` in it: did you mean that one?";
+        problem += "; it contains a folder `train`: did you mean that one?";
     }
     problem
 }

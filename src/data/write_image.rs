@@ -8,13 +8,12 @@ use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::raster::encode;
 
-/// Writes an image to a file in the format of its extension. The file appears whole or not at all.
+/// Writes an image to a file in the format of its extension. The write is atomic.
 ///
-/// Alpha and 16 bits are dropped where the format cannot hold them: JPEG has neither, and of the others PNG and TIFF
-/// alone hold 16 bits.
+/// Drops alpha and 16 bits if the format cannot hold them: JPEG holds neither, and only PNG and TIFF hold 16 bits.
 ///
 /// # Errors
-/// - [`Error::Image`] if the extension is not that of a format that can be written, or if the image cannot be encoded
+/// - [`Error::Image`] if the extension is not that of a writable format, or if the image cannot be encoded
 /// - [`Error::Io`] if the file cannot be written; its folder must exist
 ///
 /// # Examples
@@ -32,8 +31,7 @@ pub fn write_image(image: &DynamicImage, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let format = ImageFormat::from_path(path).ok().filter(ImageFormat::writing_enabled);
     let Some(format) = format else {
-        let problem =
-            "its extension is not one of png, jpg, webp, tiff, bmp and gif, in which images are written";
+        let problem = "its extension is not one of png, jpg, webp, tiff, bmp and gif; use one of these";
         return Err(Error::image(path, problem));
     };
     let bytes = encode(image, format).map_err(|error| Error::image(path, error))?;
@@ -46,7 +44,7 @@ mod tests {
     use crate::raster::read_image;
 
     #[test]
-    fn every_format_takes_every_image() {
+    fn every_image_can_be_written_in_every_format() {
         let folder = tempfile::tempdir().unwrap();
         let rgba = DynamicImage::new_rgba8(7, 5);
         let images = [
@@ -74,7 +72,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 6, "no scratch file stays");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 6, "no temporary file is left");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::paint::{Color, hash, masonry, mix, noise, scale, tile};
 
 /// Draws pair `index` of the set `seed`: label map and photograph, `size`×`size` pixels each.
 ///
-/// A function of its arguments alone.
+/// The result depends only on the arguments.
 ///
 /// # Examples
 /// ```
@@ -21,7 +21,7 @@ pub fn pair(seed: u64, index: u64, size: u32) -> (RgbImage, RgbImage) {
     let facade = Facade::draw(&mut rng);
     let class = |x, y| facade.parts.iter().rfind(|(_, area)| area.contains(x, y)).map_or(SKY, |part| part.0);
     let label = |x, y| facade.label(class(x, y));
-    // Small images need more samples per pixel: there a glazing bar is narrower than a pixel.
+    // In small images a glazing bar is narrower than a pixel, so they need more samples per pixel.
     let samples = if size <= 128 { 4 } else { 2 };
     let photograph = rasterize(size * samples, |x, y| facade.color(x, y).map(|v| (v * 255.0) as u8));
     (rasterize(size, label), imageops::thumbnail(&photograph, size, size))
@@ -148,7 +148,7 @@ impl Facade {
         }
     }
 
-    /// Returns the label map's colour for a class. It tells what to paint, and in which colour.
+    /// Returns the label map's colour for a class. It encodes the shade, where one class has several.
     fn label(&self, class: Class) -> [u8; 3] {
         let [wall, accent, sky, roof] = self.shades;
         let [r, g, b] = class;

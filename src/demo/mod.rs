@@ -1,6 +1,6 @@
-//! Draws pairs to try things on: label maps of façades, and "photographs" painted from the same layouts.
+//! Draws pairs for demonstrations and tests: label maps of façades, and "photographs" painted from the same layouts.
 //!
-//! The program's demo, its study, the examples and the tests share them, so that none needs a download.
+//! The program's demo and study, the examples and the tests use them, and therefore need no download.
 
 mod facade;
 mod paint;
@@ -14,13 +14,13 @@ pub use facade::pair;
 
 use crate::error::{Error, Result};
 
-/// The first index of the pairs to validate on; those to train on begin at 0.
+/// The first index of the validation pairs. Training pairs start at 0.
 pub const HELD_OUT: u64 = 1 << 32;
 
 /// Draws the pairs `indices` of the set `seed` into `folder` as `0000.png`, `0001.png` …: label map on the left,
 /// photograph on the right, each `size`×`size` pixels.
 ///
-/// Creates the folder if it does not exist. Each file appears whole or not at all, and replaces one of the same name.
+/// Creates the folder if it does not exist. Each file is written atomically, and replaces a file of the same name.
 ///
 /// # Errors
 /// [`Error::Io`] or [`Error::Image`] if a file cannot be written.
@@ -52,7 +52,7 @@ pub fn draw_pairs(folder: impl AsRef<Path>, indices: Range<u64>, size: u32, seed
     Ok(())
 }
 
-/// Joins both images of a pair, as they lie in a file.
+/// Joins both images of a pair side by side, as in a file.
 fn side_by_side((left, right): &(RgbImage, RgbImage)) -> RgbImage {
     let (width, height) = left.dimensions();
     let mut both = RgbImage::new(2 * width, height);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn files_hold_the_pairs_and_nothing_else_is_left() {
+    fn the_folder_contains_only_the_pairs() {
         let folder = tempfile::tempdir().unwrap();
         for _ in 0..2 {
             draw_pairs(folder.path().join("new/train"), 5..7, 32, 1).unwrap();

@@ -3,7 +3,8 @@
 /// Red, green and blue in 0..1.
 pub(super) type Color = [f32; 3];
 
-/// Returns the colour of a wall of blocks in a running bond: length, height, width of the joint, variation of brightness.
+/// Returns the colour of a wall of blocks at a point. `bond` holds the length and height of a block, the width of the
+/// joint, and the variation of brightness.
 pub(super) fn masonry(color: Color, mortar: Color, bond: [f32; 4], salt: u32, x: f32, y: f32) -> Color {
     let [length, course, joint, variation] = bond;
     let (u, v, random) = tile(x, y, length, course, salt);

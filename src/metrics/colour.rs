@@ -25,11 +25,23 @@ impl Default for LabHistogram {
 
 impl LabHistogram {
     /// Creates empty histograms.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "flex")] {
+    /// use pix2pix::{Tensor, device, metrics::LabHistogram};
+    ///
+    /// let (mut outputs, mut targets) = (LabHistogram::new(), LabHistogram::new());
+    /// outputs.add(Tensor::zeros([1, 3, 8, 8], &device::cpu()));
+    /// targets.add(Tensor::zeros([2, 3, 8, 8], &device::cpu()));
+    /// assert_eq!(outputs.intersection(&targets), [1.0; 3]);
+    /// # }
+    /// ```
     pub fn new() -> Self {
         Self { counts: BINS.map(|(_, bins)| vec![0; bins]) }
     }
 
-    /// Counts every pixel.
+    /// Adds every pixel to the histograms.
     ///
     /// # Shapes
     /// - `images`: `[N, 3, H, W]` in `[-1, 1]`

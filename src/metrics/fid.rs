@@ -15,6 +15,17 @@ pub struct Features {
 
 impl Features {
     /// Creates an empty set.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "flex")] {
+    /// use pix2pix::{Tensor, device, metrics::Features};
+    ///
+    /// let mut features = Features::new();
+    /// features.add(Tensor::zeros([4, 2048], &device::cpu()));
+    /// assert_eq!(features.len(), 4);
+    /// # }
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -26,7 +37,7 @@ impl Features {
     /// - `features`: `[N, F]`
     ///
     /// # Panics
-    /// If F is 0, or not that of the features added before.
+    /// If F is 0, or differs from that of the features added before.
     pub fn add(&mut self, features: Tensor<2>) {
         let width = features.dims()[1];
         assert!(width > 0, "`features` is {:?}; an image needs at least 1 feature", features.dims());
@@ -71,8 +82,8 @@ impl Features {
 /// Returns the Fréchet Inception distance (Heusel et al. 2017). It is 0 for equal sets, and depends on the number of
 /// images.
 ///
-/// |μ₁ − μ₂|² + tr(C₁ + C₂ − 2·(C₁C₂)^½), in double precision. With C = RᵀR the trace of the root is the sum of the
-/// singular values of R₁R₂ᵀ, which needs no root of a matrix, and is exact for fewer images than features.
+/// The distance is |μ₁ − μ₂|² + tr(C₁ + C₂ − 2·(C₁C₂)^½), in double precision. With C = RᵀR the trace of the matrix root
+/// is the sum of the singular values of R₁R₂ᵀ. This avoids the root, and is exact for fewer images than features.
 ///
 /// NaN if either set has fewer than two images, which have no covariance.
 ///
@@ -94,7 +105,7 @@ pub fn fid(one: &Features, other: &Features) -> f64 {
 /// Returns the kernel Inception distance (Bińkowski et al. 2018), and its standard deviation, over `subsets` draws of
 /// `size` images from each set: the unbiased squared maximum mean discrepancy under the kernel (x·y/F + 1)³.
 ///
-/// Draws are a function of `seed`. A draw of as many images as a set has is the whole set.
+/// Draws are without replacement, and depend only on `seed`.
 ///
 /// # Panics
 /// If `subsets` is 0, if `size` is below 2 or above the number of images of either set, or if the two sets have
@@ -180,7 +191,7 @@ mod tests {
             (3, 4, 6, 3.697_701_086_724_374_3, 0.198_918_522_953_790_64),
         ] {
             let (x, y) = (features(count, width, [0.7, 0.3]), features(other, width, [0.4, 0.9]));
-            // scipy's root of a singular product is itself good to about 1e-7 only.
+            // scipy's root of a singular product has an error of about 1e-7.
             assert!((fid(&x, &y) - expected_fid).abs() < 1e-6, "{} is not {expected_fid}", fid(&x, &y));
             assert!((fid(&x, &y) - fid(&y, &x)).abs() < 1e-12 && fid(&x, &x).abs() < 1e-12);
             let whole = kid_of_all(&x, &y);
@@ -209,10 +220,9 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_refused_and_never_clamped() {
+    fn arguments_out_of_range_panic() {
         let message = |call: &dyn Fn()| {
-            let panic =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).expect_err("it is clamped");
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).expect_err("no panic");
             panic
                 .downcast_ref::<String>()
                 .cloned()
@@ -246,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn each_row_of_a_tensor_is_an_image() {
+    fn each_row_of_a_tensor_belongs_to_an_image() {
         let mut set = Features::new();
         set.add(Tensor::from_data([[1.0f32, 2.0], [3.0, 4.0]], &device::cpu()));
         set.add(Tensor::from_data([[5.0f32, 6.0]], &device::cpu()));

@@ -19,11 +19,11 @@ const SIGMA: f64 = 1.5;
 /// The means of the metrics over a set of images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
-    /// Mean absolute difference of values in `[-1, 1]`: 0 is equal, 2 the worst.
+    /// Mean absolute difference of values in `[-1, 1]`, from 0 for equal images to 2: lower is better.
     pub l1: f64,
     /// Peak signal-to-noise ratio in decibels: higher is better.
     pub psnr: f64,
-    /// Structural similarity: 1 is equal.
+    /// Structural similarity, 1 for equal images: higher is better.
     pub ssim: f64,
 }
 
@@ -63,7 +63,7 @@ names::named!(Metric, "metric");
 /// Returns the mean absolute difference of each image.
 ///
 /// # Shapes
-/// - `output`, `target`: `[N, C, H, W]`
+/// - `output`, `target`: `[N, C, H, W]` in `[-1, 1]`
 /// - returns `[N]`
 ///
 /// # Panics
@@ -89,7 +89,7 @@ pub fn psnr(output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
 
 /// Returns the structural similarity of each image, averaged over channels (Wang et al. 2004).
 ///
-/// The Gaussian window has 11 pixels a side, or fewer in smaller images, and there is no padding.
+/// The Gaussian window is 11 pixels wide, or narrower in smaller images. There is no padding.
 ///
 /// # Shapes
 /// - `output`, `target`: `[N, C, H, W]` in `[-1, 1]`
@@ -115,7 +115,7 @@ pub fn ssim(output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
     per_image(map.reshape([n, c, h, w]))
 }
 
-/// Refuses shapes that burn would broadcast.
+/// Panics if the shapes differ. burn would broadcast an axis of 1.
 fn assert_same_shape(output: &Tensor<4>, target: &Tensor<4>) {
     let (output, target) = (output.dims(), target.dims());
     assert_eq!(
@@ -138,6 +138,7 @@ fn blur(x: Tensor<4>) -> Tensor<4> {
     conv2d(x, kernel(columns, [1, 1, 1, width]), None, options())
 }
 
+/// Returns a Gaussian window whose sum is 1.
 fn gaussian(side: usize) -> Vec<f32> {
     let middle = (side / 2) as f64;
     let weight = |i: usize| (-((i as f64 - middle) / SIGMA).powi(2) / 2.0).exp();
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_that_burn_would_broadcast_are_refused() {
+    fn shapes_that_burn_would_broadcast_panic() {
         let (output, target) =
             (Tensor::zeros([8, 3, 4, 4], &device::cpu()), Tensor::zeros([1, 3, 4, 4], &device::cpu()));
         for metric in [l1, psnr, ssim] {
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn each_image_of_a_batch_has_metrics_of_its_own() {
+    fn each_image_of_a_batch_has_its_own_metrics() {
         let device = device::cpu();
         let target =
             Tensor::cat(vec![Tensor::zeros([1, 1, 4, 4], &device), Tensor::ones([1, 1, 4, 4], &device)], 0);

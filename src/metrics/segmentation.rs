@@ -35,7 +35,7 @@ impl Palette {
         self.classes
     }
 
-    /// Returns the class of every pixel, image by image and row by row: that of the nearest colour in RGB.
+    /// Returns the class of the nearest colour in RGB for every pixel, image by image and row by row.
     ///
     /// # Shapes
     /// - `images`: `[N, 3, H, W]` in `[-1, 1]`
@@ -59,8 +59,8 @@ impl Palette {
         (0..count * area).map(class).collect()
     }
 
-    /// Returns the most frequent class in each square of `side` × `side` pixels, the first of several: the classes of a
-    /// label map that is `side` times smaller.
+    /// Returns the most frequent class in each square of `side` × `side` pixels: the classes of a label map that is `side`
+    /// times smaller. Of several equally frequent classes, the lowest is returned.
     ///
     /// Resizing a label map as an image would mix colours along borders, and the nearest colour of a mixture may be
     /// that of an unrelated class.
@@ -104,6 +104,15 @@ pub struct Confusion {
 
 impl Confusion {
     /// Creates counts of zero.
+    ///
+    /// # Examples
+    /// ```
+    /// use pix2pix::metrics::Confusion;
+    ///
+    /// let mut confusion = Confusion::new(2);
+    /// confusion.add(&[0, 0, 1, 1], &[0, 1, 1, 1]);
+    /// assert_eq!(confusion.pixel_accuracy(), 0.75);
+    /// ```
     #[must_use]
     pub fn new(classes: usize) -> Self {
         Self { counts: vec![vec![0; classes]; classes] }
@@ -125,13 +134,14 @@ impl Confusion {
         }
     }
 
-    /// Returns the fraction of pixels whose class is right.
+    /// Returns the fraction of pixels with the right class. NaN if no pixels were added.
     pub fn pixel_accuracy(&self) -> f64 {
         let right: u64 = (0..self.counts.len()).map(|class| self.counts[class][class]).sum();
         right as f64 / self.counts.iter().flatten().sum::<u64>() as f64
     }
 
-    /// Returns the fraction of each class's pixels that are right, averaged over the classes that occur.
+    /// Returns the fraction of each class's pixels that are right, averaged over the classes that occur. NaN if no pixels
+    /// were added.
     pub fn class_accuracy(&self) -> f64 {
         mean((0..self.counts.len()).filter_map(|class| {
             let all: u64 = self.counts[class].iter().sum();
@@ -140,7 +150,7 @@ impl Confusion {
     }
 
     /// Returns the intersection over union of the true and the predicted pixels of each class, averaged over the
-    /// classes that occur in either.
+    /// classes that occur in either. NaN if no pixels were added.
     pub fn mean_iou(&self) -> f64 {
         mean((0..self.counts.len()).filter_map(|class| {
             let truth: u64 = self.counts[class].iter().sum();
@@ -152,7 +162,7 @@ impl Confusion {
     }
 }
 
-/// Returns the mean, NaN if there is no value.
+/// Returns the mean, or NaN without values.
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
     sum / count

@@ -1,12 +1,13 @@
-//! How sharp images are.
+//! The sharpness of images.
 
 use burn::tensor::Tensor;
 
 use super::fidelity::per_image;
 
-/// Returns the gradient energy of each image: the mean square of the differences between neighbours, down and across.
+/// Returns the gradient energy of each image: the mean squared difference of vertical neighbours, plus that of horizontal
+/// neighbours.
 ///
-/// A blurred output has less of it than its target. The sum over all outputs divided by the sum over all targets is 1
+/// A blurred output has less gradient energy than its target. The sum over all outputs divided by the sum over all targets is 1
 /// if outputs are as sharp as targets. Noise counts as sharpness.
 ///
 /// # Shapes
@@ -30,12 +31,12 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "`image` is [1, 3, 1, 9]; height and width must be at least 2")]
-    fn a_row_alone_has_no_gradient_down() {
+    fn an_image_of_one_row_panics() {
         gradient_energy(Tensor::zeros([1, 3, 1, 9], &device::cpu()));
     }
 
     #[test]
-    fn steps_count_by_their_height_and_each_image_alone() {
+    fn gradient_energy_is_the_mean_of_squares_of_each_image() {
         let flat = [[0.5f32, 0.5, 0.5], [0.5, 0.5, 0.5]];
         // Down: 1, 1, 1 squared, mean 1. Across: (1, 2) in both rows, squares 1 and 4, mean 2.5.
         let ramp = [[0.0f32, 1.0, 3.0], [1.0, 2.0, 4.0]];

@@ -1,4 +1,4 @@
-//! A network's output, painted piece by piece into an image or an array.
+//! An image or array that receives a network's output piece by piece.
 
 use image::{DynamicImage, ImageBuffer};
 
@@ -13,18 +13,18 @@ enum Buffer {
     Network(Vec<f32>),
 }
 
-/// An image or an array that is painted piece by piece.
+/// An image or an array that is written piece by piece.
 #[derive(Debug)]
 pub(crate) struct Canvas {
     buffer: Buffer,
     /// Height and width.
     size: [usize; 2],
-    /// Steps in memory from one channel to the next, and from one pixel to the next.
+    /// Distances in memory between channels, and between pixels.
     strides: [usize; 2],
 }
 
 impl Canvas {
-    /// Creates an image of the size, the bits and the alpha of `input`, for 1, 3 or 4 output channels.
+    /// Creates an image with the size, bit depth and alpha of `input`, for 1, 3 or 4 output channels.
     pub(crate) fn like(input: &Pixels, channels: usize) -> Self {
         let alpha = input.alpha().filter(|_| channels != 4);
         let stored = channels + usize::from(alpha.is_some());
@@ -47,7 +47,7 @@ impl Canvas {
         Self { buffer, size: [height, width], strides: [height * width, 1] }
     }
 
-    /// Paints a piece, `[channels, height, width]`, at `start`, and drops what lies outside.
+    /// Writes a piece, `[channels, height, width]`, at `start`, and ignores its part outside the canvas.
     pub(crate) fn paint(&mut self, piece: &[f32], size: [usize; 2], start: [isize; 2]) {
         self.paint_channels(0, piece, size, start);
     }
@@ -65,18 +65,18 @@ impl Canvas {
         for (channel, plane) in piece.chunks_exact(height * width).enumerate() {
             for (y, row) in rows.clone().enumerate() {
                 let values = &plane[row * width..][columns.clone()];
-                let place = ((top + y) * self.size[1] + left) * self.strides[1];
-                let place = (first + channel) * self.strides[0] + place;
+                let offset = ((top + y) * self.size[1] + left) * self.strides[1];
+                let offset = (first + channel) * self.strides[0] + offset;
                 match &mut self.buffer {
                     Buffer::Byte(samples) => {
-                        let places = samples[place..].iter_mut().step_by(self.strides[1]);
-                        places.zip(values).for_each(|(place, value)| *place = levels::to_u8(*value));
+                        let row = samples[offset..].iter_mut().step_by(self.strides[1]);
+                        row.zip(values).for_each(|(sample, value)| *sample = levels::to_u8(*value));
                     }
                     Buffer::Word(samples) => {
-                        let places = samples[place..].iter_mut().step_by(self.strides[1]);
-                        places.zip(values).for_each(|(place, value)| *place = levels::to_u16(*value));
+                        let row = samples[offset..].iter_mut().step_by(self.strides[1]);
+                        row.zip(values).for_each(|(sample, value)| *sample = levels::to_u16(*value));
                     }
-                    Buffer::Network(samples) => samples[place..][..values.len()].copy_from_slice(values),
+                    Buffer::Network(samples) => samples[offset..][..values.len()].copy_from_slice(values),
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Reads image files within limits of size and memory, and catches a decoder's panic.
+//! Reads image files within limits on size and memory, and turns panics of decoders into errors.
 
 use std::fs::File;
 use std::io::{BufRead, Cursor, Read, Seek};
@@ -12,29 +12,28 @@ use super::source::{NOT_A_NUMBER, Pixels};
 use super::truncated::truncated;
 use crate::error::{Error, Result};
 
-/// The largest width or height: a file of a few bytes can claim to be enormous.
+/// The largest width or height. A file of a few bytes can claim any size.
 const MAX_SIDE: u32 = 16_384;
 /// The largest length of a file in bytes.
 const MAX_FILE: u64 = 1 << 30;
 
-/// Reads an image file and turns the image upright by its EXIF orientation; of an animation, it reads the first frame.
+/// Reads an image file and rotates the image upright by its EXIF orientation. Of an animation, it reads the first frame.
 ///
-/// No side may have more than 16 384 pixels, and the image must fit into 512 MiB. A truncated file is refused. Damage
-/// that leaves an image of the same size is not noticed: changed bytes in the middle of a JPEG, for instance, as that
-/// type has no checksums.
+/// No side may have more than 16 384 pixels, and the decoded image must fit into 512 MiB. Truncated files are rejected.
+/// Changed bytes in formats without checksums, such as JPEG, are not detected.
 ///
 /// # Errors
 /// - [`Error::Io`] if the file cannot be read
-/// - [`Error::Image`] if it is not an image, damaged or too large, if a pixel is NaN (in TIFF files of floating-point
-///   numbers), or if the path names a folder, a pipe or a device
+/// - [`Error::Image`] if it is not an image, damaged or too large, if a pixel is NaN (in floating-point TIFF files), or
+///   if the path names a folder, a pipe or a device
 pub fn read_image(path: impl AsRef<Path>) -> Result<DynamicImage> {
     read_image_with_profile(path).map(|(image, _)| image)
 }
 
 /// Reads an image as [`read_image`] does, and the ICC colour profile in the file, if there is one.
 ///
-/// The profile is returned as it stands in the file. It may be for other channels than the image's: images in CMYK, for
-/// instance, are turned into RGB.
+/// The profile is returned unchanged. It may describe other channels than those of the image: CMYK images are converted
+/// to RGB, for example.
 ///
 /// # Errors
 /// As [`read_image`].
@@ -44,7 +43,7 @@ pub fn read_image_with_profile(path: impl AsRef<Path>) -> Result<(DynamicImage, 
     if let Some(problem) = truncated(&bytes) {
         return Err(Error::image(path, problem));
     }
-    // A decoder's bug must not end a long run.
+    // A bug in a decoder must not end a long run.
     let decoded = catch_unwind(AssertUnwindSafe(|| decode(Cursor::new(bytes))));
     let Ok(decoded) = decoded else {
         return Err(Error::image(path, "the decoder failed on this file; convert it to PNG"));
@@ -60,7 +59,7 @@ pub fn read_image_with_profile(path: impl AsRef<Path>) -> Result<(DynamicImage, 
     Ok((image, profile))
 }
 
-/// Reads a regular file; others, such as pipes, may never end or never begin.
+/// Reads a regular file. Reading a pipe or a device may block or never end, so those are rejected.
 fn read(path: &Path) -> Result<Vec<u8>> {
     let io = |error| Error::io(path, error);
     if !std::fs::metadata(path).map_err(io)?.is_file() {
@@ -78,6 +77,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     }
 }
 
+/// Decodes an image and its colour profile within the limits.
 fn decode(bytes: impl BufRead + Seek) -> image::ImageResult<(DynamicImage, Option<Vec<u8>>)> {
     let mut reader = ImageReader::new(bytes).with_guessed_format()?;
     let mut limits = Limits::default();
@@ -85,10 +85,10 @@ fn decode(bytes: impl BufRead + Seek) -> image::ImageResult<(DynamicImage, Optio
     limits.max_image_height = Some(MAX_SIDE);
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder()?;
-    // Damage in the metadata does no harm to the pixels.
+    // Damaged metadata does not affect the pixels.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let profile = decoder.icc_profile().unwrap_or(None);
-    // Decoders check the sides; the caller has to check the memory of the image itself.
+    // Decoders check width and height; the caller must check the memory of the image.
     limits.reserve(decoder.total_bytes())?;
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);

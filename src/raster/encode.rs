@@ -6,8 +6,7 @@ use image::{DynamicImage, ImageFormat, ImageResult};
 
 /// Returns the bytes of an image file.
 ///
-/// Alpha and 16 bits are dropped where the format cannot hold them: JPEG has neither, and of the others PNG and TIFF
-/// alone hold 16 bits.
+/// Drops alpha and 16 bits if the format cannot hold them: JPEG holds neither, and only PNG and TIFF hold 16 bits.
 pub(crate) fn encode(image: &DynamicImage, format: ImageFormat) -> ImageResult<Vec<u8>> {
     let mut bytes = Cursor::new(Vec::new());
     match storable(image, format) {
@@ -17,7 +16,7 @@ pub(crate) fn encode(image: &DynamicImage, format: ImageFormat) -> ImageResult<V
     Ok(bytes.into_inner())
 }
 
-/// Converts an image to the bits and channels that files of this format hold; `None` if it has them already.
+/// Converts an image to bits and channels that the format can hold; returns `None` if it can hold those of the image.
 fn storable(image: &DynamicImage, format: ImageFormat) -> Option<DynamicImage> {
     let color = image.color();
     let (has_alpha, has_color) = (color.has_alpha(), color.has_color());

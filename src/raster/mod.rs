@@ -1,4 +1,4 @@
-//! Images as numbers: reading, sampling, resizing and writing them, for `data` and `translate`.
+//! Images as arrays of values in `[-1, 1]`: decoding, resampling and encoding, for `data` and `translate`.
 
 mod canvas;
 mod decode;

@@ -1,4 +1,4 @@
-//! An image as numbers in memory of its own, and its resampling.
+//! An owned image with any number of channels, and its resampling.
 
 use burn::tensor::Tensor;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
@@ -12,7 +12,7 @@ use super::source::{Pixels, reflected};
 use crate::names;
 use crate::read_back::read_back;
 
-/// The resampling filter. Where an image shrinks, both filters average over the whole area.
+/// The resampling filter. Both filters are antialiased: they widen when an image shrinks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -26,7 +26,7 @@ pub enum ResizeFilter {
 
 names::named!(ResizeFilter, "resize_filter");
 
-/// An image of any number of channels as numbers in `[-1, 1]`, channel by channel and row by row.
+/// An image with any number of channels and values in `[-1, 1]`, stored channel by channel and row by row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanarImage {
     /// Channels, height, width.
@@ -41,7 +41,7 @@ impl PlanarImage {
     /// - `shape`: `[C, H, W]`, whose product is the number of `values`
     ///
     /// # Panics
-    /// If `shape` is not that of `values`.
+    /// If the product of `shape` is not the number of `values`.
     ///
     /// # Examples
     /// ```
@@ -51,7 +51,12 @@ impl PlanarImage {
     #[must_use]
     pub fn new(values: Vec<f32>, shape: [usize; 3]) -> Self {
         let count = shape.iter().product::<usize>();
-        assert_eq!(count, values.len(), "`shape` is {shape:?}, which is not that of {} values", values.len());
+        assert_eq!(
+            count,
+            values.len(),
+            "`shape` is {shape:?}, which needs {count} values, not {}",
+            values.len()
+        );
         Self { shape, values }
     }
 
@@ -70,7 +75,7 @@ impl PlanarImage {
         self.values
     }
 
-    /// Returns the image with 8 bits a channel: grey (1 channel), colour (3), or colour with alpha (4). Values are
+    /// Returns the image with 8 bits per channel: grey (1 channel), colour (3), or colour with alpha (4). Values are
     /// rounded to the nearest level and clamped.
     ///
     /// # Panics
@@ -108,7 +113,7 @@ impl PlanarImage {
         Self::from_columns(image, channels, 0, image.width() as usize)
     }
 
-    /// Cuts out the part from `[top, left]` on; outside of the image, reflection pads it.
+    /// Returns the window at `[top, left]`; reflection padding fills its part outside the image.
     pub(crate) fn window(&self, [top, left]: [isize; 2], [height, width]: [usize; 2]) -> Self {
         let [channels, from_height, from_width] = self.shape;
         let rows: Vec<usize> = (0..height).map(|y| reflected(top + y as isize, from_height)).collect();
@@ -128,15 +133,15 @@ impl PlanarImage {
         Self { shape: [channels, height, width], values }
     }
 
-    /// Exchanges left and right.
+    /// Mirrors the image horizontally.
     pub(crate) fn mirrored(mut self) -> Self {
         self.values.chunks_exact_mut(self.shape[2]).for_each(<[f32]>::reverse);
         self
     }
 
-    /// Resizes the image to `[height, width]`, and clamps what a filter overshoots.
+    /// Resizes the image to `[height, width]`, and clamps overshoots of the filter.
     ///
-    /// Pillow rounds to whole grey levels after each axis; this does not, so it differs by a level at most.
+    /// Pillow rounds to integers after each axis, and this function does not: results differ by at most one level.
     ///
     /// # Errors
     /// The resizing library's error, for an image without pixels.
@@ -167,7 +172,7 @@ impl PlanarImage {
     }
 }
 
-/// Returns the images of a batch with 8 bits a channel, as [`PlanarImage::to_image`] does.
+/// Returns the images of a batch with 8 bits per channel, as [`PlanarImage::to_image`] does.
 ///
 /// # Shapes
 /// - `batch`: `[N, C, H, W]` in `[-1, 1]`, C being 1, 3 or 4
@@ -189,7 +194,7 @@ mod tests {
     use image::{ImageBuffer, Luma};
 
     #[test]
-    fn grey_is_weighted_as_in_the_original() {
+    fn grey_has_the_weights_of_the_original() {
         let colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 200, 90]];
         let image = RgbImage::from_raw(4, 1, colours.concat()).unwrap();
         let grey = PlanarImage::from_image(&DynamicImage::ImageRgb8(image), 1).to_image().into_luma8();
@@ -198,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn images_survive_the_way_there_and_back() {
+    fn images_survive_a_round_trip() {
         for channels in IMAGE_CHANNELS {
             let values: Vec<f32> = (0..channels * 6).map(|v| (v * 9) as f32 / 127.5 - 1.0).collect();
             let planes = PlanarImage::new(values, [channels, 2, 3]);
@@ -215,8 +220,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "`shape` is [3, 2, 2], which is not that of 8 values")]
-    fn values_that_do_not_fill_the_shape_are_refused() {
+    #[should_panic(expected = "`shape` is [3, 2, 2], which needs 12 values, not 8")]
+    fn values_that_do_not_fill_the_shape_are_rejected() {
         let _ = PlanarImage::new(vec![0.0; 8], [3, 2, 2]);
     }
 
@@ -249,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn resizing_is_pillows_bicubic_to_a_grey_level() {
+    fn bicubic_resizing_differs_from_pillow_by_at_most_one_level() {
         // rng = np.random.default_rng(1); a = rng.integers(0, 256, (6, 6), dtype=np.uint8)
         // a.flatten().tolist(); [list(Image.fromarray(a).resize((n, n), Image.BICUBIC).getdata()) for n in (4, 8)]
         for (size, expected) in [(4, SMALLER.as_slice()), (8, LARGER.as_slice())] {

@@ -1,4 +1,4 @@
-//! The samples of an image as they lie in memory, read piece by piece as numbers in `[-1, 1]`.
+//! A view of the samples of an image in memory, which converts them to `[-1, 1]` on reading.
 
 use image::DynamicImage;
 use rayon::prelude::*;
@@ -8,14 +8,13 @@ use super::levels;
 /// The numbers of channels that an image file can hold: grey, colour, colour with alpha.
 pub(crate) const IMAGE_CHANNELS: [usize; 3] = [1, 3, 4];
 
-/// What is wrong with an image or array that has such a value, and the remedy.
+/// The problem of an image or array with a NaN or infinite value, and the remedy.
 pub(crate) const NOT_A_NUMBER: &str = "some of its values are NaN or infinite; replace them by finite ones";
 
-/// Weights of red, green and blue in grey by ITU-R 601, as in the PyTorch original's loader; `image` itself weighs by
-/// Rec. 709.
+/// Weights of red, green and blue in grey by ITU-R 601, as in the PyTorch original. The crate `image` uses Rec. 709.
 const GREY: [f32; 3] = [0.299, 0.587, 0.114];
 
-/// The number of values from which on several threads read an image.
+/// The smallest number of values that is read in parallel.
 const MIN_PARALLEL: usize = 1 << 20;
 
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +45,7 @@ pub(crate) struct Pixels<'a> {
     samples: Samples<'a>,
     /// Height and width.
     pub(crate) size: [usize; 2],
-    /// Steps in memory from one channel to the next, and from one pixel to the next.
+    /// Distances in memory between channels, and between pixels.
     strides: [usize; 2],
     channels: Vec<Channel>,
     /// The index of alpha among the stored channels.
@@ -54,8 +53,8 @@ pub(crate) struct Pixels<'a> {
 }
 
 impl<'a> Pixels<'a> {
-    /// Views an image as grey (1), colour (3), or colour with alpha (4 channels); `None` for a pixel type that this
-    /// crate does not know.
+    /// Views an image as grey (1), colour (3), or colour with alpha (4 channels). Returns `None` for an unknown pixel
+    /// type.
     pub(crate) fn of(image: &'a DynamicImage, channels: usize) -> Option<Self> {
         use DynamicImage as D;
         let samples = match image {
@@ -119,25 +118,26 @@ impl<'a> Pixels<'a> {
         Some(Self { channels: vec![Channel::Stored(self.alpha?)], ..self.clone() })
     }
 
-    /// Reads the part from `[top, left]` on as `[channels, height, width]`; outside of the image, reflection pads it.
+    /// Reads the window at `[top, left]` as `[channels, height, width]`; reflection padding fills its part outside the
+    /// image.
     pub(crate) fn window(&self, [top, left]: [isize; 2], [height, width]: [usize; 2]) -> Vec<f32> {
         let [from_height, from_width] = self.size;
         let columns: Vec<usize> = (0..width).map(|x| reflected(left + x as isize, from_width)).collect();
         let mut values = vec![0.0; self.channels.len() * height * width];
         let fill = |(index, out): (usize, &mut [f32])| {
             let row = reflected(top + (index % height) as isize, from_height) * from_width;
-            let places = columns.iter().map(|column| (row + column) * self.strides[1]);
+            let offsets = columns.iter().map(|column| (row + column) * self.strides[1]);
             match self.channels[index / height] {
-                Channel::Stored(channel) => self.read(channel, places, out, |out, value| *out = value),
+                Channel::Stored(channel) => self.read(channel, offsets, out, |out, value| *out = value),
                 Channel::Opaque => out.fill(1.0),
                 Channel::Grey => {
                     for (channel, weight) in GREY.into_iter().enumerate() {
-                        self.read(channel, places.clone(), out, |out, value| *out += weight * value);
+                        self.read(channel, offsets.clone(), out, |out, value| *out += weight * value);
                     }
                 }
             }
         };
-        // The loader's threads read small images, and should not wait for the thread pool that trains.
+        // Small images are read by the loader's threads, which must not wait for the thread pool: it is training.
         if values.len() < MIN_PARALLEL {
             values.chunks_mut(width.max(1)).enumerate().for_each(fill);
         } else {
@@ -146,32 +146,32 @@ impl<'a> Pixels<'a> {
         values
     }
 
-    /// Hands the values of a stored channel at `places` to `put`.
+    /// Calls `put` with the value of a stored channel at each of `offsets`.
     fn read(
         &self,
         channel: usize,
-        places: impl Iterator<Item = usize>,
+        offsets: impl Iterator<Item = usize>,
         out: &mut [f32],
         put: impl Fn(&mut f32, f32),
     ) {
         let start = channel * self.strides[0];
-        let all = out.iter_mut().zip(places.map(|place| start + place));
+        let all = out.iter_mut().zip(offsets.map(|offset| start + offset));
         match self.samples {
             Samples::Byte(samples) => {
-                all.for_each(|(out, place)| put(out, levels::from_u8(samples[place])));
+                all.for_each(|(out, at)| put(out, levels::from_u8(samples[at])));
             }
             Samples::Word(samples) => {
-                all.for_each(|(out, place)| put(out, levels::from_u16(samples[place])));
+                all.for_each(|(out, at)| put(out, levels::from_u16(samples[at])));
             }
             Samples::Unit(samples) => {
-                all.for_each(|(out, place)| put(out, samples[place].clamp(0.0, 1.0) * 2.0 - 1.0));
+                all.for_each(|(out, at)| put(out, samples[at].clamp(0.0, 1.0) * 2.0 - 1.0));
             }
-            Samples::Network(samples) => all.for_each(|(out, place)| put(out, samples[place])),
+            Samples::Network(samples) => all.for_each(|(out, at)| put(out, samples[at])),
         }
     }
 }
 
-/// Returns the index inside `0..length` that padding by reflection puts at `index`; the border itself is not repeated.
+/// Returns the index in `0..length` that reflection padding reads at `index`. The border pixel is not repeated.
 pub(super) fn reflected(index: isize, length: usize) -> usize {
     let last = length as isize - 1;
     if last == 0 {
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reflection_repeats_no_border_and_never_leaves_the_image() {
+    fn reflection_does_not_repeat_the_border_and_stays_inside_the_image() {
         let indices: Vec<usize> = (-4..8).map(|index| reflected(index, 4)).collect();
         assert_eq!(indices, [2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1]);
         assert_eq!((-3..3).map(|index| reflected(index, 1)).collect::<Vec<_>>(), [0; 6]);

@@ -47,12 +47,12 @@ pub struct Translator {
 }
 
 impl Translator {
-    /// Loads a generator from a run folder, a weights file, or a file of the PyTorch original; the file says how the
-    /// network is built.
+    /// Loads a generator from a run folder, a weights file, or a file of the PyTorch original. The architecture comes
+    /// from the file.
     ///
     /// # Errors
     /// - [`Error::Io`] if the file cannot be read
-    /// - [`Error::Checkpoint`] if it is damaged, or no generator that is known
+    /// - [`Error::Checkpoint`] if it is damaged, or not a known kind of generator
     /// - [`Error::Weights`] if its parameters do not fit the configuration
     /// - [`Error::Config`] if the configuration in it is out of range
     /// - [`Error::Device`] if the device computes wrongly
@@ -70,24 +70,38 @@ impl Translator {
         Ok(Self::of_run(generator, config, &device))
     }
 
-    /// A generator of the PyTorch original, with its defaults for what the file does not tell.
+    /// Loads a generator of the PyTorch original. Settings that the file does not contain have the original's defaults.
     fn imported(file: &Path, device: &Device) -> Result<Self> {
         let generator = pytorch::Import::open(file)?.generator(device)?;
-        let config = run_of(&generator, Pix2PixConfig::pytorch());
+        let config = config_for(&generator, Pix2PixConfig::pytorch());
         Ok(Self::of_run(generator, config, device))
     }
 
-    /// Creates a translator over a generator in memory.
+    /// Creates a translator from a generator in memory.
     ///
     /// # Errors
     /// [`Error::Device`] if the device computes wrongly.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "flex")] {
+    /// use pix2pix::{Backbone, GeneratorConfig, Translator, device};
+    ///
+    /// let mut config = GeneratorConfig::new(3, 3);
+    /// (config.backbone, config.base_channels) = (Backbone::Unet { depth: 2 }, 2);
+    /// let translator = Translator::new(config.try_init(&device::cpu())?, &device::cpu())?;
+    /// let output = translator.translate(&pix2pix::image::DynamicImage::new_rgb8(30, 20))?;
+    /// assert_eq!((output.width(), output.height()), (30, 20));
+    /// # }
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
     pub fn new(generator: Generator, device: &Device) -> Result<Self> {
         device::check(device)?;
-        let config = run_of(&generator, Pix2PixConfig::paper());
+        let config = config_for(&generator, Pix2PixConfig::paper());
         Ok(Self::of_run(generator, config, device))
     }
 
-    /// Creates a translator over the generator of the run that `config` describes.
+    /// Creates a translator from the generator of the run that `config` describes.
     fn of_run(generator: Generator, config: Pix2PixConfig, device: &Device) -> Self {
         Self {
             // A trainer's generator shares its running statistics with all clones; `detached` copies them.
@@ -99,7 +113,7 @@ impl Translator {
         }
     }
 
-    /// Sets how the run that made the generator read its pairs, which [`save`](Self::save) writes into the weights file.
+    /// Sets the data configuration of the run that trained the generator. [`save`](Self::save) writes it into the file.
     ///
     /// # Errors
     /// [`Error::Config`] if a field is out of range, or its channels are not those of the generator.
@@ -146,7 +160,7 @@ impl Translator {
 
     /// Sets how normalisation and dropout behave.
     ///
-    /// An image is a batch of its own: with [`Statistics::Batch`], each image is normalised by its own statistics.
+    /// Each image counts as a batch: with [`Statistics::Batch`], it is normalised by its own statistics.
     #[must_use]
     pub fn with_mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
@@ -170,13 +184,14 @@ impl Translator {
         Ok(self)
     }
 
-    /// Translates an image; the output has its size, its 8 or 16 bits, and its alpha.
+    /// Translates an image. The output has the image's size, its 8 or 16 bits, and its alpha.
     ///
-    /// The image is converted to the network's input channels: to grey or colour, and without alpha to opaque.
+    /// The image is converted to the network's input channels: grey, colour, or colour with alpha, which is opaque if the
+    /// image has none.
     ///
     /// # Errors
     /// - [`Error::Image`] if the image has no pixels, or a pixel is NaN
-    /// - [`Error::Config`] if the network has channels other than 1, 3 or 4, which an image cannot have
+    /// - [`Error::Config`] if the network has a number of channels that an image cannot have, that is, not 1, 3 or 4
     pub fn translate(&self, image: &DynamicImage) -> Result<DynamicImage> {
         let converted;
         let channels = self.image_channels()?;
@@ -197,7 +212,7 @@ impl Translator {
     /// Reads an image file as [`read_image`](crate::data::read_image) does, and translates the image.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, [`Error::Image`] if it is not an image, else as
+    /// [`Error::Io`] if the file cannot be read, [`Error::Image`] if it is not an image; otherwise as
     /// [`translate`](Self::translate).
     pub fn translate_file(&self, path: impl AsRef<Path>) -> Result<DynamicImage> {
         let path = path.as_ref();
@@ -216,9 +231,9 @@ impl Translator {
         write_image(&self.translate_file(input)?, output)
     }
 
-    /// Translates images, those of one size together; each output is that of [`translate`](Self::translate).
+    /// Translates images, those of one size together. Each output equals that of [`translate`](Self::translate).
     ///
-    /// With noise, and above the tile size, they are translated one by one.
+    /// With noise, and above the tile size, images are translated one by one.
     ///
     /// # Errors
     /// As [`translate`](Self::translate), for the first image that fails.
@@ -249,11 +264,14 @@ impl Translator {
         Ok(outputs.into_iter().map(|output| output.expect("every image has been translated")).collect())
     }
 
-    /// Translates an array `[channels, height, width]` of any number of channels, row by row and in `[-1, 1]`; the
-    /// output has the network's channels and the same height and width.
+    /// Translates an array of any number of channels.
+    ///
+    /// # Shapes
+    /// - `values`: `[C, H, W]`, given by `shape`, in `[-1, 1]`
+    /// - returns `[C', H, W]` in `[-1, 1]`, where C' is the number of the network's output channels
     ///
     /// # Errors
-    /// - [`Error::Config`] if `shape` is not that of `values`, or its channels not those of the network
+    /// - [`Error::Argument`] if `shape` does not fit `values`, or its channels are not those of the network
     /// - [`Error::Image`] if there are no pixels, or if a value is NaN or infinite
     pub fn translate_array(&self, values: &[f32], shape: [usize; 3]) -> Result<Vec<f32>> {
         let [channels, height, width] = shape;
@@ -263,10 +281,7 @@ impl Translator {
             return Err(Error::argument("shape", problem));
         }
         if shape.iter().try_fold(1, |product: usize, size| product.checked_mul(*size)) != Some(values.len()) {
-            return Err(Error::argument(
-                "shape",
-                format!("{shape:?} is not that of {} values", values.len()),
-            ));
+            return Err(Error::argument("shape", format!("{shape:?} does not fit {} values", values.len())));
         }
         let input = Pixels::array(values, shape);
         usable(&input)?;
@@ -289,17 +304,17 @@ impl Translator {
         Ok(channels)
     }
 
-    /// Translates one image, in tiles if it is large, and paints the output.
+    /// Translates one image, in tiles if it is large, and writes the output to `canvas`.
     fn paint(&self, input: &Pixels, canvas: &mut Canvas) {
         let size = self.padded(input.size);
         if self.is_small(size) {
             return self.whole(&[input], std::slice::from_mut(canvas));
         }
         let split = self.generator.config().tiled_levels(size[0] * size[1], self.tile);
-        let cut = TiledGenerator::new(self.generator.clone(), split, self.mode);
+        let generator = TiledGenerator::new(self.generator.clone(), split, self.mode);
         let start = start(input.size, size);
         let tiled = Tiled { input, start, size, tile: self.tile, device: &self.device };
-        in_thread_pool(&self.device, || tiled.translate(cut, canvas));
+        in_thread_pool(&self.device, || tiled.translate(generator, canvas));
     }
 
     /// Translates whole images of one padded size together, each with its own statistics.
@@ -314,14 +329,14 @@ impl Translator {
         }
     }
 
-    /// Returns whether an image can be translated together with others without a change in its output.
+    /// Returns whether translating the image together with others leaves its output unchanged.
     fn fits_with_others(&self, input: &Pixels) -> bool {
         self.mode.dropout == DropoutMode::Off
             && usable(input).is_ok()
             && self.is_small(self.padded(input.size))
     }
 
-    /// Returns whether a padded size is that of one tile at most.
+    /// Returns whether an image of this padded size fits into one tile.
     fn is_small(&self, [height, width]: [usize; 2]) -> bool {
         height.saturating_mul(width) <= self.tile.saturating_mul(self.tile)
     }
@@ -334,29 +349,31 @@ impl Translator {
 }
 
 /// Returns the preset with the channels of `generator` and the size at which its bottleneck is one pixel.
-fn run_of(generator: &Generator, preset: Pix2PixConfig) -> Pix2PixConfig {
+fn config_for(generator: &Generator, preset: Pix2PixConfig) -> Pix2PixConfig {
     let generator = generator.config();
     let mut config = preset;
     if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = generator.backbone {
-        config = config.with_size(1 << depth).expect("a power of two is a good size");
+        config = config.with_size(1 << depth).expect("every power of two is a valid size");
     }
     let mut config = config.with_channels(generator.input_channels, generator.output_channels);
     config.generator = generator.clone();
     config
 }
 
-/// Returns where the padded image begins, which has equal margins around the image.
+/// Returns the top left corner of the padded image in coordinates of the image. The padding is equal on both sides.
 fn start(size: [usize; 2], padded: [usize; 2]) -> [isize; 2] {
     [0, 1].map(|axis| -(((padded[axis] - size[axis]) / 2) as isize))
 }
 
-/// Refuses images without pixels, and values that are NaN or infinite.
+/// Rejects images without pixels, and values that are NaN or infinite.
 fn usable(input: &Pixels) -> Result<()> {
-    match () {
-        () if input.size.contains(&0) => Err(unusable("it has no pixels")),
-        () if input.has_unusable_values() => Err(unusable(NOT_A_NUMBER)),
-        () => Ok(()),
+    if input.size.contains(&0) {
+        return Err(unusable("it has no pixels"));
     }
+    if input.has_unusable_values() {
+        return Err(unusable(NOT_A_NUMBER));
+    }
+    Ok(())
 }
 
 fn unusable(problem: &str) -> Error {

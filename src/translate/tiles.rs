@@ -10,15 +10,15 @@ use crate::layers::{Moments, TilePosition, moments};
 use crate::raster::{Canvas, Pixels};
 use crate::read_back::read_back;
 
-/// The margin of a tile, in pixels of the head's last map. The head's receptive field reaches less than one of them
-/// beyond the border, the tail's one, or two with bilinear resizing.
+/// The margin of a tile, in pixels of the head's last map. Beyond the border of a tile, the head needs less than one of
+/// them, and the tail one, or two with bilinear resizing.
 const MARGIN: usize = 2;
 
 /// An image padded by reflection, and the size of its tiles.
 #[derive(Debug)]
 pub(super) struct Tiled<'a> {
     pub(super) input: &'a Pixels<'a>,
-    /// Where the padded image begins: at or before the image itself.
+    /// The top left corner of the padded image in coordinates of the image, at most 0.
     pub(super) start: [isize; 2],
     /// Height and width of the padded image.
     pub(super) size: [usize; 2],
@@ -27,7 +27,8 @@ pub(super) struct Tiled<'a> {
     pub(super) device: &'a Device,
 }
 
-/// A tile: the core that it covers, and the window that it needs as input. Rows and columns of the padded image.
+/// A tile. `core` is the area that it covers, `window` the area that it needs as input; both are rows and columns of the
+/// padded image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Tile {
     core: [Range<usize>; 2],
@@ -36,39 +37,41 @@ struct Tile {
 
 impl Tiled<'_> {
     /// Translates the image onto `canvas`.
-    pub(super) fn translate(&self, mut cut: TiledGenerator, canvas: &mut Canvas) {
-        let tiles = tiles(self.size, self.tile, cut.unit());
-        let (head, tail) = (cut.head_layers(), cut.tail_layers());
+    pub(super) fn translate(&self, mut generator: TiledGenerator, canvas: &mut Canvas) {
+        let tiles = tiles(self.size, self.tile, generator.unit());
+        let (head, tail) = (generator.head_layers(), generator.tail_layers());
         for index in 0..head - 1 {
-            cut.fold_norm(LayerAt::Head(index), |cut| gather(&tiles, |tile| self.head(cut, tile, index + 1)));
+            generator.fold_norm(LayerAt::Head(index), |generator| {
+                gather(&tiles, |tile| self.head(generator, tile, index + 1))
+            });
         }
-        let maps = cut.body(self.last_of_head(&cut, &tiles, head));
+        let maps = generator.body(self.last_of_head(&generator, &tiles, head));
         for index in 0..tail - 1 {
-            cut.fold_norm(LayerAt::Tail(index), |cut| {
-                gather(&tiles, |tile| self.tail(cut, &maps, tile, index + 1))
+            generator.fold_norm(LayerAt::Tail(index), |generator| {
+                gather(&tiles, |tile| self.tail(generator, &maps, tile, index + 1))
             });
         }
         for tile in &tiles {
-            let output = tile.core_of(self.tail(&cut, &maps, tile, tail));
+            let output = tile.core_of(self.tail(&generator, &maps, tile, tail));
             let [top, left] = [0, 1].map(|axis| self.start[axis] + tile.core[axis].start as isize);
             canvas.paint(&read_back(output), tile.core.clone().map(|range| range.len()), [top, left]);
         }
     }
 
     /// Returns a tile's output of layer `layers` of the head.
-    fn head(&self, cut: &TiledGenerator, tile: &Tile, layers: usize) -> Tensor<4> {
-        cut.head(self.piece(tile), layers).pop().expect("the head has layers")
+    fn head(&self, generator: &TiledGenerator, tile: &Tile, layers: usize) -> Tensor<4> {
+        generator.head(self.piece(tile), layers).pop().expect("the head has layers")
     }
 
     /// Returns the head's last map of the whole image.
-    fn last_of_head(&self, cut: &TiledGenerator, tiles: &[Tile], layers: usize) -> Tensor<4> {
-        let size = self.size.map(|size| size / cut.unit());
+    fn last_of_head(&self, generator: &TiledGenerator, tiles: &[Tile], layers: usize) -> Tensor<4> {
+        let size = self.size.map(|size| size / generator.unit());
         let mut map: Option<(usize, Canvas)> = None;
         for tile in tiles {
-            let piece = tile.core_of(self.head(cut, tile, layers));
+            let piece = tile.core_of(self.head(generator, tile, layers));
             let [_, channels, height, width] = piece.dims();
             let (_, map) = map.get_or_insert_with(|| (channels, Canvas::array([channels, size[0], size[1]])));
-            let start = tile.core.clone().map(|range| (range.start / cut.unit()) as isize);
+            let start = tile.core.clone().map(|range| (range.start / generator.unit()) as isize);
             map.paint(&read_back(piece), [height, width], start);
         }
         let (channels, map) = map.expect("an image has tiles");
@@ -76,22 +79,22 @@ impl Tiled<'_> {
     }
 
     /// Returns a tile's output of layer `layers` of the tail.
-    fn tail(&self, cut: &TiledGenerator, maps: &[Tensor<4>], tile: &Tile, layers: usize) -> Tensor<4> {
-        let skips = match cut.has_skips(layers) {
-            true => cut.head(self.piece(tile), cut.head_layers() - 1),
+    fn tail(&self, generator: &TiledGenerator, maps: &[Tensor<4>], tile: &Tile, layers: usize) -> Tensor<4> {
+        let skips = match generator.has_skips(layers) {
+            true => generator.head(self.piece(tile), generator.head_layers() - 1),
             false => vec![],
         };
         let [rows, columns] =
-            tile.window.clone().map(|range| range.start / cut.unit()..range.end / cut.unit());
+            tile.window.clone().map(|range| range.start / generator.unit()..range.end / generator.unit());
         let place = TilePosition {
             start: [rows.start, columns.start],
-            whole: self.size.map(|size| size / cut.unit()),
+            whole: self.size.map(|size| size / generator.unit()),
         };
         let maps = maps.iter().map(|map| {
             let channels = map.dims()[1];
             map.clone().slice([0..1, 0..channels, rows.clone(), columns.clone()])
         });
-        cut.tail(Piece { maps: maps.collect(), skips, place }, layers)
+        generator.tail(Piece { maps: maps.collect(), skips, place }, layers)
     }
 
     /// Returns the pixels of a tile's window, `[1, C, H, W]`.
@@ -112,7 +115,7 @@ impl Tile {
     /// Cuts the core out of a map of the tile's window.
     fn core_of(&self, map: Tensor<4>) -> Tensor<4> {
         let [_, channels, height, _] = map.dims();
-        let pixels = self.window[0].len() / height; // of one value of the map
+        let pixels = self.window[0].len() / height; // per value of the map
         let [rows, columns] = [0, 1].map(|axis| {
             let start = (self.core[axis].start - self.window[axis].start) / pixels;
             start..start + self.core[axis].len() / pixels
@@ -139,17 +142,17 @@ fn tiles(size: [usize; 2], tile: usize, unit: usize) -> Vec<Tile> {
 
 /// Returns the mean and biased variance of a layer's output over all tiles.
 fn gather(tiles: &[Tile], output: impl Fn(&Tile) -> Tensor<4>) -> Moments {
-    let mut total: Option<Sums> = None;
+    let mut total: Option<ChannelMoments> = None;
     let mut device = None;
     for tile in tiles {
         let core = tile.core_of(output(tile));
         device = Some(core.device());
         let [_, _, height, width] = core.dims();
         let [mean, var] = moments(core).map(|moment| read_back(moment).into_iter().map(f64::from).collect());
-        let sums = Sums { count: (height * width) as f64, mean, var };
+        let moments_of_tile = ChannelMoments { count: (height * width) as f64, mean, var };
         total = Some(match total {
-            Some(total) => total.and(&sums),
-            None => sums,
+            Some(total) => total.merge(&moments_of_tile),
+            None => moments_of_tile,
         });
     }
     let (total, device) = total.zip(device).expect("an image has tiles");
@@ -161,22 +164,22 @@ fn gather(tiles: &[Tile], output: impl Fn(&Tile) -> Tensor<4>) -> Moments {
 
 /// Mean and biased variance of `count` values of each channel.
 #[derive(Debug)]
-struct Sums {
+struct ChannelMoments {
     count: f64,
     mean: Vec<f64>,
     var: Vec<f64>,
 }
 
-impl Sums {
-    /// Combines two sets of values (Chan, Golub and LeVeque 1979).
-    fn and(mut self, other: &Self) -> Self {
+impl ChannelMoments {
+    /// Combines the moments of two sets of values (Chan, Golub and LeVeque 1979).
+    fn merge(mut self, other: &Self) -> Self {
         let count = self.count + other.count;
         let (own, others) = (self.count / count, other.count / count);
         let both = self.mean.iter_mut().zip(&mut self.var).zip(other.mean.iter().zip(&other.var));
         for ((mean, var), (other_mean, other_var)) in both {
-            let apart = other_mean - *mean;
-            *mean += others * apart;
-            *var = own * *var + others * other_var + own * others * apart * apart;
+            let delta = other_mean - *mean;
+            *mean += others * delta;
+            *var = own * *var + others * other_var + own * others * delta * delta;
         }
         self.count = count;
         self

@@ -219,9 +219,9 @@ fn arrays_of_any_channels_are_translated() {
 
     let message = |values: &[f32], shape| translator.translate_array(values, shape).unwrap_err().to_string();
     assert_eq!(message(&values, [3, 20, 33]), "shape: [3, 20, 33] has 3 channels, but the network takes 5");
-    assert_eq!(message(&values, [5, 20, 32]), "shape: [5, 20, 32] is not that of 3300 values");
+    assert_eq!(message(&values, [5, 20, 32]), "shape: [5, 20, 32] does not fit 3300 values");
     assert!(message(&[], [5, 0, 0]).contains("no pixels"));
-    assert!(message(&values, [5, usize::MAX, 33]).contains("not that of 3300 values"));
+    assert!(message(&values, [5, usize::MAX, 33]).contains("does not fit 3300 values"));
     let error = translator.translate(&DynamicImage::new_rgb8(4, 4)).unwrap_err().to_string();
     assert!(error.contains("generator.input_channels: 5") && error.contains("translate_array"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! `pix2pix backends`: runs the same computation on every compiled backend and compares times and numbers.
+//! `pix2pix backends`: runs the same computation on every compiled backend and compares times and results.
 //!
 //! ```text
 //! pix2pix backends --size 64 --base-channels 16
@@ -14,10 +14,10 @@ use pix2pix::device;
 use crate::common::Common;
 use crate::output::{one_line, say};
 
-/// Compares the compiled backends: speed, and how far their numbers are apart
+/// Compares the speed and the results of the compiled backends
 ///
-/// Each computes a forward pass, the gradients of both networks and some steps of training. Weights and noise are drawn
-/// on the host, so all backends compute the same numbers up to rounding.
+/// Each backend computes a forward pass, the gradients of both networks and some training steps. Weights and noise are
+/// drawn on the host, so the results differ only by rounding.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Side of the images in pixels
@@ -46,11 +46,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     say!(
         "{:<10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
         "backend",
-        "ms a step",
+        "ms/step",
         "forward",
         "gradients",
         "losses",
-        "movement",
+        "parameters",
         "statistics"
     );
     let mut reference: Option<Outcome> = None;

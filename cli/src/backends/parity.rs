@@ -1,4 +1,4 @@
-//! A computation to repeat on several devices, and the differences between their results.
+//! A computation that is repeated on several devices, and the differences between their results.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -14,8 +14,8 @@ use pix2pix::{
 /// Tensors by name.
 type Named = BTreeMap<String, Vec<f32>>;
 
-/// A gradient below this fraction of the largest is rounding noise, such as that of a bias before an instance norm, which
-/// cancels it. Adam would normalise it to full steps.
+/// A gradient below this fraction of the largest is rounding noise: an instance norm cancels a bias before it, for
+/// example. Adam would normalise it to full updates.
 const NEGLIGIBLE: f64 = 1e-5;
 
 /// The results of one device.
@@ -33,22 +33,22 @@ pub(crate) struct Outcome {
     pub(crate) milliseconds: f64,
 }
 
-/// The relative difference between two devices: |a − b| / |b|, as Euclidean lengths.
+/// The relative differences between two devices: |a − b| / |b| with Euclidean norms.
 pub(crate) struct Difference {
     pub(crate) forward: f64,
-    /// The greatest of any parameter.
+    /// The largest of all parameters.
     pub(crate) gradients: f64,
     pub(crate) losses: f64,
-    /// Of the changes of all learned parameters together.
+    /// That of the changes of all learned parameters together.
     pub(crate) moved: f64,
-    /// Of the changes of all running statistics together.
+    /// That of the changes of all running statistics together.
     pub(crate) statistics: f64,
 }
 
-/// Returns the paper's recipe with a U-Net that is two levels less deep.
+/// Returns the paper's recipe with a U-Net of two levels less.
 ///
-/// Two values at 1×1 pixels normalise to +1 and −1 whatever they are, so the gradient before them is rounding noise, which
-/// Adam would normalise to full steps.
+/// At 1×1 pixels, a norm maps any two values to +1 and −1, so their gradient is rounding noise, which Adam would normalise
+/// to full updates.
 pub(crate) fn config(size: usize, base_channels: usize, seed: u64) -> Pix2PixConfig {
     let mut config = Pix2PixConfig::paper().with_size(size).expect("a size for a U-Net");
     if let Backbone::Unet { depth } = &mut config.generator.backbone {
@@ -98,7 +98,7 @@ pub(crate) fn variants() -> Vec<(&'static str, Pix2PixConfig)> {
             "encoder-decoder, no norm, no condition, L2, smoothed labels",
             config(|config| {
                 config.generator.backbone = Backbone::EncoderDecoder { depth: 3 };
-                // Without norms, narrow layers would shrink the output to the rounding errors of tanh.
+                // Without norms, narrow layers would shrink the output to the magnitude of tanh's rounding errors.
                 (config.generator.base_channels, config.discriminator.base_channels) = (64, 64);
                 config.generator.norm = Norm::None;
                 config.discriminator.norm = Norm::None;
@@ -112,7 +112,7 @@ pub(crate) fn variants() -> Vec<(&'static str, Pix2PixConfig)> {
 }
 
 impl Outcome {
-    /// One forward pass, one backward pass of each network, and `steps` steps of training.
+    /// Computes one forward pass, one backward pass of each network, and `steps` training steps.
     pub(crate) fn of(config: &Pix2PixConfig, steps: usize, exact: bool, device: &Device) -> Result<Self> {
         let mut trainer = Trainer::new(config.clone(), device)?.with_exact_convolutions(exact);
         let batch = batch(config, device);
@@ -157,7 +157,7 @@ impl Outcome {
         let moved = |is_statistic| distance(&moved(self, is_statistic), &moved(reference, is_statistic));
         Difference {
             forward: distance_of_images(&self.forward, &reference.forward),
-            // A NaN must not hide behind a maximum.
+            // `max` ignores NaN, which must not go unnoticed.
             gradients: gradients
                 .fold(0.0, |worst: f64, d| if d.is_nan() { f64::INFINITY } else { worst.max(d) }),
             losses: distance(&self.losses, &reference.losses),
@@ -174,8 +174,8 @@ fn distance(found: &[f32], expected: &[f32]) -> f64 {
     if apart == 0.0 { 0.0 } else { apart / length(expected) }
 }
 
-/// The same for images. Those fainter than a tenth of their range are compared with a tenth: some backends compute tanh
-/// of small values with the rounding errors of large ones.
+/// Returns the relative difference of images. For images with values below 0.1, the difference is relative to 0.1: some
+/// backends compute tanh of small values with the rounding errors of large ones.
 fn distance_of_images(found: &[f32], expected: &[f32]) -> f64 {
     let faintest = 0.1 * (expected.len() as f64).sqrt();
     distance(found, expected) * (length(expected) / faintest).min(1.0)
@@ -185,8 +185,8 @@ fn length(values: &[f32]) -> f64 {
     values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
 }
 
-/// Returns two images of noise. Smooth ones would leave channels nearly constant, whose normalisation magnifies rounding
-/// errors.
+/// Returns two images of noise. Smooth images would give nearly constant channels, whose normalisation magnifies
+/// rounding errors.
 fn batch(config: &Pix2PixConfig, device: &Device) -> Batch {
     let [height, width] = config.data.crop_size.into();
     let image = |channels: usize, seed: u32| {

@@ -1,4 +1,4 @@
-//! Chooses sizes and steps of a study that fit into a given time, after timing a few steps.
+//! Times a few steps and chooses sizes and steps of a study that fit into a given time.
 
 use std::time::Instant;
 
@@ -11,20 +11,20 @@ use super::table;
 
 /// Pixels and base channels to try, the largest first.
 const SHAPES: [(usize, usize); 6] = [(256, 64), (128, 64), (128, 32), (64, 32), (64, 16), (32, 8)];
-/// Steps of a run below which smaller images are chosen: a shorter run shows little.
+/// The smallest useful number of steps of a run. If fewer fit, smaller images are chosen.
 const MIN_STEPS: u64 = 2000;
-/// The fraction of the time for training steps; scoring, saving and pages take the rest.
+/// The fraction of the time for training steps; metrics, saving and pages take the rest.
 const STEPS_FRACTION: f64 = 0.8;
-/// The fraction of the time after which no further run is started, for a machine that is slower than when it was timed.
-/// Pages and drawing the pairs take the rest.
+/// The fraction of the time in which runs must end, because the machine may become slower after it was timed. Pages and
+/// drawing the pairs take the rest.
 pub(crate) const RUNS_FRACTION: f64 = 0.92;
 
-/// Rounds steps down to whole epochs, if they are at least one epoch.
+/// Rounds steps down to whole epochs if at least one epoch fits.
 pub(crate) fn whole_epochs(steps: u64, batches: u64) -> u64 {
     if steps < batches { steps } else { steps / batches * batches }
 }
 
-/// Returns pixels, base channels and steps of each of `runs` runs that take `seconds` together.
+/// Returns pixels, base channels and steps per run, for `runs` runs that take `seconds` together.
 pub(crate) fn fit(
     seconds: f64,
     runs: u64,
@@ -50,8 +50,8 @@ pub(crate) fn fit(
     Ok(chosen)
 }
 
-/// Returns the seconds of one step of L1+cGAN: the median of five, after one to warm up, or the first if that alone takes
-/// more than four times what is `allowed`.
+/// Returns the seconds of one step of L1+cGAN: the median of five after one warm-up step, or the time of the warm-up step
+/// if it is more than four times as long as `allowed`.
 fn step_time(size: usize, channels: usize, allowed: f64, device: &Device) -> Result<f64> {
     let mut config = Pix2PixConfig::paper().with_size(size)?;
     (config.generator.base_channels, config.discriminator.base_channels) = (channels, channels);

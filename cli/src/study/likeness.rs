@@ -1,4 +1,4 @@
-//! FID and KID of the outputs, if the program is built with the feature `fid` and the user has Inception's weights.
+//! FID and KID of the outputs, with the feature `fid` and Inception's weights.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub(crate) struct Likeness {
     inception: Option<Inception>,
     #[cfg(feature = "eval")]
     outputs: Features,
-    /// The same for all runs.
+    /// Equal for all runs, so they are computed once.
     #[cfg(feature = "eval")]
     targets: Features,
 }
@@ -45,7 +45,7 @@ impl Likeness {
         }
     }
 
-    /// Returns the scores of the outputs added since the last call.
+    /// Returns the metrics of the outputs added since the last call.
     pub(crate) fn take(&mut self) -> Vec<(&'static str, f64)> {
         let outputs = std::mem::take(&mut self.outputs);
         if outputs.is_empty() {
@@ -53,7 +53,7 @@ impl Likeness {
         }
         let size = SUBSETS[1].min(outputs.len()).min(self.targets.len());
         if size < 2 {
-            return vec![]; // one image has no distance
+            return vec![]; // a single image has no covariance
         }
         let (mean, _) = kid(&outputs, &self.targets, SUBSETS[0], size, 0);
         vec![("fid", fid(&outputs, &self.targets)), ("kid", mean)]

@@ -30,11 +30,11 @@ use crate::common::{Common, Way};
 use crate::output::say;
 use crate::stop;
 
-/// Repeats the paper's study: what each objective, generator and patch size does
+/// Repeats the paper's study of objectives, generators and patch sizes
 ///
-/// Trains and scores every variant of some tables and writes tables, curves and images to a page. Without arguments it
-/// draws façades and fits the whole study into an hour of this machine. The same command resumes a study that was stopped
-/// or killed, and ends with the same numbers.
+/// Trains and evaluates every variant of the tables and writes tables, curves and images to a page. Without arguments it
+/// draws façades and fits the whole study into one hour on this machine. The same command resumes an interrupted study,
+/// which ends with the same numbers.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Table of variants (TOML); may be given several times [default: the paper's tables 1 to 3 and figure 7]
@@ -43,10 +43,10 @@ pub(crate) struct Options {
     /// Folder of the results
     #[arg(long, default_value = "runs/study", help_heading = STUDY)]
     out: PathBuf,
-    /// Minutes that everything may take; has no effect with --steps
+    /// Minutes for the whole study; has no effect with --steps
     #[arg(long, default_value_t = 60.0, help_heading = STUDY)]
     budget: f64,
-    /// Runs of each variant, with seeds from --seed on
+    /// Runs of each variant; the first has the seed --seed, the next the following seeds
     #[arg(long, default_value_t = 3, help_heading = STUDY)]
     seeds: u64,
     /// Steps of each run [default: as the budget allows]
@@ -67,16 +67,16 @@ pub(crate) struct Options {
     /// Channels of the first layer of both networks [default: as the budget allows]
     #[arg(long, help_heading = NETWORKS)]
     base_channels: Option<usize>,
-    /// Side of the discriminator's patches where a table does not tell: 1, 16, 34, 70, 142, 286 or 574 [default: 16 below
+    /// Side of the discriminator's patches if a table does not set it: 1, 16, 34, 70, 142, 286 or 574 [default: 16 below
     /// 128 pixels, 34 below 256, else 70]
     #[arg(long, help_heading = NETWORKS)]
     patch: Option<usize>,
-    /// Classes of the inputs and their colours (TOML), where inputs are label maps; scores how well the labels can be
-    /// read back from the outputs [default: none; that of the drawn façades without --data]
-    #[arg(long, help_heading = SCORING)]
+    /// Classes of the inputs and their colours (TOML), if inputs are label maps; adds metrics of how well labels are
+    /// recovered from the outputs [default: none; that of the drawn façades without --data]
+    #[arg(long, help_heading = METRICS)]
     palette: Option<PathBuf>,
-    /// Weights of Inception (safetensors) for FID and KID; finished runs are scored again with them [default: neither]
-    #[arg(long, help_heading = SCORING)]
+    /// Weights of Inception (safetensors) for FID and KID; also evaluates finished runs [default: no FID and KID]
+    #[arg(long, help_heading = METRICS)]
     inception: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
@@ -85,7 +85,7 @@ pub(crate) struct Options {
 const STUDY: &str = "Study";
 const DATA: &str = "Data";
 const NETWORKS: &str = "Networks";
-const SCORING: &str = "Scoring";
+const METRICS: &str = "Metrics";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let device = options.common.compute.device()?;
@@ -108,7 +108,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         options.out.display()
     );
     stop::listen();
-    study.results.save(&file)?; // from now on the plan cannot change
+    study.results.save(&file)?; // from here on, the plan is fixed
 
     study.train_reader()?;
     let mut skipped = 0;
@@ -121,7 +121,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             study.train(job, seed)?;
             study.conclude(&tables, &jobs, &rows, false)?;
             if stop::requested() {
-                say!("stopped and saved; the same command continues");
+                say!("stopped and saved; the same command resumes the study");
                 return Ok(());
             }
         }
@@ -134,7 +134,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Returns what all runs have in common: that of the study in the folder, or what the options and the time allow.
+/// Returns the settings that all runs share: those of the study in the folder, or new ones from the options and the time.
 fn plan(options: &Options, tables: &[Table], begun: Option<&Plan>, device: &Device) -> Result<Plan> {
     let direction = options.direction.into();
     let (data, jitter) = (options.data.clone(), options.data.is_some() && !options.no_jitter);

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::results::{Results, Summary};
 use super::score::column;
 
-/// Greatest width in pixels of an image in the grid.
+/// The largest width in pixels of an image in the grid.
 const MAX_CELL: u32 = 128;
 /// The area of a chart's curves, in the units of the template's `viewBox`.
 const LEFT: f64 = 42.0;
@@ -26,13 +26,13 @@ struct Shown<'a> {
     headings: Vec<(&'static str, &'static str)>,
     cells: Vec<Vec<Cell>>,
     photographs: Vec<String>,
-    /// The two scores that each claim compares, as text.
+    /// The two values that each claim compares, as text.
     compared: Vec<String>,
     chart: Option<Chart>,
     grid: Option<Grid>,
 }
 
-/// One score as text.
+/// The values of one metric as text.
 #[derive(Serialize)]
 struct Cell {
     mean: String,
@@ -56,6 +56,7 @@ struct Grid {
     data: String,
 }
 
+/// Returns the page as HTML.
 pub(crate) fn render(results: &Results, out: &Path, finished: bool) -> Result<String> {
     let tables = results.tables.iter().map(|table| shown(results, table, out));
     let tables = tables.collect::<Result<Vec<_>>>()?;
@@ -83,6 +84,7 @@ pub(crate) fn render(results: &Results, out: &Path, finished: bool) -> Result<St
         .with_context(|| out.join("index.html").display().to_string())
 }
 
+/// Returns a table with its values as text, its chart and its grid of images.
 fn shown<'a>(results: &Results, table: &'a Summary, out: &Path) -> Result<Shown<'a>> {
     let columns: Vec<_> = table.columns.iter().filter_map(|name| column(name)).collect();
     let text = |value: Option<f64>, digits: usize| {
@@ -145,6 +147,7 @@ fn first_run(results: &Results, job: &str) -> Option<String> {
     Some(format!("{job}-seed{}", run.seed))
 }
 
+/// Returns the validation curves of the first run of each row; `None` without curves.
 fn chart(results: &Results, table: &Summary, out: &Path) -> Option<Chart> {
     let series = table.rows.iter().filter_map(|row| {
         let path = out.join("runs").join(first_run(results, &row.job)?).join("metrics.jsonl");
@@ -157,7 +160,7 @@ fn chart(results: &Results, table: &Summary, out: &Path) -> Option<Chart> {
     });
     let series: Vec<_> = series.filter(|(_, points)| points.len() > 1).collect();
     let steps = series.iter().flat_map(|(_, points)| points.iter().map(|point| point.0)).max()?.max(1);
-    // Without the first point: the untrained generator's score would flatten the rest.
+    // Without the first point: the value of the untrained generator would flatten the rest.
     let values = || series.iter().flat_map(|(_, points)| points.iter().skip(1).map(|point| point.1));
     let (low, high) = values().fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
     let span = (high - low).max(1e-6);

@@ -1,4 +1,4 @@
-//! Reads labels back from photographs, to score whether a generated photograph shows what its label map asks for.
+//! Recovers labels from photographs, to measure whether a generated photograph matches its label map.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,17 +8,17 @@ use pix2pix::data::{Batch, DataConfig, PairedFolder, Size};
 use pix2pix::metrics::Palette;
 use pix2pix::{Device, Generator, Mode, Tensor};
 
-/// A U-Net with an output channel for each class, trained on photographs and their label maps. It stands in for the
-/// paper's FCN-8s.
+/// A U-Net with an output channel for each class, trained on photographs and their label maps. It replaces the paper's
+/// FCN-8s.
 pub(crate) struct Reader {
     pub(crate) generator: Generator,
     pub(crate) labels: Labels,
-    /// The pairs to score on, from [`Labels::finer`].
+    /// The validation pairs, from [`Labels::finer`].
     pub(crate) val: PairedFolder,
 }
 
 impl Reader {
-    /// Returns the class of every pixel, that of the channel with the highest value.
+    /// Returns the class of every pixel: the channel with the highest value.
     pub(crate) fn read(&self, photograph: Tensor<4>) -> Vec<usize> {
         let [_, _, height, width] = photograph.dims();
         let values = self.generator.forward(photograph, Mode::IMAGE).into_data().convert::<f32>();
@@ -39,8 +39,8 @@ impl Reader {
 
 /// Turns label maps into classes.
 ///
-/// A label map that is shrunk as an image has mixed colours at all borders, which may be those of other classes. So classes
-/// are counted in images that are a whole number of times larger, and each pixel gets the most frequent one.
+/// A label map that is shrunk as an image has mixed colours at borders, which may be those of other classes. So classes are
+/// counted in images that are larger by an integer factor, and each pixel gets the most frequent class.
 #[derive(Clone)]
 pub(crate) struct Labels {
     pub(crate) palette: Palette,
@@ -48,7 +48,7 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
-    /// Takes the scale from the files in `pairs`, which the study resizes.
+    /// Creates the labels of a palette. The factor comes from the size of the files in `pairs`.
     pub(crate) fn new(palette: Palette, pairs: &PairedFolder) -> Result<Self> {
         let path = pairs.path(0);
         let read = image::ImageReader::open(path).and_then(image::ImageReader::with_guessed_format);
@@ -66,12 +66,13 @@ impl Labels {
         Ok(PairedFolder::open(folder, &config.clone().with_load_size(load).with_crop_size(crop))?)
     }
 
+    /// Returns the classes of a batch of larger images.
     fn classes(&self, finer: Tensor<4>) -> Vec<usize> {
         self.palette.classify_squares(finer, self.times)
     }
 
-    /// Turns a finer batch into one for the reader: photographs, and a channel for each class that is 1 where the class is
-    /// and −1 elsewhere.
+    /// Converts a batch of larger pairs to one for the reader: photographs, and a channel for each class that is 1 at pixels
+    /// of the class and −1 elsewhere.
     pub(crate) fn lesson(&self, Batch { input, target }: Batch) -> Batch {
         let [count, channels, height, width] = target.dims();
         let (height, width, classes) = (height / self.times, width / self.times, self.palette.classes());
@@ -87,14 +88,16 @@ impl Labels {
     }
 }
 
-/// Parses a palette: a class on each line, with its colours as hexadecimal numbers.
+/// Parses a palette in TOML: a line for each class, with its colours as hexadecimal numbers.
 pub(crate) fn palette(path: &Path, text: &str) -> Result<Palette> {
     let classes: BTreeMap<String, Vec<String>> =
         toml::from_str(text).with_context(|| path.display().to_string())?;
     let colour = |text: &String| {
         let number = u32::from_str_radix(text, 16).ok().filter(|_| text.len() == 6);
         let [_, r, g, b] = number
-            .ok_or_else(|| anyhow!("{}: `{text}` is not a colour such as 00ff7f", path.display()))?
+            .ok_or_else(|| {
+                anyhow!("{}: `{text}` is not a colour; write it as 00ff7f, for example", path.display())
+            })?
             .to_be_bytes();
         Ok([r, g, b])
     };

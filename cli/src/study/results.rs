@@ -1,4 +1,4 @@
-//! The results file: the plan and the scores, complete after every run.
+//! The results file: the plan and the metrics, complete after every run.
 
 use std::path::{Path, PathBuf};
 
@@ -10,16 +10,16 @@ use super::score::Scores;
 use super::table::Table;
 use crate::files;
 
-/// What all runs of a study have in common.
+/// The settings that all runs of a study share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Plan {
-    /// Folder of pairs; none means drawn façades.
+    /// Folder of pairs; `None` for drawn façades.
     pub(crate) data: Option<PathBuf>,
     pub(crate) direction: Direction,
     /// Side of the images in pixels.
     pub(crate) size: usize,
     pub(crate) base_channels: usize,
-    /// Side of the discriminator's patches where a table does not tell.
+    /// Side of the discriminator's patches if a table does not set it.
     #[serde(default = "papers_patch")]
     pub(crate) patch: usize,
     /// Steps of each run.
@@ -28,7 +28,7 @@ pub(crate) struct Plan {
     pub(crate) jitter: bool,
 }
 
-/// The patch of studies from before it could be chosen.
+/// Returns the patch of older studies, whose plan does not contain it.
 fn papers_patch() -> usize {
     70
 }
@@ -39,21 +39,21 @@ pub(crate) struct Run {
     pub(crate) job: String,
     pub(crate) seed: u64,
     pub(crate) steps: u64,
-    /// Duration of training and scoring in the process that finished them.
+    /// Seconds of training and evaluation in the process that finished the run.
     pub(crate) seconds: f64,
     /// Number of the generator's parameters.
     pub(crate) parameters: usize,
     pub(crate) scores: Scores,
-    /// Checksum of what `scores` depend on besides the run: classes, colours and the version of the scoring.
+    /// Checksum of everything that `scores` depend on besides the run: classes, colours and the version of the metrics.
     #[serde(default)]
     pub(crate) scored_by: String,
 }
 
-/// The training of the network that reads labels back.
+/// The training of the reader, the network that recovers labels.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Reading {
     pub(crate) steps: u64,
-    /// Duration in the process that finished it.
+    /// Seconds in the process that finished it.
     pub(crate) seconds: f64,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Results {
     pub(crate) runs: Vec<Run>,
     #[serde(default)]
     pub(crate) reader: Option<Reading>,
-    /// Scores of the photographs themselves.
+    /// Metrics of the photographs themselves.
     pub(crate) photographs: Option<Scores>,
     /// The tables as the page shows them, for readers of the file.
     pub(crate) tables: Vec<Summary>,
@@ -87,7 +87,7 @@ pub(crate) struct Row {
     pub(crate) job: String,
     pub(crate) note: Option<String>,
     pub(crate) seeds: usize,
-    /// For each column: mean over seeds, standard deviation (none of a single seed), the paper's score.
+    /// For each column: mean over seeds, standard deviation (`None` for a single seed), the paper's value.
     pub(crate) cells: Vec<(Option<f64>, Option<f64>, Option<f64>)>,
 }
 
@@ -97,18 +97,19 @@ pub(crate) struct Verdict {
     pub(crate) says: String,
     pub(crate) holds: usize,
     pub(crate) of: usize,
-    /// The score that the claim compares.
+    /// The metric that the claim compares.
     #[serde(default)]
     pub(crate) metric: String,
-    /// Its mean over those seeds, of the variant that should be higher and of the other.
+    /// Its means over those seeds: of the variant that should be higher, and of the other.
     #[serde(default)]
     pub(crate) means: Option<[f64; 2]>,
-    /// Whether both variants are the same run, as patches of 286 and 70 pixels in images of 32.
+    /// Whether both variants are the same run, as with patches of 286 and 70 pixels in images of 32.
     #[serde(default)]
     pub(crate) is_void: bool,
 }
 
 impl Results {
+    /// Reads the results in a file; returns `None` if there is no file.
     pub(crate) fn open(path: &Path) -> Result<Option<Self>> {
         let text = match std::fs::read_to_string(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -118,22 +119,25 @@ impl Results {
         results.map(Some).with_context(|| format!("{}: not the results of a study", path.display()))
     }
 
+    /// Writes the results to a file.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).with_context(|| path.display().to_string())?;
         files::replace_and_sync(path, text.as_bytes())
     }
 
+    /// Returns the run of a variant with this seed, if it is finished.
     pub(crate) fn find(&self, job: &str, seed: u64) -> Option<&Run> {
         self.runs.iter().find(|run| run.job == job && run.seed == seed)
     }
 
+    /// Returns the finished runs of a variant.
     fn of(&self, job: &str) -> impl Iterator<Item = &Run> {
         self.runs.iter().filter(move |run| run.job == job)
     }
 
     /// Returns the results of a table whose variants are these jobs.
     pub(crate) fn summary(&self, table: &Table, jobs: &[(&str, Option<String>)]) -> Summary {
-        // A score that no run has, such as FID without Inception, gets no column.
+        // A metric that no run has, such as FID without Inception, gets no column.
         let has = |column: &&String| {
             jobs.iter().any(|(job, _)| self.of(job).any(|run| run.scores.contains_key(*column)))
         };

@@ -1,4 +1,4 @@
-//! Scores of a generator: distances, sharpness, colours, and how well its labels can be read back.
+//! Metrics of a generator: distances, sharpness, colours, and recovery of labels.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use pix2pix::{Device, Generator, Mode, Tensor};
 use super::likeness::Likeness;
 use super::reader::Reader;
 
-/// Scores by name.
+/// Metrics by name.
 pub(crate) type Scores = BTreeMap<String, f64>;
 
-/// Returns the heading of a score's column, its number of digits and its meaning.
+/// Returns the heading of a metric's column, its number of digits and its meaning.
 pub(crate) fn column(name: &str) -> Option<(&'static str, usize, &'static str)> {
     Some(match name {
         "l1" => ("L1 ↓", 4, "Mean absolute difference from the target, in a range of 2."),
         "psnr" => ("PSNR ↑", 2, "Peak signal-to-noise ratio in decibels."),
         "ssim" => ("SSIM ↑", 4, "Structural similarity to the target."),
         "sharpness" => {
-            ("Sharpness", 3, "Gradient energy over that of the targets; 1 is as sharp as they are.")
+            ("Sharpness", 3, "Gradient energy divided by that of the targets; 1 is as sharp as the targets.")
         }
         "fid" => ("FID ↓", 1, "Fréchet Inception distance to the targets; high for few images."),
         "kid" => (
@@ -33,17 +33,17 @@ pub(crate) fn column(name: &str) -> Option<(&'static str, usize, &'static str)> 
         "lab_a" => ("a ↑", 3, "Overlap of the histograms of a with the targets'; 1 is equal."),
         "lab_b" => ("b ↑", 3, "Overlap of the histograms of b with the targets'; 1 is equal."),
         "pixel_accuracy" => {
-            ("Per pixel ↑", 3, "Share of pixels whose label a U-Net trained for it reads back correctly.")
+            ("Per pixel ↑", 3, "Fraction of pixels whose label a U-Net, trained for this, recovers.")
         }
         "class_accuracy" => ("Per class ↑", 3, "The same, averaged over classes."),
         "mean_iou" => {
-            ("IoU ↑", 3, "Intersection over union of true and found pixels, averaged over classes.")
+            ("IoU ↑", 3, "Intersection over union of true and recovered pixels, averaged over classes.")
         }
         _ => return None,
     })
 }
 
-/// Scores a generator on all of `val`, or without one the photographs of `val`.
+/// Computes the metrics of a generator on all of `val`, or without a generator those of the targets themselves.
 pub(crate) fn score(
     generator: Option<&Generator>,
     val: &PairedFolder,
@@ -105,7 +105,7 @@ pub(crate) fn score(
     Ok(scores)
 }
 
-/// Returns the paper's mode at test time, with the same noise in every call.
+/// Returns the paper's mode at test time, with noise that depends only on the index of the pair.
 fn mode(index: usize) -> Mode {
     Mode::PAPER.with_noise(index as u64).per_image()
 }

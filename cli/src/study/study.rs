@@ -1,4 +1,4 @@
-//! Trains and scores each variant, unless that is done, and records the results.
+//! Trains and evaluates each variant that is not finished, and records the results.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -19,16 +19,16 @@ use crate::files;
 use crate::output::say;
 use crate::stop;
 
-/// Pairs that are drawn if none are given.
+/// The number of training pairs to draw without `--data`.
 pub(crate) const TRAIN_PAIRS: u64 = 400;
 const VAL_PAIRS: u64 = 50;
 /// Steps between two checkpoints, roughly.
 const SAVE_EVERY: u64 = 500;
 /// Rows of images on the page.
 const SAMPLES: usize = 6;
-/// The network that reads labels is trained once, for the steps of this many runs; they cost less without a discriminator.
+/// The length of the reader's training in runs. Its steps cost less, because it has no discriminator.
 pub(crate) const READER_RUNS: u64 = 4;
-/// Version of the scoring; when it changes, finished runs are scored again.
+/// Version of the metrics; if it changes, finished runs are evaluated again.
 const SCORING_VERSION: u32 = 2;
 
 /// A study: its variants, its data and its results so far.
@@ -46,7 +46,7 @@ pub(crate) struct Study {
 }
 
 impl Study {
-    /// Begins a study, or continues one with the same plan.
+    /// Starts a study, or resumes one with the same plan.
     pub(crate) fn open(
         options: &Options,
         plan: Plan,
@@ -99,13 +99,14 @@ impl Study {
         })
     }
 
-    /// Trains the network that reads labels back from generated photographs, unless that is done.
+    /// Trains the reader, the network that recovers labels from photographs, unless it is trained already.
     pub(crate) fn train_reader(&mut self) -> Result<()> {
         let Some(palette) = self.palette.clone() else { return Ok(()) };
         let start = Instant::now();
         let labels = Labels::new(palette, &self.val)?;
         let finer = labels.finer(&self.train, &self.base.data)?;
-        // Mean squares make a channel's value the probability of its class; L1 would make it the most probable value.
+        // With mean squares, the optimal value of a channel is a linear function of its class's probability. With L1 it
+        // would be the most probable value.
         let mut config =
             self.base.clone().with_channels(self.base.data.target_channels, labels.palette.classes());
         (config.loss.gan_weight, config.loss.pixel) = (0.0, PixelLoss::L2);
@@ -137,7 +138,7 @@ impl Study {
         let photographs =
             score::score(None, &self.val, Some(&reader), &mut Likeness::default(), &self.device)?;
         say!(
-            "reads {:.3} of the pixels of photographs correctly, after {steps} steps, {:.0} s",
+            "labels: {:.3} of the pixels of photographs recovered, after {steps} steps, {:.0} s",
             photographs.get("pixel_accuracy").copied().unwrap_or(f64::NAN),
             start.elapsed().as_secs_f64()
         );
@@ -146,19 +147,19 @@ impl Study {
         self.results.save(&self.out.join("results.json"))
     }
 
-    /// Returns a checksum of what scores depend on besides the run.
+    /// Returns a checksum of everything that the metrics depend on besides the run.
     fn scored_by(&self) -> String {
         format!("{:08x}", table::checksum(&format!("{SCORING_VERSION} {:?}", self.palette)))
     }
 
-    /// Trains and scores one variant with one seed, unless that is done.
+    /// Trains and evaluates one variant with one seed, unless that run is finished.
     pub(crate) fn train(&mut self, job: &Job, seed: u64) -> Result<()> {
         if stop::requested() {
             return Ok(());
         }
         let run = self.out.join("runs").join(format!("{}-seed{seed}", job.slug));
         if let Some(done) = self.results.runs.iter().position(|run| run.job == job.slug && run.seed == seed) {
-            return self.score_again(done, &run);
+            return self.update_metrics(done, &run);
         }
         let start = Instant::now();
         let mut config = job.config.clone();
@@ -192,13 +193,13 @@ impl Study {
             scored_by: self.scored_by(),
         });
         self.results.save(&self.out.join("results.json"))?;
-        // The weights stay; the optimisers' state is twice as large and not needed any more.
+        // The weights file stays. A finished run does not need its checkpoints, which are much larger.
         let checkpoints = run.join("checkpoints");
         std::fs::remove_dir_all(&checkpoints).with_context(|| checkpoints.display().to_string())
     }
 
-    /// Scores a finished run again if it was scored with other classes or by another version, or lacks FID.
-    fn score_again(&mut self, done: usize, run: &Path) -> Result<()> {
+    /// Evaluates a finished run again if its metrics have other classes or another version, or lack FID.
+    fn update_metrics(&mut self, done: usize, run: &Path) -> Result<()> {
         let (before, by) = (&self.results.runs[done], self.scored_by());
         let lacks_fid = self.likeness.is_available() && !before.scores.contains_key("fid");
         if before.scored_by == by && !lacks_fid {
@@ -216,12 +217,13 @@ impl Study {
         Ok(())
     }
 
+    /// Computes the metrics of a generator.
     fn score(&mut self, generator: &Generator) -> Result<Scores> {
         let reader = self.reader.as_ref();
         score::score(Some(generator), &self.val, reader, &mut self.likeness, &self.device)
     }
 
-    /// Trains in a run folder from its newest checkpoint. Returns `None` if it was stopped before the end.
+    /// Trains in a run folder from its newest checkpoint. Returns `None` if training was stopped before the end.
     fn fit(&self, config: Pix2PixConfig, run: &Path) -> Result<Option<Trainer>> {
         let steps = self.results.plan.steps;
         let train = PairedFolder::open(&self.train, &config.data)?;
@@ -238,7 +240,7 @@ impl Study {
         Ok((trainer.steps() >= steps).then_some(trainer))
     }
 
-    /// Whether a run of a further seed fits into the time, if it takes as long as earlier runs of the same variant.
+    /// Returns whether a run of a further seed fits into the time, if it takes as long as earlier runs of the same variant.
     pub(crate) fn has_time_for(&self, options: &Options, job: &Job, seed: u64) -> bool {
         let runs = &self.results.runs;
         let is_free = options.steps.is_some() || self.results.find(&job.slug, seed).is_some();
@@ -248,7 +250,7 @@ impl Study {
         is_free || used + needed <= 60.0 * options.budget * budget::RUNS_FRACTION
     }
 
-    /// Writes the results so far as numbers and as a page.
+    /// Writes the results so far to `results.json` and to the page.
     pub(crate) fn conclude(
         &mut self,
         tables: &[Table],
@@ -268,11 +270,11 @@ impl Study {
     }
 }
 
-/// Draws pairs to train and to validate on, unless that is done, and returns their folder.
+/// Draws training and validation pairs, unless they exist, and returns their folder.
 fn drawn_pairs(folder: &Path, size: u32, seed: u64) -> Result<PathBuf> {
     for (split, first, count) in [("train", 0, TRAIN_PAIRS), ("val", demo::HELD_OUT, VAL_PAIRS)] {
         let split = folder.join(split);
-        // Files are drawn in order and appear whole, so the last one stands for all.
+        // Files are written in order and atomically, so all exist if the last one does.
         if !split.join(format!("{:04}.png", count - 1)).is_file() {
             demo::draw_pairs(split, first..first + count, size, seed)?;
         }

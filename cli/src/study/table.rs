@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use pix2pix::{Backbone, Condition, DiscriminatorConfig, Pix2PixConfig};
 use serde::{Deserialize, Serialize};
 
-/// The tables of a study unless others are named.
+/// The default tables of a study.
 const PAPER_TABLES: [(&str, &str); 4] = [
     ("objective.toml", include_str!("../../study/objective.toml")),
     ("generator.toml", include_str!("../../study/generator.toml")),
@@ -21,7 +21,7 @@ pub(crate) struct Table {
     pub(crate) title: String,
     #[serde(default)]
     pub(crate) about: String,
-    /// Names of scores.
+    /// Names of metrics.
     pub(crate) columns: Vec<String>,
     #[serde(rename = "variant")]
     pub(crate) variants: Vec<Variant>,
@@ -37,13 +37,13 @@ pub(crate) struct Variant {
     /// Changed fields, as in `config.json`.
     #[serde(default)]
     config: serde_json::Value,
-    /// Another architecture of the generator, of the depth that suits the size.
+    /// Another architecture of the generator, with the depth of the study's.
     #[serde(default)]
     backbone: Option<Shape>,
-    /// Side of the discriminator's patches; the widest that fits if images are too small for it.
+    /// Side of the discriminator's patches, or the widest that fits if images are too small for it.
     #[serde(default)]
     patch: Option<usize>,
-    /// The paper's scores, by name.
+    /// The paper's values of the metrics, by name.
     #[serde(default)]
     pub(crate) paper: std::collections::BTreeMap<String, f64>,
 }
@@ -55,7 +55,7 @@ enum Shape {
     EncoderDecoder,
 }
 
-/// A claim that one variant's score is higher than another's.
+/// A claim that a metric is higher for one variant than for another.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Claim {
@@ -66,6 +66,7 @@ pub(crate) struct Claim {
 }
 
 impl Table {
+    /// Reads tables from files, or returns the default tables if there are no files.
     pub(crate) fn all(files: &[impl AsRef<Path>]) -> Result<Vec<Self>> {
         if files.is_empty() {
             return PAPER_TABLES.iter().map(|(name, text)| Self::parse(Path::new(name), text)).collect();
@@ -87,7 +88,7 @@ impl Table {
             }
         }
         if let Some(name) = table.columns.iter().find(|name| super::score::column(name).is_none()) {
-            bail!("{}: the column `{name}` is not a score", path.display());
+            bail!("{}: the column `{name}` is not a metric", path.display());
         }
         Ok(table)
     }
@@ -118,7 +119,7 @@ impl Variant {
         Ok(config)
     }
 
-    /// Describes what the configuration could not have of what the variant asks for.
+    /// Describes the difference between the variant's patch and that of its configuration, which images may limit.
     pub(crate) fn note(&self, config: &Pix2PixConfig) -> Option<String> {
         let seen = config.discriminator.receptive_field();
         let is_less = self.patch.is_some_and(|patch| patch > seen);
@@ -126,7 +127,7 @@ impl Variant {
     }
 }
 
-/// Returns the side of patches that are as large a part of an image as the paper's 70 of 256 pixels, but at least 16.
+/// Returns the side of patches in the paper's proportion, 70 of 256 pixels, but at least 16.
 pub(crate) fn patch(size: usize) -> usize {
     match size {
         ..128 => 16,
@@ -135,7 +136,7 @@ pub(crate) fn patch(size: usize) -> usize {
     }
 }
 
-/// Returns the number of layers that give a discriminator patches of this side.
+/// Returns the number of layers of a discriminator with patches of this side.
 pub(crate) fn layers(patch: usize, config: &DiscriminatorConfig) -> Result<usize> {
     let sees = |layers: &usize| config.clone().with_layers(*layers).receptive_field() == patch;
     (0..=DiscriminatorConfig::MAX_LAYERS)
@@ -143,7 +144,7 @@ pub(crate) fn layers(patch: usize, config: &DiscriminatorConfig) -> Result<usize
         .ok_or_else(|| anyhow!("patch: {patch} is not 1, 16, 34, 70, 142, 286 or 574"))
 }
 
-/// A configuration to train. Equal variants share one.
+/// A configuration to train. Variants with equal configurations share one.
 pub(crate) struct Job {
     /// The name of its run folders.
     pub(crate) slug: String,
@@ -153,7 +154,7 @@ pub(crate) struct Job {
 /// A variant's job, by index, and its note.
 pub(crate) type Assigned = (usize, Option<String>);
 
-/// Returns every configuration of the tables once, and for each table the jobs of its variants.
+/// Returns each distinct configuration of the tables once, and for each table the jobs of its variants.
 pub(crate) fn jobs(tables: &[Table], base: &Pix2PixConfig) -> Result<(Vec<Job>, Vec<Vec<Assigned>>)> {
     let mut jobs: Vec<Job> = Vec::new();
     let mut rows = Vec::new();
@@ -190,7 +191,7 @@ fn slug(config: &Pix2PixConfig) -> String {
         parts.push(if discriminator.condition == Condition::Input { "cgan" } else { "gan" }.to_owned());
         parts.push(format!("patch{}", discriminator.receptive_field()));
     }
-    // A checksum distinguishes what the words do not mention.
+    // The checksum distinguishes configurations with equal words.
     let text = serde_json::to_string(config).unwrap_or_default();
     format!("{}-{:08x}", parts.join("-"), checksum(&text))
 }
@@ -198,4 +199,16 @@ fn slug(config: &Pix2PixConfig) -> String {
 /// Returns a checksum of a text (FNV-1a), the same on every machine.
 pub(crate) fn checksum(text: &str) -> u32 {
     text.bytes().fold(0xcbf2_9ce4u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_tables_have_eleven_configurations() {
+        let tables = Table::all(&[] as &[&Path]).unwrap();
+        let (jobs, rows) = jobs(&tables, &Pix2PixConfig::paper()).unwrap();
+        assert_eq!((jobs.len(), rows.len()), (11, 4));
+    }
 }

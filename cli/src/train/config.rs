@@ -1,4 +1,4 @@
-//! The configuration of a run: a preset, under a file, under the flags that were given.
+//! The configuration of a run. Flags override the configuration file, which overrides the preset.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use pix2pix::{Backbone, Condition, GanMode, Norm, Pix2PixConfig};
 
 use super::options::{Decay, Gan, NormKind, Options, PATCHES, Preset, Shape};
 
-/// What `--schedule step` does unless other flags say otherwise.
+/// The defaults of `--schedule step`.
 const STEP_EVERY: usize = 50;
 const STEP_FACTOR: f64 = 0.1;
 
@@ -21,7 +21,7 @@ mod demo {
     pub(super) const DECAY_EPOCHS: usize = 2;
 }
 
-/// Builds the configuration from the preset, the configuration file and the flags, the later over the earlier.
+/// Builds the configuration from the preset, the configuration file and the flags; later ones override earlier ones.
 pub(super) fn configure(options: &Options) -> Result<Pix2PixConfig> {
     let mut config = match options.preset {
         Preset::Paper => Pix2PixConfig::paper(),
@@ -44,7 +44,7 @@ pub(super) fn configure(options: &Options) -> Result<Pix2PixConfig> {
     Ok(config)
 }
 
-/// Makes everything small. The demo draws as many pairs as it needs, so it has no jitter, which would only blur them.
+/// Reduces the configuration to the demo's. The demo draws enough pairs, so it needs no jitter, which would blur them.
 fn shrink_to_demo(config: Pix2PixConfig) -> Result<Pix2PixConfig> {
     let mut config = config.with_size(demo::SIZE)?;
     config.generator.base_channels = demo::BASE_CHANNELS;
@@ -54,7 +54,7 @@ fn shrink_to_demo(config: Pix2PixConfig) -> Result<Pix2PixConfig> {
     Ok(config)
 }
 
-/// Lays the fields of a JSON or TOML file over a configuration.
+/// Applies the fields of a JSON or TOML file to a configuration.
 fn with_file(config: &Pix2PixConfig, path: &Path) -> Result<Pix2PixConfig> {
     let name = || path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(name)?;
@@ -93,7 +93,7 @@ fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
     set(&mut config.discriminator.base_channels, options.base_channels);
 }
 
-/// The depth of the network that is configured, or the one that suits its images.
+/// Returns the depth of the configured network, or the depth that suits the size of the images.
 fn depth(config: &Pix2PixConfig) -> usize {
     match config.generator.backbone {
         Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } => depth,
@@ -109,7 +109,7 @@ fn set_objective(config: &mut Pix2PixConfig, options: &Options) {
             Gan::Hinge => config.loss.gan = GanMode::Hinge,
             Gan::None => config.loss.gan_weight = 0.0,
         }
-        // A file may have turned the adversary off that the flag asks for.
+        // The file may have turned off the adversarial loss that the flag selects.
         if !matches!(gan, Gan::None) && config.loss.gan_weight == 0.0 {
             config.loss.gan_weight = Pix2PixConfig::paper().loss.gan_weight;
         }
@@ -164,6 +164,7 @@ fn set_training(config: &mut Pix2PixConfig, options: &Options) {
     training.tensorboard |= options.tensorboard;
 }
 
+/// Sets a field to the value of a flag, if it is given.
 fn set<T>(field: &mut T, given: Option<T>) {
     if let Some(value) = given {
         *field = value;
@@ -184,7 +185,7 @@ mod tests {
         configure(&options)
     }
 
-    /// A file with a value of its own for every field of the configuration.
+    /// Returns a configuration file in which every field differs from the paper's value.
     fn every_field() -> Value {
         json!({
             "generator": {
@@ -215,7 +216,7 @@ mod tests {
         })
     }
 
-    /// Fails where a field of the paper's configuration is missing in `file`, or has the same value.
+    /// Fails if a field of the paper's configuration is missing in `file`, or has the same value.
     fn assert_all_differ(paper: &Value, file: &Value, path: &str) {
         match paper {
             Value::Object(fields) if fields.len() > 1 => {
@@ -246,7 +247,7 @@ mod tests {
         }
     }
 
-    /// JSON as TOML: a table for each part of the configuration, values within them on one line.
+    /// Converts JSON to TOML: a table for each part of the configuration, with a line for each value.
     fn to_toml(json: &Value) -> String {
         fn inline(value: &Value) -> String {
             match value {

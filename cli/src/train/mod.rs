@@ -1,4 +1,4 @@
-//! `pix2pix train`: trains on a folder of pairs and leaves a run folder with weights, curves and sample images.
+//! `pix2pix train`: trains on a folder of pairs and writes a run folder with weights, curves and sample images.
 //!
 //! ```text
 //! pix2pix train
@@ -26,8 +26,8 @@ use progress::Progress;
 const DEMO_PAIRS: u64 = 450;
 const DEMO_HELD_OUT: u64 = 24;
 
-/// Attempts that `--on-nan rollback` makes from one checkpoint before it gives up.
-const MAX_DETOURS: u64 = 3;
+/// The number of times that `--on-nan rollback` returns to one checkpoint before it gives up.
+const MAX_ROLLBACKS: u64 = 3;
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let devices = devices(options)?;
@@ -65,7 +65,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Trains to the end, or until the user stops it, and returns the number of steps done.
+    /// Trains to the end, or until the user stops it, and returns the number of steps of the run.
     fn fit(&self, mut trainer: Trainer) -> Result<u64> {
         let last_step = self.options.steps;
         let mut progress = Progress::new(&trainer, last_step);
@@ -73,8 +73,8 @@ impl Run<'_> {
             return Ok(trainer.steps());
         }
         stop::listen();
-        // The step of the last rollback, and how many there were from it.
-        let (mut origin, mut detours) = (None, 0);
+        // The checkpoint of the last rollback, by its step, and the number of rollbacks to it.
+        let (mut origin, mut rollbacks) = (None, 0);
         while let Err(error) =
             trainer.fit(&self.train, self.val.as_ref(), &self.out, |event| progress.show(&event))
         {
@@ -85,16 +85,16 @@ impl Run<'_> {
             }
             trainer = resumed(&self.config, &self.out, &self.devices)?;
             if origin != Some(trainer.steps()) {
-                (origin, detours) = (Some(trainer.steps()), 0); // a newer checkpoint was saved since
+                (origin, rollbacks) = (Some(trainer.steps()), 0); // this is a newer checkpoint
             }
-            if detours == MAX_DETOURS {
+            if rollbacks == MAX_ROLLBACKS {
                 return Err(error.into());
             }
-            detours += 1;
-            trainer.reseed(detours);
+            rollbacks += 1;
+            trainer.reseed(rollbacks);
             progress.rewind(trainer.steps());
             note!("warning: {error}");
-            note!("warning: returning to step {}, detour {detours} of {MAX_DETOURS}", trainer.steps());
+            note!("warning: returning to step {}, rollback {rollbacks} of {MAX_ROLLBACKS}", trainer.steps());
         }
         progress.finish();
         Ok(trainer.steps())
@@ -110,7 +110,7 @@ fn devices(options: &Options) -> Result<Vec<Device>> {
     Ok(found.into_iter().cycle().take(options.devices.max(1)).collect())
 }
 
-/// Opens the pairs to train on and those to validate on; draws them first where none are named.
+/// Opens the training and validation pairs. Without `--data`, it draws them first.
 fn pairs(
     options: &Options,
     config: &Pix2PixConfig,
@@ -132,7 +132,8 @@ fn pairs(
     Ok((train, val))
 }
 
-/// A new trainer, or with `--resume` the one of the newest checkpoint. Warns of what differs from it.
+/// Returns a new trainer, or with `--resume` that of the newest checkpoint. Warns of damaged checkpoints and of changed
+/// settings.
 fn trainer(options: &Options, config: &Pix2PixConfig, out: &Path, devices: &[Device]) -> Result<Trainer> {
     if !options.resume {
         return Ok(Trainer::new(config.clone(), &devices[0])?.with_devices(&devices[1..])?);
@@ -150,24 +151,25 @@ fn trainer(options: &Options, config: &Pix2PixConfig, out: &Path, devices: &[Dev
     Ok(trainer)
 }
 
+/// Returns the trainer of the newest checkpoint in `out`, or a new one if there is none.
 fn resumed(config: &Pix2PixConfig, out: &Path, devices: &[Device]) -> Result<Trainer> {
     Ok(Trainer::resume_or_new(out, config.clone(), &devices[0])?.with_devices(&devices[1..])?)
 }
 
-/// Returns the folder of this run, which must not hold another run unless that is to be resumed.
+/// Returns the folder of this run. A folder with an earlier run is rejected without `--resume`.
 fn run_folder(options: &Options) -> Result<PathBuf> {
-    // A run that has lost its checkpoints still has results to protect.
+    // A run without checkpoints still has results to protect.
     let results = ["checkpoints", "metrics.jsonl", "generator.safetensors"];
     let is_taken = |folder: &Path| results.iter().any(|name| folder.join(name).exists());
     let out = match (&options.out, &options.data) {
         (Some(out), _) => out.clone(),
         (None, Some(_)) => PathBuf::from("runs/train"),
         (None, None) if options.resume => PathBuf::from("runs/demo"),
-        // The demo may be run again and again, so it looks for a free name.
+        // The demo may run several times, so it looks for a free name.
         (None, None) => (1..)
             .map(|n| PathBuf::from(if n == 1 { "runs/demo".to_owned() } else { format!("runs/demo-{n}") }))
             .find(|folder| !is_taken(folder))
-            .unwrap_or_default(),
+            .expect("some number is free"),
     };
     if options.resume || !is_taken(&out) {
         return Ok(out);
@@ -178,7 +180,7 @@ fn run_folder(options: &Options) -> Result<PathBuf> {
         true => bail!("--out: {out} holds a run; add --resume to continue it, or name another folder"),
         false => bail!(
             "--out: {out} holds results without checkpoints to resume from; name another folder, or add --resume to \
-             train a new run over them"
+             start a new run that replaces them"
         ),
     }
 }

@@ -1,5 +1,5 @@
-//! The flags of `train`. Each one that belongs to the configuration is an `Option`: one that is not given leaves the
-//! configuration file or the preset as it is.
+//! The flags of `train`. Flags that belong to the configuration are `Option`s: without the flag, the value of the
+//! configuration file or the preset applies.
 
 use std::path::PathBuf;
 
@@ -9,8 +9,8 @@ use crate::common::{Compute, Way};
 
 /// Trains a generator on pairs of images
 ///
-/// The run folder gets weights, checkpoints, curves and sample images; open its index.html. Without --data the program
-/// draws its own pairs, 450 façades of 64×64 pixels, and trains on them for about two minutes on a CPU.
+/// Writes weights, checkpoints, curves and sample images to the run folder; open its index.html. Without --data it draws
+/// its own pairs, 450 façades of 64×64 pixels, and trains on them for about two minutes on a CPU.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Folder with `train/` and, optionally, `val/`: side-by-side images, or `A/` and `B/` in each [default: draws
@@ -43,10 +43,10 @@ pub(crate) struct Options {
     /// Resume the run in --out from its newest checkpoint
     #[arg(long, help_heading = RUN)]
     pub(crate) resume: bool,
-    /// Configuration file, JSON or TOML, with any fields of config.json; it overrides --preset, and flags override it
+    /// Configuration file (JSON or TOML) with any fields of config.json; it overrides --preset, and flags override it
     #[arg(long, value_name = "FILE", help_heading = RUN)]
     pub(crate) config: Option<PathBuf>,
-    /// Recipe whose defaults to use
+    /// Recipe that gives the defaults
     #[arg(long, value_enum, default_value = "paper", help_heading = RUN)]
     pub(crate) preset: Preset,
     /// Stop after this many steps [default: after the last epoch]
@@ -93,33 +93,33 @@ pub(crate) struct Options {
     /// Epochs at the full learning rate [default: 200; 100 with --preset pytorch; 4 without --data]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) epochs: Option<usize>,
-    /// Epochs after them in which the learning rate falls to zero [default: 0; 100 with --preset pytorch; 2 without
+    /// Epochs after these in which the learning rate decays to zero [default: 0; 100 with --preset pytorch; 2 without
     /// --data]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) decay_epochs: Option<usize>,
     /// Learning rate [default: 0.0002]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) lr: Option<f64>,
-    /// Shape of the learning rate: how it falls in --decay-epochs, or `step` [default: linear]
+    /// Schedule of the learning rate: the shape of its decay in --decay-epochs, or `step` [default: linear]
     #[arg(long, value_enum, help_heading = OBJECTIVE)]
     pub(crate) schedule: Option<Decay>,
-    /// Epochs between two falls of the learning rate, with `--schedule step` [default: 50]
+    /// Epochs between two reductions of the learning rate, with `--schedule step` [default: 50]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) step_every: Option<usize>,
-    /// Factor of the learning rate at each fall, with `--schedule step` [default: 0.1]
+    /// Factor of the learning rate at each reduction, with `--schedule step` [default: 0.1]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) step_factor: Option<f64>,
-    /// Steps in which the learning rate rises from zero [default: 0]
+    /// Steps of warm-up, in which the learning rate rises from zero [default: 0]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) warmup_steps: Option<u64>,
-    /// Length that the gradient of each network is clipped to [default: no clipping]
+    /// Norm to which the gradient of each network is clipped [default: no clipping]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) clip_norm: Option<f64>,
     /// Micro-batches that each batch is computed in, to save memory [default: 1]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) accumulate: Option<usize>,
-    /// Export the exponential moving average (EMA) of the generator with this decay, for instance 0.999 [default: no
-    /// average]
+    /// Export the exponential moving average (EMA) of the generator with this decay, for example 0.999 [default: no
+    /// EMA]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) ema_decay: Option<f64>,
 
@@ -138,7 +138,7 @@ const RUN: &str = "Run";
 const NETWORKS: &str = "Networks";
 const OBJECTIVE: &str = "Objective and optimiser";
 
-/// The values of `--patch`, by the discriminator's number of layers.
+/// The values of `--patch`; the index is the discriminator's number of layers.
 pub(super) const PATCHES: [&str; 6] = ["1", "16", "34", "70", "142", "286"];
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

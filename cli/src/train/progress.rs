@@ -8,7 +8,7 @@ use pix2pix::{Event, Trainer};
 use crate::output::say;
 use crate::stop;
 
-/// Steps between two readings of the losses, which make the device wait.
+/// Steps between two readings of the losses; each reading waits for the device.
 const READ_EVERY: u64 = 10;
 
 pub(super) struct Progress {
@@ -21,7 +21,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Begins at the trainer's step; `last_step` is where the user wants it to stop.
+    /// Creates the progress of a trainer at its current step. Training stops at `last_step`, if given.
     pub(super) fn new(trainer: &Trainer, last_step: Option<u64>) -> Self {
         let bar = ProgressBar::no_length();
         let style = "{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left";

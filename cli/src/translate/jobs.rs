@@ -27,33 +27,23 @@ pub(crate) struct Listing {
     pub(crate) others: usize,
 }
 
-/// Lists the image `input`, or all images in that folder; `format` is the type to write into a folder.
+/// Lists the image `input`, or all images in that folder. `format` is the type of the files to write into a folder.
 pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>) -> Result<Listing> {
     if !input.is_dir() {
-        let format = ImageFormat::from_path(output).ok().filter(ImageFormat::writing_enabled);
-        let format = format.ok_or_else(|| {
-            anyhow!("{}: not the extension of an image; use for instance .png", output.display())
-        })?;
-        let job = Job { input: input.to_owned(), output: output.to_owned(), format };
-        return Ok(Listing { jobs: vec![job], ..Listing::default() });
+        return list_one(input, output);
     }
     let wanted = match format {
-        Some(name) => match ImageFormat::from_extension(name).filter(ImageFormat::writing_enabled) {
-            Some(format) => Some((name, format)),
-            None => {
-                bail!("--format: `{name}` is not a type that can be written; use one of {}", files::TYPES)
-            }
-        },
+        Some(name) => Some((name, writable_format(name)?)),
         None => None,
     };
     std::fs::create_dir_all(output).with_context(|| output.display().to_string())?;
     let real = |path: &Path| path.canonicalize().with_context(|| path.display().to_string());
     let results = real(output)?;
     if real(input)? == results {
-        bail!("--output: {} is the input folder, too; name another one", output.display());
+        bail!("--output: {} is the input folder; name another one", output.display());
     }
     let mut listing = Listing::default();
-    // Earlier outputs are not inputs, even if their folder lies inside.
+    // Earlier outputs are not inputs, even if their folder is inside the input folder.
     let inside = |path: &Path| path.canonicalize().is_ok_and(|path| path == results);
     for entry in
         WalkDir::new(input).sort_by_file_name().into_iter().filter_entry(|entry| !inside(entry.path()))
@@ -68,22 +58,10 @@ pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>) -> Result<
         if entry.file_type().is_dir() {
             continue;
         }
-        let path = entry.path();
-        // macOS puts a hidden `._photo.jpg` that is not an image next to a `photo.jpg`.
-        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        let own = files::readable_format(path).filter(|_| !is_hidden);
-        let Some(own) = own else {
-            listing.others += 1;
-            continue;
-        };
-        let place = output.join(path.strip_prefix(input).unwrap_or(path));
-        let (place, format) = match wanted {
-            Some((extension, format)) => (place.with_extension(extension), format),
-            // A palette of 256 colours is too small for the output of a network.
-            None if own == ImageFormat::Gif => (place.with_extension("png"), ImageFormat::Png),
-            None => (place, own),
-        };
-        listing.jobs.push(Job { input: path.to_owned(), output: place, format });
+        match job(entry.path(), input, output, wanted) {
+            Some(job) => listing.jobs.push(job),
+            None => listing.others += 1,
+        }
     }
     if listing.jobs.is_empty() && listing.errors.is_empty() {
         bail!("{}: no images in this folder ({})", input.display(), files::TYPES);
@@ -92,10 +70,43 @@ pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>) -> Result<
     Ok(listing)
 }
 
-/// Makes the names of outputs unique: those that are equal get the type of their input as a suffix, and a number if that
-/// is not enough. Many file systems do not distinguish upper and lower case.
+/// Returns the listing of a single image.
+fn list_one(input: &Path, output: &Path) -> Result<Listing> {
+    let format = ImageFormat::from_path(output).ok().filter(ImageFormat::writing_enabled);
+    let format = format.ok_or_else(|| {
+        anyhow!("{}: not the extension of an image; use for example .png", output.display())
+    })?;
+    let job = Job { input: input.to_owned(), output: output.to_owned(), format };
+    Ok(Listing { jobs: vec![job], ..Listing::default() })
+}
+
+/// Returns the type that `--format` names.
+fn writable_format(name: &str) -> Result<ImageFormat> {
+    let format = ImageFormat::from_extension(name).filter(ImageFormat::writing_enabled);
+    format.ok_or_else(|| {
+        anyhow!("--format: `{name}` is not a type that can be written; use one of {}", files::TYPES)
+    })
+}
+
+/// Returns the job of a file in the folder `input`, or `None` if it is hidden or not an image.
+fn job(path: &Path, input: &Path, output: &Path, wanted: Option<(&str, ImageFormat)>) -> Option<Job> {
+    // macOS puts a hidden `._photo.jpg` that is not an image next to a `photo.jpg`.
+    let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    let own = files::readable_format(path).filter(|_| !is_hidden)?;
+    let place = output.join(path.strip_prefix(input).unwrap_or(path));
+    let (output, format) = match wanted {
+        Some((extension, format)) => (place.with_extension(extension), format),
+        // A palette of 256 colours is too small for the output of a network.
+        None if own == ImageFormat::Gif => (place.with_extension("png"), ImageFormat::Png),
+        None => (place, own),
+    };
+    Some(Job { input: path.to_owned(), output, format })
+}
+
+/// Makes the names of outputs unique: equal names get the type of their input as a suffix, and a number if they are still
+/// equal. Case is ignored, as in many file systems.
 ///
-/// The names depend only on those in the folder, so a run that was stopped finds its outputs again.
+/// The names depend only on those in the folder, so an interrupted run finds its outputs again.
 fn make_unique(jobs: &mut [Job]) {
     let key = |path: &Path| path.to_string_lossy().to_lowercase();
     let mut wanted: HashMap<String, usize> = HashMap::new();

@@ -34,22 +34,22 @@ pub(crate) struct Options {
     /// Image, or folder of images
     #[arg(long, help_heading = FILES)]
     input: PathBuf,
-    /// Image to write, its type by its extension; a folder if the input is one
+    /// Image to write, whose extension gives the type; a folder if the input is a folder
     #[arg(long, help_heading = FILES)]
     output: PathBuf,
-    /// Type of the images written into a folder, for instance png [default: that of the input; png for gif]
+    /// Type of the images written into a folder, for example png [default: that of the input; png for gif]
     #[arg(long, help_heading = FILES)]
     format: Option<String>,
     /// Quality of JPEG files, 1 to 100
     #[arg(long, default_value_t = 92, value_parser = clap::value_parser!(u8).range(1..=100), help_heading = FILES)]
     quality: u8,
-    /// Replace outputs that exist already [default: they are kept]
+    /// Replace existing outputs [default: keep them]
     #[arg(long, help_heading = FILES)]
     overwrite: bool,
     /// How normalisation and dropout behave
     #[arg(long, value_enum, default_value = "paper", help_heading = TRANSLATION)]
     mode: ModeName,
-    /// Side of a tile in pixels; larger images are translated in tiles, which bounds the memory [default: 1024]
+    /// Side of a tile in pixels; larger images are translated in tiles to bound the memory [default: 1024]
     #[arg(long, help_heading = TRANSLATION)]
     tile: Option<usize>,
     /// Outputs for each image, each with its own dropout noise (mode paper)

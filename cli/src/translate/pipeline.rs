@@ -1,4 +1,4 @@
-//! Decodes, translates and encodes at the same time, in bounded memory.
+//! Decodes, translates and encodes in parallel, in bounded memory.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,9 +19,9 @@ use super::write::Writer;
 const QUEUE_LEN: usize = 2;
 /// Threads that decode, and threads that encode.
 const WORKERS: usize = 2;
-/// Bytes of images between decoder and network, and again between network and encoder. A larger image goes alone.
+/// Bytes of images between decoder and network, and again between network and encoder. A larger image passes alone.
 const MAX_BYTES: u64 = 256 << 20;
-/// Longer files are refused before their header is read.
+/// The headers of longer files are not read; decoding rejects these files.
 const MAX_FILE_LEN: u64 = 1 << 30;
 
 /// An image on its way to the network.
@@ -29,7 +29,7 @@ struct Input<'a> {
     job: &'a Job,
     image: DynamicImage,
     profile: Option<Arc<[u8]>>,
-    /// For the image's bytes; dropping it frees them.
+    /// Reserves the image's bytes until it is dropped.
     _permit: Permit<'a>,
 }
 
@@ -42,9 +42,9 @@ struct Output<'a> {
     _permit: Permit<'a>,
 }
 
-/// Translates all jobs. Threads decode ahead of the network and others encode behind it, with short queues between them.
+/// Translates all jobs. Worker threads decode before the network and encode after it; short queues connect them.
 ///
-/// Each of the `translators` gives one output of each image. Returns an error for every image that lacks an output.
+/// Each of the `translators` gives one output per image. Returns an error for every image that lacks an output.
 pub(crate) fn translate_all(
     jobs: &[Job],
     translators: &[Translator],
@@ -54,7 +54,7 @@ pub(crate) fn translate_all(
     let failed = Mutex::new(Vec::new());
     let fail = |job: &Job, error| {
         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-        // One error for each image is enough.
+        // Report one error per image.
         if !failed.iter().any(|(path, _)| *path == job.input) {
             failed.push((job.input.clone(), error));
         }
@@ -118,7 +118,7 @@ fn read<'a>(job: &'a Job, budget: &'a Budget) -> Result<Input<'a>> {
     Ok(Input { job, image, profile: profile.map(Arc::from), _permit: permit })
 }
 
-/// Returns the bytes that an image needs according to its header; 0 without a header, which decoding will report.
+/// Returns the bytes that an image needs according to its header, or 0 if the header is invalid, which decoding reports.
 fn claimed(path: &Path) -> u64 {
     let decoder = || {
         let file = std::fs::metadata(path).ok()?;
@@ -132,7 +132,7 @@ fn size(image: &DynamicImage) -> u64 {
     image.as_bytes().len() as u64
 }
 
-/// Turns a panic into an error, so that one image never stops the others.
+/// Turns a panic into an error, so that one image does not stop the others.
 fn catch_panic<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic: Box<dyn Any + Send>| {
         let words = panic.downcast_ref::<String>().map(String::as_str);
@@ -158,7 +158,7 @@ impl Budget {
         Self { whole, used: Mutex::new(0), freed: Condvar::new() }
     }
 
-    /// Waits until `bytes` are free; more than the whole budget waits for all of it.
+    /// Waits until `bytes` are free. A request above the limit waits for the whole budget.
     fn take(&self, bytes: u64) -> Permit<'_> {
         let bytes = bytes.min(self.whole);
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Encodes images as files of any type, each written whole or not at all.
+//! Encodes images as files of any type and writes them atomically.
 
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use image::{DynamicImage, ImageEncoder, ImageError, ImageFormat, ImageResult};
 use super::jobs::{Job, with_suffix};
 use crate::files;
 
-/// Writes outputs, and counts what their file types cannot hold.
+/// Writes outputs, and counts those that lose information because of their file type.
 pub(crate) struct Writer {
     quality: u8,
     overwrite: bool,
@@ -30,12 +30,12 @@ impl Writer {
         Self { quality, overwrite, samples, alpha, depth, profile }
     }
 
-    /// Whether all outputs of this image exist already.
+    /// Returns whether all outputs of this image exist already and are to be kept.
     pub(crate) fn is_done(&self, job: &Job) -> bool {
         (0..self.samples).all(|sample| self.keeps(job, sample))
     }
 
-    /// Whether output `sample` of an image exists and is to be kept.
+    /// Returns whether output `sample` of an image exists already and is to be kept.
     pub(crate) fn keeps(&self, job: &Job, sample: u64) -> bool {
         !self.overwrite && self.path(job, sample).exists()
     }
@@ -47,7 +47,7 @@ impl Writer {
         }
     }
 
-    /// Writes output `sample` of an image, with the colour profile of the input if that suits the output's channels.
+    /// Writes output `sample` of an image, with the colour profile of the input if it suits the output's channels.
     pub(crate) fn write(
         &self,
         job: &Job,
@@ -75,7 +75,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Describes what did not fit into the files.
+    /// Describes the information that the files could not hold.
     pub(crate) fn lost(&self) -> Option<String> {
         let counts =
             [(&self.alpha, "alpha"), (&self.depth, "16 bits"), (&self.profile, "the colour profile")];
@@ -106,7 +106,7 @@ fn storable(image: DynamicImage, format: ImageFormat) -> DynamicImage {
     }
 }
 
-/// Whether the header of an ICC profile names the colour space of colour or grey images.
+/// Returns whether an ICC profile is for colour images, or for grey images if `colour` is false.
 fn is_for(profile: &[u8], colour: bool) -> bool {
     profile.get(16..20) == Some(if colour { b"RGB " } else { b"GRAY" })
 }

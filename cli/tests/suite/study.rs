@@ -1,4 +1,4 @@
-//! `study`: killed, resumed, and the same numbers in the end; budgets, scores and mistakes.
+//! `study`: a killed study resumes and ends with the same numbers; budgets, metrics and errors.
 
 use std::path::Path;
 use std::process::{Child, Command, Output};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::program::{self, pix2pix, wait_until};
 
-/// Two objectives in one table, and a claim in both directions, of which one must fail.
+/// Two objectives in one table, and a claim in both directions: one of the two must fail.
 const TABLE: &str = r#"
 title = "Two <ways>"
 columns = ["l1", "sharpness", "lab_a", "mean_iou"]
@@ -68,15 +68,15 @@ fn runs(out: &Path) -> Vec<Value> {
     runs
 }
 
-/// Kills the child once it is time, if it has not ended by then.
+/// Kills the child as soon as `is_time` returns true, or after it has ended.
 fn kill_once(mut child: Child, is_time: impl Fn() -> bool) {
     wait_until("the moment to kill", || is_time() || child.try_wait().unwrap().is_some());
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
-/// Begins the study in `out` and kills it twice: after one run is done, and in the middle of another, between its first
-/// checkpoint and its last. Returns whether that came about; a fast machine may finish before the second kill.
+/// Starts the study in `out` and kills it twice: after one run is finished, and within another run, between its first
+/// checkpoint and its last. Returns whether both kills came in time; a fast machine may finish before the second.
 fn was_killed_twice(folder: &Path, out: &Path, arguments: &[&str]) -> bool {
     let count = || results(out).map_or(0, |all| all["runs"].as_array().unwrap().len());
     kill_once(study(folder, arguments).spawn().unwrap(), || count() > 0);
@@ -111,7 +111,7 @@ fn a_study_that_is_killed_resumes_and_ends_with_the_same_numbers() {
     check_results(&out);
     check_page(&out);
 
-    // Nothing is trained twice, which would take other times, and nothing under other settings.
+    // Nothing is trained twice, which would change the recorded times, and nothing with other settings.
     let before = results(&out).unwrap()["runs"].clone();
     assert!(finish(study(folder.path(), &arguments)).status.success());
     assert_eq!(results(&out).unwrap()["runs"], before);
@@ -177,10 +177,10 @@ fn check_page(out: &Path) {
 }
 
 #[test]
-fn runs_are_scored_again_with_other_classes_and_not_trained_again() {
+fn other_classes_give_new_metrics_without_new_training() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("table.toml"), TABLE).unwrap();
-    // A single class, which any network reads.
+    // With a single class, every prediction is right.
     std::fs::write(folder.path().join("one.toml"), r#"all = ["000000"]"#).unwrap();
     let out = folder.path().join("runs/study");
     let with = |arguments: &[&str]| {
@@ -199,7 +199,7 @@ fn runs_are_scored_again_with_other_classes_and_not_trained_again() {
 }
 
 #[test]
-fn mistakes_in_tables_are_named() {
+fn errors_name_the_mistake_in_a_table() {
     let folder = tempfile::tempdir().unwrap();
     let message = |table: String| {
         std::fs::write(folder.path().join("table.toml"), table).unwrap();
@@ -211,7 +211,7 @@ fn mistakes_in_tables_are_named() {
         ("gan_weight", "gan_wait", "gan_wait"),
         ("patch = 286", "patch = 71", "patch: 71 is not 1, 16, 34, 70"),
         ("higher = \"L1\"", "higher = \"L3\"", "`L3`, which is not a variant"),
-        ("\"lab_a\"", "\"lab_x\"", "`lab_x` is not a score"),
+        ("\"lab_a\"", "\"lab_x\"", "`lab_x` is not a metric"),
         ("[[claim]]", "[[claims]]", "table.toml"),
     ] {
         let message = message(TABLE.replace(right, wrong));
@@ -220,7 +220,7 @@ fn mistakes_in_tables_are_named() {
 }
 
 #[test]
-fn inception_scores_runs_that_are_done_or_is_asked_for() {
+fn inception_adds_metrics_to_finished_runs_or_needs_the_feature() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("table.toml"), TABLE.replace("\"lab_a\"", "\"fid\", \"kid\"")).unwrap();
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/inception.safetensors");
@@ -234,7 +234,7 @@ fn inception_scores_runs_that_are_done_or_is_asked_for() {
     let columns = |out: &Path| results(out).unwrap()["tables"][0]["columns"].to_string();
     let out = folder.path().join("runs/study");
     assert!(finish(study(folder.path(), &["--steps", "3"])).status.success());
-    assert!(!columns(&out).contains("fid"), "a score that no run has gets no column");
+    assert!(!columns(&out).contains("fid"), "a metric that no run has gets no column");
     let before = runs(&out);
     assert!(finish(study(folder.path(), &with)).status.success());
     assert!(columns(&out).contains("fid"));
@@ -245,7 +245,7 @@ fn inception_scores_runs_that_are_done_or_is_asked_for() {
 }
 
 #[test]
-fn a_budget_chooses_the_steps_and_leaves_out_runs_that_do_not_fit() {
+fn a_budget_sets_the_steps_and_skips_runs_that_do_not_fit() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("table.toml"), TABLE).unwrap();
     let steps_within = |minutes: &str, out: &str| {
@@ -254,7 +254,7 @@ fn a_budget_chooses_the_steps_and_leaves_out_runs_that_do_not_fit() {
         let steps = results(&folder.path().join(out)).unwrap()["plan"]["steps"].as_u64().unwrap();
         (steps, String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    // No machine trains anything in 60 microseconds, and any makes more than a step in a second.
+    // 60 microseconds are too short for a step on any machine, and six seconds suffice for several.
     let (steps, shown) = steps_within("0.000001", "none");
     assert!(
         steps == 1 && shown.contains("no time for 2 runs of later seeds within 0.000001 minutes"),

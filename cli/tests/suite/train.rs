@@ -97,7 +97,7 @@ fn a_run_that_diverges_rolls_back_and_gives_up() {
         "{message}"
     );
     let message = fails(1, "train", folder.path(), &[&small[..], &["--on-nan", "rollback"]].concat());
-    assert!(message.contains("detour 3 of 3") && message.contains("\nerror: "), "{message}");
+    assert!(message.contains("rollback 3 of 3") && message.contains("\nerror: "), "{message}");
     assert!(!folder.path().join("run/generator.safetensors").exists(), "nothing unsound is saved");
 }
 
