@@ -87,8 +87,8 @@ fn main() -> Result<()> {
 
     let mut trainer = Trainer::resume_or_new("runs/own_data", config, &device)?;
     trainer.fit(&train, Some(&val), "runs/own_data", |event| {
-        if let Event::Epoch { epoch, scores: Some(scores), .. } = event {
-            println!("epoch {epoch}  {scores}");
+        if let Event::Epoch { epoch, metrics: Some(metrics), .. } = event {
+            println!("epoch {epoch}  {metrics}");
         }
         ControlFlow::Continue(())
     })?;

@@ -52,8 +52,8 @@ fn main() -> Result<()> {
     // `fit` trains all epochs, saves checkpoints and writes the page; the closure receives each step and epoch,
     // and may stop the training.
     trainer.fit(&train, Some(&val), RUN, |event| {
-        if let Event::Epoch { epoch, scores: Some(scores), .. } = event {
-            println!("epoch {epoch}  {scores}");
+        if let Event::Epoch { epoch, metrics: Some(metrics), .. } = event {
+            println!("epoch {epoch}  {metrics}");
         }
         ControlFlow::Continue(())
     })?;

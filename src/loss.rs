@@ -281,11 +281,12 @@ impl Pix2PixLoss {
     /// Returns the generator's loss.
     ///
     /// # Shapes
-    /// - `fake_logits`: `[N, 1, H', W']`, the discriminator's logits on the output; `None` without a discriminator
+    /// - `fake_logits`: `[N, 1, H', W']`, the discriminator's logits on the output; `None` only if `gan_weight` is 0
     /// - `output`, `target`: `[N, C, H, W]`, in `[-1, 1]`
     ///
     /// # Panics
-    /// If `output` and `target` differ in shape, or `fake_logits` has more than one channel or another N than `output`.
+    /// If `output` and `target` differ in shape, if `fake_logits` has more than one channel or another N than `output`, or if
+    /// it is `None` while `gan_weight` is above 0.
     pub fn generator(
         &self,
         fake_logits: Option<Tensor<4>>,
@@ -296,6 +297,12 @@ impl Pix2PixLoss {
         if let Some(logits) = &fake_logits {
             check_logits("fake_logits", logits, output.dims()[0]);
         }
+        let is_missing = self.is_adversarial() && fake_logits.is_none();
+        assert!(
+            !is_missing,
+            "`fake_logits` (=None) are needed while `gan_weight` is {}",
+            self.config.gan_weight
+        );
         let terms = self.config.gan.terms();
         let gan = fake_logits.map(|logits| (terms.generator)(logits) * self.config.gan_weight);
         let distance = self.config.pixel.distance(output, target);
@@ -416,8 +423,10 @@ mod tests {
                 format!("`output` (=[4, 3, 8, 8]) and `target` (={target:?}) must have the same shape");
             assert_eq!(message, expected);
         }
+        let image = || zeros([4, 3, 8, 8]);
+        let message = panic_of(|| drop(loss.generator(None, image(), image())));
+        assert_eq!(message, "`fake_logits` (=None) are needed while `gan_weight` is 1");
         for fake in [[1, 1, 2, 2], [4, 3, 2, 2]] {
-            let image = || zeros([4, 3, 8, 8]);
             let message = panic_of(|| drop(loss.generator(Some(zeros(fake)), image(), image())));
             assert_eq!(message, format!("`fake_logits` (={fake:?}) must be logits of shape [4, 1, H', W']"));
         }
@@ -430,7 +439,7 @@ mod tests {
 
     #[test]
     fn l2_is_the_mean_square_and_its_gradient_grows_with_the_distance() {
-        let loss = Pix2PixLossConfig::new().with_pixel(PixelLoss::L2).init();
+        let loss = Pix2PixLossConfig::new().with_gan_weight(0.0).with_pixel(PixelLoss::L2).init();
         let output = logits([0.5, -0.25]).autodiff().require_grad();
         let g = loss.generator(None, output.clone(), logits([0.0, 0.5]).autodiff());
         close(g.l1.clone().inner(), 100.0 * (0.25 + 0.5625) / 2.0);

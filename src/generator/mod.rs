@@ -143,11 +143,12 @@ impl Generator {
         let channels = self.config.input_channels;
         assert_shape!(input, [_, channels, ..]);
         let [_, _, height, width] = input.dims();
-        let multiple = self.config.size_multiple();
+        let (multiple, minimum) = (self.config.size_multiple(), self.config.min_size());
         for (name, size) in [("height", height), ("width", width)] {
             assert!(
-                size % multiple == 0 && size > 0,
-                "{name} (={size}) must be divisible by {multiple}; use `Translator` to pad, or another depth"
+                size % multiple == 0 && size >= minimum,
+                "{name} (={size}) must be divisible by {multiple} and at least {minimum}; use `Translator` to pad, or \
+                 another depth"
             );
         }
         let device = input.device();

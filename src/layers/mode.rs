@@ -21,6 +21,7 @@ pub struct Mode {
 /// The source of the mean and variance of batch normalisation. Instance normalisation always uses
 /// [`Statistics::Image`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Statistics {
     /// The whole batch, as in training. For a batch of one image this equals [`Statistics::Image`].
     Batch,
@@ -32,6 +33,7 @@ pub enum Statistics {
 
 /// Whether dropout is on, and where its randomness comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DropoutMode {
     /// Off: the output is a function of the input alone.
     Off,

@@ -12,6 +12,7 @@ use crate::kernels::Activation;
 /// How a decoder doubles the resolution. As text it is `transpose`, `nearest_conv` or `bilinear_conv`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum UpsampleKind {
     /// A 4×4 transposed convolution with stride 2, as in the paper.
     #[default]

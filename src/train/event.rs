@@ -27,6 +27,6 @@ pub enum Event<'a> {
         /// The epoch, counted from 1.
         epoch: usize,
         /// The metrics on the validation pairs; `None` without validation pairs.
-        scores: Option<Metrics>,
+        metrics: Option<Metrics>,
     },
 }

@@ -98,9 +98,9 @@ impl Trainer {
         }
         if self.progress.batch >= total {
             // Also if `watch` has stopped the run: its log has the same lines as that of an uninterrupted run.
-            let scores = run.close_epoch(self, val)?;
+            let metrics = run.close_epoch(self, val)?;
             if flow.is_continue() {
-                flow = watch(Event::Epoch { epoch: epoch.number, scores });
+                flow = watch(Event::Epoch { epoch: epoch.number, metrics });
             }
         }
         if flow.is_break() && run.saved_step() != Some(self.steps()) {

@@ -74,8 +74,8 @@ const LOST: &str = "a panic during an update has lost a network; resume from the
 ///             println!("step {}: {advice}", trainer.steps());
 ///         }
 ///     }
-///     if let Some(scores) = run.close_epoch(&mut trainer, Some(&val))? {
-///         println!("epoch {epoch}  {scores}");
+///     if let Some(metrics) = run.close_epoch(&mut trainer, Some(&val))? {
+///         println!("epoch {epoch}  {metrics}");
 ///     }
 /// }
 /// run.finish()

@@ -262,6 +262,15 @@ fn a_size_that_is_not_divisible_panics_with_the_rule() {
 }
 
 #[test]
+#[should_panic(expected = "height (=4) must be divisible by 4 and at least 8")]
+fn a_size_below_the_minimum_of_a_resnet_panics_with_the_rule() {
+    let device = device::cpu();
+    let config =
+        GeneratorConfig::new(3, 3).with_base_channels(2).with_backbone(Backbone::Resnet { blocks: 1 });
+    config.init(&device).forward(Tensor::zeros([1, 3, 4, 8], &device), Mode::PAPER);
+}
+
+#[test]
 #[should_panic(expected = "axis 1 expected 3, got 1")]
 fn wrong_channels_panic_with_both_numbers() {
     let device = device::cpu();

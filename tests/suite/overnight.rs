@@ -122,7 +122,7 @@ fn the_best_checkpoint_is_kept() {
         let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
         let mut scores = vec![];
         let watch = |event: Event| {
-            if let Event::Epoch { epoch, scores: Some(score), .. } = event {
+            if let Event::Epoch { epoch, metrics: Some(score), .. } = event {
                 scores.push((7 * epoch as u64, if is_lower_better { -score.l1 } else { score.ssim }));
             }
             ControlFlow::Continue(())

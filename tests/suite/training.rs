@@ -243,8 +243,8 @@ fn fit_writes_a_complete_run_folder_and_evaluate_is_repeatable() {
                     assert_eq!(batches, 3);
                     steps += 1;
                 }
-                pix2pix::Event::Epoch { scores, .. } => {
-                    assert!(scores.unwrap().l1 > 0.0);
+                pix2pix::Event::Epoch { metrics, .. } => {
+                    assert!(metrics.unwrap().l1 > 0.0);
                     epochs += 1;
                 }
                 _ => {}

@@ -1,4 +1,4 @@
-//! FID and KID of the outputs, with the feature `fid` and Inception's weights.
+//! FID and KID of the outputs, with the feature `eval` and Inception's weights.
 
 use std::path::Path;
 

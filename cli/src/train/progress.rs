@@ -67,9 +67,9 @@ impl Progress {
                     self.bar.set_message(format!("{}  {rate:.1} images/s", self.losses));
                 }
             }
-            Event::Epoch { epoch, scores, .. } => {
-                let scores = scores.map_or_else(String::new, |scores| format!("validation: {scores}"));
-                let line = format!("epoch {epoch}/{}  {}  {scores}", self.epochs, self.losses);
+            Event::Epoch { epoch, metrics, .. } => {
+                let metrics = metrics.map_or_else(String::new, |metrics| format!("validation: {metrics}"));
+                let line = format!("epoch {epoch}/{}  {}  {metrics}", self.epochs, self.losses);
                 self.bar.suspend(|| say!("{line}"));
             }
             Event::Advice(advice) => self.bar.suspend(|| say!("step {}: {advice}", self.steps)),
