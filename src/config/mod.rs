@@ -236,7 +236,7 @@ impl Pix2PixConfig {
     pub fn with_overrides(&self, overrides: &Value) -> Result<Self> {
         let mut tree = serde_json::to_value(self).expect("a configuration is numbers and names");
         let sections = overrides.as_object().ok_or_else(|| {
-            Error::config(WHOLE, format!("{overrides} is not an object, such as {{\"loss\": {{}}}}"))
+            Error::config(WHOLE, format!("{overrides} is not an object, for example {{\"loss\": {{}}}}"))
         })?;
         for (name, fields) in sections {
             match (tree.get_mut(name).and_then(Value::as_object_mut), fields) {
