@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn the_domains_of_data_have_the_values_of_earlier_versions() {
-        // A run that an earlier version began is resumed with the same order and the same crops.
+        // A run of an earlier version resumes with the same order and the same crops.
         assert_eq!((ORDER, JITTER), (0x006f_7264_6572, 0x6a69_7474_6572));
     }
 }

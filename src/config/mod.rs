@@ -102,8 +102,8 @@ impl Pix2PixConfig {
     /// Returns the same recipe for images of `size` pixels: the deepest U-Net that `size` allows, crops of `size`, and
     /// a load size in the paper's proportion, 286 to 256.
     ///
-    /// A power of two gives a bottleneck of one pixel. Another size keeps the largest depth whose power of two divides
-    /// it.
+    /// A power of two up to 4096 gives a bottleneck of one pixel. Another size gets the largest depth whose power of two
+    /// divides it.
     ///
     /// # Errors
     /// [`Error::Config`] if that gives a U-Net or an encoder-decoder that is too shallow to see the whole image: a
@@ -236,7 +236,7 @@ impl Pix2PixConfig {
     pub fn with_overrides(&self, overrides: &Value) -> Result<Self> {
         let mut tree = serde_json::to_value(self).expect("a configuration is numbers and names");
         let sections = overrides.as_object().ok_or_else(|| {
-            Error::config(WHOLE, format!("{overrides} is not an object, such as {{\"loss\": {{}}}}"))
+            Error::config(WHOLE, format!("{overrides} is not an object, for example {{\"loss\": {{}}}}"))
         })?;
         for (name, fields) in sections {
             match (tree.get_mut(name).and_then(Value::as_object_mut), fields) {

@@ -143,23 +143,9 @@ impl TrainingConfig {
         Self::default()
     }
 
+    /// Checks every field.
     pub(super) fn validate(&self) -> Result<()> {
-        if self.epochs == 0 && self.decay_epochs == 0 {
-            return Err(Error::config(
-                "training.epochs",
-                "0 trains nothing because training.decay_epochs is 0, too; set one of them to at least 1",
-            ));
-        }
-        for (field, value) in [
-            ("training.save_every", self.save_every),
-            ("training.keep", self.keep),
-            ("training.discriminator_every", self.discriminator_every),
-            ("training.accumulate", self.accumulate),
-        ] {
-            if value == 0 {
-                return Err(Error::config(field, "0 is out of range; use at least 1"));
-            }
-        }
+        self.validate_counts()?;
         for (field, value) in [
             ("training.learning_rate", self.learning_rate),
             ("training.discriminator_rate", self.discriminator_rate),
@@ -191,6 +177,27 @@ impl TrainingConfig {
                     field,
                     format!("{beta} is out of range; use at least 0 and less than 1"),
                 ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the numbers of epochs, steps, micro-batches and checkpoints.
+    fn validate_counts(&self) -> Result<()> {
+        if self.epochs == 0 && self.decay_epochs == 0 {
+            return Err(Error::config(
+                "training.epochs",
+                "0 trains nothing because training.decay_epochs is 0, too; set one of them to at least 1",
+            ));
+        }
+        for (field, value) in [
+            ("training.save_every", self.save_every),
+            ("training.keep", self.keep),
+            ("training.discriminator_every", self.discriminator_every),
+            ("training.accumulate", self.accumulate),
+        ] {
+            if value == 0 {
+                return Err(Error::config(field, "0 is out of range; use at least 1"));
             }
         }
         Ok(())

@@ -37,7 +37,7 @@ impl LogPosition {
     }
 }
 
-/// Refuses a run folder whose log does not begin with the lines up to `position`.
+/// Refuses a run folder whose log does not start with the lines up to `position`.
 pub(crate) fn verify(run: &Path, position: LogPosition) -> Result<()> {
     let path = run.join(METRICS);
     match position.begins(&earlier(&path)?) {
@@ -87,7 +87,7 @@ impl Log {
         for line in whole.unwrap_or(&earlier).split_inclusive(|byte| *byte == b'\n') {
             let record = serde_json::from_slice::<Record>(line).ok();
             let is_early = record.as_ref().is_some_and(|record| record.position().0 <= step);
-            // Intact lines of the checkpoint stay as they are. Otherwise only readable lines up to `step` stay.
+            // Keeps intact lines of the checkpoint unchanged; of a damaged log, only readable lines up to `step`.
             if whole.is_some() || (is_early && step > 0 && line.ends_with(b"\n")) {
                 lines.extend_from_slice(line);
                 records.extend(record);
@@ -102,7 +102,7 @@ impl Log {
         Ok((Self { path, file, written, pending: vec![] }, records, whole.is_some()))
     }
 
-    /// Appends lines. After an error, they stay pending for the next call of this or of [`sync`](Self::sync).
+    /// Appends lines. After an error, the next call of this or of [`sync`](Self::sync) tries again.
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<()> {
         let has_failed = !self.pending.is_empty();
         self.pending.extend_from_slice(lines);

@@ -97,7 +97,7 @@ impl Serialize for Record {
         map.serialize_entry("epoch", &epoch)?;
         match self {
             Self::Step { losses, learning_rate, .. } => {
-                // The fields have the order of earlier versions, so that a run that they began has one format.
+                // The fields have the order of earlier versions, so that a resumed run has one format.
                 let is_accuracy = |(name, _): &(&str, f32)| name.ends_with("_accuracy");
                 losses
                     .named()

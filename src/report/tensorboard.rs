@@ -27,7 +27,8 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// Begins an event file in `folder`, which is created if absent. An earlier file stays until this one is published.
+    /// Creates an event file in `folder`, which is created if absent. An earlier file is kept until
+    /// [`published`](Self::published).
     pub(super) fn begin(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
         files::sweep(folder)?;

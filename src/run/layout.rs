@@ -26,7 +26,7 @@ const RUN_ID: &str = ".run";
 pub(super) fn checkpoints(run: &Path) -> Result<Vec<PathBuf>> {
     let mut found = entries(&run.join(CHECKPOINTS), "")?;
     found.retain(|path| step(path).is_some());
-    // If a killed process left both, the one that was to be replaced comes first.
+    // If a process was killed between two renames, both exist, and the replaced checkpoint counts as older.
     found.sort_by_key(|path| (step(path), !name(path).ends_with(REPLACED)));
     Ok(found)
 }

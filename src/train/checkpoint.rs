@@ -23,6 +23,19 @@ impl Trainer {
     /// # Errors
     /// [`Error::Checkpoint`] if networks, loss, direction or seed differ from the saved ones, the EMA would be dropped,
     /// or no checkpoint is intact; [`Error::Config`] or [`Error::Device`], as in [`new`](Self::new).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use pix2pix::{Pix2PixConfig, Trainer, device};
+    ///
+    /// let mut config = Pix2PixConfig::paper();
+    /// config.training.epochs = 400;
+    /// let trainer = Trainer::resume_or_new("runs/facades", config, &device::best())?;
+    /// for change in trainer.config_changes() {
+    ///     println!("{change}"); // training.epochs is 400, was 200
+    /// }
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
     pub fn resume_or_new(run: impl AsRef<Path>, config: Pix2PixConfig, device: &Device) -> Result<Self> {
         let run = run.as_ref();
         match run::newest(run, Some(&config), device)? {
@@ -38,6 +51,15 @@ impl Trainer {
     /// # Errors
     /// [`Error::Checkpoint`] if there is no checkpoint, or none is intact; [`Error::Device`], as in
     /// [`new`](Self::new).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use pix2pix::{Trainer, device};
+    ///
+    /// let trainer = Trainer::resume("runs/facades", &device::best())?;
+    /// println!("{} steps are trained", trainer.steps());
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
     pub fn resume(run: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let run = run.as_ref();
         let found = run::newest(run, None, device)?.ok_or_else(|| run::missing(run))?;

@@ -11,7 +11,7 @@ use crate::generator::Generator;
 #[derive(Debug)]
 pub(super) struct Ema {
     decay: f64,
-    // `None` only during an update.
+    /// `None` only during an update.
     generator: Option<Generator>,
 }
 

@@ -21,10 +21,23 @@ impl Trainer {
     ///
     /// # Errors
     /// - [`Error::Io`] or [`Error::Checkpoint`] before training, as in [`open_run`](Self::open_run)
-    /// - [`Error::Io`] or [`Error::Image`] if a pair cannot be read or a file cannot be written: the run is saved, and can
-    ///   be resumed once the file is repaired
+    /// - [`Error::Io`] or [`Error::Image`] if a pair cannot be read or a file cannot be written: the run is saved, and
+    ///   can be resumed once the file is repaired
     /// - [`Error::Unsaved`] if that save fails as well
     /// - [`Error::Diverged`] if a loss or a weight is NaN or infinite: nothing is saved, so that no checkpoint holds it
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use std::ops::ControlFlow;
+    ///
+    /// use pix2pix::{Pix2PixConfig, Trainer, data::PairedFolder, device};
+    ///
+    /// let config = Pix2PixConfig::paper();
+    /// let train = PairedFolder::open("datasets/facades/train", &config.data)?;
+    /// let mut trainer = Trainer::new(config, &device::best())?;
+    /// trainer.fit(&train, None, "runs/facades", |_| ControlFlow::Continue(()))?;
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
     pub fn fit<S: BatchSource + ?Sized>(
         &mut self,
         train: &S,

@@ -85,7 +85,7 @@ const LOST: &str = "a panic during an update has lost a network; resume from the
 pub struct Trainer {
     config: Pix2PixConfig,
     loss: Pix2PixLoss,
-    // `None` only during an update, which works in place on tensors without other owners.
+    /// `None` only during an update, which works in place on tensors without other owners.
     generator: Option<Generator>,
     discriminator: Option<Discriminator>,
     generator_optimizer: Adam,
@@ -94,18 +94,18 @@ pub struct Trainer {
     progress: Progress,
     sums: LossSums,
     best: Option<Best>,
-    // The step of the last save, and the lines of the log that belong to it.
+    /// The step of the last save, and the position in the log that belongs to it.
     recorded: Option<(u64, LogPosition)>,
-    // A checksum of the settings that the run started with.
+    /// A checksum of the settings that the run started with.
     run_id: String,
-    // The folder in which this run may start over if it stopped before its first checkpoint.
+    /// The folder in which this run may start over if it stopped before its first checkpoint.
     own_folder: Option<PathBuf>,
-    // Whether `next_epoch` returns the rest of the current epoch.
+    /// Whether `next_epoch` returns the rest of the current epoch.
     is_inside_epoch: bool,
     skipped: Vec<Skipped>,
     config_changes: Vec<String>,
     device: Device,
-    // The devices that share each batch with `device`.
+    /// The devices that share each batch with `device`.
     others: Vec<Device>,
 }
 

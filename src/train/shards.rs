@@ -23,7 +23,7 @@ pub(super) struct Shards {
 /// The parts that another device computes.
 struct Shard {
     device: Device,
-    // The device's copy. It lasts for both updates, as the second differentiates the output of the first.
+    /// The device's copy. It lasts for both updates, because the second differentiates the output of the first.
     generator: Generator,
     parts: Vec<Part>,
 }

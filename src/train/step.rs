@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_inside_a_step_does_not_spoil_the_trainer() {
+    fn a_trainer_works_after_a_panic_inside_a_step() {
         let mut config = Pix2PixConfig::paper().with_size(32).unwrap();
         (config.generator.base_channels, config.discriminator.base_channels) = (2, 2);
         let mut trainer = Trainer::new(config, &device::cpu()).unwrap();

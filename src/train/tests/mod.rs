@@ -1,3 +1,3 @@
-//! Tests of the trainer that reach into the crate.
+//! Tests of the trainer that use private items of the crate.
 
 mod disk_faults;
