@@ -1,4 +1,4 @@
-//! Every convolution of U-Net-256 and the 70×70 discriminator alone, by our kernels and by the operation of burn:
+//! Each convolution of U-Net-256 and of the 70×70 discriminator, with this crate's kernels and with burn's operation:
 //! `{backend}/{layer}/{ours|exact|burn}/{forward|step}`, where a step is the forward pass and both gradients.
 
 mod support;

@@ -1,4 +1,4 @@
-//! One update of Adam for as many values as both networks of the paper have: ours, and that of burn.
+//! One update of Adam for the parameters of both networks of the paper, with this crate's Adam and with burn's.
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ fn optimizer(criterion: &mut Criterion) {
         bencher.iter_custom(|rounds| {
             let mut spent = Duration::ZERO;
             for _ in 0..rounds {
-                let module = weights.take().expect("put back below");
+                let module = weights.take().expect("the weights are put back after each round");
                 let loss = (module.values.val() * output_gradient.clone()).sum();
                 let gradients = GradientsParams::from_grads(loss.backward(), &module);
                 let start = Instant::now();

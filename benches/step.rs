@@ -17,7 +17,8 @@ fn step(criterion: &mut Criterion) {
             &[(32, 16, 1), (64, 32, 1), (64, 32, 4), (128, 64, 1), (256, 64, 1)]
         };
         for &(size, channels, batch) in cases {
-            let mut trainer = Trainer::new(config(size, channels), &device).expect("the paper's recipe");
+            let mut trainer =
+                Trainer::new(config(size, channels), &device).expect("the configuration is valid");
             let pair = Batch { input: images(batch, size, &device), target: images(batch, size, &device) };
             group.throughput(Throughput::Elements(batch as u64));
             group.bench_function(format!("{name}/step-base{channels}/{size}x{batch}"), |bencher| {

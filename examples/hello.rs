@@ -1,6 +1,6 @@
 //! Builds the paper's two networks with random weights, runs each once, and prints their sizes.
 //!
-//! Takes two seconds:
+//! It takes two seconds.
 //!
 //! ```text
 //! cargo run --release --example hello

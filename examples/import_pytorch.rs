@@ -1,6 +1,6 @@
-//! Loads a generator that the PyTorch original has saved, runs it, and writes it back for PyTorch.
+//! Loads a generator of the PyTorch original, runs it, and exports it for PyTorch.
 //!
-//! Takes a second. Without an argument it loads a small ResNet of this crate's tests.
+//! It takes a second. Without an argument it loads a small ResNet of this crate's tests.
 //!
 //! ```text
 //! cargo run --release --example import_pytorch
@@ -11,8 +11,8 @@
 //! written: back.safetensors
 //! ```
 //!
-//! In Python the exported file is loaded by `net.load_state_dict(safetensors.torch.load_file("back.safetensors"))`. The
-//! program has `pix2pix import` and `pix2pix export` for this.
+//! In Python, `net.load_state_dict(safetensors.torch.load_file("back.safetensors"))` loads the exported file. The commands
+//! `pix2pix import` and `pix2pix export` do the same.
 
 use pix2pix::pytorch::{self, Import};
 use pix2pix::{Mode, Result, Tensor, device};
@@ -22,7 +22,7 @@ fn main() -> Result<()> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/resnet_dropout.pth");
     let path = std::env::args().nth(1).unwrap_or_else(|| default.to_owned());
 
-    // The architecture is found from the names and shapes in the file.
+    // The architecture is inferred from the names and shapes in the file.
     let generator = Import::open(path)?.generator(&device)?;
     let config = generator.config();
     println!(
@@ -33,7 +33,7 @@ fn main() -> Result<()> {
         generator.parameter_count()
     );
 
-    // Sides must be multiples of what the network halves; a `Translator` pads other images.
+    // Height and width must be multiples of `size_multiple`; a `Translator` pads other images.
     let side = 64.max(config.size_multiple());
     let input = Tensor::<4>::zeros([1, config.input_channels, side, side], &device);
     let output = generator.forward(input.clone(), Mode::RUNNING); // PyTorch's `.eval()`

@@ -1,6 +1,6 @@
-//! Trains on data of your own kind: a type that makes batches is all that `Trainer::fit` needs.
+//! Trains on your own kind of data: `Trainer::fit` accepts any type that implements `BatchSource`.
 //!
-//! The task is colouring: the input is an image in grey, the target its colours. Takes about half a minute.
+//! The task is colouring: the input is a grey image, the target the same image in colour. It takes about half a minute.
 //!
 //! ```text
 //! cargo run --release --example own_data
@@ -10,7 +10,7 @@
 //! open runs/own_data/index.html
 //! ```
 //!
-//! The program `pix2pix colorize` does this for folders of photographs, in the CIELAB colour space.
+//! The command `pix2pix colorize` does this for folders of photographs, in the CIELAB colour space.
 
 use std::ops::ControlFlow;
 
@@ -21,7 +21,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// Colour images that are paired with their grey versions.
+/// Colour images, each paired with its grey version.
 struct Colours(Vec<RgbImage>);
 
 const BATCH_SIZE: usize = 4;
@@ -31,8 +31,8 @@ impl BatchSource for Colours {
         self.0.len()
     }
 
-    /// Shuffles by the epoch's seed and number alone and skips the batches that an interrupted run has trained on: so a
-    /// resumed run ends like an uninterrupted one.
+    /// The order depends only on the epoch's seed and number, and batches of an interrupted epoch are skipped. So a resumed
+    /// run ends with the same weights as an uninterrupted one.
     fn batches<'a>(&'a self, epoch: EpochCursor, device: &Device) -> BatchIterator<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(epoch.seed);
         rng.set_stream(epoch.number as u64);
@@ -46,7 +46,7 @@ impl BatchSource for Colours {
     }
 }
 
-/// Returns the batches of `images` from number `first` on.
+/// Returns the batches of `images`, starting at batch `first`.
 fn batches<'a>(images: Vec<&'a RgbImage>, first: usize, device: &Device) -> BatchIterator<'a> {
     let chunks: Vec<_> = images.chunks(BATCH_SIZE).skip(first).map(<[_]>::to_vec).collect();
     let device = device.clone();
@@ -55,17 +55,17 @@ fn batches<'a>(images: Vec<&'a RgbImage>, first: usize, device: &Device) -> Batc
     }))
 }
 
-/// Returns the brightness in `[-1, 1]`, the range of the networks, row by row.
+/// Returns the brightness row by row in `[-1, 1]`, the range of the networks.
 fn grey(image: &RgbImage) -> Vec<f32> {
     image.pixels().map(|pixel| f32::from(pixel.to_luma().0[0]) / 127.5 - 1.0).collect()
 }
 
-/// Returns red, then green, then blue, in the same range.
+/// Returns the planes of red, green and blue, in the same range.
 fn colour(image: &RgbImage) -> Vec<f32> {
     (0..3).flat_map(|c| image.pixels().map(move |pixel| f32::from(pixel.0[c]) / 127.5 - 1.0)).collect()
 }
 
-/// Builds a tensor `[N, C, H, W]` of the values of each image.
+/// Returns a tensor `[N, C, H, W]` with the values of each image.
 fn stack(images: &[&RgbImage], values: fn(&RgbImage) -> Vec<f32>, device: &Device) -> Tensor<4> {
     let all: Vec<f32> = images.iter().flat_map(|image| values(image)).collect();
     let (width, height) = images[0].dimensions();

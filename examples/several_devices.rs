@@ -1,7 +1,7 @@
 //! Shares each batch among several devices.
 //!
-//! Every device computes the gradients of its part of the batch; the first adds them up and updates the networks. Without
-//! CUDA the CPU plays two devices: that shows the idea and the equal numbers, not a gain in speed. Takes two seconds.
+//! Every device computes the gradients of its part of the batch; the first device adds them and updates the networks.
+//! Without CUDA, the CPU counts as two devices: the losses are equal, but nothing gets faster. It takes two seconds.
 //!
 //! ```text
 //! cargo run --release --example several_devices
@@ -10,7 +10,7 @@
 //! 2 devices: G_GAN 0.881  G_L1 50.11  D_real 0.713  D_fake 0.730
 //! ```
 //!
-//! The program has `pix2pix train --backend cuda --devices 4` for this.
+//! The command `pix2pix train --backend cuda --devices 4` does the same.
 
 use pix2pix::data::Batch;
 use pix2pix::{Device, Norm, Pix2PixConfig, Result, Tensor, Trainer, device};
@@ -33,8 +33,8 @@ fn train(devices: &[Device]) -> Result<String> {
     config.data.batch_size = BATCH_SIZE;
     config.generator.base_channels = 8;
     config.discriminator.base_channels = 8;
-    // Instance normalisation sees each image by itself. Batch normalisation would see the part of one device, and dropout
-    // has noise of its own on each, so with them the numbers differ.
+    // Instance normalisation is computed for each image, so the numbers are equal. Batch normalisation is computed over the
+    // part of one device, and dropout draws different noise on each, so with them the numbers differ.
     config.generator.norm = Norm::Instance { affine: false };
     config.discriminator.norm = Norm::Instance { affine: false };
     config.generator.dropout = 0.0;

@@ -36,7 +36,7 @@ pub(crate) struct Found {
 /// Reads the newest intact checkpoint of a run, with the settings of `config` instead of the saved ones if given;
 /// `None` if there is no checkpoint.
 pub(crate) fn newest(run: &Path, config: Option<&Pix2PixConfig>, device: &Device) -> Result<Option<Found>> {
-    let run_id = layout::run_id(run);
+    let run_id = layout::run_id(run)?;
     let mut skipped = Vec::new();
     for folder in layout::checkpoints(run)?.into_iter().rev() {
         match Snapshot::read(&folder, run_id.as_deref(), config, device) {
@@ -113,7 +113,7 @@ impl RunFolder {
         if let Some(steps) = newest.filter(|steps| *steps > step) {
             return refuse(CheckpointProblem::Further { steps });
         }
-        let owner = layout::run_id(path);
+        let owner = layout::run_id(path)?;
         let is_same_run = owner.as_ref() == Some(&snapshot.run_id);
         if newest.is_none() && layout::has_results(path) && !(is_same_run && (step > 0 || may_start_again)) {
             return refuse(CheckpointProblem::Results);

@@ -1,6 +1,7 @@
 //! The names of the files and folders in a run folder.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -72,8 +73,18 @@ pub(super) fn remove(folder: &Path) -> Result<()> {
 }
 
 /// Returns the id of the run that the folder belongs to, if it has one.
-pub(super) fn run_id(run: &Path) -> Option<String> {
-    fs::read_to_string(run.join(RUN_ID)).ok().map(|id| id.trim().to_owned())
+///
+/// # Errors
+/// [`Error::Io`] if it has one that cannot be read.
+pub(super) fn run_id(run: &Path) -> Result<Option<String>> {
+    use ErrorKind::{InvalidData, NotADirectory, NotFound};
+    let path = run.join(RUN_ID);
+    match fs::read_to_string(&path) {
+        Ok(id) => Ok(Some(id.trim().to_owned())),
+        // Without the id, or with a damaged one, the checkpoints still say which run they belong to.
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory | InvalidData) => Ok(None),
+        Err(error) => Err(Error::io(&path, error)),
+    }
 }
 
 /// Writes the id of the run that the folder belongs to.

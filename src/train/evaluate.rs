@@ -61,6 +61,9 @@ impl Trainer {
     ) -> Result<()> {
         let generator = self.export_generator().valid();
         let mut index = 0;
+        if count == 0 {
+            return Ok(());
+        }
         for batch in pairs.sequential(&self.device) {
             let Batch { input, target } = batch?;
             for (input, target) in input.split(1, 0).into_iter().zip(target.split(1, 0)) {

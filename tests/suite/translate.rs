@@ -1,4 +1,4 @@
-//! Translation of any image: sizes, pixel types, tiles, batches, weights of all origins, and damaged files.
+//! Translation of images: sizes, pixel types, tiles, batches, weights of every origin, and damaged files.
 #![cfg(feature = "flex")]
 
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ fn translator(change: impl FnOnce(&mut Pix2PixConfig)) -> Translator {
     Translator::new(generator, &device::cpu()).unwrap().with_data(config.data).unwrap()
 }
 
-/// Returns an image of waves of many lengths, brighter to the right: its parts have very different statistics.
+/// Returns an image of waves of many lengths that gets brighter to the right, so its parts differ in their statistics.
 fn waves(channels: usize, height: usize, width: usize) -> Vec<f32> {
     let value = |channel: usize, y: usize, x: usize| {
         let (x, y) = (x as f32, y as f32);
@@ -44,7 +44,7 @@ fn greatest_difference(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// A generator whose running statistics are those of some training steps.
+/// Returns a generator with the running statistics of some training steps.
 fn trained(config: &Pix2PixConfig) -> Generator {
     let folder = tempfile::tempdir().unwrap();
     write_pairs(folder.path(), 2, 64);
@@ -95,7 +95,7 @@ fn tiles_give_the_output_of_the_whole_image() {
 }
 
 #[test]
-fn running_statistics_are_folded_as_they_are_applied() {
+fn tiles_with_running_statistics_give_the_output_of_the_whole_image() {
     let mut config = small_config();
     config.training.learning_rate = 0.01;
     let generator = trained(&config);
@@ -110,12 +110,12 @@ fn running_statistics_are_folded_as_they_are_applied() {
 }
 
 #[test]
-fn there_are_no_seams() {
+fn tiles_leave_no_seams() {
     let translator = translator(|_| {}).with_mode(Mode::IMAGE).with_tiles(96).unwrap();
     let (height, width) = (256, 512);
     let output = translator.translate_array(&waves(3, height, width), [3, height, width]).unwrap();
-    // The tiles' borders must be at multiples of 32 pixels, where the network's own grid lies, too: compare those
-    // columns that are borders with those of the grid that are not, by the jump across them.
+    // The borders of tiles are at multiples of 32 pixels, like the network's own grid. The jumps across these columns must
+    // not be larger than those anywhere else.
     let jump = |x: usize| {
         let rows = output.chunks_exact(width);
         rows.map(|row| (row[x] - row[x - 1]).abs()).sum::<f32>() / (output.len() / width) as f32
@@ -156,7 +156,7 @@ fn of_channels(input: usize, output: usize) -> Translator {
 }
 
 #[test]
-fn bits_grey_and_alpha_are_kept() {
+fn bit_depth_grey_and_alpha_are_kept() {
     let rgb = DynamicImage::ImageRgb8(picture(40, 33, 1));
     let mut rgba = rgb.to_rgba8();
     rgba.enumerate_pixels_mut().for_each(|(x, y, pixel)| pixel.0[3] = (x * 6 + y) as u8);
@@ -189,7 +189,7 @@ fn bits_grey_and_alpha_are_kept() {
             }
         }
     }
-    // Levels that 8 bits cannot hold are there.
+    // The output has levels that 8 bits cannot hold.
     let deep = of_channels(1, 1).translate(&types[6]).unwrap().into_luma16();
     assert!(deep.iter().filter(|level| **level % 257 != 0).count() > deep.len() / 2);
 }
@@ -254,7 +254,7 @@ fn a_batch_gives_the_outputs_of_its_images_one_by_one() {
             assert_eq!((alone.color(), alone.width()), (output.color(), output.width()));
             let apart =
                 alone.to_rgba16().iter().zip(output.to_rgba16().iter()).map(|(a, b)| a.abs_diff(*b)).max();
-            // The matrix products of a batch may round otherwise, which moves a value to the next level at most.
+            // The matrix products of a batch may round differently, which changes a value by at most one level.
             assert!(apart <= Some(257), "{mode:?}: {apart:?}");
         }
     }
@@ -263,7 +263,7 @@ fn a_batch_gives_the_outputs_of_its_images_one_by_one() {
 }
 
 #[test]
-fn imported_weights_are_loaded_like_those_of_this_crate() {
+fn imported_weights_load_like_those_of_this_crate() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("net_G.safetensors");
     let own = translator(|config| {
@@ -275,7 +275,7 @@ fn imported_weights_are_loaded_like_those_of_this_crate() {
     assert_eq!(imported.config().generator, own.config().generator);
     let input = DynamicImage::ImageRgb8(picture(70, 50, 3));
     assert_eq!(imported.translate(&input).unwrap(), own.translate(&input).unwrap());
-    // Once saved, it is a weights file of this crate.
+    // After saving, it is a weights file of this crate.
     imported.save(folder.path().join("ours.safetensors")).unwrap();
     let again = Translator::load(folder.path().join("ours.safetensors"), &device::cpu()).unwrap();
     assert_eq!(again.translate(&input).unwrap(), own.translate(&input).unwrap());
@@ -283,7 +283,7 @@ fn imported_weights_are_loaded_like_those_of_this_crate() {
 }
 
 #[test]
-fn phone_images_are_turned_upright_and_unusual_files_are_read() {
+fn images_are_rotated_upright_and_unusual_files_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let translator = translator(|_| {});
     // A JPEG of 16x32 whose EXIF block says "rotate by 90 degrees": upright it is 32x16.
@@ -302,7 +302,7 @@ fn phone_images_are_turned_upright_and_unusual_files_are_read() {
     let output = translator.translate_file(fixture("animated.gif")).unwrap().into_rgb8();
     assert_eq!(output, translator.translate(&DynamicImage::ImageRgb8(first)).unwrap().into_rgb8());
 
-    // CMYK becomes colour: white paper has no ink, and cyan ink takes the red away.
+    // CMYK is converted to RGB: white has no ink, and cyan ink removes red.
     let cmyk = translator.translate_file(fixture("cmyk.jpg")).unwrap();
     assert_eq!((cmyk.width(), cmyk.height(), cmyk.color()), (24, 16, image::ColorType::Rgb8));
     let read = image::open(fixture("cmyk.jpg")).unwrap().into_rgb8();
@@ -327,7 +327,7 @@ fn an_image_is_translated_from_file_to_file() {
     translator.translate_to(fixture("target.png"), &output).unwrap();
     let expected = translator.translate_file(fixture("target.png")).unwrap();
     assert_eq!(pix2pix::data::read_image(&output).unwrap(), expected);
-    // Alpha is lost, for which JPEG has no room.
+    // JPEG cannot hold alpha.
     translator.translate_to(fixture("palette.png"), folder.path().join("output.jpg")).unwrap();
     let error = translator.translate_to(folder.path().join("none.png"), &output).unwrap_err();
     assert!(matches!(&error, Error::Io { .. }) && error.to_string().contains("none.png"), "{error}");
@@ -390,10 +390,10 @@ fn file(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
 }
 
 #[test]
-fn a_truncated_file_is_never_half_an_image() {
+fn a_truncated_file_gives_an_error_or_the_whole_image() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("image");
-    // Noise, which no format can compress.
+    // Noise, which does not compress.
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let noise = DynamicImage::ImageRgb8(RgbImage::from_fn(50, 70, |_, _| image::Rgb(rng.random())));
     let written = [
@@ -417,15 +417,15 @@ fn a_truncated_file_is_never_half_an_image() {
         for length in (1..bytes.len()).step_by(bytes.len() / 60 + 1) {
             std::fs::write(&path, &bytes[..length]).unwrap();
             match pix2pix::data::read_image(&path) {
-                // The missing part may be the end mark alone, or later frames of an animation.
+                // The missing part may be only the end marker, or later frames of an animation.
                 Ok(image) => assert_eq!(image, whole, "{name}, {length} of {} bytes", bytes.len()),
                 Err(Error::Image { .. }) => errors += 1,
                 Err(other) => panic!("{name}: {other}"),
             }
         }
         assert!(errors > 25, "{name}: {errors}");
-        // Phones append films to their images.
-        std::fs::write(&path, [&bytes[..], b"a film"].concat()).unwrap();
+        // Phones append videos to their images.
+        std::fs::write(&path, [&bytes[..], b"a video"].concat()).unwrap();
         assert_eq!(pix2pix::data::read_image(&path).unwrap(), whole, "{name}");
     }
     let jpeg = file(&noise, ImageFormat::Jpeg);
@@ -435,13 +435,13 @@ fn a_truncated_file_is_never_half_an_image() {
 }
 
 #[test]
-fn damaged_metadata_does_no_harm() {
+fn damaged_metadata_is_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("image.jpg");
     let jpeg = file(&DynamicImage::ImageRgb8(picture(16, 32, 1)), ImageFormat::Jpeg);
     std::fs::write(&path, &jpeg).unwrap();
     let plain = pix2pix::data::read_image(&path).unwrap();
-    // An orientation that does not exist, a directory outside of the block, and random text.
+    // An orientation that does not exist, a directory outside the block, and random text.
     let blocks: [&[u8]; 3] = [
         b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x63\0\0\0\0\0\0\0",
         b"Exif\0\0II*\0\xff\xff\0\0\x01\0",
@@ -452,7 +452,7 @@ fn damaged_metadata_does_no_harm() {
         std::fs::write(&path, [&jpeg[..2], &[0xff, 0xe1], &length, exif, &jpeg[2..]].concat()).unwrap();
         assert_eq!(pix2pix::data::read_image(&path).unwrap(), plain, "{exif:?}");
     }
-    // The same blocks in a WebP, whose decoder reads them in another way.
+    // The same blocks in a WebP, whose decoder reads them differently.
     let webp = file(&plain, ImageFormat::WebP);
     let chunk = |name: &[u8; 4], data: &[u8]| {
         let padding = vec![0; data.len() % 2];
@@ -468,7 +468,7 @@ fn damaged_metadata_does_no_harm() {
 }
 
 #[test]
-fn nan_and_infinity_are_refused() {
+fn nan_and_infinity_are_rejected() {
     let translator = translator(|_| {});
     let mut values = waves(3, 20, 30);
     for wrong in [f32::NAN, f32::INFINITY] {
@@ -493,7 +493,7 @@ fn nan_and_infinity_are_refused() {
 }
 
 #[test]
-fn settings_out_of_range_are_refused() {
+fn settings_out_of_range_are_rejected() {
     let own = translator(|_| {});
     let change = |change: fn(&mut DataConfig)| {
         let mut data = own.config().data.clone();
@@ -505,7 +505,7 @@ fn settings_out_of_range_are_refused() {
         change(|data| data.target_channels = 1).starts_with("data.target_channels: 1, but the generator")
     );
 
-    // The same in a file that was tampered with; numbers of equal length leave all else in place.
+    // The same in a modified file. The new number has the same length, so all offsets stay valid.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights");
     own.save(&path).unwrap();
@@ -537,10 +537,10 @@ fn pipes_and_devices_are_not_images() {
 #[test]
 fn metrics_of_images_are_those_of_scikit_image() {
     let tensor = |name: &str| {
-        let picture = image::open(fixture(name)).unwrap().into_rgb8();
-        let (width, height) = (picture.width() as usize, picture.height() as usize);
+        let image = image::open(fixture(name)).unwrap().into_rgb8();
+        let (width, height) = (image.width() as usize, image.height() as usize);
         let planes: Vec<f32> = (0..3)
-            .flat_map(|channel| picture.pixels().map(move |pixel| f32::from(pixel.0[channel]) / 127.5 - 1.0))
+            .flat_map(|channel| image.pixels().map(move |pixel| f32::from(pixel.0[channel]) / 127.5 - 1.0))
             .collect();
         Tensor::<1>::from_floats(planes.as_slice(), &device::cpu()).reshape([1, 3, height, width])
     };
@@ -553,14 +553,14 @@ fn metrics_of_images_are_those_of_scikit_image() {
     }
 }
 
-/// Changes a file as failing disks, truncated downloads and attackers do.
+/// Returns a file with random damage, as by failing disks, truncated downloads and attackers.
 fn mutated(seed: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     for _ in 0..rng.random_range(1..=4) {
         if bytes.is_empty() {
             break;
         }
-        // Lengths stand in headers.
+        // Headers contain lengths, so they are damaged more often.
         let end = if rng.random_bool(0.5) { bytes.len().min(64) } else { bytes.len() };
         let place = rng.random_range(0..end);
         match rng.random_range(0..6) {
@@ -653,7 +653,7 @@ fn damaged_weights_give_an_error_or_a_network() {
             assert!(error.to_string().len() < 4000, "mutation {number}: {error}");
         }
     }
-    // A header that claims more data than the file has makes it allocate nothing.
+    // A header that claims more data than the file has causes no allocation.
     let mut header =
         br#"{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}"#.to_vec();
     let length = (header.len() as u64).to_le_bytes();

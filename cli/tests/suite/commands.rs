@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::program::{fails, run, succeeds, text};
 
 #[test]
-fn a_folder_is_translated_past_files_that_are_not_images() {
+fn files_that_are_not_images_do_not_stop_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     succeeds("train", here, &["--size", "32", "--base-channels", "2", "--out", "run", "--steps", "1"]);
@@ -34,7 +34,7 @@ fn a_folder_is_translated_past_files_that_are_not_images() {
         assert_eq!(size, (20 + index as u32, 9), "{name}");
     }
 
-    // Existing outputs are kept unless --overwrite is given; outputs inside of the input folder are not inputs.
+    // Existing outputs are kept unless --overwrite is given. Outputs inside the input folder are not inputs.
     let kept = input.join("out/0.png");
     std::fs::write(&kept, b"mine").unwrap();
     let output = run("translate", here, &arguments);
@@ -48,7 +48,7 @@ fn a_folder_is_translated_past_files_that_are_not_images() {
     assert!(fails(1, "translate", here, &one).contains("--overwrite"));
     succeeds("translate", here, &[&one[..], &["--overwrite", "--mode", "running"]].concat());
 
-    // Another type, under unique names.
+    // Another file type, with unique names.
     std::fs::remove_file(input.join("a/broken.png")).unwrap();
     std::fs::remove_file(input.join("empty.jpg")).unwrap();
     let arguments = ["--weights", "run", "--input", "input/a", "--output", "jpeg", "--format", "jpg"];
@@ -61,7 +61,7 @@ fn a_folder_is_translated_past_files_that_are_not_images() {
 }
 
 #[test]
-fn evaluate_gives_the_scores_of_the_training() {
+fn evaluate_gives_the_metrics_of_validation() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     succeeds("train", here, &["--size", "32", "--base-channels", "2", "--out", "run", "--steps", "2"]);
@@ -81,7 +81,7 @@ fn evaluate_gives_the_scores_of_the_training() {
 }
 
 #[test]
-fn colorize_learns_from_photographs_and_colours_one() {
+fn colorize_trains_on_photographs_and_colours_one() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     std::fs::create_dir_all(here.join("photographs/more")).unwrap();
@@ -107,7 +107,7 @@ fn colorize_learns_from_photographs_and_colours_one() {
 }
 
 #[test]
-fn backends_compares_with_the_first() {
+fn backends_compares_with_the_first_backend() {
     let folder = tempfile::tempdir().unwrap();
     let shown = succeeds("backends", folder.path(), &["--size", "32", "--base-channels", "2"]);
     assert!(shown.contains("flex") && shown.contains("gradients"), "{shown}");
@@ -115,7 +115,7 @@ fn backends_compares_with_the_first() {
 
 #[test]
 #[cfg(feature = "pth")]
-fn a_generator_goes_to_pytorch_and_comes_back() {
+fn export_and_import_are_a_round_trip() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     succeeds("train", here, &["--size", "32", "--base-channels", "2", "--out", "run", "--steps", "1"]);
@@ -128,7 +128,7 @@ fn a_generator_goes_to_pytorch_and_comes_back() {
     let trainer = pix2pix::Trainer::resume(here.join("more"), &pix2pix::device::cpu()).unwrap();
     assert_eq!(trainer.config().discriminator.layers, 0);
 
-    // The run's own discriminator there and back.
+    // A round trip of the run's own discriminator.
     let both = ["--weights", "run", "--output", "G.safetensors", "--discriminator", "D.safetensors"];
     succeeds("export", here, &both);
     let both = ["--input", "G.safetensors", "--output", "again", "--discriminator", "D.safetensors"];
@@ -150,7 +150,7 @@ fn a_generator_goes_to_pytorch_and_comes_back() {
 }
 
 #[test]
-fn exports_have_a_format_by_their_extension() {
+fn export_rejects_extensions_without_a_format() {
     let folder = tempfile::tempdir().unwrap();
     for (name, expected) in [("net_G.pth", "not supported"), ("net_G.bin", "not .safetensors")] {
         let message = fails(1, "export", folder.path(), &["--weights", "none", "--output", name]);

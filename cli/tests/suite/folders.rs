@@ -1,4 +1,4 @@
-//! Folders through `translate`, `evaluate` and `colorize`: names, broken files, and the messages about them.
+//! Folders as inputs of `translate`, `evaluate` and `colorize`: names, damaged files, and their messages.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use pix2pix::{Backbone, Mode, Translator, device};
 use crate::program::{run, told};
 use crate::support::{picture, small_config};
 
-/// Status, stdout and stderr of `translate` from `in` to `out`.
+/// Runs `translate` from `in` to `out` and returns status, stdout and stderr.
 fn translate(folder: &Path, more: &[&str]) -> (i32, String, String) {
     let arguments = ["--weights", "weights", "--input", "in", "--output", "out"];
     told(run("translate", folder, &[&arguments[..], more].concat()))
 }
 
-/// A very small network with random weights.
+/// Returns a translator with a very small network and random weights.
 fn translator() -> Translator {
     let mut config = small_config();
     config.generator.base_channels = 2;
@@ -24,7 +24,7 @@ fn translator() -> Translator {
     Translator::new(generator, &device::cpu()).unwrap().with_data(config.data).unwrap()
 }
 
-/// A folder with `weights` and an empty folder `in`.
+/// Creates a folder with `weights` and an empty folder `in`.
 fn workplace() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     translator().save(folder.path().join("weights")).unwrap();
@@ -32,7 +32,7 @@ fn workplace() -> tempfile::TempDir {
     folder
 }
 
-/// All paths below a folder, sorted.
+/// Returns all paths below a folder, sorted.
 fn names(folder: &Path) -> Vec<PathBuf> {
     let mut names = BTreeSet::new();
     for entry in walkdir::WalkDir::new(folder).min_depth(1) {
@@ -42,7 +42,7 @@ fn names(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn no_file_but_the_outputs_is_touched() {
+fn translate_changes_no_file_except_the_outputs() {
     let folder = workplace();
     let here = folder.path();
     // Equal stems, so that two threads write them at the same time.
@@ -71,7 +71,7 @@ fn no_file_but_the_outputs_is_touched() {
 }
 
 #[test]
-fn no_two_images_have_one_output() {
+fn outputs_have_unique_names() {
     let folder = workplace();
     let here = folder.path();
     for name in ["a.png", "a.jpg", "a-jpg.png", "a.b.png", "B.png", "B.bmp", "c.png", "C.PNG"] {
@@ -94,7 +94,7 @@ fn no_two_images_have_one_output() {
     assert!(shown.contains(&format!("{count} translated")), "{shown} {message}");
     assert_eq!(names(&here.join("out")).len(), 2 * count);
 
-    // Only the missing ones of several outputs are made.
+    // Only missing outputs are written.
     let [first, second] = ["out/a.b-1.png", "out/a.b-2.png"].map(|name| here.join(name));
     std::fs::write(&first, b"mine").unwrap();
     std::fs::remove_file(&second).unwrap();
@@ -105,7 +105,7 @@ fn no_two_images_have_one_output() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn names_of_any_bytes_are_kept() {
+fn names_that_are_not_utf8_are_kept() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let folder = workplace();
@@ -132,7 +132,7 @@ fn an_unreadable_folder_does_not_stop_the_others() {
     let here = folder.path();
     picture(8, 8, 1).save(here.join("in/a.png")).unwrap();
     picture(8, 8, 1).save(here.join("in/z.png")).unwrap();
-    // Even an administrator cannot read a folder whose path is too long; the names are made long from the inmost on.
+    // Even root cannot read a folder whose path is too long. Folders are renamed from the innermost to the outermost.
     let depth = 20;
     std::fs::create_dir_all(here.join("in/m").join(vec!["m"; depth].join("/"))).unwrap();
     for length in (0..depth).rev() {
@@ -146,7 +146,7 @@ fn an_unreadable_folder_does_not_stop_the_others() {
 }
 
 #[test]
-fn a_thousand_files_of_which_twenty_are_broken() {
+fn twenty_damaged_files_do_not_stop_a_thousand() {
     let folder = workplace();
     let here = folder.path();
     let [whole, cut] = [here.join("whole.png"), here.join("whole.jpg")];
@@ -185,7 +185,7 @@ fn a_thousand_files_of_which_twenty_are_broken() {
     assert_eq!(outputs.count(), 980);
 }
 
-/// An ICC profile that names its colour space and holds nothing else.
+/// Returns an ICC profile that contains only its colour space.
 fn profile(space: &[u8; 4]) -> Vec<u8> {
     let mut profile = vec![0; 128];
     profile[16..20].copy_from_slice(space);
@@ -206,11 +206,11 @@ fn profiles_depth_and_alpha_are_kept_or_reported_lost() {
         encoder.set_icc_profile(profile(space)).unwrap();
         image.write_with_encoder(encoder).unwrap();
     };
-    // The TIFF decoder reads no profile into more memory than the image takes.
+    // The TIFF decoder ignores a profile that is larger than the image.
     let colour = DynamicImage::ImageRgb8(picture(60, 40, 3));
     save("in/colour.png", &colour, b"RGB ");
     save("in/deep.png", &DynamicImage::ImageRgba16(colour.to_rgba16()), b"RGB ");
-    // The network's output is in colour, which a profile for grey does not suit.
+    // The network's output is in colour, so a profile for grey does not suit it.
     save("in/grey.png", &DynamicImage::ImageLuma8(colour.to_luma8()), b"GRAY");
 
     for (format, lost) in [
@@ -239,7 +239,7 @@ fn profiles_depth_and_alpha_are_kept_or_reported_lost() {
 }
 
 #[test]
-fn samples_without_noise_are_refused() {
+fn several_samples_without_noise_are_rejected() {
     let folder = workplace();
     picture(8, 8, 1).save(folder.path().join("in/a.png")).unwrap();
     let (status, _, message) = translate(folder.path(), &["--samples", "0"]);
@@ -278,7 +278,7 @@ fn evaluation_continues_after_a_broken_pair() {
     let found = scores(&[]);
     assert_eq!(found["pairs"].as_array().unwrap().len(), 1);
     assert!(found["skipped"][0].as_str().unwrap().contains("0.png"), "{found}");
-    // Rounding to 255 levels leaves an error of up to half a level.
+    // Rounding to 8 bits leaves an error of up to half a level.
     assert!(found["mean"]["l1"].as_f64().unwrap() > 1e-4, "{found}");
     assert!((50.0..70.0).contains(&found["mean"]["psnr"].as_f64().unwrap()), "{found}");
     let found = scores(&["--eight-bits"]);
@@ -292,7 +292,7 @@ fn evaluation_continues_after_a_broken_pair() {
 }
 
 #[test]
-fn weights_of_an_impossible_size_are_refused() {
+fn a_size_that_does_not_suit_the_network_is_rejected() {
     let folder = workplace();
     let here = folder.path();
     write_perfect_pair(&here.join("in/1.png"));
@@ -304,7 +304,7 @@ fn weights_of_an_impossible_size_are_refused() {
 }
 
 #[test]
-fn colours_are_learnt_past_a_broken_photograph() {
+fn colorize_continues_after_a_broken_photograph() {
     let folder = workplace();
     let here = folder.path();
     let (status, _, message) = told(run("colorize", here, &[]));

@@ -1,5 +1,5 @@
-//! `train`, killed without warning at moments spread over its run, ends like one that was left alone, with any number of
-//! threads.
+//! `train`, killed with SIGKILL at many moments of its run and resumed, writes the same files as an uninterrupted run, with
+//! any number of threads.
 //!
 //! `PIX2PIX_KILLS` sets the number of kills; the default is 6.
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::program::{finish, pix2pix, text};
 use crate::support::write_pairs;
 
-/// Flags of all runs, and of each recipe: the first has as few as possible, the second fills every part of a checkpoint.
+/// Flags of all runs, and those of each recipe: the first has few flags, the second fills every part of a checkpoint.
 const SHARED: &str = "--data data --size 32 --base-channels 4 --workers 1 --resume";
 const RECIPES: [&str; 2] = [
     "--epochs 40 --save-every 1",
@@ -19,7 +19,7 @@ const RECIPES: [&str; 2] = [
      --ema-decay 0.9 --clip-norm 1 --schedule cosine",
 ];
 
-/// Threads of successive starts.
+/// The numbers of threads of successive starts.
 const THREADS: [&str; 3] = ["2", "1", "4"];
 
 fn start(folder: &Path, recipe: usize, out: &str, threads: &str) -> Child {
@@ -51,13 +51,13 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn kills_leave_no_trace() {
+fn a_killed_run_ends_with_the_files_of_an_uninterrupted_run() {
     let kills = std::env::var("PIX2PIX_KILLS").map_or(6, |kills| kills.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     for split in ["train", "val"] {
         write_pairs(&folder.path().join("data").join(split), 7, 32);
     }
-    // With 1, 2 and 4 threads, and never killed.
+    // Uninterrupted runs with 1, 2 and 4 threads.
     let mut shortest = [Duration::MAX; 2];
     let whole = [0, 1].map(|recipe| {
         let runs = THREADS.map(|threads| {
@@ -80,7 +80,7 @@ fn kills_leave_no_trace() {
         let mut attempts = 0;
         loop {
             let mut child = start(folder.path(), recipe, &out, THREADS[starts % 3]);
-            // A part of what a whole run takes here; the golden ratio spreads the moments evenly, however many there are.
+            // A fraction of the duration of a whole run. The golden ratio spreads any number of moments evenly.
             let longest = (shortest[recipe] / 2).min(Duration::from_millis(620));
             std::thread::sleep(longest.mul_f64((starts as f64 * 0.618_034).fract()));
             starts += 1;

@@ -1,4 +1,4 @@
-//! The program, run as a user runs it: what each command prints, writes, and answers to mistakes.
+//! Runs the program as a user does and checks what each command prints and writes, and its errors.
 #![cfg(feature = "flex")]
 
 mod commands;

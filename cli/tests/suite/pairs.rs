@@ -1,4 +1,4 @@
-//! `pairs`: what it writes for each task, and what it refuses.
+//! `pairs`: the outputs for each task, and its errors.
 
 use std::path::Path;
 use std::process::Output;
@@ -12,7 +12,7 @@ fn make(folder: &Path, arguments: &[&str]) -> Output {
     run("pairs", folder, &[&["--input", "in"], arguments].concat())
 }
 
-/// The halves of the one pair that a task makes of an image of 32 × 24 pixels.
+/// Returns the halves of the pair that a task makes from an image of 32 × 24 pixels.
 fn pair(task: &str, photograph: &image::DynamicImage) -> [RgbImage; 2] {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("in")).unwrap();
@@ -25,13 +25,13 @@ fn pair(task: &str, photograph: &image::DynamicImage) -> [RgbImage; 2] {
     [0, 32].map(|x| image::imageops::crop_imm(&both, x, 0, 32, 24).to_image())
 }
 
-/// Red on the left, blue on the right.
+/// Returns an image that is red on the left and blue on the right.
 fn photograph() -> RgbImage {
     RgbImage::from_fn(32, 24, |x, _| if x < 16 { Rgb([255, 0, 0]) } else { Rgb([0, 0, 90]) })
 }
 
 #[test]
-fn the_left_half_is_made_from_the_right() {
+fn the_left_half_is_computed_from_the_right() {
     let [edges, right] = pair("edges", &photograph().into());
     assert_eq!(right, photograph());
     let black = |x: u32| (4..20).all(|y| edges.get_pixel(x, y).0 == [0; 3]);
@@ -56,7 +56,7 @@ fn the_left_half_is_made_from_the_right() {
 }
 
 #[test]
-fn edges_are_found_at_the_size_that_is_trained_on() {
+fn edges_are_detected_at_the_size_of_training() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(folder.path().join("in/more")).unwrap();
     let large = image::imageops::resize(&photograph(), 320, 240, image::imageops::FilterType::Nearest);
@@ -64,7 +64,7 @@ fn edges_are_found_at_the_size_that_is_trained_on() {
     large.save(folder.path().join("in/more_a.png")).unwrap();
     let arguments = ["--task", "edges", "--size", "60", "--output", "in/out", "--val-every", "0"];
     for _ in 0..2 {
-        let output = make(folder.path(), &arguments); // the second time, the output of the first lies there, too
+        let output = make(folder.path(), &arguments); // the second time, the first output exists already
         let shown = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(shown.contains("2 pairs to train on"), "{shown}");
     }
@@ -93,7 +93,7 @@ fn every_second_photograph_is_held_out_and_both_splits_open() {
 }
 
 #[test]
-fn mistakes_are_named() {
+fn errors_name_the_file_or_the_flag() {
     let folder = tempfile::tempdir().unwrap();
     let message = |arguments: &[&str]| {
         let output = make(folder.path(), &[&["--output", "out"], arguments].concat());

@@ -1,14 +1,14 @@
-//! Starting the program and waiting for it, but never for ever.
+//! Starts the program and waits for its end, with a time limit.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// No command of these tests takes longer on any machine.
+/// The time limit of a command.
 const MAX_WAIT: Duration = Duration::from_secs(900);
 
-/// The program with a command and its arguments, to be run in `folder`; its output is captured.
+/// Returns the program with a command and its arguments, which runs in `folder` with captured output.
 pub(crate) fn pix2pix(command: &str, folder: &Path, arguments: &[&str]) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_pix2pix"));
     program.arg(command).args(arguments).current_dir(folder);
@@ -16,7 +16,7 @@ pub(crate) fn pix2pix(command: &str, folder: &Path, arguments: &[&str]) -> Comma
     program
 }
 
-/// Waits for the end of a child and returns its output.
+/// Waits for the end of a child and returns its output. Kills it after the time limit.
 pub(crate) fn finish(child: Child) -> Output {
     let id = child.id();
     let (sender, receiver) = mpsc::channel();
@@ -27,11 +27,12 @@ pub(crate) fn finish(child: Child) -> Output {
     })
 }
 
+/// Runs a command to its end and returns its output.
 pub(crate) fn run(command: &str, folder: &Path, arguments: &[&str]) -> Output {
     finish(pix2pix(command, folder, arguments).spawn().unwrap())
 }
 
-/// Status, stdout and stderr.
+/// Returns status, stdout and stderr.
 pub(crate) fn told(output: Output) -> (i32, String, String) {
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
@@ -54,7 +55,7 @@ pub(crate) fn fails(status: i32, command: &str, folder: &Path, arguments: &[&str
     text(&output.stderr)
 }
 
-/// Looks every few milliseconds whether `condition` holds, and fails if it does not in time.
+/// Waits until `condition` holds. Fails after the time limit.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {

@@ -1,4 +1,4 @@
-//! `train`: run folders, resuming, signals, divergence, closed pipes, and mistakes.
+//! `train`: run folders, resuming, signals, divergence, closed pipes, and errors.
 
 use std::process::{Command, Stdio};
 
@@ -7,7 +7,7 @@ use pix2pix::Pix2PixConfig;
 use crate::program::{self, fails, finish, pix2pix, succeeds, text, wait_until};
 
 #[test]
-fn every_shape_and_objective_trains() {
+fn every_network_and_objective_trains() {
     let folder = tempfile::tempdir().unwrap();
     let cases: [&[&str]; 9] = [
         &["--generator", "encoder-decoder", "--gan", "lsgan", "--patch", "16"],
@@ -32,7 +32,7 @@ fn every_shape_and_objective_trains() {
 }
 
 #[test]
-fn mistakes_get_one_line_and_a_status() {
+fn an_error_gives_one_line_and_a_status() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     std::fs::create_dir_all(here.join("data/train")).unwrap();
@@ -58,7 +58,7 @@ fn mistakes_get_one_line_and_a_status() {
 
 #[test]
 #[cfg(unix)]
-fn signals_finish_the_step_and_save() {
+fn a_signal_finishes_the_step_and_saves_the_run() {
     for signal in ["-INT", "-TERM", "-HUP"] {
         a_signal_finishes_the_step_and_saves(signal);
     }
@@ -70,7 +70,7 @@ fn a_signal_finishes_the_step_and_saves(signal: &str) {
     let small = ["--size", "32", "--base-channels", "2", "--out", "run", "--epochs", "9999"];
     let mut child = pix2pix("train", folder.path(), &small).spawn().unwrap();
     wait_until("the end of the first epoch", || {
-        assert!(child.try_wait().unwrap().is_none(), "the training ended by itself");
+        assert!(child.try_wait().unwrap().is_none(), "training ended before the signal");
         folder.path().join("run/samples/epoch-0001.png").exists()
     });
     let interrupt = Command::new("kill").args([signal, &child.id().to_string()]).status();
@@ -88,7 +88,7 @@ fn a_signal_finishes_the_step_and_saves(signal: &str) {
 }
 
 #[test]
-fn a_run_that_diverges_rolls_back_and_gives_up() {
+fn a_diverging_run_rolls_back_three_times_and_fails() {
     let folder = tempfile::tempdir().unwrap();
     let small = ["--size", "32", "--base-channels", "2", "--out", "run", "--lr", "1e30", "--resume"];
     let message = fails(1, "train", folder.path(), &small);
@@ -98,11 +98,11 @@ fn a_run_that_diverges_rolls_back_and_gives_up() {
     );
     let message = fails(1, "train", folder.path(), &[&small[..], &["--on-nan", "rollback"]].concat());
     assert!(message.contains("rollback 3 of 3") && message.contains("\nerror: "), "{message}");
-    assert!(!folder.path().join("run/generator.safetensors").exists(), "nothing unsound is saved");
+    assert!(!folder.path().join("run/generator.safetensors").exists(), "no diverged weights are saved");
 }
 
 #[test]
-fn results_without_checkpoints_are_not_trained_over_by_accident() {
+fn results_without_checkpoints_are_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let small = ["--size", "32", "--base-channels", "2", "--out", "run", "--steps", "1"];
     succeeds("train", folder.path(), &small);
@@ -120,7 +120,7 @@ fn results_without_checkpoints_are_not_trained_over_by_accident() {
 }
 
 #[test]
-fn train_then_resume_then_translate() {
+fn a_run_is_trained_resumed_and_used_for_translation() {
     let folder = tempfile::tempdir().unwrap();
     let small = ["--size", "32", "--base-channels", "4", "--out", "run"];
     let shown = succeeds("train", folder.path(), &[&small[..], &["--steps", "3"]].concat());
@@ -134,7 +134,7 @@ fn train_then_resume_then_translate() {
     let page = std::fs::read_to_string(run.join("index.html")).unwrap();
     assert!(page.contains("data:image/") && !page.contains("src=\"http"));
 
-    // A run is never overwritten by accident, but resumed when asked to.
+    // A run is not overwritten; with --resume it is resumed.
     let message = fails(1, "train", folder.path(), &[&small[..], &["--steps", "3"]].concat());
     assert!(message.starts_with("error: ") && message.contains("--resume"), "{message}");
     let shown = succeeds("train", folder.path(), &[&small[..], &["--steps", "5", "--resume"]].concat());
@@ -164,7 +164,7 @@ fn train_then_resume_then_translate() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_closed_or_full_stdout_never_ends_a_training() {
+fn a_closed_or_full_stdout_does_not_stop_training() {
     let folder = tempfile::tempdir().unwrap();
     let small = ["--size", "32", "--base-channels", "2", "--steps", "900", "--epochs", "2"];
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
@@ -176,7 +176,7 @@ fn a_closed_or_full_stdout_never_ends_a_training() {
         assert!(output.status.success(), "{out}: {}", text(&output.stderr));
         assert!(folder.path().join(out).join("checkpoints/step-000000900").is_dir(), "{out}");
     }
-    // Of other commands, output that stdout does not take is an error, except where the reader has closed the pipe.
+    // For other commands a full stdout is an error; a closed pipe is not.
     let weights = ["--weights", "full", "--data", "full/data"];
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let output = finish(pix2pix("evaluate", folder.path(), &weights).stdout(full).spawn().unwrap());
@@ -187,7 +187,7 @@ fn a_closed_or_full_stdout_never_ends_a_training() {
 }
 
 #[test]
-fn a_configuration_file_lies_under_the_flags() {
+fn flags_override_the_configuration_file() {
     let folder = tempfile::tempdir().unwrap();
     let text =
         "loss.l1_weight = 7.0\ngenerator.base_channels = 2\ntraining = { clip_norm = 1.5, seed = 3 }\n";
@@ -201,7 +201,7 @@ fn a_configuration_file_lies_under_the_flags() {
 }
 
 #[test]
-fn the_version_names_the_features_and_help_lists_the_commands() {
+fn version_lists_the_features_and_help_the_commands() {
     let shown = |argument: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_pix2pix")).arg(argument).output().unwrap();
         assert!(output.status.success());
@@ -217,5 +217,5 @@ fn the_version_names_the_features_and_help_lists_the_commands() {
         assert!(help.contains(&format!("  {command} ")), "{command}: {help}");
     }
     let output = Command::new(env!("CARGO_BIN_EXE_pix2pix")).output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "no command is a wrong argument");
+    assert_eq!(output.status.code(), Some(2), "a missing command is a wrong argument");
 }

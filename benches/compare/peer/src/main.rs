@@ -8,7 +8,9 @@ use rten_tensor::prelude::*;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [file, size, batch, rounds] = &arguments[..] else { return Err("four arguments, please".into()) };
+    let [file, size, batch, rounds] = &arguments[..] else {
+        return Err("usage: peer FILE.onnx SIZE BATCH ROUNDS".into());
+    };
     let (size, batch, rounds): (usize, usize, usize) = (size.parse()?, batch.parse()?, rounds.parse()?);
     let model = Model::load_file(file)?;
     let values: Vec<f32> = (0..batch * 3 * size * size).map(|i| (i as f32 * 0.37).sin()).collect();
