@@ -11,8 +11,8 @@
 //! written: back.safetensors
 //! ```
 //!
-//! In Python, `net.load_state_dict(safetensors.torch.load_file("back.safetensors"))` loads the exported file. The commands
-//! `pix2pix import` and `pix2pix export` do the same.
+//! In Python, `net.load_state_dict(safetensors.torch.load_file("back.safetensors"))` loads the exported file. The
+//! commands `pix2pix import` and `pix2pix export` do the same.
 
 use pix2pix::pytorch::{self, Import};
 use pix2pix::{Mode, Result, Tensor, device};

@@ -31,8 +31,8 @@ impl BatchSource for Colours {
         self.0.len()
     }
 
-    /// The order depends only on the epoch's seed and number, and batches of an interrupted epoch are skipped. So a resumed
-    /// run ends with the same weights as an uninterrupted one.
+    /// Returns shuffled batches. The order depends only on the epoch's seed and number, and batches of an interrupted
+    /// epoch are skipped. So a resumed run ends with the same weights as an uninterrupted one.
     fn batches<'a>(&'a self, epoch: EpochCursor, device: &Device) -> BatchIterator<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(epoch.seed);
         rng.set_stream(epoch.number as u64);

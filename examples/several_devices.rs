@@ -33,8 +33,8 @@ fn train(devices: &[Device]) -> Result<String> {
     config.data.batch_size = BATCH_SIZE;
     config.generator.base_channels = 8;
     config.discriminator.base_channels = 8;
-    // Instance normalisation is computed for each image, so the numbers are equal. Batch normalisation is computed over the
-    // part of one device, and dropout draws different noise on each, so with them the numbers differ.
+    // Instance normalisation is computed for each image, so the numbers are equal. Batch normalisation is computed over
+    // the part of one device, and dropout draws different noise on each, so with them the numbers differ.
     config.generator.norm = Norm::Instance { affine: false };
     config.discriminator.norm = Norm::Instance { affine: false };
     config.generator.dropout = 0.0;

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use pix2pix::data::{Batch, PairedFolder, round_to_8_bits};
 use pix2pix::metrics::{self, Metrics};
-use pix2pix::{Device, Mode, Statistics, Tensor, Translator};
+use pix2pix::{Device, Tensor, Translator};
 use serde_json::json;
 
 use crate::common::{Common, ModeName, Way};
@@ -114,11 +114,7 @@ fn evaluate_all(
             }
         };
         // Each image has its own noise, as in validation during training.
-        let mode = options.mode.mode(options.common.seed.wrapping_add(index as u64));
-        let mode = match mode.statistics {
-            Statistics::Batch => Mode { statistics: Statistics::Image, ..mode },
-            _ => mode,
-        };
+        let mode = options.mode.mode(options.common.seed.wrapping_add(index as u64)).per_image();
         let output = translator.generator().forward(input, mode);
         let output = if options.eight_bits { round_to_8_bits(output) } else { output };
         let metrics = compute(&output, &target);

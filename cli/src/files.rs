@@ -15,8 +15,8 @@ pub(crate) fn readable_format(path: &Path) -> Option<ImageFormat> {
     ImageFormat::from_path(path).ok().filter(ImageFormat::reading_enabled)
 }
 
-/// Returns all images in a folder and its subfolders, sorted by name, except those in the folder `except`. Ignores other
-/// files.
+/// Returns all images in a folder and its subfolders, sorted by name, except those in the folder `except`. Ignores
+/// other files.
 pub(crate) fn images(folder: &Path, except: Option<&Path>) -> Result<Vec<PathBuf>> {
     let is_wanted = |path: &Path| except.is_none_or(|except| !path.starts_with(except));
     let entries = WalkDir::new(folder).sort_by_file_name().into_iter();

@@ -1,8 +1,8 @@
 //! Every compiled backend computes the same as the first one: forward pass, gradients, losses, ten training steps.
 //!
-//! With a single backend, the test compares its fast convolutions with its exact ones; `--features ndarray,wgpu` compares
-//! three backends. With `PIX2PIX_EXPECT_BACKENDS="flex wgpu"` it fails if one of these is not compiled in or has no
-//! device.
+//! With a single backend, the test compares its fast convolutions with its exact ones; `--features ndarray,wgpu`
+//! compares three backends. With `PIX2PIX_EXPECT_BACKENDS="flex wgpu"` it fails if one of these is not compiled in or
+//! has no device.
 
 #[path = "../src/backends/parity.rs"]
 mod parity;
@@ -17,11 +17,12 @@ const FORWARD: f64 = 1e-5;
 /// Sums over all pixels and layers.
 const GRADIENTS: f64 = 1e-4;
 const LOSSES: f64 = 1e-3;
-/// For the change of learned parameters in three steps. Running statistics change hundreds of times as much, so they are
-/// compared separately.
+/// For the change of learned parameters in three steps. Running statistics change hundreds of times as much, so they
+/// are compared separately.
 const MOVED: f64 = 1e-3;
-/// For the change in ten steps. Adam divides small gradients by their own magnitude, so their rounding counts as much as
-/// that of large ones. `flex` with and without Winograd's algorithm differed by 4e-5, or by 2.4e-2 with other rounding.
+/// For the change in ten steps. Adam divides small gradients by their own magnitude, so their rounding counts as much
+/// as that of large ones. `flex` with and without Winograd's algorithm differed by 4e-5, or by 2.4e-2 with other
+/// rounding.
 const MOVED_FAR: f64 = 5e-2;
 const STATISTICS: f64 = 1e-3;
 

@@ -240,13 +240,25 @@ impl Pix2PixConfig {
         })?;
         for (name, fields) in sections {
             match (tree.get_mut(name).and_then(Value::as_object_mut), fields) {
-                (Some(section), Value::Object(fields)) => section.extend(fields.clone()),
+                (Some(section), Value::Object(fields)) => {
+                    section.extend(fields.iter().map(|(field, value)| (current_name(field), value.clone())));
+                }
                 _ => tree[name] = fields.clone(), // which `read` refuses
             }
         }
         let config: Self = read(tree)?;
         config.validate()?;
         Ok(config)
+    }
+}
+
+/// Returns the current name of a field that an earlier version named otherwise. A section with both names would be
+/// refused.
+fn current_name(field: &str) -> String {
+    match field {
+        "conditional" => "condition".to_owned(),
+        "filter" => "resize_filter".to_owned(),
+        _ => field.to_owned(),
     }
 }
 
@@ -289,6 +301,15 @@ fn deepest(size: usize) -> Result<usize> {
 mod tests {
     use super::*;
     use crate::loss::PixelLoss;
+
+    #[test]
+    fn overrides_may_use_the_names_of_earlier_versions() {
+        let old =
+            serde_json::json!({ "discriminator": { "conditional": false }, "data": { "filter": "bicubic" } });
+        let config = Pix2PixConfig::paper().with_overrides(&old).unwrap();
+        assert_eq!(config.discriminator.condition, crate::discriminator::Condition::None);
+        assert_eq!(config.data.resize_filter, ResizeFilter::Bicubic);
+    }
 
     #[test]
     fn presets_are_valid_and_survive_json() {

@@ -31,7 +31,7 @@ pub enum Sampling {
     /// Every pair once, in a random order, as in the PyTorch original.
     #[default]
     Shuffled,
-    /// Draws with replacement, as in the Lua original: an epoch contains some pairs several times and others not at all.
+    /// Draws with replacement, as in the Lua original: an epoch repeats some pairs and omits others.
     WithReplacement,
 }
 

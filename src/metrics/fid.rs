@@ -82,8 +82,8 @@ impl Features {
 /// Returns the Fréchet Inception distance (Heusel et al. 2017). It is 0 for equal sets, and depends on the number of
 /// images.
 ///
-/// The distance is |μ₁ − μ₂|² + tr(C₁ + C₂ − 2·(C₁C₂)^½), in double precision. With C = RᵀR the trace of the matrix root
-/// is the sum of the singular values of R₁R₂ᵀ. This avoids the root, and is exact for fewer images than features.
+/// The distance is |μ₁ − μ₂|² + tr(C₁ + C₂ − 2·(C₁C₂)^½), in double precision. With C = RᵀR the trace of the matrix
+/// root is the sum of the singular values of R₁R₂ᵀ. This avoids the root, and is exact for fewer images than features.
 ///
 /// NaN if either set has fewer than two images, which have no covariance.
 ///
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
     use crate::device;
 
-    /// Row i, column j: sin(a·i·width + a·j + b·i²).
+    /// Returns features with row i, column j: sin(a·i·width + a·j + b·i²).
     fn features(count: usize, width: usize, [a, b]: [f64; 2]) -> Features {
         let value = |i: usize, j: usize| (a * (i * width + j) as f64 + b * (i * i) as f64).sin();
         let rows = (0..count).map(|i| (0..width).map(|j| value(i, j)).collect()).collect();

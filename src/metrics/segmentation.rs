@@ -59,8 +59,8 @@ impl Palette {
         (0..count * area).map(class).collect()
     }
 
-    /// Returns the most frequent class in each square of `side` × `side` pixels: the classes of a label map that is `side`
-    /// times smaller. Of several equally frequent classes, the lowest is returned.
+    /// Returns the most frequent class in each square of `side` × `side` pixels: the classes of a label map that is
+    /// `side` times smaller. Of several equally frequent classes, the lowest is returned.
     ///
     /// Resizing a label map as an image would mix colours along borders, and the nearest colour of a mixture may be
     /// that of an unrelated class.
@@ -140,8 +140,8 @@ impl Confusion {
         right as f64 / self.counts.iter().flatten().sum::<u64>() as f64
     }
 
-    /// Returns the fraction of each class's pixels that are right, averaged over the classes that occur. NaN if no pixels
-    /// were added.
+    /// Returns the fraction of each class's pixels that are right, averaged over the classes that occur. NaN if no
+    /// pixels were added.
     pub fn class_accuracy(&self) -> f64 {
         mean((0..self.counts.len()).filter_map(|class| {
             let all: u64 = self.counts[class].iter().sum();

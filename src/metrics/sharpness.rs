@@ -4,11 +4,10 @@ use burn::tensor::Tensor;
 
 use super::fidelity::per_image;
 
-/// Returns the gradient energy of each image: the mean squared difference of vertical neighbours, plus that of horizontal
-/// neighbours.
+/// Returns the gradient energy of each image: the mean squared difference of neighbours, down plus across.
 ///
-/// A blurred output has less gradient energy than its target. The sum over all outputs divided by the sum over all targets is 1
-/// if outputs are as sharp as targets. Noise counts as sharpness.
+/// A blurred output has less gradient energy than its target. The sum over all outputs divided by the sum over all
+/// targets is 1 if outputs are as sharp as targets. Noise counts as sharpness.
 ///
 /// # Shapes
 /// - `image`: `[N, C, H, W]`, height and width at least 2

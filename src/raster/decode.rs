@@ -17,7 +17,8 @@ const MAX_SIDE: u32 = 16_384;
 /// The largest length of a file in bytes.
 const MAX_FILE: u64 = 1 << 30;
 
-/// Reads an image file and rotates the image upright by its EXIF orientation. Of an animation, it reads the first frame.
+/// Reads an image file and rotates the image upright by its EXIF orientation. Of an animation, it reads the first
+/// frame.
 ///
 /// No side may have more than 16 384 pixels, and the decoded image must fit into 512 MiB. Truncated files are rejected.
 /// Changed bytes in formats without checksums, such as JPEG, are not detected.

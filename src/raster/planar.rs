@@ -18,9 +18,9 @@ use crate::read_back::read_back;
 #[non_exhaustive]
 pub enum ResizeFilter {
     /// Cubic, as in the PyTorch original.
-    #[default]
     Bicubic,
-    /// Linear, as in the Lua original.
+    /// Linear, as in the Lua original of the paper.
+    #[default]
     Bilinear,
 }
 

@@ -186,8 +186,8 @@ impl Translator {
 
     /// Translates an image. The output has the image's size, its 8 or 16 bits, and its alpha.
     ///
-    /// The image is converted to the network's input channels: grey, colour, or colour with alpha, which is opaque if the
-    /// image has none.
+    /// The image is converted to the network's input channels: grey, colour, or colour with alpha, which is opaque if
+    /// the image has none.
     ///
     /// # Errors
     /// - [`Error::Image`] if the image has no pixels, or a pixel is NaN

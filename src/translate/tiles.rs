@@ -27,8 +27,8 @@ pub(super) struct Tiled<'a> {
     pub(super) device: &'a Device,
 }
 
-/// A tile. `core` is the area that it covers, `window` the area that it needs as input; both are rows and columns of the
-/// padded image.
+/// A tile. `core` is the area that it covers, `window` the area that it needs as input; both are rows and columns of
+/// the padded image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Tile {
     core: [Range<usize>; 2],

@@ -1,5 +1,5 @@
-//! FID and KID with Inception's weights, which are not in this repository. Run this test with `-- --ignored` and the path
-//! of the weights in `PIX2PIX_INCEPTION`. `tests/golden/inception.py scores` prints the expected values.
+//! FID and KID with Inception's weights, which are not in this repository. Run this test with `-- --ignored` and the
+//! path of the weights in `PIX2PIX_INCEPTION`. `tests/golden/inception.py scores` prints the expected values.
 #![cfg(all(feature = "eval", feature = "flex"))]
 
 use pix2pix::metrics::{Features, Inception, fid, kid_of_all};

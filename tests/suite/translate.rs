@@ -114,8 +114,8 @@ fn tiles_leave_no_seams() {
     let translator = translator(|_| {}).with_mode(Mode::IMAGE).with_tiles(96).unwrap();
     let (height, width) = (256, 512);
     let output = translator.translate_array(&waves(3, height, width), [3, height, width]).unwrap();
-    // The borders of tiles are at multiples of 32 pixels, like the network's own grid. The jumps across these columns must
-    // not be larger than those anywhere else.
+    // The borders of tiles are at multiples of 32 pixels, like the network's own grid. The jumps across these columns
+    // must not be larger than those anywhere else.
     let jump = |x: usize| {
         let rows = output.chunks_exact(width);
         rows.map(|row| (row[x] - row[x - 1]).abs()).sum::<f32>() / (output.len() / width) as f32

@@ -47,8 +47,8 @@ pub(crate) struct Difference {
 
 /// Returns the paper's recipe with a U-Net of two levels less.
 ///
-/// At 1×1 pixels, a norm maps any two values to +1 and −1, so their gradient is rounding noise, which Adam would normalise
-/// to full updates.
+/// At 1×1 pixels, a norm maps any two values to +1 and −1, so their gradient is rounding noise, which Adam would
+/// normalise to full updates.
 pub(crate) fn config(size: usize, base_channels: usize, seed: u64) -> Pix2PixConfig {
     let mut config = Pix2PixConfig::paper().with_size(size).expect("a size for a U-Net");
     if let Backbone::Unet { depth } = &mut config.generator.backbone {
@@ -203,7 +203,8 @@ fn batch(config: &Pix2PixConfig, device: &Device) -> Batch {
     Batch { input: image(config.data.input_channels, 1), target: image(config.data.target_channels, 2) }
 }
 
-/// Returns the generator's output and the gradients of one step of each network, with equal dropout noise on all devices.
+/// Returns the generator's output and the gradients of one step of each network, with equal dropout noise on all
+/// devices.
 fn backward(config: &Pix2PixConfig, batch: &Batch, exact: bool, device: &Device) -> (Vec<f32>, Named) {
     let training = device.clone().autodiff();
     let generator = config.generator.init_seeded(1, &training).with_exact_convolutions(exact);

@@ -50,8 +50,8 @@ pub(crate) fn fit(
     Ok(chosen)
 }
 
-/// Returns the seconds of one step of L1+cGAN: the median of five after one warm-up step, or the time of the warm-up step
-/// if it is more than four times as long as `allowed`.
+/// Returns the seconds of one step of L1+cGAN: the median of five after one warm-up step, or the time of the warm-up
+/// step if it is more than four times as long as `allowed`.
 fn step_time(size: usize, channels: usize, allowed: f64, device: &Device) -> Result<f64> {
     let mut config = Pix2PixConfig::paper().with_size(size)?;
     (config.generator.base_channels, config.discriminator.base_channels) = (channels, channels);

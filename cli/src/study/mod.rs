@@ -32,9 +32,9 @@ use crate::stop;
 
 /// Repeats the paper's study of objectives, generators and patch sizes
 ///
-/// Trains and evaluates every variant of the tables and writes tables, curves and images to a page. Without arguments it
-/// draws façades and fits the whole study into one hour on this machine. The same command resumes an interrupted study,
-/// which ends with the same numbers.
+/// Trains and evaluates every variant of the tables and writes tables, curves and images to a page. Without arguments
+/// it draws façades and fits the whole study into one hour on this machine. The same command resumes an interrupted
+/// study, which ends with the same numbers.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Table of variants (TOML); may be given several times [default: the paper's tables 1 to 3 and figure 7]
@@ -67,8 +67,8 @@ pub(crate) struct Options {
     /// Channels of the first layer of both networks [default: as the budget allows]
     #[arg(long, help_heading = NETWORKS)]
     base_channels: Option<usize>,
-    /// Side of the discriminator's patches if a table does not set it: 1, 16, 34, 70, 142, 286 or 574 [default: 16 below
-    /// 128 pixels, 34 below 256, else 70]
+    /// Side of the discriminator's patches if a table does not set it: 1, 16, 34, 70, 142, 286 or 574 [default: 16
+    /// below 128 pixels, 34 below 256, else 70]
     #[arg(long, help_heading = NETWORKS)]
     patch: Option<usize>,
     /// Classes of the inputs and their colours (TOML), if inputs are label maps; adds metrics of how well labels are
@@ -134,7 +134,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Returns the settings that all runs share: those of the study in the folder, or new ones from the options and the time.
+/// Returns the settings that all runs share: those of the study in the folder, or new ones from the options and the
+/// time.
 fn plan(options: &Options, tables: &[Table], begun: Option<&Plan>, device: &Device) -> Result<Plan> {
     let direction = options.direction.into();
     let (data, jitter) = (options.data.clone(), options.data.is_some() && !options.no_jitter);

@@ -39,8 +39,8 @@ impl Reader {
 
 /// Turns label maps into classes.
 ///
-/// A label map that is shrunk as an image has mixed colours at borders, which may be those of other classes. So classes are
-/// counted in images that are larger by an integer factor, and each pixel gets the most frequent class.
+/// A label map that is shrunk as an image has mixed colours at borders, which may be those of other classes. So classes
+/// are counted in images that are larger by an integer factor, and each pixel gets the most frequent class.
 #[derive(Clone)]
 pub(crate) struct Labels {
     pub(crate) palette: Palette,
@@ -71,8 +71,8 @@ impl Labels {
         self.palette.classify_squares(finer, self.times)
     }
 
-    /// Converts a batch of larger pairs to one for the reader: photographs, and a channel for each class that is 1 at pixels
-    /// of the class and −1 elsewhere.
+    /// Converts a batch of larger pairs to one for the reader: photographs, and a channel for each class that is 1 at
+    /// pixels of the class and −1 elsewhere.
     pub(crate) fn lesson(&self, Batch { input, target }: Batch) -> Batch {
         let [count, channels, height, width] = target.dims();
         let (height, width, classes) = (height / self.times, width / self.times, self.palette.classes());

@@ -7,7 +7,7 @@ use pix2pix::data::Direction;
 use serde::{Deserialize, Serialize};
 
 use super::score::Scores;
-use super::table::Table;
+use super::table::{Claim, Table};
 use crate::files;
 
 /// The settings that all runs of a study share.
@@ -161,29 +161,32 @@ impl Results {
             let at = table.variants.iter().position(|variant| variant.name == name);
             at.map_or("", |at| jobs[at].0)
         };
-        let verdict = |claim: &super::table::Claim| {
-            let is_void = job(&claim.higher) == job(&claim.lower);
-            let pairs = self.of(job(&claim.higher)).filter_map(|run| {
-                let other = self.find(job(&claim.lower), run.seed)?;
-                Some([*run.scores.get(&claim.metric)?, *other.scores.get(&claim.metric)?])
-            });
-            let pairs: Vec<[f64; 2]> = if is_void { vec![] } else { pairs.collect() };
-            let mean = |side: usize| spread(&pairs.iter().map(|pair| pair[side]).collect::<Vec<_>>()).0;
-            Verdict {
-                says: claim.says.clone(),
-                holds: pairs.iter().filter(|[higher, lower]| higher > lower).count(),
-                of: pairs.len(),
-                metric: claim.metric.clone(),
-                means: mean(0).zip(mean(1)).map(|(higher, lower)| [higher, lower]),
-                is_void,
-            }
-        };
+        let verdict = |claim: &Claim| self.verdict(claim, job(&claim.higher), job(&claim.lower));
         Summary {
             title: table.title.clone(),
             about: table.about.clone(),
             columns: columns.clone(),
             rows: rows.collect(),
             claims: table.claims.iter().map(verdict).collect(),
+        }
+    }
+
+    /// Returns in how many seeds a claim holds, whose variants are the jobs `higher` and `lower`.
+    fn verdict(&self, claim: &Claim, higher: &str, lower: &str) -> Verdict {
+        let is_void = higher == lower;
+        let pairs = self.of(higher).filter_map(|run| {
+            let other = self.find(lower, run.seed)?;
+            Some([*run.scores.get(&claim.metric)?, *other.scores.get(&claim.metric)?])
+        });
+        let pairs: Vec<[f64; 2]> = if is_void { vec![] } else { pairs.collect() };
+        let mean = |side: usize| spread(&pairs.iter().map(|pair| pair[side]).collect::<Vec<_>>()).0;
+        Verdict {
+            says: claim.says.clone(),
+            holds: pairs.iter().filter(|[higher, lower]| higher > lower).count(),
+            of: pairs.len(),
+            metric: claim.metric.clone(),
+            means: mean(0).zip(mean(1)).map(|(higher, lower)| [higher, lower]),
+            is_void,
         }
     }
 }

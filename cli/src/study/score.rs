@@ -80,29 +80,19 @@ pub(crate) fn score(
             confusion.add(&truth?, &reader.read(output));
         }
     }
-    let mut scores = Scores::new();
-    let mut put = |name: &str, value: f64| {
-        if value.is_finite() {
-            scores.insert(name.to_owned(), value);
-        }
-    };
-    for (name, sum) in names.into_iter().zip(sums) {
-        put(name, sum / val.len() as f64);
-    }
-    put("sharpness", energy / target_energy);
-    for (name, overlap) in ["lab_l", "lab_a", "lab_b"].into_iter().zip(colours.intersection(&target_colours))
-    {
-        put(name, overlap);
-    }
-    for (name, value) in likeness.take() {
-        put(name, value);
-    }
+    let means = sums.map(|sum| sum / val.len() as f64);
+    let mut found: Vec<(&'static str, f64)> = names.into_iter().zip(means).collect();
+    found.push(("sharpness", energy / target_energy));
+    found.extend(["lab_l", "lab_a", "lab_b"].into_iter().zip(colours.intersection(&target_colours)));
+    found.extend(likeness.take());
     if let Some(confusion) = confusion {
-        put("pixel_accuracy", confusion.pixel_accuracy());
-        put("class_accuracy", confusion.class_accuracy());
-        put("mean_iou", confusion.mean_iou());
+        found.push(("pixel_accuracy", confusion.pixel_accuracy()));
+        found.push(("class_accuracy", confusion.class_accuracy()));
+        found.push(("mean_iou", confusion.mean_iou()));
     }
-    Ok(scores)
+    // JSON has no infinity, and the histograms of grey targets are empty.
+    found.retain(|(_, value)| value.is_finite());
+    Ok(found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 /// Returns the paper's mode at test time, with noise that depends only on the index of the pair.

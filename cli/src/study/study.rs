@@ -71,17 +71,7 @@ impl Study {
         base.training.save_every = SAVE_EVERY.div_ceil(batches) as usize;
         (base.training.keep, base.data.workers) = (1, 1);
         base.validate()?;
-        let palette = match (&options.palette, &plan.data) {
-            (Some(path), _) => {
-                let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-                Some(reader::palette(path, &text)?)
-            }
-            (None, None) => Some(reader::palette(
-                Path::new("palette-synthetic.toml"),
-                include_str!("../../study/palette-synthetic.toml"),
-            )?),
-            (None, Some(_)) => None,
-        };
+        let palette = chosen_palette(options, &plan)?;
         let val = PairedFolder::open(data.join("val"), &base.data)?;
         let new = Results { plan, runs: vec![], reader: None, photographs: None, tables: vec![] };
         let results = before.unwrap_or(new);
@@ -240,7 +230,8 @@ impl Study {
         Ok((trainer.steps() >= steps).then_some(trainer))
     }
 
-    /// Returns whether a run of a further seed fits into the time, if it takes as long as earlier runs of the same variant.
+    /// Returns whether a run of a further seed fits into the time, if it takes as long as earlier runs of the same
+    /// variant.
     pub(crate) fn has_time_for(&self, options: &Options, job: &Job, seed: u64) -> bool {
         let runs = &self.results.runs;
         let is_free = options.steps.is_some() || self.results.find(&job.slug, seed).is_some();
@@ -267,6 +258,21 @@ impl Study {
         self.results.save(&self.out.join("results.json"))?;
         let html = page::render(&self.results, &self.out, finished)?;
         files::replace_and_sync(&self.out.join("index.html"), html.as_bytes())
+    }
+}
+
+/// Reads the palette of `--palette`. Without `--palette` and `--data`, returns that of the drawn façades.
+fn chosen_palette(options: &Options, plan: &Plan) -> Result<Option<Palette>> {
+    match (&options.palette, &plan.data) {
+        (Some(path), _) => {
+            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            Ok(Some(reader::palette(path, &text)?))
+        }
+        (None, None) => {
+            let text = include_str!("../../study/palette-synthetic.toml");
+            Ok(Some(reader::palette(Path::new("palette-synthetic.toml"), text)?))
+        }
+        (None, Some(_)) => Ok(None),
     }
 }
 

@@ -192,7 +192,7 @@ fn slug(config: &Pix2PixConfig) -> String {
         parts.push(format!("patch{}", discriminator.receptive_field()));
     }
     // The checksum distinguishes configurations with equal words.
-    let text = serde_json::to_string(config).unwrap_or_default();
+    let text = serde_json::to_string(config).expect("a configuration is numbers and names");
     format!("{}-{:08x}", parts.join("-"), checksum(&text))
 }
 

@@ -9,8 +9,8 @@ use crate::common::{Compute, Way};
 
 /// Trains a generator on pairs of images
 ///
-/// Writes weights, checkpoints, curves and sample images to the run folder; open its index.html. Without --data it draws
-/// its own pairs, 450 façades of 64×64 pixels, and trains on them for about two minutes on a CPU.
+/// Writes weights, checkpoints, curves and sample images to the run folder; open its index.html. Without --data it
+/// draws its own pairs, 450 façades of 64×64 pixels, and trains on them for about two minutes on a CPU.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Folder with `train/` and, optionally, `val/`: side-by-side images, or `A/` and `B/` in each [default: draws

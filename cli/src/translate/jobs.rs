@@ -103,8 +103,8 @@ fn job(path: &Path, input: &Path, output: &Path, wanted: Option<(&str, ImageForm
     Some(Job { input: path.to_owned(), output, format })
 }
 
-/// Makes the names of outputs unique: equal names get the type of their input as a suffix, and a number if they are still
-/// equal. Case is ignored, as in many file systems.
+/// Makes the names of outputs unique: equal names get the type of their input as a suffix, and a number if they are
+/// still equal. Case is ignored, as in many file systems.
 ///
 /// The names depend only on those in the folder, so an interrupted run finds its outputs again.
 fn make_unique(jobs: &mut [Job]) {

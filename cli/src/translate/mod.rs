@@ -62,7 +62,8 @@ pub(crate) struct Options {
 const FILES: &str = "Files";
 const TRANSLATION: &str = "Translation";
 
-pub(crate) fn run(options: &Options) -> Result<()> {
+/// Returns a translator for each sample, with the sample's noise. They share the weights.
+fn translators(options: &Options) -> Result<Vec<Translator>> {
     if options.samples > 1 && options.mode != ModeName::Paper {
         bail!("--samples: {} outputs would all be equal; only the mode `paper` has noise", options.samples);
     }
@@ -73,7 +74,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let samples = (0..options.samples).map(|sample| {
         translator.clone().with_mode(options.mode.mode(options.common.seed.wrapping_add(sample)))
     });
-    let samples: Vec<Translator> = samples.collect();
+    Ok(samples.collect())
+}
+
+fn progress_bar(count: usize) -> ProgressBar {
+    let bar = ProgressBar::new(count as u64);
+    bar.set_style(
+        ProgressStyle::with_template("{bar:40} {pos}/{len}  {per_sec}  {eta} left")
+            .expect("the template is valid"),
+    );
+    bar
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let samples = translators(options)?;
     let Listing { jobs: all, mut errors, others } =
         jobs::list(&options.input, &options.output, options.format.as_deref())?;
     let unreadable = errors.len();
@@ -86,11 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
 
     let start = Instant::now();
-    let bar = ProgressBar::new(jobs.len() as u64);
-    bar.set_style(
-        ProgressStyle::with_template("{bar:40} {pos}/{len}  {per_sec}  {eta} left")
-            .expect("the template is valid"),
-    );
+    let bar = progress_bar(jobs.len());
     let failed = pipeline::translate_all(&jobs, &samples, &writer, &bar);
     bar.finish_and_clear();
 

@@ -118,7 +118,8 @@ fn read<'a>(job: &'a Job, budget: &'a Budget) -> Result<Input<'a>> {
     Ok(Input { job, image, profile: profile.map(Arc::from), _permit: permit })
 }
 
-/// Returns the bytes that an image needs according to its header, or 0 if the header is invalid, which decoding reports.
+/// Returns the bytes that an image needs according to its header, or 0 if the header is invalid, which decoding
+/// reports.
 fn claimed(path: &Path) -> u64 {
     let decoder = || {
         let file = std::fs::metadata(path).ok()?;

@@ -1,5 +1,5 @@
-//! `train`, killed with SIGKILL at many moments of its run and resumed, writes the same files as an uninterrupted run, with
-//! any number of threads.
+//! `train`, killed with SIGKILL at many moments of its run and resumed, writes the same files as an uninterrupted run,
+//! with any number of threads.
 //!
 //! `PIX2PIX_KILLS` sets the number of kills; the default is 6.
 
