@@ -3,6 +3,10 @@
 //! Exit status 0; 2 for wrong arguments; 1 for a failed run, with one line `error: …` on stderr that names the file or
 //! flag, the value and the remedy.
 
+#![warn(clippy::unwrap_used)]
+// A closed pipe or a full disk behind stdout makes `println!` panic; `say!` and `note!` ignore it.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
 mod backends;
 mod colorize;
 mod common;

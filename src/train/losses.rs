@@ -52,7 +52,7 @@ impl Losses {
     }
 
     /// Moves the scalars to `device`.
-    pub(super) fn to_device(self, device: &Device) -> Self {
+    pub(super) fn moved_to(self, device: &Device) -> Self {
         Self { scalars: self.scalars.map(|scalar| scalar.map(|scalar| scalar.to_device(device))), ..self }
     }
 

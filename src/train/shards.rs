@@ -160,7 +160,7 @@ impl Shards {
         let network = learner(networks);
         let (mut sum, mut losses) = (GradientsAccumulator::new(), Losses::default());
         for (index, (grads, found)) in done.into_iter().enumerate() {
-            losses.add(found.to_device(&self.device), 1.0);
+            losses.add(found.moved_to(&self.device), 1.0);
             sum.accumulate(network, if index == 0 { grads } else { grads.to_device(&self.device, network) });
         }
         (sum.grads(), losses)

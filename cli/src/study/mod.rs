@@ -12,8 +12,8 @@ mod likeness;
 mod page;
 mod reader;
 mod results;
+mod runs;
 mod score;
-mod study;
 mod table;
 
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use clap::Args;
 use pix2pix::data::{DataConfig, PairedFolder};
 use pix2pix::{Device, Pix2PixConfig};
 use results::{Plan, Results};
-use study::{READER_RUNS, Study, TRAIN_PAIRS};
+use runs::{READER_RUNS, Study, TRAIN_PAIRS};
 use table::Table;
 
 use crate::common::{Common, Way};
