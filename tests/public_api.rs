@@ -39,9 +39,10 @@ fn interface(root: &Path) -> String {
     let output = Command::new(env!("CARGO"))
         .current_dir(root)
         .env("RUSTDOC", &wrapper)
-        .args(["rustdoc", "--release", "--lib", "-p", "pix2pix", "--target-dir"])
+        .env("RUSTDOCFLAGS", "-Zunstable-options --output-format json")
+        // The whole workspace, as in the tests' own build, so that dependencies are not compiled with other features.
+        .args(["doc", "--release", "--workspace", "--no-deps", "--target-dir"])
         .arg(target)
-        .args(["--", "-Zunstable-options", "--output-format", "json"])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
