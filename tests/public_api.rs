@@ -1,6 +1,6 @@
 //! The public interface against `tests/public_api.txt`, so that a change of it is seen in review.
 //!
-//! After a wanted change: `UPDATE_PUBLIC_API=1 cargo test --release --test public_api`.
+//! After a wanted change: `UPDATE_PUBLIC_API=1 cargo test --release --workspace --test public_api -- --ignored`.
 
 #![cfg(all(unix, feature = "flex"))]
 
@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
+#[ignore = "reads the JSON of rustdoc 1.95, which other versions write in other formats"]
 fn the_public_interface_is_the_recorded_one() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let recorded = root.join("tests/public_api.txt");
@@ -23,7 +24,7 @@ fn the_public_interface_is_the_recorded_one() {
         missing.map(|line| format!("- {line}")).chain(added.map(|line| format!("+ {line}"))).collect();
     assert!(
         changes.is_empty(),
-        "the public interface has changed; if that is meant, run this test with UPDATE_PUBLIC_API=1:\n{}",
+        "the public interface has changed; if that is meant, run it with UPDATE_PUBLIC_API=1:\n{}",
         changes.join("\n")
     );
 }

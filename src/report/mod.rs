@@ -1,5 +1,7 @@
 //! The report of a run: `metrics.jsonl`, `samples/`, event files for TensorBoard, and a page, `index.html`.
 
+#![cfg_attr(not(feature = "report"), allow(dead_code, reason = "only the page uses it"))]
+
 #[cfg(feature = "report")]
 mod chart;
 #[cfg(feature = "report")]
@@ -45,7 +47,6 @@ pub struct ResumePoint {
 ///
 /// [`Trainer::open_run`](crate::Trainer::open_run) opens one together with the lock and the checkpoints of the folder.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "report"), allow(dead_code, reason = "the page shows some fields"))]
 pub struct Report {
     run: PathBuf,
     log: Log,

@@ -160,7 +160,7 @@ impl Translator {
 
     /// Sets how normalisation and dropout behave.
     ///
-    /// Each image counts as a batch: with [`Statistics::Batch`], it is normalised by its own statistics.
+    /// Each image counts as a batch: with [`Statistics::Batch`](crate::Statistics::Batch), it is normalised by its own statistics.
     #[must_use]
     pub fn with_mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
