@@ -109,10 +109,10 @@ impl PairedFolder {
     /// Keeps the first `count` pairs, or all if there are fewer, for example for a short validation.
     ///
     /// # Errors
-    /// [`Error::Config`] if `count` is 0.
+    /// [`Error::Argument`] if `count` is 0.
     pub fn head(mut self, count: usize) -> Result<Self> {
         if count == 0 {
-            return Err(Error::config("count", "is 0; keep at least 1 pair"));
+            return Err(Error::argument("count", "is 0; keep at least 1 pair"));
         }
         if count < self.len() {
             self.pairs = self.pairs[..count].into();
@@ -123,10 +123,10 @@ impl PairedFolder {
     /// Sets the number of pairs in a batch.
     ///
     /// # Errors
-    /// [`Error::Config`] if `batch_size` is 0.
+    /// [`Error::Argument`] if `batch_size` is 0.
     pub fn with_batch_size(mut self, batch_size: usize) -> Result<Self> {
         if batch_size == 0 {
-            return Err(Error::config("batch_size", "is 0; it must be at least 1"));
+            return Err(Error::argument("batch_size", "is 0; it must be at least 1"));
         }
         self.config.batch_size = batch_size;
         Ok(self)

@@ -175,10 +175,10 @@ impl Translator {
     /// up to 5 times the computation per pixel, in the mode [`RUNNING`](Mode::RUNNING) up to 1.5 times.
     ///
     /// # Errors
-    /// [`Error::Config`] if `size` is 0.
+    /// [`Error::Argument`] if `size` is 0.
     pub fn with_tiles(mut self, size: usize) -> Result<Self> {
         if size == 0 {
-            return Err(Error::config("tile", "is 0; use the pixels of a side, for instance 1024"));
+            return Err(Error::argument("tile", "is 0; use the pixels of a side, for instance 1024"));
         }
         self.tile = size;
         Ok(self)
