@@ -6,8 +6,8 @@
 //! cargo run --release --example import_pytorch
 //! cargo run --release --example import_pytorch latest_net_G.pth
 //!
-//! Resnet { blocks: 2 }, 3 -> 3 channels, 14739 parameters
-//! [1, 3, 64, 64] -> [1, 3, 64, 64]
+//! Resnet { blocks: 1 }, 1 -> 1 channels, 585 parameters
+//! [1, 1, 64, 64] -> [1, 1, 64, 64]
 //! written: back.safetensors
 //! ```
 //!
