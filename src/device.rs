@@ -167,6 +167,15 @@ pub(crate) fn is_host(device: &Device) -> bool {
     false
 }
 
+/// Returns whether the kernels for GPUs serve this device, a real GPU or a software adapter.
+pub(crate) fn is_cube(device: &Device) -> bool {
+    let _ = device; // not used without a GPU backend
+    #[cfg(feature = "_cube")]
+    return Dispatch::name(device.as_dispatch()).contains("cube");
+    #[cfg(not(feature = "_cube"))]
+    false
+}
+
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)] // burn deprecates its own ndarray backend
 fn ndarray() -> Device {

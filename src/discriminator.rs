@@ -1,9 +1,6 @@
 //! The network that tells real images from generated ones: [`Discriminator`], a PatchGAN (Isola et al. 2017, section
 //! 3.2.2).
 
-use std::fmt;
-use std::str::FromStr;
-
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, assert_shape};
 use derive_setters::Setters;
@@ -15,6 +12,7 @@ use crate::layers::{
     Activation, Conv, Initializer, MAX_CHANNELS, Mode, Norm, NormLayer, channels_at, normalised,
     parameter_count,
 };
+use crate::names::named;
 
 /// Whether a discriminator sees the generator's input besides the image that it judges. As text it is `input` or
 /// `none`.
@@ -29,29 +27,7 @@ pub enum Condition {
     None,
 }
 
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Input => "input",
-            Self::None => "none",
-        })
-    }
-}
-
-impl FromStr for Condition {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "input" => Ok(Self::Input),
-            "none" => Ok(Self::None),
-            _ => {
-                let problem = format!("`{text}` is not a condition; use input or none");
-                Err(Error::config("discriminator.condition", problem))
-            }
-        }
-    }
-}
+named!(Condition, "condition");
 
 impl<'de> Deserialize<'de> for Condition {
     /// Reads `"input"` and `"none"`, and the booleans of version 0.1's field `conditional`.
@@ -383,6 +359,6 @@ mod tests {
             assert_eq!(json, format!("\"{condition}\""));
         }
         let message = "both".parse::<Condition>().unwrap_err().to_string();
-        assert!(message.contains("`both`") && message.contains("input or none"), "{message}");
+        assert_eq!(message, r#"condition: `both` cannot be used: a condition is "input" or "none""#);
     }
 }

@@ -38,11 +38,11 @@ mod names;
 mod optim;
 pub mod pytorch;
 mod raster;
-mod read_back;
 pub mod report;
 mod rng;
 mod run;
 pub mod train;
+mod transfer;
 mod translate;
 mod weights;
 

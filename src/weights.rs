@@ -9,11 +9,11 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor, TensorData};
 use safetensors::serialize;
 use safetensors::tensor::{Dtype, Metadata, TensorView};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result, ShapeMismatch};
 use crate::files::write_atomically;
-use crate::read_back::read_back;
+use crate::transfer::{read_back, upload};
 
 /// The name of a generator's weights file in a run folder.
 pub(crate) const GENERATOR_FILE: &str = "generator.safetensors";
@@ -34,7 +34,7 @@ pub(crate) type Named = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 ///
 /// # Errors
 /// As [`write()`].
-pub(crate) fn save<M: Module>(module: &M, config: &str, path: &Path) -> Result<()> {
+pub(crate) fn save<M: Module>(module: &M, config: Map<String, Value>, path: &Path) -> Result<()> {
     write(&collect(module), &[], Some(config), path)
 }
 
@@ -42,7 +42,12 @@ pub(crate) fn save<M: Module>(module: &M, config: &str, path: &Path) -> Result<(
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be written.
-pub(crate) fn write(named: &Named, counters: &[String], config: Option<&str>, path: &Path) -> Result<()> {
+pub(crate) fn write(
+    named: &Named,
+    counters: &[String],
+    config: Option<Map<String, Value>>,
+    path: &Path,
+) -> Result<()> {
     let tensors = named.iter().map(|(name, (shape, values))| {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
         (name, Dtype::F32, shape.clone(), bytes)
@@ -65,15 +70,10 @@ fn checksum(name: &str, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(name.as_bytes()), bytes)
 }
 
-/// Adds the checksum to the configuration, a JSON object.
-fn with_checksum(config: &str, sum: u32) -> String {
-    match serde_json::from_str(config) {
-        Ok(Value::Object(mut fields)) => {
-            fields.insert(CHECKSUM.to_owned(), format!("{sum:08x}").into());
-            format!("{:#}", Value::Object(fields))
-        }
-        _ => config.to_owned(),
-    }
+/// Returns the configuration as JSON, with the checksum as a further field.
+fn with_checksum(mut config: Map<String, Value>, sum: u32) -> String {
+    config.insert(CHECKSUM.to_owned(), format!("{sum:08x}").into());
+    format!("{:#}", Value::Object(config))
 }
 
 /// Splits what [`with_checksum`] returned into the configuration and the checksum.
@@ -342,7 +342,7 @@ impl<K: Fn(&str) -> String> ModuleMapper for Apply<K> {
         }
         let device = param.lazy_device();
         let id = param.id;
-        param.transform_for_load(Tensor::from_data(TensorData::new(values, found), &device), id)
+        param.transform_for_load(upload(values, found, &device), id)
     }
 }
 
@@ -352,7 +352,8 @@ mod tests {
 
     #[test]
     fn a_checksum_is_added_to_the_configuration_and_split_off_again() {
-        let text = with_checksum("{\n  \"a\": {\n    \"b\": 1\n  }\n}\n", 0x0000_beef);
+        let config = serde_json::from_str(r#"{"a": {"b": 1}}"#).unwrap();
+        let text = with_checksum(config, 0x0000_beef);
         assert!(text.contains("\"crc32c\": \"0000beef\""), "{text}");
         let (config, sum) = split_checksum(&text);
         assert_eq!(sum.as_deref(), Some("0000beef"));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use derive_setters::Setters;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 pub use training::{Schedule, TrainingConfig};
 
 use crate::data::{DataConfig, ResizeFilter};
@@ -206,8 +206,15 @@ impl Pix2PixConfig {
 
     /// Returns the configuration as JSON, one field per line, in alphabetical order.
     pub fn to_json(&self) -> String {
-        let tree = serde_json::to_value(self).expect("a configuration is numbers and names");
-        format!("{tree:#}\n")
+        format!("{:#}\n", Value::Object(self.to_object()))
+    }
+
+    /// Returns the configuration as a JSON object.
+    pub(crate) fn to_object(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(fields)) => fields,
+            other => unreachable!("a configuration is an object of numbers and names, not {other:?}"),
+        }
     }
 
     /// Reads a configuration from JSON without checking its values; fields that `text` omits have the paper's values.
@@ -309,6 +316,89 @@ mod tests {
         let config = Pix2PixConfig::paper().with_overrides(&old).unwrap();
         assert_eq!(config.discriminator.condition, crate::discriminator::Condition::None);
         assert_eq!(config.data.resize_filter, ResizeFilter::Bicubic);
+    }
+
+    /// Asserts that every field of a section differs from the paper's value. It destructures the section, so a new field
+    /// does not compile until it is named here.
+    macro_rules! assert_all_differ {
+        ($config:ident.$section:ident, $type:ident { $($field:ident),* $(,)? }) => {
+            let (paper, $type { $($field),* }) = (Pix2PixConfig::paper().$section, $config.$section.clone());
+            $(assert_ne!($field, paper.$field, "{}.{}", stringify!($section), stringify!($field));)*
+        };
+    }
+
+    /// A new field belongs in the lists below and in `every_field.json`, which the program's tests read as well. If it
+    /// changes a number, it also belongs in a test `every_setting_of_…_changes_…` in `tests/suite`.
+    #[test]
+    fn every_field_survives_json_and_overrides() {
+        let text = include_str!("../../tests/support/every_field.json");
+        let config = Pix2PixConfig::from_json(text).unwrap();
+        let Pix2PixConfig { generator: _, discriminator: _, loss: _, data: _, training: _ } = &config;
+        assert_all_differ!(
+            config.generator,
+            GeneratorConfig {
+                input_channels,
+                output_channels,
+                backbone,
+                base_channels,
+                norm,
+                dropout,
+                dropout_layout,
+                upsample,
+            }
+        );
+        assert_all_differ!(
+            config.discriminator,
+            DiscriminatorConfig { input_channels, output_channels, layers, base_channels, norm, condition }
+        );
+        assert_all_differ!(
+            config.loss,
+            Pix2PixLossConfig { gan, gan_weight, discriminator_weight, pixel, l1_weight, real_label }
+        );
+        assert_all_differ!(
+            config.data,
+            DataConfig {
+                direction,
+                input_channels,
+                target_channels,
+                load_size,
+                resize_filter,
+                crop_size,
+                mirror,
+                sampling,
+                batch_size,
+                workers,
+            }
+        );
+        assert_all_differ!(
+            config.training,
+            TrainingConfig {
+                epochs,
+                decay_epochs,
+                decay_to_zero,
+                learning_rate,
+                beta_1,
+                beta_2,
+                seed,
+                schedule,
+                warmup_steps,
+                discriminator_rate,
+                discriminator_every,
+                clip_norm,
+                accumulate,
+                ema_decay,
+                export_ema,
+                best_by,
+                tensorboard,
+                save_every,
+                save_steps,
+                keep,
+            }
+        );
+        let fields: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(Value::Object(config.to_object()), fields);
+        assert_eq!(Pix2PixConfig::from_json(&config.to_json()).unwrap(), config);
+        assert_eq!(Pix2PixConfig::paper().with_overrides(&fields).unwrap(), config);
     }
 
     #[test]

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::device;
     use crate::raster::PlanarImage;
-    use crate::read_back::read_back;
+    use crate::transfer::read_back;
 
     #[test]
     fn a_batch_whose_worker_panicked_is_read_again() {

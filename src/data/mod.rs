@@ -18,5 +18,5 @@ pub use paired_folder::PairedFolder;
 pub use write_image::write_image;
 
 pub use crate::raster::{
-    PlanarImage, ResizeFilter, read_image, read_image_with_profile, round_to_8_bits, to_images,
+    PlanarImage, ResizeFilter, read_image, read_image_with_profile, round_to_8_bits, storable, to_images,
 };

@@ -1,8 +1,9 @@
 //! A pair of images, and a batch of pairs as tensors.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use crate::raster::PlanarImage;
+use crate::transfer::upload;
 
 /// A pair of images with values in `[-1, 1]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,5 +64,5 @@ fn stacked(images: Vec<PlanarImage>, device: &Device) -> Tensor<4> {
         values.extend_from_slice(image.values());
     }
     let [channels, height, width] = shape;
-    Tensor::from_data(TensorData::new(values, [count, channels, height, width]), device)
+    upload(values, [count, channels, height, width], device)
 }

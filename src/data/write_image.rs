@@ -10,7 +10,7 @@ use crate::raster::encode;
 
 /// Writes an image to a file in the format of its extension. The write is atomic.
 ///
-/// Drops alpha and 16 bits if the format cannot hold them: JPEG holds neither, and only PNG and TIFF hold 16 bits.
+/// Drops alpha and 16 bits if the format cannot hold them, as [`storable`](super::storable) does.
 ///
 /// # Errors
 /// - [`Error::Image`] if the extension is not that of a writable format, or if the image cannot be encoded

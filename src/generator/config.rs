@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::layers::{MAX_CHANNELS, Norm, UpsampleKind};
+use crate::names::named;
 
 /// The largest number of residual blocks. It bounds the memory that a damaged file can ask for.
 const MAX_BLOCKS: usize = 1000;
@@ -107,57 +108,8 @@ impl DropoutLayout {
     }
 }
 
-impl fmt::Display for DropoutLayout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Paper => "paper",
-            Self::Pytorch => "pytorch",
-        })
-    }
-}
-
-impl FromStr for DropoutLayout {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "paper" => Ok(Self::Paper),
-            "pytorch" => Ok(Self::Pytorch),
-            _ => {
-                let problem = format!("`{text}` is not a dropout layout; use paper or pytorch");
-                Err(Error::config("generator.dropout_layout", problem))
-            }
-        }
-    }
-}
-
-impl fmt::Display for UpsampleKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Transpose => "transpose",
-            Self::NearestConv => "nearest_conv",
-            Self::BilinearConv => "bilinear_conv",
-        })
-    }
-}
-
-impl FromStr for UpsampleKind {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text.replace('-', "_").as_str() {
-            "transpose" => Ok(Self::Transpose),
-            "nearest_conv" => Ok(Self::NearestConv),
-            "bilinear_conv" => Ok(Self::BilinearConv),
-            _ => {
-                let problem = format!(
-                    "`{text}` is not an upsampling layer; use transpose, nearest_conv or bilinear_conv"
-                );
-                Err(Error::config("generator.upsample", problem))
-            }
-        }
-    }
-}
+named!(DropoutLayout, "dropout layout");
+named!(UpsampleKind, "upsampling");
 
 /// The configuration of a [`Generator`](crate::Generator).
 ///
@@ -320,7 +272,11 @@ mod tests {
             assert!(message.contains(&format!("`{wrong}`")) && message.contains("resnet:9"), "{message}");
         }
         let message = "lua".parse::<DropoutLayout>().unwrap_err().to_string();
-        assert!(message.contains("`lua`") && message.contains("paper or pytorch"), "{message}");
+        let expected =
+            "dropout layout: `lua` cannot be used: unknown variant `lua`, expected `paper` or `pytorch`";
+        assert_eq!(message, expected);
+        let message = "bicubic".parse::<UpsampleKind>().unwrap_err().to_string();
+        assert!(message.contains("`bicubic`") && message.contains("`bilinear_conv`"), "{message}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ impl Activation {
     pub(crate) const LEAK: f64 = 0.2;
 
     /// Returns the factor that multiplies negative values.
-    #[cfg(feature = "_host")]
+    #[cfg(feature = "_kernels")]
     pub(crate) fn slope(self) -> f32 {
         match self {
             Self::Linear => 1.0,

@@ -1,25 +1,40 @@
-//! Kernels for the CPU backends: convolutions, which take most of the time of a step, activations and normalisation.
+//! Kernels: convolutions, which take most of the time of a step, activations, normalisation and Adam's update.
 //!
-//! One set of kernels works on slices and serves every backend whose tensors lie in ordinary memory. A convolution and
-//! a transposed convolution are one geometry seen from its two ends. So three functions (down, up, weight) compute the
-//! forward pass and both gradients of either.
+//! One set of kernels works on slices and serves every CPU backend, whose tensors lie in ordinary memory (`host` and the
+//! files that it calls). Another is written in CubeCL and serves every GPU backend (`cube`). `autodiff` makes both
+//! operations of burn, with their gradients.
+//!
+//! A convolution and a transposed convolution are one geometry seen from its two ends. So three functions (down, up,
+//! weight) compute the forward pass and both gradients of either.
 
 mod activation;
-#[cfg(feature = "_host")]
+mod adam;
+#[cfg(feature = "_kernels")]
 mod autodiff;
 #[cfg(feature = "_host")]
 mod buffer_pool;
 #[cfg(feature = "_host")]
 mod conv;
+#[cfg(feature = "_cube")]
+mod cube;
+#[cfg(feature = "_kernels")]
+mod geometry;
 #[cfg(feature = "_host")]
 mod host;
-#[cfg(feature = "_host")]
+#[cfg(feature = "_kernels")]
 mod ops;
+#[cfg(feature = "_kernels")]
+mod options;
 #[cfg(feature = "_host")]
 mod pointwise;
 
 pub use activation::Activation;
+pub use adam::AdamRule;
 #[cfg(feature = "_host")]
-pub(crate) use conv::{FilterCache, Options};
-#[cfg(feature = "_host")]
+pub(crate) use conv::FilterCache;
+#[cfg(feature = "_kernels")]
 pub(crate) use ops::{activate, convolve, convolve_transposed, normalize, supports, tanh};
+#[cfg(feature = "_cube")]
+pub(crate) use ops::{update_parameter, update_statistics};
+#[cfg(feature = "_kernels")]
+pub(crate) use options::Options;

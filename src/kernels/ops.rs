@@ -5,13 +5,17 @@ use burn::tensor::{DType, Tensor};
 
 use super::activation::Activation;
 use super::autodiff::{Convolve, Pointwise};
-use super::conv::{Geometry, Options};
+use super::geometry::Geometry;
+use super::options::Options;
+#[cfg(feature = "_cube")]
+use super::{adam::AdamRule, cube::Update};
 use crate::device;
 
 /// Returns whether the kernels support a tensor. The other operands must have its type and device, as in
 /// burn's operations.
 pub(crate) fn supports(x: &Tensor<4>) -> bool {
-    x.dtype() == DType::F32 && device::is_host(&x.device())
+    let device = x.device();
+    x.dtype() == DType::F32 && (device::is_host(&device) || device::is_cube(&device))
 }
 
 /// Applies an activation to `x` and convolves it with `weight`.
@@ -100,4 +104,43 @@ pub(crate) fn normalize(
     let (x, scale, shift) = (x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch());
     let (output, mean, variance) = <Dispatch as Pointwise>::normalize(x, scale, shift, epsilon);
     (Tensor::from_dispatch(output), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
+}
+
+/// Returns a parameter and its two moments after an update of Adam on a GPU.
+///
+/// # Panics
+/// If the device is not a GPU, or a tensor tracks gradients.
+#[cfg(feature = "_cube")]
+pub(crate) fn update_parameter(
+    [value, first, second, gradient]: [Tensor<1>; 4],
+    rule: AdamRule,
+) -> [Tensor<1>; 3] {
+    let [value, first, second, gradient] = [value, first, second, gradient].map(Tensor::into_dispatch);
+    let (value, first, second) = <Dispatch as Update>::adam(value, first, second, gradient, rule);
+    [value, first, second].map(Tensor::from_dispatch)
+}
+
+/// Returns the running mean and variance after they have moved towards those of a batch by the fraction `momentum`, on
+/// a GPU. The variance of the batch is multiplied by `unbiased` first.
+///
+/// # Panics
+/// If the device is not a GPU, or a tensor tracks gradients.
+#[cfg(feature = "_cube")]
+pub(crate) fn update_statistics(
+    running: [Tensor<1>; 2],
+    batch: [Tensor<1>; 2],
+    momentum: f32,
+    unbiased: f32,
+) -> [Tensor<1>; 2] {
+    let ([mean, variance], [batch_mean, batch_variance]) =
+        (running.map(Tensor::into_dispatch), batch.map(Tensor::into_dispatch));
+    let (mean, variance) = <Dispatch as Update>::running_statistics(
+        mean,
+        variance,
+        batch_mean,
+        batch_variance,
+        momentum,
+        unbiased,
+    );
+    [mean, variance].map(Tensor::from_dispatch)
 }

@@ -1,8 +1,8 @@
-//! Activations, computed by the CPU kernels if they support the tensor, else by burn.
+//! Activations, computed by the crate's kernels if they support the tensor, else by burn.
 
 use burn::tensor::{Tensor, activation};
 
-#[cfg(feature = "_host")]
+#[cfg(feature = "_kernels")]
 use crate::kernels;
 use crate::kernels::Activation;
 
@@ -11,7 +11,7 @@ pub(crate) fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     if activation == Activation::Linear {
         return x;
     }
-    #[cfg(feature = "_host")]
+    #[cfg(feature = "_kernels")]
     if kernels::supports(&x) {
         return kernels::activate(x, activation);
     }
@@ -29,7 +29,7 @@ pub(crate) fn relu(x: Tensor<4>) -> Tensor<4> {
 
 /// Applies the hyperbolic tangent to every value.
 pub fn tanh(x: Tensor<4>) -> Tensor<4> {
-    #[cfg(feature = "_host")]
+    #[cfg(feature = "_kernels")]
     if kernels::supports(&x) {
         return kernels::tanh(x);
     }

@@ -6,7 +6,9 @@ use burn::module::{
 use burn::tensor::Device;
 
 #[cfg(feature = "_host")]
-use crate::kernels::{Activation, FilterCache, Options};
+use crate::kernels::FilterCache;
+#[cfg(feature = "_kernels")]
+use crate::kernels::{Activation, Options};
 
 /// The settings and the filter cache of a convolution on the CPU, as a part of the layer that owns the weight.
 ///
@@ -55,9 +57,13 @@ impl Arithmetic {
     }
 
     /// Returns the options of a kernel that applies `activation` first.
-    #[cfg(feature = "_host")]
+    #[cfg(feature = "_kernels")]
     pub(super) fn options(&self, activation: Activation) -> Options<'_> {
-        Options { activation, exact: self.exact, cache: self.cache.as_ref() }
+        #[cfg(feature = "_host")]
+        let cache = self.cache.as_ref();
+        #[cfg(not(feature = "_host"))]
+        let cache = std::marker::PhantomData;
+        Options { activation, exact: self.exact, cache }
     }
 
     /// Returns the cache, if it is enabled.

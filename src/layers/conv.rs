@@ -1,4 +1,4 @@
-//! Convolutions and transposed convolutions, computed by the CPU kernels if they support the tensor, else by burn.
+//! Convolutions and transposed convolutions, computed by the crate's kernels if they support the tensor, else by burn.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -8,7 +8,7 @@ use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PadMode};
 use super::activation::activate;
 use super::arithmetic::Arithmetic;
 use super::init::Initializer;
-#[cfg(feature = "_host")]
+#[cfg(feature = "_kernels")]
 use crate::kernels;
 use crate::kernels::Activation;
 
@@ -140,7 +140,7 @@ fn fold_affine(
     (Param::from_tensor(weight), Some(Param::from_tensor(bias)))
 }
 
-/// Applies an activation, then convolves, by the CPU kernels if they support the tensor, else by burn.
+/// Applies an activation, then convolves, by the crate's kernels if they support the tensor, else by burn.
 ///
 /// # Shapes
 /// - `x`: `[N, C, H, W]`
@@ -154,17 +154,17 @@ pub fn convolve(
     [stride, padding]: [usize; 2],
     arithmetic: &Arithmetic,
 ) -> Tensor<4> {
-    #[cfg(feature = "_host")]
+    #[cfg(feature = "_kernels")]
     if kernels::supports(&x) {
         let options = arithmetic.options(activation);
         return add_bias(kernels::convolve(x, weight, [stride, padding], options), bias);
     }
-    let _ = arithmetic; // only the CPU kernels use it
+    let _ = arithmetic; // only the kernels use it
     conv2d(activate(x, activation), weight, bias, ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1))
 }
 
 /// Concatenates `skip` and `x`, applies an activation, then doubles the resolution by a transposed convolution, by
-/// the CPU kernels if they support the tensor, else by burn.
+/// the crate's kernels if they support the tensor, else by burn.
 ///
 /// # Shapes
 /// - `skip` and `x`: `[N, .., h, w]`, with `O` channels together
@@ -178,13 +178,13 @@ pub fn conv_transpose_2x(
     bias: Option<Tensor<1>>,
     arithmetic: &Arithmetic,
 ) -> Tensor<4> {
-    #[cfg(feature = "_host")]
+    #[cfg(feature = "_kernels")]
     if kernels::supports(&x) {
         let [_, _, height, width] = x.dims();
         let (size, options) = ([2 * height, 2 * width], arithmetic.options(activation));
         return add_bias(kernels::convolve_transposed(skip, x, weight, [2, 1], size, options), bias);
     }
-    let _ = arithmetic; // only the CPU kernels use it
+    let _ = arithmetic; // only the kernels use it
     let padding_out = KERNEL - weight.dims()[2];
     let options = ConvTransposeOptions::new([2, 2], [1, 1], [padding_out; 2], [1, 1], 1);
     conv_transpose2d(concatenated(skip, x, activation), weight, bias, options)
@@ -200,7 +200,7 @@ pub(super) fn concatenated(skip: Option<Tensor<4>>, x: Tensor<4>, activation: Ac
 }
 
 /// Adds a bias, `[C]`, to every pixel.
-#[cfg(feature = "_host")]
+#[cfg(feature = "_kernels")]
 fn add_bias(x: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     match bias {
         Some(bias) => {

@@ -1,11 +1,12 @@
 //! Dropout, which the paper also applies at inference as the noise z (section 3.1).
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::mode::{DropoutMode, Mode};
 use crate::rng::{fresh_seed, stream};
+use crate::transfer::upload;
 
 /// The number of words of the random stream that one value of a mask uses.
 const WORDS: u128 = 2;
@@ -64,7 +65,7 @@ pub(crate) fn dropout(
             }
         }
     }
-    x.clone() * Tensor::from_data(TensorData::new(mask, shape), &x.device())
+    x.clone() * upload(mask, shape, &x.device())
 }
 
 #[cfg(all(test, feature = "flex"))]

@@ -1,11 +1,12 @@
 //! The initial value of every parameter: weights N(0, 0.02), scales N(1, 0.02), zero biases (appendix 6.2).
 
 use burn::module::{Param, ParamId};
-use burn::tensor::{Device, Shape, Tensor, TensorData};
+use burn::tensor::{Device, Shape, Tensor};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use crate::rng::stream;
+use crate::transfer::upload;
 
 /// The standard deviation of every random parameter.
 const STANDARD_DEVIATION: f32 = 0.02;
@@ -59,7 +60,7 @@ impl<'a> Initializer<'a> {
                     *value = mean + STANDARD_DEVIATION * standard;
                 }
             });
-            Tensor::from_data(TensorData::new(values, shape), device)
+            upload(values, shape, device)
         })
     }
 

@@ -10,8 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::init::Initializer;
 use super::mode::{Mode, Statistics};
-#[cfg(feature = "_host")]
+#[cfg(feature = "_cube")]
+use crate::device::is_cube;
+#[cfg(feature = "_kernels")]
 use crate::kernels;
+#[cfg(feature = "_cube")]
+use crate::kernels::update_statistics;
 
 /// The term added to the variance before the square root.
 const EPSILON: f64 = 1e-5;
@@ -103,8 +107,7 @@ impl NormLayer {
                     // PyTorch normalises with the biased variance, but its running statistics are of the unbiased one.
                     let count = (n * h * w) as f64;
                     let unbiased = if count > 1.0 { count / (count - 1.0) } else { 1.0 };
-                    update_running(mean, batch_mean);
-                    update_running(var, batch_var.mul_scalar(unbiased));
+                    update_running([mean, var], [batch_mean, batch_var], unbiased);
                 }
                 output
             }
@@ -158,12 +161,28 @@ pub(crate) fn moments(x: Tensor<4>) -> Moments {
     [mean, var]
 }
 
-/// Updates a running statistic with the statistic of the newest batch.
-fn update_running(state: &RunningState<Tensor<1>>, newest: Tensor<1>) {
-    let old = state.value_sync().to_device(&newest.device());
-    state.update((old * (1.0 - MOMENTUM) + newest.detach() * MOMENTUM).detach());
-    // burn applies an update lazily. A checkpoint that is saved now must contain it.
-    state.value_sync();
+/// Updates the running mean and variance with those of the newest batch, whose variance is multiplied by `unbiased`.
+fn update_running(running: [&RunningState<Tensor<1>>; 2], [mean, var]: [Tensor<1>; 2], unbiased: f64) {
+    let device = mean.device();
+    let old = running.map(|state| state.value_sync().to_device(&device));
+    #[cfg(feature = "_cube")]
+    if is_cube(&device) {
+        let untracked = |tensors: [Tensor<1>; 2]| tensors.map(Tensor::inner);
+        let new = update_statistics(untracked(old), untracked([mean, var]), MOMENTUM as f32, unbiased as f32);
+        return replace(running, new.map(Tensor::autodiff));
+    }
+    let moved =
+        |old: Tensor<1>, newest: Tensor<1>| (old * (1.0 - MOMENTUM) + newest.detach() * MOMENTUM).detach();
+    let [old_mean, old_var] = old;
+    replace(running, [moved(old_mean, mean), moved(old_var, var.mul_scalar(unbiased))]);
+}
+
+fn replace(running: [&RunningState<Tensor<1>>; 2], new: [Tensor<1>; 2]) {
+    for (state, new) in running.into_iter().zip(new) {
+        state.update(new);
+        // burn applies an update lazily. A checkpoint that is saved now must contain it.
+        state.value_sync();
+    }
 }
 
 /// Normalises every image alone: batch normalisation of one image of N·C channels.
@@ -175,7 +194,7 @@ fn instance_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>) -> Tensor<4> 
 
 /// Normalises `x` per channel by its own mean and biased variance, and returns these too.
 fn batch_norm_train(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
-    #[cfg(feature = "_host")]
+    #[cfg(feature = "_kernels")]
     if kernels::supports(&x) {
         return kernels::normalize(x, weight, bias, EPSILON);
     }

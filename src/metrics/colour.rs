@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, assert_shape};
 
-use crate::read_back::read_back;
+use crate::transfer::read_back;
 
 /// First value and number of the bins, each one unit wide: L is 0 to 100, a and b are −110 to 110. Values outside are
 /// clamped.

@@ -4,8 +4,8 @@ use burn::tensor::Tensor;
 use nalgebra::DMatrix;
 use rand::seq::index;
 
-use crate::read_back::read_back;
 use crate::rng::stream;
+use crate::transfer::read_back;
 
 /// The features of a set of images, one row for each image.
 #[derive(Clone, Debug, Default)]

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use burn::tensor::Tensor;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::names;
+use crate::transfer::upload;
 
 /// The width of `[-1, 1]`, the range of an image's values.
 const RANGE: f64 = 2.0;
@@ -130,8 +131,7 @@ fn blur(x: Tensor<4>) -> Tensor<4> {
     let side = |size: usize| WINDOW.min(size - (size + 1) % 2);
     let (rows, columns) = (gaussian(side(h)), gaussian(side(w)));
     let device = x.device();
-    let kernel =
-        |values: Vec<f32>, shape: [usize; 4]| Tensor::from_data(TensorData::new(values, shape), &device);
+    let kernel = |values: Vec<f32>, shape: [usize; 4]| upload(values, shape, &device);
     let (height, width) = (rows.len(), columns.len());
     let options = || ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
     let x = conv2d(x, kernel(rows, [1, 1, height, 1]), None, options());

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use burn::tensor::module::{avg_pool2d, conv2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
-use burn::tensor::{Device, Int, Tensor, TensorData, activation::relu};
+use burn::tensor::{Device, Int, Tensor, activation::relu};
 
 use crate::device;
 use crate::error::{Error, Result};
 use crate::raster::levels;
+use crate::transfer::upload;
 use crate::weights::{self, Named};
 
 /// The side in pixels of the network's input.
@@ -224,7 +225,7 @@ fn folded(named: &Named, name: &str, device: &Device) -> Option<(Tensor<4>, Tens
     let rows = weight.chunks_exact(weight.len() / out).zip(&scale);
     let weight: Vec<f32> = rows.flat_map(|(row, scale)| row.iter().map(move |value| value * scale)).collect();
     let bias: Vec<f32> = (0..out).map(|i| beta[i] - mean[i] * scale[i]).collect();
-    let weight = Tensor::from_data(TensorData::new(weight, shape.clone()), device);
+    let weight = upload(weight, shape.clone(), device);
     Some((weight, Tensor::from_floats(bias.as_slice(), device)))
 }
 

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, assert_shape};
 
 use crate::raster::position;
-use crate::read_back::read_back;
+use crate::transfer::read_back;
 
 /// The colours of a label map, each with its class.
 #[derive(Clone, Debug, PartialEq)]

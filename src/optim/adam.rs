@@ -9,9 +9,11 @@ use burn::tensor::{Bytes, Device, Shape, Tensor, TensorData};
 use burn_pack::{Reader, Scalar, Writer};
 
 use super::clip;
-use super::rule::AdamRule;
 use crate::config::TrainingConfig;
 use crate::error::{Error, Result};
+use crate::kernels::AdamRule;
+#[cfg(feature = "_cube")]
+use crate::kernels::update_parameter;
 
 /// Added to the denominator against division by zero: PyTorch's value, while burn's default is 1e-5.
 const EPSILON: f32 = 1e-8;
@@ -205,6 +207,12 @@ fn apply(rule: AdamRule, value: Tensor<1>, grad: Tensor<1>, moments: Moments) ->
     if crate::device::is_host(&grad.device()) {
         return apply_on_host(rule, value, grad, moments);
     }
+    #[cfg(feature = "_cube")]
+    if crate::device::is_cube(&grad.device()) {
+        let Moments { time, shape, first, second } = moments;
+        let [value, first, second] = update_parameter([value, first, second, grad], rule);
+        return (value, Moments { time: time + 1, shape, first, second });
+    }
     let AdamRule { beta_1, beta_2, step_size, epsilon, gradient_scale } = rule;
     let grad = grad * gradient_scale;
     let first = moments.first * beta_1 + grad.clone() * (1.0 - beta_1);
@@ -241,7 +249,7 @@ fn apply_on_host(
 impl Adam {
     /// Returns the gradients of the first step as they were applied, parameter by parameter.
     pub(crate) fn first_gradients(&self) -> Vec<f32> {
-        let first = |moments: &Moments| crate::read_back::read_back(moments.first.clone());
+        let first = |moments: &Moments| crate::transfer::read_back(moments.first.clone());
         self.moments.values().flat_map(first).map(|value| value / (1.0 - self.beta_1)).collect()
     }
 }

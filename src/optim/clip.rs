@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use crate::device;
-use crate::read_back::read_back;
+use crate::transfer::read_back;
 
 /// The number of values whose squares one task sums; fixed, so that the sum does not depend on the number of threads.
 const CHUNK: usize = 1 << 15;

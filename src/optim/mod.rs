@@ -2,8 +2,7 @@
 
 mod adam;
 mod clip;
-mod rule;
 
+pub use crate::kernels::AdamRule;
 pub(crate) use adam::Adam;
 pub(crate) use clip::is_finite;
-pub use rule::AdamRule;

@@ -9,6 +9,7 @@ mod source;
 mod truncated;
 
 pub use decode::{read_image, read_image_with_profile};
+pub use encode::storable;
 pub use levels::round_to_8_bits;
 pub use planar::{PlanarImage, ResizeFilter, to_images};
 

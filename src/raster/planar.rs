@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::levels;
 use super::source::{Pixels, reflected};
 use crate::names;
-use crate::read_back::read_back;
+use crate::transfer::read_back;
 
 /// The resampling filter. Both filters are antialiased: they widen when an image shrinks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -147,11 +147,11 @@ impl RunFolder {
         snapshot.write(scratch.path())?;
 
         // Before the checkpoint: if the process is killed in between, the resumed run writes them again.
-        let (config, step) = (snapshot.config.to_json(), snapshot.progress.step);
-        files::write_atomically(&run.join(CONFIG), config.as_bytes())?;
-        weights::save(snapshot.export_generator(), &config, &run.join(GENERATOR_FILE))?;
+        let (config, step) = (&snapshot.config, snapshot.progress.step);
+        files::write_atomically(&run.join(CONFIG), config.to_json().as_bytes())?;
+        weights::save(snapshot.export_generator(), config.to_object(), &run.join(GENERATOR_FILE))?;
         if snapshot.best_step() == Some(step) {
-            weights::save(snapshot.export_generator(), &config, &run.join(BEST_FILE))?;
+            weights::save(snapshot.export_generator(), config.to_object(), &run.join(BEST_FILE))?;
         }
 
         let [checkpoint, replaced] = layout::checkpoint(run, step);

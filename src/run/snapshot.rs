@@ -60,12 +60,12 @@ impl Snapshot {
         self.best.map(|best| best.step)
     }
 
-    /// Estimates the bytes that a save writes before it removes older files: the weights, two moments for each, the
-    /// EMA, and the exported generator.
-    pub(super) fn bytes(&self) -> u64 {
+    /// Estimates the bytes that a save writes at most before it removes older files: the weights, two moments for each,
+    /// the EMA, and the exported generator twice, as the newest and as the best.
+    pub(crate) fn bytes(&self) -> u64 {
         let (generator, discriminator) = (self.generator.num_params(), self.discriminator.num_params());
         let emas = usize::from(self.ema.is_some());
-        4 * (3 * (generator + discriminator) + (1 + emas) * generator) as u64
+        4 * (3 * (generator + discriminator) + (2 + emas) * generator) as u64
     }
 
     /// Writes all files into an empty folder, and the manifest last.
@@ -105,14 +105,27 @@ impl Snapshot {
         device: &Device,
     ) -> Result<(Self, Vec<String>)> {
         let names = manifest::verify(folder, &FILES)?;
-        let file = |name| folder.join(name);
         let state = read_state(folder, run_id)?;
-        let saved = Pix2PixConfig::load(file(CONFIG))?;
+        let saved = Pix2PixConfig::load(folder.join(CONFIG))?;
         let config = config.unwrap_or(&saved).clone();
         compat::check(&config, &saved, state.progress.batch > 0, folder)?;
         config.validate()?;
         crate::device::check(device)?;
+        let changes =
+            compat::changes(&config, &saved).into_iter().chain(state.provenance.changes()).collect();
+        let has_ema = config.training.ema_decay.is_some() && names.iter().any(|name| name == EMA);
+        Ok((Self::restore(folder, config, state, has_ema, device)?, changes))
+    }
 
+    /// Reads the networks, the optimisers and the EMA, if there is one, of the checkpoint in `folder`.
+    fn restore(
+        folder: &Path,
+        config: Pix2PixConfig,
+        state: State,
+        has_ema: bool,
+        device: &Device,
+    ) -> Result<Self> {
+        let file = |name| folder.join(name);
         let device = device.clone().without_autodiff();
         let training = device.clone().autodiff();
         let exact = state.provenance.exact();
@@ -126,12 +139,8 @@ impl Snapshot {
         let was_updated = was_updated && config.loss.gan_weight > 0.0;
         let discriminator_optimizer =
             new().load(&file(DISCRIMINATOR_OPTIMIZER), &discriminator, was_updated, &device)?;
-        let has_ema = config.training.ema_decay.is_some() && names.iter().any(|name| name == EMA);
         let ema = has_ema.then(|| read_network(generator.valid(), &file(EMA))).transpose()?;
-
-        let changes = compat::changes(&config, &saved).into_iter().chain(state.provenance.changes());
-        let changes = changes.collect();
-        let snapshot = Self {
+        Ok(Self {
             best: state.best.filter(|best| best.is_by(config.training.best_by)),
             config,
             run_id: state.run_id,
@@ -143,8 +152,7 @@ impl Snapshot {
             generator_optimizer,
             discriminator_optimizer,
             ema,
-        };
-        Ok((snapshot, changes))
+        })
     }
 }
 

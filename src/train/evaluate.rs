@@ -9,7 +9,7 @@ use crate::data::{Batch, BatchSource, to_images};
 use crate::error::Result;
 use crate::layers::Mode;
 use crate::metrics::{self, Metrics};
-use crate::read_back::read_back;
+use crate::transfer::read_back;
 
 impl Trainer {
     /// Returns the mean metrics of the generator on `pairs`; NaN if there are no pairs.

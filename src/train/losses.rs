@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor};
 
 use crate::loss::{DiscriminatorLoss, GeneratorLoss};
-use crate::read_back::read_back;
 use crate::report::{LossSet, LossValues};
+use crate::transfer::read_back;
 
 /// The losses of one step, scalars on the device; `None` where the objective does not have the loss.
 #[derive(Clone, Debug, Default)]

@@ -17,7 +17,7 @@ use crate::generator::{Backbone, Generator};
 use crate::layers::{DropoutMode, Mode, in_thread_pool};
 use crate::pytorch;
 use crate::raster::{Canvas, IMAGE_CHANNELS, NOT_A_NUMBER, Pixels, read_image};
-use crate::read_back::read_back;
+use crate::transfer::read_back;
 use crate::weights::{self, BEST_FILE, GENERATOR_FILE};
 use tiles::{Tiled, tensor};
 
@@ -145,7 +145,7 @@ impl Translator {
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        weights::save(&self.generator, &self.config.to_json(), path.as_ref())
+        weights::save(&self.generator, self.config.to_object(), path.as_ref())
     }
 
     /// Returns the generator.

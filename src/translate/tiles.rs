@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use crate::generator::tiled::TiledGenerator;
 use crate::generator::tiling::{LayerAt, Piece};
 use crate::layers::{Moments, TilePosition, moments};
 use crate::raster::{Canvas, Pixels};
-use crate::read_back::read_back;
+use crate::transfer::{read_back, upload};
 
 /// The margin of a tile, in pixels of the head's last map. Beyond the border of a tile, the head needs less than one of
 /// them, and the tail one, or two with bilinear resizing.
@@ -75,7 +75,7 @@ impl Tiled<'_> {
             map.paint(&read_back(piece), [height, width], start);
         }
         let (channels, map) = map.expect("an image has tiles");
-        Tensor::from_data(TensorData::new(map.into_values(), [1, channels, size[0], size[1]]), self.device)
+        upload(map.into_values(), [1, channels, size[0], size[1]], self.device)
     }
 
     /// Returns a tile's output of layer `layers` of the tail.
@@ -108,7 +108,7 @@ impl Tiled<'_> {
 pub(super) fn tensor(input: &Pixels, start: [isize; 2], size: [usize; 2], device: &Device) -> Tensor<4> {
     let values = input.window(start, size);
     let channels = values.len() / (size[0] * size[1]);
-    Tensor::from_data(TensorData::new(values, [1, channels, size[0], size[1]]), device)
+    upload(values, [1, channels, size[0], size[1]], device)
 }
 
 impl Tile {

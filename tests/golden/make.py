@@ -6,8 +6,8 @@ All is computed in float64 and stored in float32, so that a fixture carries no r
 import argparse
 import json
 import pathlib
-from collections import OrderedDict
 import zlib
+from collections import OrderedDict
 
 import numpy as np
 import torch
@@ -83,11 +83,16 @@ def pictures():
     return dict(input=draw(4), target=draw(3))
 
 
+def scaled(x):
+    """Bytes as values in [-1, 1]."""
+    return x.double() / 127.5 - 1
+
+
 def batch(name, config):
     """Input and target of a case: the first channels of the pictures, in [-1, 1], repeated for large patches."""
     sides, tiles = config["discriminator"], (1, 1) + (TILES.get(name, 1),) * 2
     count = dict(input=sides["input_channels"], target=sides["output_channels"])
-    return [(x[:, :count[side]].double() / 127.5 - 1).repeat(tiles) for side, x in pictures().items()]
+    return [scaled(x[:, :count[side]]).repeat(tiles) for side, x in pictures().items()]
 
 
 def draw_weights(net, source):
@@ -265,7 +270,7 @@ def write_noisy(folder):
     config = case(dict(resnet=dict(blocks=1)), PLAIN, 0, channels=(1, 1))["generator"] | dict(dropout=0.5)
     net = draw_weights(generator(config), torch.Generator().manual_seed(SEED))
     torch.save(net.state_dict(), folder / "resnet_dropout.pth")
-    input = pictures()["input"][:, :1].double() / 127.5 - 1
+    input = scaled(pictures()["input"][:, :1])
     with torch.no_grad():
         output = net.double().eval()(input)
     write(folder / "resnet_dropout.safetensors", dict(generator=config), dict(output=sampled(output)))

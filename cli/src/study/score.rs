@@ -51,39 +51,26 @@ pub(crate) fn score(
     likeness: &mut Likeness,
     device: &Device,
 ) -> Result<Scores> {
-    let names = ["l1", "psnr", "ssim"];
-    let (mut sums, mut energy, mut target_energy) = ([0.0; 3], 0.0, 0.0);
-    let (mut colours, mut target_colours) = (LabHistogram::new(), LabHistogram::new());
+    let mut sums = Sums::default();
     let mut confusion = reader.map(|reader| Confusion::new(reader.labels.palette.classes()));
     let mut truths = reader.map(|reader| reader.truths(device));
     for (index, batch) in val.clone().with_batch_size(1)?.sequential(device).enumerate() {
         let Batch { input, target } = batch?;
         let output = match generator {
-            Some(generator) => generator.forward(input.clone(), mode(index)),
+            Some(generator) => generator.forward(input, mode(index)),
             None => target.clone(),
         };
-        let number = |tensor: Tensor<1>| f64::from(tensor.sum().into_scalar::<f32>());
-        let distances = [metrics::l1, metrics::psnr, metrics::ssim];
-        for (sum, distance) in sums.iter_mut().zip(distances) {
-            *sum += number(distance(output.clone(), target.clone()));
-        }
-        energy += number(metrics::gradient_energy(output.clone()));
-        target_energy += number(metrics::gradient_energy(target.clone()));
         if target.dims()[1] == 3 {
             likeness.add(&output, &target, val.len());
-            colours.add(output.clone());
-            target_colours.add(target);
         }
+        sums.add(output.clone(), target);
         if let (Some(reader), Some(confusion), Some(truths)) = (reader, &mut confusion, &mut truths)
             && let Some(truth) = truths.next()
         {
             confusion.add(&truth?, &reader.read(output));
         }
     }
-    let means = sums.map(|sum| sum / val.len() as f64);
-    let mut found: Vec<(&'static str, f64)> = names.into_iter().zip(means).collect();
-    found.push(("sharpness", energy / target_energy));
-    found.extend(["lab_l", "lab_a", "lab_b"].into_iter().zip(colours.intersection(&target_colours)));
+    let mut found = sums.metrics(val.len());
     found.extend(likeness.take());
     if let Some(confusion) = confusion {
         found.push(("pixel_accuracy", confusion.pixel_accuracy()));
@@ -93,6 +80,43 @@ pub(crate) fn score(
     // JSON has no infinity, and the histograms of grey targets are empty.
     found.retain(|(_, value)| value.is_finite());
     Ok(found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// Sums of the metrics that compare outputs with targets, and their histograms of colours.
+#[derive(Default)]
+struct Sums {
+    /// L1, PSNR and SSIM.
+    distances: [f64; 3],
+    energy: f64,
+    target_energy: f64,
+    colours: LabHistogram,
+    target_colours: LabHistogram,
+}
+
+impl Sums {
+    fn add(&mut self, output: Tensor<4>, target: Tensor<4>) {
+        let number = |tensor: Tensor<1>| f64::from(tensor.sum().into_scalar::<f32>());
+        let distances = [metrics::l1, metrics::psnr, metrics::ssim];
+        for (sum, distance) in self.distances.iter_mut().zip(distances) {
+            *sum += number(distance(output.clone(), target.clone()));
+        }
+        self.energy += number(metrics::gradient_energy(output.clone()));
+        self.target_energy += number(metrics::gradient_energy(target.clone()));
+        if target.dims()[1] == 3 {
+            self.colours.add(output);
+            self.target_colours.add(target);
+        }
+    }
+
+    /// Returns the metrics of `count` pairs.
+    fn metrics(&self, count: usize) -> Vec<(&'static str, f64)> {
+        let means = self.distances.map(|sum| sum / count as f64);
+        let mut found: Vec<_> = ["l1", "psnr", "ssim"].into_iter().zip(means).collect();
+        found.push(("sharpness", self.energy / self.target_energy));
+        let overlaps = self.colours.intersection(&self.target_colours);
+        found.extend(["lab_l", "lab_a", "lab_b"].into_iter().zip(overlaps));
+        found
+    }
 }
 
 /// Returns the paper's mode at test time, with noise that depends only on the index of the pair.

@@ -2,9 +2,9 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use anyhow::{Error, Result, anyhow};
@@ -51,64 +51,93 @@ pub(crate) fn translate_all(
     writer: &Writer,
     bar: &ProgressBar,
 ) -> Vec<Error> {
-    let failed = Mutex::new(Vec::new());
-    let fail = |job: &Job, error| {
-        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-        // Report one error per image.
-        if !failed.iter().any(|(path, _)| *path == job.input) {
-            failed.push((job.input.clone(), error));
-        }
-    };
+    let failures = Failures::default();
     let next = AtomicUsize::new(0);
     let (before, behind) = (Budget::new(MAX_BYTES), Budget::new(MAX_BYTES));
     let (decoded, images) = sync_channel(QUEUE_LEN);
-    let (translated, outputs) = sync_channel::<Output>(QUEUE_LEN);
+    let (translated, outputs) = sync_channel(QUEUE_LEN);
     let outputs = Mutex::new(outputs);
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             let decoded = decoded.clone();
             let (next, before) = (&next, &before);
-            scope.spawn(move || {
-                while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let input = catch_panic(&job.input, || read(job, before));
-                    if decoded.send((job, input)).is_err() {
-                        break;
-                    }
-                }
-            });
-            scope.spawn(|| {
-                loop {
-                    let received = outputs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(Output { job, sample, image, profile, _permit }) = received else { break };
-                    let write = || writer.write(job, sample, image, profile.as_deref());
-                    catch_panic(&job.input, write).unwrap_or_else(|error| fail(job, error));
-                }
-            });
+            scope.spawn(move || read_all(jobs, next, before, &decoded));
+            scope.spawn(|| write_all(&outputs, writer, &failures));
         }
         drop(decoded);
         for (job, input) in images {
-            let done = input.and_then(|input| {
-                for (sample, translator) in (0..).zip(translators) {
-                    if writer.keeps(job, sample) {
-                        continue;
-                    }
-                    let permit = behind.take(size(&input.image));
-                    let translate = || Ok(translator.translate(&input.image)?);
-                    let image = catch_panic(&job.input, translate)?;
-                    let profile = input.profile.clone();
-                    let output = Output { job: input.job, sample, image, profile, _permit: permit };
-                    // The writers stop only when this queue is closed.
-                    let _ = translated.send(output);
-                }
-                Ok(())
-            });
-            done.unwrap_or_else(|error| fail(job, error));
+            let done = input.and_then(|input| translate(input, translators, writer, &behind, &translated));
+            done.unwrap_or_else(|error| failures.add(job, error));
             bar.inc(1);
         }
         drop(translated);
     });
-    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    failed.into_iter().map(|(_, error)| error).collect()
+    failures.into_errors()
+}
+
+/// Decodes jobs until none is left: each worker takes the one after `next`.
+fn read_all<'a>(
+    jobs: &'a [Job],
+    next: &AtomicUsize,
+    budget: &'a Budget,
+    decoded: &SyncSender<(&'a Job, Result<Input<'a>>)>,
+) {
+    while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let input = catch_panic(&job.input, || read(job, budget));
+        if decoded.send((job, input)).is_err() {
+            break;
+        }
+    }
+}
+
+/// Translates one image with each of the `translators`, except to outputs that are to be kept.
+fn translate<'a>(
+    input: Input<'a>,
+    translators: &[Translator],
+    writer: &Writer,
+    budget: &'a Budget,
+    translated: &SyncSender<Output<'a>>,
+) -> Result<()> {
+    let job = input.job;
+    for (sample, translator) in (0..).zip(translators) {
+        if writer.keeps(job, sample) {
+            continue;
+        }
+        let permit = budget.take(size(&input.image));
+        let image = catch_panic(&job.input, || Ok(translator.translate(&input.image)?))?;
+        let profile = input.profile.clone();
+        // The writers stop only when this queue is closed.
+        let _ = translated.send(Output { job, sample, image, profile, _permit: permit });
+    }
+    Ok(())
+}
+
+/// Writes outputs until their queue is closed.
+fn write_all(outputs: &Mutex<Receiver<Output>>, writer: &Writer, failures: &Failures) {
+    loop {
+        let received = outputs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Output { job, sample, image, profile, _permit }) = received else { break };
+        let write = || writer.write(job, sample, &image, profile.as_deref());
+        catch_panic(&job.input, write).unwrap_or_else(|error| failures.add(job, error));
+    }
+}
+
+/// The images that failed, with one error each.
+#[derive(Default)]
+struct Failures(Mutex<Vec<(PathBuf, Error)>>);
+
+impl Failures {
+    fn add(&self, job: &Job, error: Error) {
+        let mut failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !failed.iter().any(|(path, _)| *path == job.input) {
+            failed.push((job.input.clone(), error));
+        }
+    }
+
+    fn into_errors(self) -> Vec<Error> {
+        let failed = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failed.into_iter().map(|(_, error)| error).collect()
+    }
 }
 
 /// Decodes an image once there is room for it.

@@ -10,6 +10,7 @@ use image::codecs::png::PngEncoder;
 use image::codecs::tiff::TiffEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::{DynamicImage, ImageEncoder, ImageError, ImageFormat, ImageResult};
+use pix2pix::data;
 
 use super::jobs::{Job, with_suffix};
 use crate::files;
@@ -52,18 +53,18 @@ impl Writer {
         &self,
         job: &Job,
         sample: u64,
-        output: DynamicImage,
+        output: &DynamicImage,
         profile: Option<&[u8]>,
     ) -> Result<()> {
         let path = self.path(job, sample);
         let (color, format) = (output.color(), job.format);
-        let output = storable(output, format);
+        let stored = data::storable(output, format);
         let profile = profile.filter(|profile| is_for(profile, color.has_color()));
         let has_room = !matches!(format, ImageFormat::Bmp | ImageFormat::Gif);
-        let encoded = encode(&output, format, self.quality, profile.filter(|_| has_room));
+        let encoded = encode(&stored, format, self.quality, profile.filter(|_| has_room));
         files::replace(&path, &encoded.with_context(|| path.display().to_string())?)?;
 
-        let stored = output.color();
+        let stored = stored.color();
         let bytes = |color: image::ColorType| color.bytes_per_pixel() / color.channel_count();
         for (count, is_lost) in [
             (&self.alpha, color.has_alpha() && !stored.has_alpha()),
@@ -87,22 +88,6 @@ impl Writer {
             .collect();
         (!lost.is_empty())
             .then(|| format!("lost, as the file type cannot hold it: {}; png keeps all", lost.join(", ")))
-    }
-}
-
-/// Converts an image to the bits and channels that files of this type hold.
-fn storable(image: DynamicImage, format: ImageFormat) -> DynamicImage {
-    let color = image.color();
-    match (format, color.has_alpha(), color.has_color()) {
-        (ImageFormat::Png, ..) => image,
-        (ImageFormat::Tiff, true, false) if color.bytes_per_pixel() > 2 => image.into_rgba16().into(),
-        (ImageFormat::Tiff, true, false) => image.into_rgba8().into(),
-        (ImageFormat::Tiff, ..) => image,
-        (ImageFormat::Jpeg, _, false) => image.into_luma8().into(),
-        (ImageFormat::Jpeg, ..) => image.into_rgb8().into(),
-        (ImageFormat::Gif, ..) | (_, true, _) => image.into_rgba8().into(),
-        (_, _, false) => image.into_luma8().into(),
-        _ => image.into_rgb8().into(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::program::{fails, run, succeeds, text};
+use crate::support::picture;
 
 #[test]
 fn files_that_are_not_images_do_not_stop_the_others() {
@@ -86,10 +87,7 @@ fn colorize_trains_on_photographs_and_colours_one() {
     let here = folder.path();
     std::fs::create_dir_all(here.join("photographs/more")).unwrap();
     for (index, name) in ["0.png", "1.jpg", "more/2.png"].into_iter().enumerate() {
-        let image = image::RgbImage::from_fn(50 + index as u32, 40, |x, y| {
-            image::Rgb([x as u8 * 4, 90, y as u8 * 6])
-        });
-        image.save(here.join("photographs").join(name)).unwrap();
+        picture(50 + index as u32, 40, 1).save(here.join("photographs").join(name)).unwrap();
     }
     let small = ["--size", "32", "--base-channels", "2", "--data", "photographs", "--out", "run"];
     let shown = succeeds("colorize", here, &[&small[..], &["--steps", "2"]].concat());

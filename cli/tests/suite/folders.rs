@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageDecoder, ImageEncoder, ImageReader, Rgb, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageEncoder, ImageReader, RgbImage};
 use pix2pix::{Backbone, Mode, Translator, device};
 
 use crate::program::{run, told};
@@ -310,9 +310,7 @@ fn colorize_continues_after_a_broken_photograph() {
     let (status, _, message) = told(run("colorize", here, &[]));
     assert!(status == 2 && message.contains("Usage: "), "{message}");
 
-    RgbImage::from_fn(40, 40, |x, y| Rgb([x as u8 * 4, 90, y as u8 * 6]))
-        .save(here.join("in/a.png"))
-        .unwrap();
+    picture(40, 40, 1).save(here.join("in/a.png")).unwrap();
     std::fs::write(here.join("in/b.jpg"), b"not an image").unwrap();
     let small = ["--size", "32", "--base-channels", "2", "--data", "in", "--out", "run", "--epochs", "2"];
     let (status, shown, message) = told(run("colorize", here, &small));

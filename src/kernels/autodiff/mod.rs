@@ -1,8 +1,8 @@
-//! The kernels as operations of burn, with their gradients.
+//! The kernels as operations of burn: traits that the backends implement, and their gradients.
 #![allow(deprecated)] // burn deprecates its own ndarray backend
 
 mod conv;
 mod pointwise;
 
-pub(super) use conv::Convolve;
-pub(super) use pointwise::Pointwise;
+pub(super) use conv::{Call, Convolve, ConvolveGradients};
+pub(super) use pointwise::{Pointwise, PointwiseGradients};

@@ -4,14 +4,17 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, TensorMetadata, backend_extension};
+use burn::backend::{Autodiff, Backend, backend_extension};
 
 use crate::kernels::activation::Activation;
-use crate::kernels::host::{Host, on_host_backends};
-use crate::kernels::pointwise::{self, MapShape};
 
 /// Layers without a matrix product.
-#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(feature = "_cube"),
+    Autodiff
+)]
 pub(crate) trait Pointwise: Backend {
     /// Applies an activation to every value.
     fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
@@ -29,42 +32,29 @@ pub(crate) trait Pointwise: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
-macro_rules! implement {
-    ($backend:ty) => {
-        impl Pointwise for $backend {
-            fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
-                Self::wrap(pointwise::activate(&Self::read(&x), activation), x.shape())
-            }
+/// The gradients of [`Pointwise`].
+pub(crate) trait PointwiseGradients: Pointwise {
+    /// Returns the gradient of `x` in [`Pointwise::activate`], from the output and its gradient.
+    fn activate_backward(
+        output: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
 
-            fn tanh(x: FloatTensor<Self>) -> FloatTensor<Self> {
-                Self::wrap(pointwise::tanh(&Self::read(&x)), x.shape())
-            }
+    /// Returns the gradient of `x` in [`Pointwise::tanh`], from the output and its gradient.
+    fn tanh_backward(output: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 
-            fn normalize(
-                x: FloatTensor<Self>,
-                scale: FloatTensor<Self>,
-                shift: FloatTensor<Self>,
-                epsilon: f64,
-            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                let shape = map_shape::<Self>(&x);
-                let (scale_values, shift_values) = (Self::read(&scale), Self::read(&shift));
-                let (output, mean, variance) =
-                    pointwise::normalize(shape, &Self::read(&x), &scale_values, &shift_values, epsilon);
-                let channels = || scale.shape();
-                let output = Self::wrap(output, x.shape());
-                (output, Self::wrap(mean, channels()), Self::wrap(variance, channels()))
-            }
-        }
-    };
-}
-on_host_backends!(implement);
-
-fn map_shape<B: Host>(x: &FloatTensor<B>) -> MapShape {
-    let shape = x.shape();
-    MapShape { images: shape[0], channels: shape[1], plane: shape[2] * shape[3] }
+    /// Returns the gradients of `x`, `scale` and `shift` in [`Pointwise::normalize`], from the gradient of its output.
+    fn normalize_backward(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        statistics: [FloatTensor<Self>; 2],
+        epsilon: f64,
+        gradient: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 3];
 }
 
-impl<B: Pointwise + Host, C: CheckpointStrategy> Pointwise for Autodiff<B, C> {
+impl<B: PointwiseGradients, C: CheckpointStrategy> Pointwise for Autodiff<B, C> {
     fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
         let operation = ActivateBackward { activation };
         match operation.prepare::<C>([x.node()]).compute_bound().stateful() {
@@ -110,7 +100,7 @@ struct ActivateBackward {
     activation: Activation,
 }
 
-impl<B: Host> Backward<B, 1> for ActivateBackward {
+impl<B: PointwiseGradients> Backward<B, 1> for ActivateBackward {
     /// The output, which determines the derivative.
     type State = FloatTensor<B>;
 
@@ -118,9 +108,7 @@ impl<B: Host> Backward<B, 1> for ActivateBackward {
         let [node] = ops.parents;
         let gradient = grads.consume::<B>(&ops.node);
         if let Some(node) = node {
-            let values =
-                pointwise::activate_backward(&B::read(&ops.state), &B::read(&gradient), self.activation);
-            grads.register::<B>(node.id, B::wrap(values, ops.state.shape()));
+            grads.register::<B>(node.id, B::activate_backward(ops.state, gradient, self.activation));
         }
     }
 }
@@ -128,7 +116,7 @@ impl<B: Host> Backward<B, 1> for ActivateBackward {
 #[derive(Debug)]
 struct TanhBackward;
 
-impl<B: Host> Backward<B, 1> for TanhBackward {
+impl<B: PointwiseGradients> Backward<B, 1> for TanhBackward {
     /// The output, which determines the derivative.
     type State = FloatTensor<B>;
 
@@ -136,8 +124,7 @@ impl<B: Host> Backward<B, 1> for TanhBackward {
         let [node] = ops.parents;
         let gradient = grads.consume::<B>(&ops.node);
         if let Some(node) = node {
-            let values = pointwise::tanh_backward(&B::read(&ops.state), &B::read(&gradient));
-            grads.register::<B>(node.id, B::wrap(values, ops.state.shape()));
+            grads.register::<B>(node.id, B::tanh_backward(ops.state, gradient));
         }
     }
 }
@@ -147,25 +134,17 @@ struct NormalizeBackward {
     epsilon: f64,
 }
 
-impl<B: Host> Backward<B, 3> for NormalizeBackward {
+impl<B: PointwiseGradients> Backward<B, 3> for NormalizeBackward {
     /// The input, the scale, the means and the variances.
     type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let ([x_node, scale_node, shift_node], (x, scale, mean, variance)) = (ops.parents, ops.state);
+        let (x, scale, mean, variance) = ops.state;
         let gradient = grads.consume::<B>(&ops.node);
-        let (x_gradient, scale_gradient, shift_gradient) = pointwise::normalize_backward(
-            map_shape::<B>(&x),
-            &B::read(&x),
-            &B::read(&scale),
-            [&B::read(&mean), &B::read(&variance)],
-            self.epsilon,
-            &B::read(&gradient),
-        );
-        let nodes = [(x_node, x_gradient, &x), (scale_node, scale_gradient, &scale)];
-        for (node, values, like) in nodes.into_iter().chain([(shift_node, shift_gradient, &scale)]) {
+        let gradients = B::normalize_backward(x, scale, [mean, variance], self.epsilon, gradient);
+        for (node, gradient) in ops.parents.into_iter().zip(gradients) {
             if let Some(node) = node {
-                grads.register::<B>(node.id, B::wrap(values, like.shape()));
+                grads.register::<B>(node.id, gradient);
             }
         }
     }

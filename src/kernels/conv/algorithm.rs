@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::feature_map::FeatureMap;
 use super::filter_cache::FilterCache;
-use super::geometry::Geometry;
 use super::im2col;
 use super::winograd::Winograd;
 use crate::kernels::buffer_pool::Buffer;
+use crate::kernels::geometry::Geometry;
 
 /// An algorithm for the three products of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

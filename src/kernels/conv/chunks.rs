@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use super::batched_gemm::{Strides, pitch};
 use super::feature_map::FeatureMap;
-use super::geometry::Geometry;
 use crate::kernels::buffer_pool::Buffer;
+use crate::kernels::geometry::Geometry;
 
 /// The largest number of gathered values in memory at a time (32 MiB). Larger maps are processed chunk by chunk.
 const MAX_VALUES: usize = 1 << 23;

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::geometry::Geometry;
 use crate::kernels::buffer_pool::Buffer;
+use crate::kernels::geometry::Geometry;
 
 /// A cache of the transformed filters of one weight. Clones share it.
 ///

@@ -10,9 +10,9 @@ use rayon::prelude::*;
 use super::batched_gemm::{Sizes, Strides, multiply, pitch};
 use super::chunks::{Chunk, Positions, SMALL_PRODUCT, chunks, unpad};
 use super::feature_map::FeatureMap;
-use super::geometry::Geometry;
 use super::im2col_small;
 use crate::kernels::buffer_pool::{self, Buffer};
+use crate::kernels::geometry::Geometry;
 
 /// Computes the small map from the large one.
 pub(super) fn down(g: &Geometry, large: FeatureMap, weight: &[f32]) -> Vec<f32> {

@@ -6,9 +6,9 @@ use rayon::prelude::*;
 use super::batched_gemm::{Sizes, Strides, multiply};
 use super::chunks::{Chunk, Positions, unpad};
 use super::feature_map::FeatureMap;
-use super::geometry::Geometry;
 use super::skinny_gemm;
 use crate::kernels::buffer_pool::Buffer;
+use crate::kernels::geometry::Geometry;
 
 /// The largest number of positions for which [`up`] is faster than im2col: reading the weight is most of the work.
 pub(super) const MAX_POSITIONS_UP: usize = 64;

@@ -1,47 +1,15 @@
 //! Saves and trains on a disk that is full, fails, or writes half of the bytes, at each call in turn.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use image::{Rgb, RgbImage};
-use tempfile::TempDir;
-
-use crate::config::Pix2PixConfig;
-use crate::data::PairedFolder;
+use super::{config, fit, folder, pairs};
 use crate::device;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::files::fault::{self, Fault};
 use crate::train::Trainer;
 
 /// `Lost` is detected only in files that are written whole.
 const FAULTS: [Fault; 4] = [Fault::Full, Fault::Broken, Fault::Short, Fault::Lost];
-
-fn config() -> Pix2PixConfig {
-    let mut config = Pix2PixConfig::paper().with_size(16).unwrap();
-    (config.generator.base_channels, config.discriminator.base_channels) = (2, 2);
-    (config.discriminator.layers, config.data.workers) = (1, 0);
-    (config.training.epochs, config.training.save_every) = (2, 1);
-    config.training.tensorboard = true;
-    config
-}
-
-/// Creates a folder in memory if the system has one: a real disk is slow to sync.
-fn folder() -> TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
-}
-
-fn pairs(folder: &Path) -> PairedFolder {
-    for index in 0..10u8 {
-        let pair = RgbImage::from_fn(32, 16, |x, y| Rgb([(x * 8) as u8, (y * 16) as u8, index * 25]));
-        pair.save(folder.join(format!("{index}.png"))).unwrap();
-    }
-    PairedFolder::open(folder, &config().data).unwrap()
-}
-
-fn fit(trainer: &mut Trainer, pairs: &PairedFolder, run: &Path) -> Result<()> {
-    let val = pairs.clone().head(1).unwrap();
-    trainer.fit(pairs, Some(&val), run, |_| ControlFlow::Continue(()))
-}
 
 /// Reads the files that must not depend on earlier failures: results, samples, and the last checkpoint.
 fn outcome(run: &Path) -> Vec<(PathBuf, Vec<u8>)> {
@@ -176,4 +144,24 @@ fn save_refuses_weights_that_are_nan_or_infinite() {
     assert!(matches!(error, Error::Diverged { step: 3, .. }), "{error}");
     assert!(error.to_string().contains("step-000000000"), "{error}");
     assert_eq!(Trainer::resume(&run, &device::cpu()).unwrap().steps(), 0);
+}
+
+#[test]
+fn the_estimated_bytes_of_a_save_are_those_of_a_first_best_checkpoint() {
+    let folder = folder();
+    let (pairs, run) = (pairs(folder.path()), folder.path().join("run"));
+    let mut config = config();
+    (config.generator.base_channels, config.discriminator.base_channels) = (16, 16);
+    config.training.epochs = 1;
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+    let estimate = trainer.snapshot(None).bytes();
+    fit(&mut trainer, &pairs, &run).unwrap();
+    assert_eq!(trainer.best_step(), Some(10));
+    let checkpoint = std::fs::read_dir(run.join("checkpoints/step-000000010")).unwrap();
+    let weights = ["generator.safetensors", "generator-best.safetensors"].map(|name| run.join(name));
+    let files = checkpoint.map(|entry| entry.unwrap().path()).chain(weights);
+    let written: u64 = files.map(|path| path.metadata().unwrap().len()).sum();
+    // The rest is names, shapes and settings.
+    let ratio = written as f64 / estimate as f64;
+    assert!((0.95..1.1).contains(&ratio), "{written} bytes were written, and {estimate} estimated");
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::kernels::conv::batched_gemm::{Sizes, Strides, pitch};
-use crate::kernels::conv::geometry::Geometry;
+use crate::kernels::geometry::Geometry;
 
 /// The largest number of values of transformed maps in memory at a time (16 MiB), so that they stay in the CPU's cache
 /// between the transforms and the products. A larger batch is processed piece by piece.

@@ -1,4 +1,8 @@
-//! Tensors of the CPU backends as slices.
+//! The kernels of the CPU backends, whose tensors are slices.
+#![allow(deprecated)] // burn deprecates its own ndarray backend
+
+mod conv;
+mod pointwise;
 
 use std::borrow::Cow;
 
@@ -27,7 +31,7 @@ impl Host for burn::backend::Flex {
     }
 
     fn wrap(values: Vec<f32>, shape: impl Into<Shape>) -> FloatTensor<Self> {
-        let bytes = super::buffer_pool::into_bytes(values);
+        let bytes = crate::kernels::buffer_pool::into_bytes(values);
         FloatTensor::<Self>::from_data(TensorData::from_bytes(bytes, shape, DType::F32))
     }
 }
