@@ -13,7 +13,7 @@ macro_rules! pages {
     )*};
 }
 
-pages! { getting_started data training tasks study inference pytorch architecture design benchmarks }
+pages! { getting_started data training tasks study inference pytorch architecture design benchmarks gpu }
 
 #[cfg(test)]
 mod tests {

@@ -222,7 +222,7 @@ pub struct DiscriminatorLoss {
 impl DiscriminatorLoss {
     /// Returns the sum of both terms times [`discriminator_weight`](Pix2PixLossConfig::discriminator_weight), `[1]`.
     pub fn total(&self) -> Tensor<1> {
-        (self.real.clone() + self.fake.clone()) * self.weight
+        weighted(self.real.clone() + self.fake.clone(), self.weight)
     }
 }
 
@@ -304,10 +304,15 @@ impl Pix2PixLoss {
             self.config.gan_weight
         );
         let terms = self.config.gan.terms();
-        let gan = fake_logits.map(|logits| (terms.generator)(logits) * self.config.gan_weight);
+        let gan = fake_logits.map(|logits| weighted((terms.generator)(logits), self.config.gan_weight));
         let distance = self.config.pixel.distance(output, target);
-        GeneratorLoss { gan, l1: distance * self.config.l1_weight }
+        GeneratorLoss { gan, l1: weighted(distance, self.config.l1_weight) }
     }
+}
+
+/// Returns a term times its weight. The multiplication by 1 would cost a GPU two launches.
+fn weighted(term: Tensor<1>, weight: f64) -> Tensor<1> {
+    if weight == 1.0 { term } else { term * weight }
 }
 
 /// Panics if two tensors differ in shape: burn would broadcast an axis of length 1 in silence.
@@ -324,6 +329,10 @@ fn check_logits(name: &str, logits: &Tensor<4>, batch: usize) {
 
 /// Returns the mean of −t·log σ(x) − (1 − t)·log(1 − σ(x)) over all logits x with the target t; stable for any logit.
 fn binary_cross_entropy(logits: Tensor<4>, target: f64) -> Tensor<1> {
+    #[cfg(feature = "_cube")]
+    if crate::device::is_cube(&logits.device()) {
+        return crate::kernels::cross_entropy(logits, target as f32);
+    }
     mean(logits.clone() * (1.0 - target) - log_sigmoid(logits))
 }
 
@@ -335,7 +344,7 @@ const MIN_VALUES_BY_ROW: usize = 1 << 22;
 /// averaged row by row first.
 fn mean(values: Tensor<4>) -> Tensor<1> {
     if values.shape().num_elements() < MIN_VALUES_BY_ROW {
-        values.mean()
+        values.flatten::<1>(0, 3).mean()
     } else {
         values.mean_dim(3).mean_dim(2).mean()
     }

@@ -35,6 +35,6 @@ pub(crate) use conv::FilterCache;
 #[cfg(feature = "_kernels")]
 pub(crate) use ops::{activate, convolve, convolve_transposed, normalize, supports, tanh};
 #[cfg(feature = "_cube")]
-pub(crate) use ops::{update_parameter, update_statistics};
+pub(crate) use ops::{cross_entropy, update_parameter, update_statistics};
 #[cfg(feature = "_kernels")]
 pub(crate) use options::Options;

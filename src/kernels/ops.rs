@@ -8,7 +8,7 @@ use super::autodiff::{Convolve, Pointwise};
 use super::geometry::Geometry;
 use super::options::Options;
 #[cfg(feature = "_cube")]
-use super::{adam::AdamRule, cube::Update};
+use super::{adam::AdamRule, autodiff::CrossEntropy, cube::Update};
 use crate::device;
 
 /// Returns whether the kernels support a tensor. The other operands must have its type and device, as in
@@ -104,6 +104,15 @@ pub(crate) fn normalize(
     let (x, scale, shift) = (x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch());
     let (output, mean, variance) = <Dispatch as Pointwise>::normalize(x, scale, shift, epsilon);
     (Tensor::from_dispatch(output), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
+}
+
+/// Returns the mean cross-entropy of `logits`, which have one `target`, `[1]`, on a GPU.
+///
+/// # Panics
+/// If the device is not a GPU.
+#[cfg(feature = "_cube")]
+pub(crate) fn cross_entropy(logits: Tensor<4>, target: f32) -> Tensor<1> {
+    Tensor::from_dispatch(<Dispatch as CrossEntropy>::cross_entropy(logits.into_dispatch(), target))
 }
 
 /// Returns a parameter and its two moments after an update of Adam on a GPU.

@@ -107,8 +107,13 @@ fn colorize_trains_on_photographs_and_colours_one() {
 #[test]
 fn backends_compares_with_the_first_backend() {
     let folder = tempfile::tempdir().unwrap();
-    let shown = succeeds("backends", folder.path(), &["--size", "32", "--base-channels", "2"]);
+    let arguments = ["--size", "32", "--base-channels", "2", "--quick", "--json", "report.json"];
+    let shown = succeeds("backends", folder.path(), &arguments);
     assert!(shown.contains("flex") && shown.contains("gradients"), "{shown}");
+    let report = std::fs::read_to_string(folder.path().join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report[0]["difference"]["forward"], 0.0, "{report}");
+    assert!(report[0]["step_times"][0]["first_milliseconds"].as_f64().unwrap() > 0.0, "{report}");
 }
 
 #[test]

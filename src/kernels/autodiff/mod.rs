@@ -2,7 +2,11 @@
 #![allow(deprecated)] // burn deprecates its own ndarray backend
 
 mod conv;
+#[cfg(feature = "_cube")]
+mod cross_entropy;
 mod pointwise;
 
 pub(super) use conv::{Call, Convolve, ConvolveGradients};
+#[cfg(feature = "_cube")]
+pub(super) use cross_entropy::{CrossEntropy, CrossEntropyGradient};
 pub(super) use pointwise::{Pointwise, PointwiseGradients};

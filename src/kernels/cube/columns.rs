@@ -63,13 +63,20 @@ impl Patches {
     }
 }
 
-/// Returns the patches of a strip of the small map, `[rows, columns]`, after an activation.
+/// Returns the patches of a strip of the small map, `[pieces, rows, columns / pieces]`, after an activation.
 ///
 /// The channels of the `parts`, one or two, are concatenated.
-pub(super) fn im2col(parts: &[CubeTensor], patches: &Patches, strip: &Strip, slope: f32) -> CubeTensor {
+pub(super) fn im2col(
+    parts: &[CubeTensor],
+    patches: &Patches,
+    strip: &Strip,
+    slope: f32,
+    pieces: usize,
+) -> CubeTensor {
     let (first, second) = (&parts[0], parts.last().unwrap_or(&parts[0]));
     let split = first.meta.shape()[1];
-    let columns = empty(first, [patches.rows(), strip.columns(patches.small[1])]);
+    let piece = strip.columns(patches.small[1]) / pieces;
+    let columns = empty(first, [pieces, patches.rows(), piece]);
     let (count, dim) = one_unit_each(&first.client, len(&columns));
     im2col_kernel::launch(
         &first.client,
@@ -79,6 +86,7 @@ pub(super) fn im2col(parts: &[CubeTensor], patches: &Patches, strip: &Strip, slo
         second.clone().into_buffer_arg(),
         columns.clone().into_buffer_arg(),
         patches.layout(strip),
+        piece,
         split,
         slope,
     );
@@ -91,14 +99,16 @@ fn im2col_kernel(
     second: &[f32],
     columns: &mut [f32],
     layout: &Layout,
+    piece: usize,
     split: usize,
     slope: f32,
 ) {
     if ABSOLUTE_POS >= columns.len() {
         terminate!();
     }
-    let row = ABSOLUTE_POS / layout.columns;
-    let column = ABSOLUTE_POS % layout.columns;
+    let rows = layout.channels * layout.kernel * layout.kernel;
+    let row = ABSOLUTE_POS / piece % rows;
+    let column = ABSOLUTE_POS / (piece * rows) * piece + ABSOLUTE_POS % piece;
     let channel = row / (layout.kernel * layout.kernel);
     let kernel_y = row / layout.kernel % layout.kernel;
     let kernel_x = row % layout.kernel;

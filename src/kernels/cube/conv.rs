@@ -6,7 +6,7 @@ use burn_cubecl::ops::numeric::add;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::columns::{Patches, Target, col2im, im2col};
-use super::product::{product, product_of_rows};
+use super::product::{pieces, product, product_of_rows};
 use super::strips::{Strip, strips};
 use super::tensor::{buffer, empty, reshaped, tensor, view};
 use crate::kernels::activation::Activation;
@@ -123,9 +123,8 @@ impl Convolution {
             large_wanted.then(|| self.up_from(&gradients, 1.0, weight, Some((large, self.slope))));
         let mut weight_gradient = None;
         for strip in weight_wanted.then(|| self.small_strips()).into_iter().flatten() {
-            let patches = columns(&[large.clone()], &self.large(), &strip, self.slope);
-            let gradient = columns(&gradients, &self.small(self.g.small[0]), &strip, 1.0);
-            weight_gradient = sum(weight_gradient, product_of_rows(gradient, patches));
+            let product = self.weight_gradient(large, self.slope, &gradients, 1.0, &strip);
+            weight_gradient = sum(weight_gradient, product);
         }
         [large_gradient, weight_gradient.map(|gradient| self.as_weight(gradient))]
     }
@@ -144,12 +143,12 @@ impl Convolution {
         let mut part_gradients = Parts::new(gradient, &self.g, &channels);
         let mut weight_gradient = None;
         for strip in self.small_strips() {
-            let patches = columns(&[gradient.clone()], &self.large(), &strip, 1.0);
             if weight_wanted {
-                let small = columns(parts, &self.small(self.g.small[0]), &strip, self.slope);
-                weight_gradient = sum(weight_gradient, product_of_rows(small, patches.clone()));
+                let product = self.weight_gradient(gradient, 1.0, parts, self.slope, &strip);
+                weight_gradient = sum(weight_gradient, product);
             }
             if parts_wanted.contains(&true) {
+                let patches = columns(&[gradient.clone()], &self.large(), &strip, 1.0);
                 part_gradients.write(product(self.weight_rows(weight), patches), &strip, &activated);
             }
         }
@@ -160,6 +159,28 @@ impl Convolution {
         }
         gradients.push(weight_gradient.map(|gradient| self.as_weight(gradient)));
         gradients
+    }
+
+    /// Returns the part of the weight's gradient that comes from a strip of the small map, `[O, C · kernel²]`.
+    fn weight_gradient(
+        &self,
+        large: &CubeTensor,
+        large_slope: f32,
+        small: &[CubeTensor],
+        small_slope: f32,
+        strip: &Strip,
+    ) -> CubeTensor {
+        let ([outputs, _, width], rows) = (self.g.small, self.large().rows());
+        let pieces = pieces(outputs * rows, strip.columns(width));
+        let patches = im2col(&[large.clone()], &self.large(), strip, large_slope, pieces);
+        let pixels = self.small(outputs);
+        let small = match small {
+            [map] if pieces == 1 && small_slope == 1.0 && is_matrix(&pixels, strip) => {
+                reshaped(map.clone(), [1, outputs, strip.columns(width)])
+            }
+            _ => im2col(small, &pixels, strip, small_slope, pieces),
+        };
+        product_of_rows(small, patches)
     }
 
     /// Returns the large map of a small one that is activated with `slope`. With a map and the slope of its activation,
@@ -263,7 +284,11 @@ fn columns(parts: &[CubeTensor], patches: &Patches, strip: &Strip, slope: f32) -
         [map] if slope == 1.0 && is_matrix(patches, strip) => {
             reshaped(map.clone(), [patches.channels, patches.height * patches.width])
         }
-        _ => im2col(parts, patches, strip, slope),
+        _ => {
+            let columns = im2col(parts, patches, strip, slope, 1);
+            let [_, rows, count]: [usize; 3] = columns.meta.shape().dims();
+            reshaped(columns, [rows, count])
+        }
     }
 }
 

@@ -8,10 +8,12 @@
 
 mod columns;
 mod conv;
+mod cross_entropy;
 mod normalize;
 mod pointwise;
 mod product;
 mod strips;
+mod sum;
 mod tensor;
 #[cfg(all(test, feature = "flex", feature = "wgpu"))]
 mod tests;

@@ -4,10 +4,9 @@ use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 
+use super::sum::{UNITS, total};
 use super::tensor::empty;
 
-/// The number of units of a cube. Every adapter supports it.
-const UNITS: u32 = 256;
 /// The most cubes along one dimension of a launch that every adapter supports is 65,535.
 const MAX_CUBES: usize = 32768;
 
@@ -194,24 +193,4 @@ fn normalize_backward_kernel(
 #[cube]
 fn position(index: usize, channel: usize, map: &Map) -> usize {
     (index / map.plane * map.channels + channel) * map.plane + index % map.plane
-}
-
-/// Returns the sum of one value of each unit of the cube.
-#[cube]
-fn total(sums: &mut Shared<[f32]>, value: f32, #[comptime] units: usize) -> f32 {
-    let unit = UNIT_POS as usize;
-    sums[unit] = value;
-    sync_cube();
-    let mut half = (units / 2).runtime();
-    while half > 0 {
-        if unit < half {
-            sums[unit] = sums[unit] + sums[unit + half];
-        }
-        sync_cube();
-        half /= 2;
-    }
-    let total = sums[0];
-    // Before the next sum overwrites it.
-    sync_cube();
-    total
 }

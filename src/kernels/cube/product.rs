@@ -8,10 +8,10 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::tensor::{empty, len, one_unit_each, view};
 
-/// The shortest sum that is worth its own part of a product.
+/// The shortest sum that is worth its own piece of a product.
 const MIN_DEPTH: usize = 2048;
-/// The most parts that a product is cut into.
-const MAX_PARTS: usize = 64;
+/// The most pieces that a product is cut into.
+const MAX_PIECES: usize = 64;
 /// A result with this many values keeps a GPU busy without being cut.
 const ENOUGH_VALUES: usize = 1 << 17;
 
@@ -24,33 +24,30 @@ pub(super) fn product(a: CubeTensor, b: CubeTensor) -> CubeTensor {
     multiply(a, b, out)
 }
 
-/// Returns `a · bᵀ` for contiguous `[m, k]` and `[n, k]`.
-///
-/// If k is large and the result small, as for the weights of a layer on large maps, the sum is cut into parts that the
-/// device computes side by side.
+/// Returns `a · bᵀ` for contiguous `[pieces, m, k]` and `[pieces, n, k]`, summed over the pieces.
 pub(super) fn product_of_rows(a: CubeTensor, b: CubeTensor) -> CubeTensor {
-    let [m, n, k] = [a.meta.shape()[0], b.meta.shape()[0], a.meta.shape()[1]];
-    let parts = parts(m * n, k);
-    if parts == 1 {
-        let b = view(b, [k, n], [1, k]);
-        return product(a, b);
+    let ([pieces, m, k], [_, n, _]): ([usize; 3], [usize; 3]) =
+        (a.meta.shape().dims(), b.meta.shape().dims());
+    if pieces == 1 {
+        return product(view(a, [m, k], [k, 1]), view(b, [k, n], [1, k]));
     }
-    let depth = k / parts;
-    let a = view(a, [parts, m, depth], [depth, k, 1]);
-    let b = view(b, [parts, depth, n], [depth, 1, k]);
-    let out = empty(&a, [parts, m, n]);
-    sum_of_parts(multiply(a, b, out), [m, n])
+    let b = view(b, [pieces, k, n], [n * k, 1, k]);
+    let out = empty(&a, [pieces, m, n]);
+    sum_of_pieces(multiply(a, b, out), [m, n])
 }
 
-/// Returns the number of parts of a sum of `depth` terms for each of so many `values`. It divides `depth`.
-fn parts(values: usize, depth: usize) -> usize {
+/// Returns the number of pieces for `values` sums of `depth` terms. It divides `depth`.
+///
+/// If the sums are few and long, as for the weights of a layer on large maps, the device computes pieces of them side
+/// by side.
+pub(super) fn pieces(values: usize, depth: usize) -> usize {
     if values >= ENOUGH_VALUES {
         return 1;
     }
-    let most = (depth / MIN_DEPTH).min(MAX_PARTS);
-    std::iter::successors(Some(MAX_PARTS), |parts| Some(parts / 2))
-        .take_while(|parts| *parts > 1)
-        .find(|parts| *parts <= most && depth.is_multiple_of(*parts))
+    let most = (depth / MIN_DEPTH).min(MAX_PIECES);
+    std::iter::successors(Some(MAX_PIECES), |pieces| Some(pieces / 2))
+        .take_while(|pieces| *pieces > 1)
+        .find(|pieces| *pieces <= most && depth.is_multiple_of(*pieces))
         .unwrap_or(1)
 }
 
@@ -60,29 +57,29 @@ fn multiply(a: CubeTensor, b: CubeTensor, out: CubeTensor) -> CubeTensor {
         .unwrap_or_else(|error| panic!("the device cannot compute {shapes}: {error:?}"))
 }
 
-/// Returns the sum of `[parts, m, n]` over its first dimension.
-fn sum_of_parts(parts: CubeTensor, [m, n]: [usize; 2]) -> CubeTensor {
-    let out = empty(&parts, [m, n]);
-    let (count, dim) = one_unit_each(&parts.client, len(&out));
-    sum_of_parts_kernel::launch(
-        &parts.client,
+/// Returns the sum of `[pieces, m, n]` over its first dimension.
+fn sum_of_pieces(pieces: CubeTensor, [m, n]: [usize; 2]) -> CubeTensor {
+    let out = empty(&pieces, [m, n]);
+    let (count, dim) = one_unit_each(&pieces.client, len(&out));
+    sum_of_pieces_kernel::launch(
+        &pieces.client,
         count,
         dim,
-        parts.clone().into_buffer_arg(),
+        pieces.clone().into_buffer_arg(),
         out.clone().into_buffer_arg(),
-        parts.meta.shape()[0],
+        pieces.meta.shape()[0],
     );
     out
 }
 
 #[cube(launch)]
-fn sum_of_parts_kernel(parts: &[f32], out: &mut [f32], count: usize) {
+fn sum_of_pieces_kernel(pieces: &[f32], out: &mut [f32], count: usize) {
     if ABSOLUTE_POS >= out.len() {
         terminate!();
     }
     let mut sum = f32::new(0.0);
-    for part in 0..count {
-        sum += parts[part * out.len() + ABSOLUTE_POS];
+    for piece in 0..count {
+        sum += pieces[piece * out.len() + ABSOLUTE_POS];
     }
     out[ABSOLUTE_POS] = sum;
 }
@@ -92,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_divide_the_sum() {
+    fn the_pieces_divide_the_sums() {
         for (values, depth, expected) in [
             (48 * 64, 16384, 8),
             (48 * 64, 16384 * 16, 64),
@@ -100,7 +97,7 @@ mod tests {
             (1 << 17, 16384, 1),
             (9, 12288, 4),
         ] {
-            assert_eq!(parts(values, depth), expected, "{values} {depth}");
+            assert_eq!(pieces(values, depth), expected, "{values} {depth}");
         }
     }
 }

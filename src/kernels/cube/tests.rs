@@ -1,6 +1,7 @@
 //! Compares the GPU kernels with the CPU kernels, on any adapter: a software adapter stands in for a GPU.
 #![allow(clippy::unwrap_used)]
 
+use burn::tensor::activation::log_sigmoid;
 use burn::tensor::{Device, DeviceKind, Tensor};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -9,6 +10,10 @@ use super::conv::limit;
 use crate::kernels::{self, Activation, AdamRule, Options};
 use crate::rng::stream;
 use crate::transfer::{read_back, upload};
+
+fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    read_back(tensor)
+}
 
 const ACTIVATIONS: [Activation; 3] = [Activation::Linear, Activation::Relu, Activation::LeakyRelu];
 
@@ -76,8 +81,8 @@ fn convolve(case: Case, activation: Activation, device: &Device) -> Vec<Vec<f32>
     let out = kernels::convolve(map.clone(), weight.clone(), [stride, padding], options(activation));
     let factor = upload::<4>(random(&mut rng, out.dims()), out.dims(), &device);
     let gradients = (out.clone() * factor).sum().backward();
-    let gradients = [map, weight].map(|tensor| read_back(tensor.grad(&gradients).unwrap()));
-    [read_back(out)].into_iter().chain(gradients).collect()
+    let gradients = [map, weight].map(|tensor| read(tensor.grad(&gradients).unwrap()));
+    [read(out)].into_iter().chain(gradients).collect()
 }
 
 /// Returns the output of a transposed convolution with a skip connection, if the second part has channels, and the
@@ -102,8 +107,8 @@ fn convolve_transposed(case: Case, activation: Activation, device: &Device) -> V
     let factor = upload::<4>(random(&mut stream(1, 3), out.dims()), out.dims(), &device);
     let gradients = (out.clone() * factor).sum().backward();
     let tensors = [Some(x), skip_map, Some(weight)].into_iter().flatten();
-    let gradients = tensors.map(|tensor| read_back(tensor.grad(&gradients).unwrap()));
-    [read_back(out)].into_iter().chain(gradients).collect()
+    let gradients = tensors.map(|tensor| read(tensor.grad(&gradients).unwrap()));
+    [read(out)].into_iter().chain(gradients).collect()
 }
 
 #[test]
@@ -152,11 +157,11 @@ fn normalisation_equals_that_of_the_cpu() {
             let (out, mean, variance) = kernels::normalize(x.clone(), scale.clone(), shift.clone(), 1e-5);
             let factor = upload::<4>(random(&mut rng, shape), shape, &device);
             let gradients = (out.clone() * factor).sum().backward();
-            let gradient = |tensor: &Tensor<1>| read_back(tensor.grad(&gradients).unwrap());
-            let statistics = [read_back(mean), read_back(variance)];
+            let gradient = |tensor: &Tensor<1>| read(tensor.grad(&gradients).unwrap());
+            let statistics = [read(mean), read(variance)];
             let of_parameters = [gradient(&scale), gradient(&shift)];
-            let of_x = read_back(x.grad(&gradients).unwrap());
-            [read_back(out), of_x].into_iter().chain(statistics).chain(of_parameters).collect()
+            let of_x = read(x.grad(&gradients).unwrap());
+            [read(out), of_x].into_iter().chain(statistics).chain(of_parameters).collect()
         });
     }
 }
@@ -172,7 +177,7 @@ fn activations_equal_those_of_the_cpu() {
             let x = upload::<4>(values.clone(), [1, 1, 1, count], &device).require_grad();
             let out = kernels::activate(x.clone(), activation);
             let gradients = (out.clone() * 0.5).sum().backward();
-            vec![read_back(out / 1e30), read_back(x.grad(&gradients).unwrap())]
+            vec![read(out / 1e30), read(x.grad(&gradients).unwrap())]
         });
     }
     assert_same("tanh", |device| {
@@ -182,11 +187,28 @@ fn activations_equal_those_of_the_cpu() {
         let gradients = (out.clone() * 0.5).sum().backward();
         let small: Vec<f32> = (1..10).map(|i| i as f32 * 1e-4).collect();
         let near_zero = kernels::tanh(upload(small, [1, 1, 1, 9], &device));
-        vec![read_back(out), read_back(x.grad(&gradients).unwrap()), read_back(near_zero)]
+        vec![read(out), read(x.grad(&gradients).unwrap()), read(near_zero)]
     });
     let [_, device] = devices();
     let nan = kernels::tanh(upload(vec![f32::NAN], [1, 1, 1, 1], &device));
-    assert!(read_back(nan)[0].is_nan(), "a diverged network must not look sound");
+    assert!(read(nan)[0].is_nan(), "a diverged network must not look sound");
+}
+
+#[test]
+fn the_cross_entropy_equals_burns() {
+    let values: Vec<f32> = (-60..=60).map(|i| (i as f32 / 10.0).powi(3)).collect();
+    let [_, device] = devices().map(Device::autodiff);
+    for target in [0.0, 0.9, 1.0] {
+        let logits = upload::<4>(values.clone(), [1, 1, 11, 11], &device).require_grad();
+        let ours = kernels::cross_entropy(logits.clone(), target);
+        let theirs = (logits.clone() * (1.0 - target) - log_sigmoid(logits.clone())).mean();
+        let gradient = |loss: &Tensor<1>| read(logits.grad(&(loss.clone() * 3.0).backward()).unwrap());
+        for (a, b) in gradient(&ours).into_iter().zip(gradient(&theirs)) {
+            assert!((a - b).abs() < 1e-6, "{target}: {a} and {b}");
+        }
+        let [ours, theirs] = [ours, theirs].map(|loss| read(loss)[0]);
+        assert!((ours - theirs).abs() < 1e-5 * theirs, "{target}: {ours} and {theirs}");
+    }
 }
 
 #[test]
@@ -198,7 +220,7 @@ fn an_update_equals_that_of_the_cpu_and_works_in_place() {
         let mut values = [0; 4].map(|_| random(&mut rng, [count]));
         values[2].iter_mut().for_each(|value| *value = value.abs());
         let tensors = values.clone().map(|values| upload::<1>(values, [count], &device));
-        let found = kernels::update_parameter(tensors, rule).map(read_back);
+        let found = kernels::update_parameter(tensors, rule).map(read);
         let [value, first, second, gradient] = &mut values;
         rule.update(value, first, second, gradient);
         for (found, expected) in found.iter().zip([value, first, second]) {
@@ -213,7 +235,7 @@ fn running_statistics_move_towards_those_of_the_batch() {
     let tensor = |values: [f32; 2]| upload::<1>(values.to_vec(), [2], &device);
     let running = [tensor([1.0, 2.0]), tensor([4.0, 8.0])];
     let batch = [tensor([3.0, -2.0]), tensor([10.0, 0.0])];
-    let [mean, variance] = kernels::update_statistics(running, batch, 0.25, 2.0).map(read_back);
+    let [mean, variance] = kernels::update_statistics(running, batch, 0.25, 2.0).map(read);
     assert_eq!(mean, [1.5, 1.0]);
     assert_eq!(variance, [8.0, 6.0]);
 }
