@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     let output = generator.forward(input.clone(), Mode::RUNNING); // PyTorch's `.eval()`
     println!("{:?} -> {:?}", input.dims(), output.dims());
 
-    pytorch::save(&pytorch::generator_state(&generator), "back.safetensors")?;
+    pytorch::save(&pytorch::generator_state(&generator)?, "back.safetensors")?;
     println!("written: back.safetensors");
     Ok(())
 }

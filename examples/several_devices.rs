@@ -48,5 +48,5 @@ fn train(devices: &[Device]) -> Result<String> {
 
     trainer.step(batch.clone());
     trainer.step(batch.clone());
-    Ok(trainer.step(batch).read().to_string())
+    Ok(trainer.step(batch).read()?.to_string())
 }

@@ -153,6 +153,12 @@ pub fn compiled() -> Vec<&'static str> {
     names
 }
 
+/// Returns the name of a device's backend: one of [`NAMES`], or burn's name for another backend.
+pub(crate) fn name(device: &Device) -> String {
+    let full = Dispatch::name(device.as_dispatch());
+    NAMES.into_iter().find(|name| full.contains(name)).map_or(full, str::to_owned)
+}
+
 /// Returns whether the tensors of this device lie in ordinary memory, so that reading one costs nothing.
 pub(crate) fn is_host(device: &Device) -> bool {
     let _ = device; // not used without a CPU backend

@@ -129,13 +129,14 @@ pub enum Error {
         /// Parameters of another shape.
         mismatched: Vec<ShapeMismatch>,
     },
-    /// A backend is not compiled in, its device is missing, or it computes wrongly: choose another, or rebuild.
+    /// A backend is not compiled in, or its device is missing, computes wrongly, or failed to return values: choose
+    /// another, rebuild, or resume from the newest checkpoint.
     #[error("backend `{name}`: {problem}")]
     #[non_exhaustive]
     Device {
         /// The backend's name.
         name: String,
-        /// What is missing or wrong.
+        /// What is missing or wrong, and the remedy.
         problem: String,
     },
 }

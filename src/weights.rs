@@ -33,9 +33,9 @@ pub(crate) type Named = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 /// Writes a module's parameters and its run's configuration atomically.
 ///
 /// # Errors
-/// As [`write()`].
+/// As [`collect`] and [`write()`].
 pub(crate) fn save<M: Module>(module: &M, config: Map<String, Value>, path: &Path) -> Result<()> {
-    write(&collect(module), &[], Some(config), path)
+    write(&collect(module)?, &[], Some(config), path)
 }
 
 /// Writes parameters, and a 64-bit zero for each of `counters`, atomically.
@@ -238,8 +238,11 @@ pub(crate) fn apply<M: Module>(
 }
 
 /// Returns a module's parameters by name.
-pub(crate) fn collect<M: Module>(module: &M) -> Named {
-    let mut collector = Collect::default();
+///
+/// # Errors
+/// [`Error::Device`] if the device fails to return one of them.
+pub(crate) fn collect<M: Module>(module: &M) -> Result<Named> {
+    let mut collector = Collect { names: Names::default(), named: Ok(Named::new()) };
     module.visit(&mut collector);
     collector.named
 }
@@ -269,10 +272,10 @@ impl Names {
     }
 }
 
-#[derive(Default)]
 struct Collect {
     names: Names,
-    named: Named,
+    /// The parameters, or the error of the first read that failed; later parameters are not read.
+    named: Result<Named>,
 }
 
 impl ModuleVisitor for Collect {
@@ -285,9 +288,13 @@ impl ModuleVisitor for Collect {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Ok(named) = &mut self.named else { return };
         let value = param.val();
         let shape = value.dims().to_vec();
-        self.named.insert(self.names.path(), (shape, read_back(value)));
+        match read_back(value) {
+            Ok(values) => drop(named.insert(self.names.path(), (shape, values))),
+            Err(error) => self.named = Err(error),
+        }
     }
 }
 

@@ -178,7 +178,7 @@ fn train(folder: &Path, options: &Options, device: &Device) -> Result<()> {
             }
             let losses = trainer.step(batch?);
             if trainer.steps().is_multiple_of(SHOW_EVERY) {
-                say!("epoch {epoch}  step {}  {}", trainer.steps(), losses.read());
+                say!("epoch {epoch}  step {}  {}", trainer.steps(), losses.read()?);
             }
         }
         trainer.save(&options.out)?;

@@ -1,9 +1,9 @@
-//! Arguments that several commands share.
+//! Arguments that several commands share, and their reads from the device.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use pix2pix::data::Direction;
-use pix2pix::{Device, Mode, device};
+use pix2pix::{Device, Mode, Tensor, device};
 
 /// The device and the seed.
 #[derive(Args, Debug)]
@@ -70,5 +70,28 @@ impl ModeName {
             Self::Image => Mode::IMAGE,
             Self::Running => Mode::RUNNING,
         }
+    }
+}
+
+/// Returns a tensor's values, or an error if the device fails, for instance because the GPU was lost.
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    tensor.try_into_vec_as::<f32>().map_err(|error| {
+        let text = error.to_string();
+        let reason = text.split("Backtrace").next().unwrap_or_default().trim();
+        anyhow!(
+            "the device failed to return values ({reason}). The GPU was lost or is out of memory: run the command \
+             again; if it fails again, use smaller images or `--backend flex`"
+        )
+    })
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_come_in_row_major_order() {
+        let tensor = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device::cpu());
+        assert_eq!(values(tensor).unwrap(), [1.0, 2.0, 3.0, 4.0]);
     }
 }

@@ -17,7 +17,7 @@ use pix2pix::metrics::{self, Metrics};
 use pix2pix::{Device, Tensor, Translator};
 use serde_json::json;
 
-use crate::common::{Common, ModeName, Way};
+use crate::common::{self, Common, ModeName, Way};
 use crate::output::{note, one_line, say};
 
 /// Computes L1, PSNR and SSIM of a generator on pairs of images
@@ -59,7 +59,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let translator = Translator::load(&options.weights, &device)?;
     translator.config().validate()?;
     let pairs = pairs(options, &translator)?;
-    let Evaluated { rows, errors } = evaluate_all(options, &translator, &pairs, &device);
+    let Evaluated { rows, errors } = evaluate_all(options, &translator, &pairs, &device)?;
     for error in &errors {
         note!("skipped {error}");
     }
@@ -96,13 +96,13 @@ fn pairs(options: &Options, translator: &Translator) -> Result<PairedFolder> {
     Ok(PairedFolder::open(if split.is_dir() { split } else { options.data.clone() }, &config)?)
 }
 
-/// Evaluates every pair and prints its line.
+/// Evaluates every pair and prints its line. Fails if the device does, which would fail for the other pairs, too.
 fn evaluate_all(
     options: &Options,
     translator: &Translator,
     pairs: &PairedFolder,
     device: &Device,
-) -> Evaluated {
+) -> Result<Evaluated> {
     let mut evaluated = Evaluated::default();
     say!("{:<40} {:>8} {:>8} {:>8}", "pair", "L1", "PSNR", "SSIM");
     for (index, batch) in pairs.sequential(device).enumerate() {
@@ -117,19 +117,20 @@ fn evaluate_all(
         let mode = options.mode.mode(options.common.seed.wrapping_add(index as u64)).per_image();
         let output = translator.generator().forward(input, mode);
         let output = if options.eight_bits { round_to_8_bits(output) } else { output };
-        let metrics = compute(&output, &target);
+        let metrics = compute(&output, &target)?;
         let name = pairs.path(index).file_name().unwrap_or_default().to_string_lossy().into_owned();
         say!("{}", line(&name, &metrics));
         evaluated.rows.push((name, metrics));
     }
-    evaluated
+    Ok(evaluated)
 }
 
 /// Computes the metrics of one image.
-fn compute(output: &Tensor<4>, target: &Tensor<4>) -> Metrics {
-    let [l1, psnr, ssim] = [metrics::l1, metrics::psnr, metrics::ssim]
-        .map(|metric| f64::from(metric(output.clone(), target.clone()).into_scalar::<f32>()));
-    Metrics { l1, psnr, ssim }
+fn compute(output: &Tensor<4>, target: &Tensor<4>) -> Result<Metrics> {
+    let number = |metric: fn(Tensor<4>, Tensor<4>) -> Tensor<1>| {
+        anyhow::Ok(f64::from(common::values(metric(output.clone(), target.clone()))?[0]))
+    };
+    Ok(Metrics { l1: number(metrics::l1)?, psnr: number(metrics::psnr)?, ssim: number(metrics::ssim)? })
 }
 
 fn mean(rows: &[(String, Metrics)]) -> Metrics {

@@ -41,10 +41,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let device = options.compute.device()?;
     let translator = Translator::load(&options.weights, &device)?;
-    write(&pytorch::generator_state(translator.generator()), &options.output)?;
+    write(&pytorch::generator_state(translator.generator())?, &options.output)?;
     if let Some(path) = &options.discriminator {
         let trainer = Trainer::resume(&options.weights, &device)?;
-        write(&pytorch::discriminator_state(trainer.discriminator()), path)?;
+        write(&pytorch::discriminator_state(trainer.discriminator())?, path)?;
     }
     Ok(())
 }

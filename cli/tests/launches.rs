@@ -64,7 +64,7 @@ fn the_same_seed_gives_the_same_bits() {
     let device = device::named("wgpu").unwrap();
     let losses = || {
         let (mut trainer, pair) = (trainer(32, 4, &device), batch(32, &device));
-        let steps = (0..5).map(|_| trainer.step(pair.clone()).read());
+        let steps = (0..5).map(|_| trainer.step(pair.clone()).read().unwrap());
         steps.map(|losses| format!("{losses:?}")).collect::<Vec<_>>()
     };
     assert_eq!(losses(), losses());

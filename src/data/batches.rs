@@ -137,7 +137,7 @@ mod tests {
         };
         let plan = Plan { indices: (0..6).collect(), batch_size: 1, read: Box::new(read) };
         let batches = Batches::new(plan, 0, 2, &device::cpu());
-        let read: Vec<f32> = batches.flat_map(|batch| read_back(batch.unwrap().input)).collect();
+        let read: Vec<f32> = batches.flat_map(|batch| read_back(batch.unwrap().input).unwrap()).collect();
         assert_eq!(read, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
     }
 }

@@ -9,6 +9,7 @@ use burn::tensor::Tensor;
 use super::config::{Backbone, GeneratorConfig, RESNET_STEPS};
 use super::tiling::{LayerAt, Piece};
 use super::{Generator, Network};
+use crate::error::Result;
 use crate::layers::{Arithmetic, Mode, Moments, channels_at};
 
 /// A generator that translates one image tile by tile.
@@ -91,16 +92,24 @@ impl TiledGenerator {
 
     /// Folds a layer's norm into its convolution. The statistics are the running ones if the mode uses them, else
     /// those that `gather` computes from the layer's output.
-    pub(crate) fn fold_norm(&mut self, layer: LayerAt, gather: impl FnOnce(&Self) -> Moments) {
+    ///
+    /// # Errors
+    /// Those of `gather`.
+    pub(crate) fn fold_norm(
+        &mut self,
+        layer: LayerAt,
+        gather: impl FnOnce(&Self) -> Result<Moments>,
+    ) -> Result<()> {
         let norm = match &self.generator.network {
             Network::Unet(network) => network.norm(layer, self.split),
             Network::Resnet(network) => network.norm(layer),
         };
-        let Some(norm) = norm else { return };
-        let affine = norm.affine(norm.known(self.mode).unwrap_or_else(|| gather(self)));
+        let Some(norm) = norm else { return Ok(()) };
+        let affine = norm.affine(norm.known(self.mode).map_or_else(|| gather(self), Ok)?);
         match &mut self.generator.network {
             Network::Unet(network) => network.fold(layer, self.split, affine),
             Network::Resnet(network) => network.fold(layer, affine),
         }
+        Ok(())
     }
 }

@@ -21,6 +21,8 @@ mod cube;
 mod geometry;
 #[cfg(feature = "_host")]
 mod host;
+#[cfg(feature = "_cube")]
+mod noise;
 #[cfg(feature = "_kernels")]
 mod ops;
 #[cfg(feature = "_kernels")]
@@ -32,9 +34,11 @@ pub use activation::Activation;
 pub use adam::AdamRule;
 #[cfg(feature = "_host")]
 pub(crate) use conv::FilterCache;
+#[cfg(feature = "_cube")]
+pub(crate) use noise::Noise;
 #[cfg(feature = "_kernels")]
 pub(crate) use ops::{activate, convolve, convolve_transposed, normalize, supports, tanh};
 #[cfg(feature = "_cube")]
-pub(crate) use ops::{cross_entropy, update_parameter, update_statistics};
+pub(crate) use ops::{cross_entropy, dropout, update_parameter, update_statistics};
 #[cfg(feature = "_kernels")]
 pub(crate) use options::Options;

@@ -8,7 +8,12 @@ use super::autodiff::{Convolve, Pointwise};
 use super::geometry::Geometry;
 use super::options::Options;
 #[cfg(feature = "_cube")]
-use super::{adam::AdamRule, autodiff::CrossEntropy, cube::Update};
+use super::{
+    adam::AdamRule,
+    autodiff::{CrossEntropy, Dropout},
+    cube::Update,
+    noise::Noise,
+};
 use crate::device;
 
 /// Returns whether the kernels support a tensor. The other operands must have its type and device, as in
@@ -113,6 +118,15 @@ pub(crate) fn normalize(
 #[cfg(feature = "_cube")]
 pub(crate) fn cross_entropy(logits: Tensor<4>, target: f32) -> Tensor<1> {
     Tensor::from_dispatch(<Dispatch as CrossEntropy>::cross_entropy(logits.into_dispatch(), target))
+}
+
+/// Zeroes the values that the noise drops, and scales the others, on a GPU.
+///
+/// # Panics
+/// If the device is not a GPU.
+#[cfg(feature = "_cube")]
+pub(crate) fn dropout(x: Tensor<4>, noise: Noise) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as Dropout>::dropout(x.into_dispatch(), noise))
 }
 
 /// Returns a parameter and its two moments after an update of Adam on a GPU.

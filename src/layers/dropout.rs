@@ -7,6 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use super::mode::{DropoutMode, Mode};
 use crate::rng::{fresh_seed, stream};
 use crate::transfer::upload;
+#[cfg(feature = "_cube")]
+use crate::{device, kernels};
 
 /// The number of words of the random stream that one value of a mask uses.
 const WORDS: u128 = 2;
@@ -29,9 +31,9 @@ impl TilePosition {
 
 /// Zeroes each value of `x` with `probability` and scales the others to keep the mean, unless `mode` turns dropout off.
 ///
-/// The mask is drawn on the host from (seed, `layer`), so that the noise is the same on every backend and with any
-/// number of threads. Dropout acts on small maps only, so the upload costs little. If `x` is a tile at
-/// `position`, it gets that part of the whole map's mask.
+/// The mask is a function of (seed, `layer`), so that the noise is the same on every backend and with any number of
+/// threads. GPUs compute it; for other devices it is drawn on the host. If `x` is a tile at `position`, it gets that part
+/// of the whole map's mask.
 pub(crate) fn dropout(
     x: Tensor<4>,
     probability: f64,
@@ -50,6 +52,12 @@ pub(crate) fn dropout(
     let mut rng = stream(seed, layer as u64);
     let scale = 1.0 / (1.0 - probability) as f32;
     let shape = x.dims();
+    #[cfg(feature = "_cube")]
+    if kernels::supports(&x) && device::is_cube(&x.device()) {
+        let TilePosition { start, whole } =
+            position.unwrap_or(TilePosition { start: [0; 2], whole: [shape[2], shape[3]] });
+        return kernels::dropout(x, noise(&rng, layer, probability, scale, start, whole));
+    }
     let draw = |rng: &mut ChaCha8Rng| if rng.random_bool(probability) { 0.0 } else { scale };
     let mut mask = Vec::with_capacity(shape.iter().product());
     match position {
@@ -66,6 +74,44 @@ pub(crate) fn dropout(
         }
     }
     x.clone() * upload(mask, shape, &x.device())
+}
+
+/// Returns the noise that the host draws from `rng`, as a function of positions.
+#[cfg(feature = "_cube")]
+fn noise(
+    rng: &ChaCha8Rng,
+    layer: usize,
+    probability: f64,
+    scale: f32,
+    start: [usize; 2],
+    whole: [usize; 2],
+) -> kernels::Noise {
+    let seed = rng.get_seed();
+    let word = |index: usize| [0, 1, 2, 3].map(|byte| seed[4 * index + byte]);
+    let key = [0, 1, 2, 3, 4, 5, 6, 7].map(|index| u32::from_le_bytes(word(index)));
+    // As in `rand`, which compares a number of 64 bits with the probability.
+    let threshold = (probability * 2.0f64.powi(64)) as u64;
+    kernels::Noise { key, stream: layer as u32, threshold, scale, start, whole }
+}
+
+#[cfg(all(test, feature = "flex", feature = "wgpu"))]
+mod gpu_tests {
+    use burn::tensor::{Device, DeviceKind};
+
+    use super::*;
+
+    #[test]
+    fn a_gpu_drops_the_values_that_the_host_drops() {
+        for (probability, position) in
+            [(0.5, None), (0.3, Some(TilePosition { start: [4, 3], whole: [20, 17] })), (1e-12, None)]
+        {
+            let mode = Mode::PAPER.with_noise(77);
+            let drop = |device: &Device| {
+                dropout(Tensor::ones([2, 3, 11, 7], device), probability, 2, mode, position).into_data()
+            };
+            assert_eq!(drop(&crate::device::cpu()), drop(&Device::wgpu(DeviceKind::DefaultDevice)));
+        }
+    }
 }
 
 #[cfg(all(test, feature = "flex"))]

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Tensor, assert_shape};
 
+use crate::error::Result;
 use crate::transfer::read_back;
 
 /// First value and number of the bins, each one unit wide: L is 0 to 100, a and b are −110 to 110. Values outside are
@@ -32,10 +33,11 @@ impl LabHistogram {
     /// use pix2pix::{Tensor, device, metrics::LabHistogram};
     ///
     /// let (mut outputs, mut targets) = (LabHistogram::new(), LabHistogram::new());
-    /// outputs.add(Tensor::zeros([1, 3, 8, 8], &device::cpu()));
-    /// targets.add(Tensor::zeros([2, 3, 8, 8], &device::cpu()));
+    /// outputs.add(Tensor::zeros([1, 3, 8, 8], &device::cpu()))?;
+    /// targets.add(Tensor::zeros([2, 3, 8, 8], &device::cpu()))?;
     /// assert_eq!(outputs.intersection(&targets), [1.0; 3]);
     /// # }
+    /// # Ok::<(), pix2pix::Error>(())
     /// ```
     pub fn new() -> Self {
         Self { counts: BINS.map(|(_, bins)| vec![0; bins]) }
@@ -46,12 +48,15 @@ impl LabHistogram {
     /// # Shapes
     /// - `images`: `[N, 3, H, W]` in `[-1, 1]`
     ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if the device fails to return the images; the histograms are unchanged.
+    ///
     /// # Panics
     /// If there are not 3 channels.
-    pub fn add(&mut self, images: Tensor<4>) {
+    pub fn add(&mut self, images: Tensor<4>) -> Result<()> {
         assert_shape!(images, [_, 3, ..]);
         let [_, _, height, width] = images.dims();
-        let values = read_back(images);
+        let values = read_back(images)?;
         let area = height * width;
         for image in values.chunks_exact(3 * area) {
             for pixel in 0..area {
@@ -62,6 +67,7 @@ impl LabHistogram {
                 }
             }
         }
+        Ok(())
     }
 
     /// Returns the overlap of the two sets' histograms of L, of a and of b: 1 if they are equal, 0 if they share no
@@ -128,8 +134,8 @@ mod tests {
     #[test]
     fn intersections_agree_with_numpy() {
         let (mut x, mut y) = (LabHistogram::new(), LabHistogram::new());
-        x.add(waves(|i| (i * 0.37).sin()));
-        y.add(waves(|i| 0.8 * (i * 0.37).sin() + 0.1 * (i * 0.11).cos()));
+        x.add(waves(|i| (i * 0.37).sin())).unwrap();
+        y.add(waves(|i| 0.8 * (i * 0.37).sin() + 0.1 * (i * 0.11).cos())).unwrap();
         // numpy.histogram of skimage's Lab over bins of one unit, then the sum of the lower shares
         let expected = [0.722_916_67, 0.634_375, 0.656_25];
         for (found, expected) in x.intersection(&y).into_iter().zip(expected) {

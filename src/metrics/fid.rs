@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use nalgebra::DMatrix;
 use rand::seq::index;
 
+use crate::error::Result;
 use crate::rng::stream;
 use crate::transfer::read_back;
 
@@ -22,9 +23,10 @@ impl Features {
     /// use pix2pix::{Tensor, device, metrics::Features};
     ///
     /// let mut features = Features::new();
-    /// features.add(Tensor::zeros([4, 2048], &device::cpu()));
+    /// features.add(Tensor::zeros([4, 2048], &device::cpu()))?;
     /// assert_eq!(features.len(), 4);
     /// # }
+    /// # Ok::<(), pix2pix::Error>(())
     /// ```
     #[must_use]
     pub fn new() -> Self {
@@ -36,9 +38,12 @@ impl Features {
     /// # Shapes
     /// - `features`: `[N, F]`
     ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if the device fails to return the features; the set is unchanged.
+    ///
     /// # Panics
     /// If F is 0, or differs from that of the features added before.
-    pub fn add(&mut self, features: Tensor<2>) {
+    pub fn add(&mut self, features: Tensor<2>) -> Result<()> {
         let width = features.dims()[1];
         assert!(width > 0, "`features` is {:?}; an image needs at least 1 feature", features.dims());
         assert!(
@@ -47,8 +52,9 @@ impl Features {
             features.dims(),
             self.width()
         );
-        let values = read_back(features);
+        let values = read_back(features)?;
         self.rows.extend(values.chunks_exact(width).map(|row| row.iter().map(|v| f64::from(*v)).collect()));
+        Ok(())
     }
 
     /// Returns the number of images.
@@ -246,20 +252,20 @@ mod tests {
         }
         let mut set = few.clone();
         let more = Tensor::zeros([1, 4], &device::cpu());
-        let message = message(&|| set.clone().add(more.clone())).unwrap_or_default();
+        let message = message(&|| _ = set.clone().add(more.clone())).unwrap_or_default();
         assert!(
             message.contains("`features` is [1, 4], but those added before have a width of 3"),
             "{message}"
         );
-        set.add(Tensor::zeros([1, 3], &device::cpu()));
+        set.add(Tensor::zeros([1, 3], &device::cpu())).unwrap();
         assert_eq!(set.len(), 5);
     }
 
     #[test]
     fn each_row_of_a_tensor_belongs_to_an_image() {
         let mut set = Features::new();
-        set.add(Tensor::from_data([[1.0f32, 2.0], [3.0, 4.0]], &device::cpu()));
-        set.add(Tensor::from_data([[5.0f32, 6.0]], &device::cpu()));
+        set.add(Tensor::from_data([[1.0f32, 2.0], [3.0, 4.0]], &device::cpu())).unwrap();
+        set.add(Tensor::from_data([[5.0f32, 6.0]], &device::cpu())).unwrap();
         assert_eq!((set.len(), set.rows), (3, vec![vec![1.0, 2.0], vec![3.0, 4.0], vec![5.0, 6.0]]));
     }
 }

@@ -37,7 +37,7 @@ const BLOCKS_8: [&str; 2] = ["mixed_9", "mixed_10"];
 /// let device = device::best();
 /// let inception = Inception::load("inception.safetensors", &device)?;
 /// let mut features = Features::new();
-/// features.add(inception.features(Tensor::zeros([1, 3, 256, 256], &device)));
+/// features.add(inception.features(Tensor::zeros([1, 3, 256, 256], &device)))?;
 /// # Ok::<(), pix2pix::Error>(())
 /// ```
 #[derive(Debug)]

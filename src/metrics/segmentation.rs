@@ -2,6 +2,7 @@
 
 use burn::tensor::{Tensor, assert_shape};
 
+use crate::error::Result;
 use crate::raster::position;
 use crate::transfer::read_back;
 
@@ -40,13 +41,16 @@ impl Palette {
     /// # Shapes
     /// - `images`: `[N, 3, H, W]` in `[-1, 1]`
     ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if the device fails to return the images.
+    ///
     /// # Panics
     /// If there are not 3 channels, or the palette has no colour.
-    pub fn classify(&self, images: Tensor<4>) -> Vec<usize> {
+    pub fn classify(&self, images: Tensor<4>) -> Result<Vec<usize>> {
         assert_shape!(images, [_, 3, ..]);
         let [count, _, height, width] = images.dims();
         let area = height * width;
-        let values = read_back(images);
+        let values = read_back(images)?;
         let class = |at: usize| {
             let first = at / area * 3 * area + at % area;
             let distance = |colour: &[u8; 3]| {
@@ -56,7 +60,7 @@ impl Palette {
             let nearest = self.colours.iter().min_by(|(a, _), (b, _)| distance(a).total_cmp(&distance(b)));
             nearest.expect("a palette has a colour").1
         };
-        (0..count * area).map(class).collect()
+        Ok((0..count * area).map(class).collect())
     }
 
     /// Returns the most frequent class in each square of `side` × `side` pixels: the classes of a label map that is
@@ -69,12 +73,15 @@ impl Palette {
     /// - `images`: `[N, 3, H, W]` in `[-1, 1]`
     /// - returns N · H/`side` · W/`side` classes; rows and columns that fill no square are left out
     ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if the device fails to return the images.
+    ///
     /// # Panics
     /// If there are not 3 channels, the palette has no colour, or `side` is 0.
-    pub fn classify_squares(&self, images: Tensor<4>, side: usize) -> Vec<usize> {
+    pub fn classify_squares(&self, images: Tensor<4>, side: usize) -> Result<Vec<usize>> {
         assert!(side > 0, "`side` is 0; it must be at least 1");
         let [count, _, height, width] = images.dims();
-        let fine = self.classify(images);
+        let fine = self.classify(images)?;
         let mut coarse = Vec::with_capacity(fine.len() / (side * side));
         for image in 0..count {
             for (top, left) in
@@ -91,7 +98,7 @@ impl Palette {
                 );
             }
         }
-        coarse
+        Ok(coarse)
     }
 }
 
@@ -190,7 +197,7 @@ mod tests {
         let red = [[[1.0f32, -1.0]], [[-0.9, -0.2]], [[-1.0, -1.0]]]; // (255, 13, 0) and (0, 102, 0)
         let green = [[[-0.5f32, 0.1]], [[0.9, 0.2]], [[-1.0, -1.0]]]; // (64, 242, 0) and (140, 153, 0)
         let images = Tensor::from_data([red, green], &device::cpu());
-        assert_eq!((palette.classes(), palette.classify(images)), (2, vec![0, 0, 1, 1]));
+        assert_eq!((palette.classes(), palette.classify(images).unwrap()), (2, vec![0, 0, 1, 1]));
     }
 
     #[test]
@@ -201,7 +208,8 @@ mod tests {
         let red = [[-1.0f32, 1.0, 1.0, 1.0, 0.0], [-1.0, 1.0, 1.0, -1.0, 0.0], [0.0; 5]];
         let black = [[-1.0f32; 5]; 3];
         let images = Tensor::from_data([[red, black, black], [black; 3]], &device::cpu());
-        assert_eq!(palette.classify_squares(images.clone(), 2), [0, 1, 0, 0]);
-        assert_eq!(palette.classify_squares(images.clone(), 1), palette.classify(images));
+        assert_eq!(palette.classify_squares(images.clone(), 2).unwrap(), [0, 1, 0, 0]);
+        let squares = palette.classify_squares(images.clone(), 1).unwrap();
+        assert_eq!(squares, palette.classify(images).unwrap());
     }
 }

@@ -1,6 +1,7 @@
 //! Adam (Kingma & Ba 2015) over a whole network, in place on the CPU.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
@@ -8,12 +9,13 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Bytes, Device, Shape, Tensor, TensorData};
 use burn_pack::{Reader, Scalar, Writer};
 
-use super::clip;
+use super::clip::{self, Scale};
 use crate::config::TrainingConfig;
 use crate::error::{Error, Result};
 use crate::kernels::AdamRule;
 #[cfg(feature = "_cube")]
 use crate::kernels::update_parameter;
+use crate::transfer::read_data;
 
 /// Added to the denominator against division by zero: PyTorch's value, while burn's default is 1e-5.
 const EPSILON: f32 = 1e-8;
@@ -48,21 +50,34 @@ impl Adam {
     }
 
     /// Updates every parameter of `module` that has a gradient. The gradients are clipped by their norm over the whole
-    /// network.
+    /// network. Does not wait for a GPU.
     pub(crate) fn step<M: Module>(&mut self, learning_rate: f64, module: M, grads: GradientsParams) -> M {
-        // `min` returns 1 if the norm is NaN; the divergence check finds that in the losses.
-        let scale = self.clip_norm.map_or(1.0, |limit| (limit / clip::norm(&module, &grads)).min(1.0));
-        let (learning_rate, scale) = (learning_rate as f32, scale as f32);
-        module.map(&mut Step { adam: self, grads, learning_rate, scale })
+        let scale = self.clip_norm.map_or(Scale::ONE, |limit| clip::scale(&module, &grads, limit));
+        self.scaled_step(learning_rate, module, grads, scale)
     }
 
-    /// Returns the moments in burn's record format, parameters in the order of their ids.
-    pub(crate) fn to_bytes(&self) -> std::result::Result<Bytes, burn_pack::Error> {
+    /// Updates every parameter of `module` that has a gradient, with gradients multiplied by `scale`.
+    fn scaled_step<M: Module>(
+        &mut self,
+        learning_rate: f64,
+        module: M,
+        grads: GradientsParams,
+        scale: Scale,
+    ) -> M {
+        module.map(&mut Step { adam: self, grads, learning_rate: learning_rate as f32, scale })
+    }
+
+    /// Returns the moments in burn's record format, parameters in the order of their ids; `folder` is where they are to
+    /// be written.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails.
+    pub(crate) fn to_bytes(&self, folder: &Path) -> Result<Bytes> {
         let mut tensors = Vec::new();
         let mut scalars = Vec::new();
         for (id, moments) in &self.moments {
             for (name, tensor) in [("moment_1", &moments.first), ("moment_2", &moments.second)] {
-                let (bytes, _, dtype) = tensor.clone().into_data().into_parts();
+                let (bytes, _, dtype) = read_data(tensor.clone())?.into_parts();
                 let name = format!("{id}.momentum.{name}");
                 let shape = Shape::from(moments.shape.clone());
                 tensors.push(burn_pack::Tensor::new(name, dtype, shape, Some(*id), bytes));
@@ -72,7 +87,7 @@ impl Adam {
         }
         let writer =
             scalars.iter().fold(Writer::new(tensors), |writer, (key, value)| writer.with_scalar(key, *value));
-        writer.into_bytes()
+        writer.into_bytes().map_err(|error| Error::io(folder, io::Error::other(error)))
     }
 
     /// Reads the moments of `network` from a file written by [`to_bytes`](Self::to_bytes).
@@ -177,7 +192,7 @@ struct Step<'a> {
     adam: &'a mut Adam,
     grads: GradientsParams,
     learning_rate: f32,
-    scale: f32,
+    scale: Scale,
 }
 
 impl ModuleMapper for Step<'_> {
@@ -193,8 +208,12 @@ impl ModuleMapper for Step<'_> {
             Moments { time: 0, shape: shape.to_vec(), first: zeros(), second: zeros() }
         });
         let flat = |tensor: Tensor<D>| tensor.inner().reshape([count]);
-        let rule = self.adam.rule(moments.time + 1, self.learning_rate, self.scale);
-        let (value, moments) = apply(rule, flat(tensor), flat(grad), moments);
+        let grad = match &self.scale.tensor {
+            Some(scale) => flat(grad) * scale.clone(),
+            None => flat(grad),
+        };
+        let rule = self.adam.rule(moments.time + 1, self.learning_rate, self.scale.number);
+        let (value, moments) = apply(rule, flat(tensor), grad, moments);
         self.adam.moments.insert(id.val(), moments);
         let value = value.reshape(shape).autodiff().require_grad();
         Param::from_mapped_value(id, value, mapper)
@@ -249,7 +268,8 @@ fn apply_on_host(
 impl Adam {
     /// Returns the gradients of the first step as they were applied, parameter by parameter.
     pub(crate) fn first_gradients(&self) -> Vec<f32> {
-        let first = |moments: &Moments| crate::transfer::read_back(moments.first.clone());
+        let first =
+            |moments: &Moments| crate::transfer::read_back(moments.first.clone()).expect("on the CPU");
         self.moments.values().flat_map(first).map(|value| value / (1.0 - self.beta_1)).collect()
     }
 }
@@ -283,7 +303,7 @@ mod tests {
 
         let file = tempfile::NamedTempFile::new().unwrap();
         let load = |adam: &Adam, network: &Weights, was_updated| {
-            std::fs::write(file.path(), &adam.to_bytes().unwrap()[..]).unwrap();
+            std::fs::write(file.path(), &adam.to_bytes(file.path()).unwrap()[..]).unwrap();
             new()
                 .load(file.path(), network, was_updated, &crate::device::cpu())
                 .map_err(|error| error.to_string())
@@ -302,6 +322,28 @@ mod tests {
         adam.moments.insert(9, adam.moments[&7].clone());
         let message = load(&adam, &network, true).unwrap_err();
         assert!(message.contains("moments of 9, which is not a parameter"), "{message}");
+    }
+
+    #[test]
+    fn a_scale_on_the_device_is_that_of_the_host() {
+        let device = crate::device::cpu();
+        let update = |scale| {
+            let values = Tensor::<1>::ones([3], &device.clone().autodiff()).require_grad();
+            let network = Weights { values: Param::from_tensor(values) };
+            let loss = (network.values.val().square() * 1e-8).sum();
+            let grads = GradientsParams::from_grads(loss.backward(), &network);
+            let network = Adam::new(&TrainingConfig::new()).scaled_step(0.01, network, grads, scale);
+            network.values.val().into_data().try_into_vec::<f32>().unwrap()
+        };
+        // The gradients are about as large as epsilon, so that the update depends on the scale.
+        let [host, on_device, unscaled] = [
+            Scale { number: 0.25, tensor: None },
+            Scale { number: 1.0, tensor: Some(Tensor::from_floats([0.25], &device)) },
+            Scale::ONE,
+        ]
+        .map(update);
+        assert_eq!(host, on_device);
+        assert!(unscaled[0] < host[0] - 1e-3, "{unscaled:?} {host:?}");
     }
 
     #[test]

@@ -11,19 +11,20 @@ use crate::weights::{self, Named};
 
 /// Returns a generator's state dict, as `load_state_dict(strict=True)` of the PyTorch original expects it.
 ///
-/// # Panics
-/// If the device fails to return the values.
-pub fn generator_state(generator: &Generator) -> StateDict {
+/// # Errors
+/// [`Error::Device`](crate::Error::Device) if the device fails to return the weights.
+pub fn generator_state(generator: &Generator) -> Result<StateDict> {
     let config = generator.config();
-    renamed(weights::collect(generator), |name| names::generator(config, Naming::of(config), name))
+    Ok(renamed(weights::collect(generator)?, |name| names::generator(config, Naming::of(config), name)))
 }
 
 /// Returns a discriminator's state dict, as `load_state_dict(strict=True)` of the PyTorch original expects it.
 ///
-/// # Panics
-/// If the device fails to return the values.
-pub fn discriminator_state(discriminator: &Discriminator) -> StateDict {
-    renamed(weights::collect(discriminator), |name| names::discriminator(discriminator.config(), name))
+/// # Errors
+/// [`Error::Device`](crate::Error::Device) if the device fails to return the weights.
+pub fn discriminator_state(discriminator: &Discriminator) -> Result<StateDict> {
+    let config = discriminator.config();
+    Ok(renamed(weights::collect(discriminator)?, |name| names::discriminator(config, name)))
 }
 
 /// Writes a state dict as safetensors, with the entries `num_batches_tracked` that PyTorch expects.
@@ -36,7 +37,7 @@ pub fn discriminator_state(discriminator: &Discriminator) -> StateDict {
 /// use pix2pix::{Translator, device, pytorch};
 ///
 /// let translator = Translator::load("runs/facades", &device::best())?;
-/// pytorch::save(&pytorch::generator_state(translator.generator()), "net_G.safetensors")?;
+/// pytorch::save(&pytorch::generator_state(translator.generator())?, "net_G.safetensors")?;
 /// # Ok::<(), pix2pix::Error>(())
 /// ```
 pub fn save(state: &StateDict, path: impl AsRef<Path>) -> Result<()> {

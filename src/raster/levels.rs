@@ -75,6 +75,6 @@ mod tests {
         let values: Vec<f32> = (-70..70).map(|i| 0.003 + i as f32 * 0.0137).collect();
         let tensor = Tensor::<1>::from_floats(values.as_slice(), &crate::device::cpu());
         let expected: Vec<f32> = values.iter().map(|value| from_u8(to_u8(*value))).collect();
-        assert_eq!(crate::transfer::read_back(round_to_8_bits(tensor)), expected);
+        assert_eq!(crate::transfer::read_back(round_to_8_bits(tensor)).unwrap(), expected);
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::levels;
 use super::source::{Pixels, reflected};
+use crate::error::Result;
 use crate::names;
 use crate::transfer::read_back;
 
@@ -177,14 +178,18 @@ impl PlanarImage {
 /// # Shapes
 /// - `batch`: `[N, C, H, W]` in `[-1, 1]`, C being 1, 3 or 4
 ///
+/// # Errors
+/// [`Error::Device`](crate::Error::Device) if the device fails to return the batch.
+///
 /// # Panics
 /// If C is not 1, 3 or 4.
-pub fn to_images(batch: Tensor<4>) -> Vec<DynamicImage> {
+pub fn to_images(batch: Tensor<4>) -> Result<Vec<DynamicImage>> {
     let [count, channels, height, width] = batch.dims();
-    let values = read_back(batch);
+    let values = read_back(batch)?;
     let length = channels * height * width;
     let image = |index: usize| values[index * length..(index + 1) * length].to_vec();
-    (0..count).map(|index| PlanarImage::new(image(index), [channels, height, width]).to_image()).collect()
+    let images = (0..count).map(|index| PlanarImage::new(image(index), [channels, height, width]).to_image());
+    Ok(images.collect())
 }
 
 #[cfg(test)]

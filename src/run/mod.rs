@@ -8,6 +8,7 @@ mod lock;
 mod loss_sums;
 mod lossless_f64;
 mod manifest;
+mod network;
 mod snapshot;
 mod state;
 

@@ -1,15 +1,14 @@
 //! The contents of a checkpoint as a value, and the files that hold them.
 
+use std::fs;
 use std::path::Path;
-use std::{fs, io};
 
 use burn::module::Module;
-use burn::store::ModuleRecord;
-use burn::tensor::{Bytes, Device};
+use burn::tensor::Device;
 
 use super::manifest::{self, Manifest};
 use super::state::{Best, Progress, Provenance, State};
-use super::{LossSums, compat, layout};
+use super::{LossSums, compat, layout, network};
 use crate::config::Pix2PixConfig;
 use crate::discriminator::Discriminator;
 use crate::error::{Error, Result};
@@ -70,7 +69,6 @@ impl Snapshot {
 
     /// Writes all files into an empty folder, and the manifest last.
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
-        let other = |error| Error::io(folder, io::Error::other(error));
         let mut manifest = Manifest::begin(folder);
         manifest.add(CONFIG, self.config.to_json().as_bytes())?;
         let state = State {
@@ -83,12 +81,12 @@ impl Snapshot {
         };
         let state = serde_json::to_vec_pretty(&state).map_err(|error| Error::io(folder, error.into()))?;
         manifest.add(STATE, &state)?;
-        manifest.add(GENERATOR, &record(&self.generator, folder)?)?;
-        manifest.add(DISCRIMINATOR, &record(&self.discriminator, folder)?)?;
-        manifest.add(GENERATOR_OPTIMIZER, &self.generator_optimizer.to_bytes().map_err(other)?)?;
-        manifest.add(DISCRIMINATOR_OPTIMIZER, &self.discriminator_optimizer.to_bytes().map_err(other)?)?;
+        manifest.add(GENERATOR, &network::to_bytes(&self.generator, folder)?)?;
+        manifest.add(DISCRIMINATOR, &network::to_bytes(&self.discriminator, folder)?)?;
+        manifest.add(GENERATOR_OPTIMIZER, &self.generator_optimizer.to_bytes(folder)?)?;
+        manifest.add(DISCRIMINATOR_OPTIMIZER, &self.discriminator_optimizer.to_bytes(folder)?)?;
         if let Some(ema) = &self.ema {
-            manifest.add(EMA, &record(ema, folder)?)?;
+            manifest.add(EMA, &network::to_bytes(ema, folder)?)?;
         }
         manifest.seal()
     }
@@ -130,16 +128,16 @@ impl Snapshot {
         let training = device.clone().autodiff();
         let exact = state.provenance.exact();
         let generator = config.generator.init_seeded(0, &training).with_exact_convolutions(exact);
-        let generator = read_network(generator, &file(GENERATOR))?;
+        let generator = network::load(generator, &file(GENERATOR))?;
         let discriminator = config.discriminator.init_seeded(0, &training).with_exact_convolutions(exact);
-        let discriminator = read_network(discriminator, &file(DISCRIMINATOR))?;
+        let discriminator = network::load(discriminator, &file(DISCRIMINATOR))?;
         let was_updated = state.progress.step > 0;
         let new = || Adam::new(&config.training);
         let generator_optimizer = new().load(&file(GENERATOR_OPTIMIZER), &generator, was_updated, &device)?;
         let was_updated = was_updated && config.loss.gan_weight > 0.0;
         let discriminator_optimizer =
             new().load(&file(DISCRIMINATOR_OPTIMIZER), &discriminator, was_updated, &device)?;
-        let ema = has_ema.then(|| read_network(generator.valid(), &file(EMA))).transpose()?;
+        let ema = has_ema.then(|| network::load(generator.valid(), &file(EMA))).transpose()?;
         Ok(Self {
             best: state.best.filter(|best| best.is_by(config.training.best_by)),
             config,
@@ -169,15 +167,4 @@ fn read_state(folder: &Path, run_id: Option<&str>) -> Result<State> {
         return Err(Error::corrupt(&path, "it belongs to another run, started with other settings"));
     }
     Ok(state)
-}
-
-/// Returns the bytes of a network in burn's record format.
-fn record<M: Module>(network: &M, folder: &Path) -> Result<Bytes> {
-    network.clone().into_record().into_bytes().map_err(|error| Error::io(folder, io::Error::other(error)))
-}
-
-/// Returns the network with the weights of a record file.
-fn read_network<M: Module>(network: M, path: &Path) -> Result<M> {
-    let record = ModuleRecord::load(path).map_err(|error| Error::corrupt(path, error))?;
-    network.try_load_record(record).map_err(|error| Error::corrupt(path, error))
 }

@@ -129,7 +129,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Io`] if the folder cannot be written or its disk has no room; [`Error::Checkpoint`] if another process
     /// trains in it, or it holds another run, a later checkpoint, or results without checkpoints; [`Error::Diverged`]
-    /// if a weight is NaN or infinite.
+    /// if a weight is NaN or infinite; [`Error::Device`] if the device fails.
     pub fn save(&self, run: impl AsRef<Path>) -> Result<()> {
         let run = run.as_ref();
         let folder = self.lock(run)?;

@@ -32,7 +32,7 @@ impl DivergenceCheck {
         discriminator: &Discriminator,
         run: &Path,
     ) -> Result<()> {
-        if optim::is_finite(generator) && optim::is_finite(discriminator) {
+        if optim::is_finite(generator)? && optim::is_finite(discriminator)? {
             return Ok(());
         }
         Err(self.diverged(step, run)?)

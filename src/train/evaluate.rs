@@ -19,15 +19,17 @@ impl Trainer {
     /// metrics depend neither on the batch size nor on earlier calls.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
+    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read;
+    /// [`Error::Device`](crate::Error::Device) if the device fails.
     pub fn evaluate(&self, pairs: &(impl BatchSource + ?Sized)) -> Result<Metrics> {
         let (mut sums, mut count) = ([0.0; 3], 0u32);
         self.translate_each(pairs, usize::MAX, |[_, output, target]| {
             let metrics = [metrics::l1, metrics::psnr, metrics::ssim];
             for (sum, metric) in sums.iter_mut().zip(metrics) {
-                *sum += f64::from(read_back(metric(output.clone(), target.clone()))[0]);
+                *sum += f64::from(read_back(metric(output.clone(), target.clone()))?[0]);
             }
             count += 1;
+            Ok(())
         })?;
         let [l1, psnr, ssim] = sums.map(|sum| sum / f64::from(count));
         Ok(Metrics { l1, psnr, ssim })
@@ -37,10 +39,15 @@ impl Trainer {
     /// [`evaluate`](Self::evaluate).
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read.
+    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read;
+    /// [`Error::Device`](crate::Error::Device) if the device fails.
     pub fn sample_grid(&self, pairs: &(impl BatchSource + ?Sized), count: usize) -> Result<RgbImage> {
         let mut rows: Vec<[RgbImage; 3]> = vec![];
-        self.translate_each(pairs, count, |row| rows.push(row.map(|tensor| to_images(tensor)[0].to_rgb8())))?;
+        self.translate_each(pairs, count, |[input, output, target]| {
+            let image = |tensor| Ok(to_images(tensor)?[0].to_rgb8());
+            rows.push([image(input)?, image(output)?, image(target)?]);
+            Ok(())
+        })?;
         let (width, height) = rows.first().map_or((0, 0), |[input, _, _]| input.dimensions());
         let mut grid = RgbImage::new(3 * width, rows.len() as u32 * height);
         for (y, row) in (0i64..).zip(&rows) {
@@ -57,7 +64,7 @@ impl Trainer {
         &self,
         pairs: &(impl BatchSource + ?Sized),
         count: usize,
-        mut visit: impl FnMut([Tensor<4>; 3]),
+        mut visit: impl FnMut([Tensor<4>; 3]) -> Result<()>,
     ) -> Result<()> {
         let generator = self.export_generator().valid();
         let mut index = 0;
@@ -68,7 +75,7 @@ impl Trainer {
             let Batch { input, target } = batch?;
             for (input, target) in input.split(1, 0).into_iter().zip(target.split(1, 0)) {
                 let output = generator.forward(input.clone(), test_mode(index));
-                visit([input, output, target]);
+                visit([input, output, target])?;
                 index += 1;
                 if index >= count {
                     return Ok(());
@@ -117,7 +124,7 @@ mod tests {
         // Samples have the same noise as metrics: the last row of the grid equals that pair translated alone.
         let generator = trainer.export_generator().valid();
         let batch = pairs.sequential(&device::cpu()).nth(2).unwrap().unwrap();
-        let output = to_images(generator.forward(batch.input, test_mode(2)))[0].to_rgb8();
+        let output = to_images(generator.forward(batch.input, test_mode(2))).unwrap()[0].to_rgb8();
         let grid = trainer.sample_grid(&pairs.with_batch_size(4).unwrap(), 3).unwrap();
         assert_eq!(imageops::crop_imm(&grid, 32, 64, 32, 32).to_image(), output);
     }

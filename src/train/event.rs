@@ -16,7 +16,8 @@ pub enum Event<'a> {
         batch: usize,
         /// The number of batches of the whole epoch.
         batches: usize,
-        /// The losses of the step; reading them waits for the device.
+        /// The losses of the step; reading them waits for the device. `watch` may ignore the error of a lost GPU, because
+        /// `fit` then returns it.
         losses: &'a Losses,
     },
     /// The networks are out of balance.

@@ -23,7 +23,9 @@ impl Trainer {
     /// - [`Error::Io`] or [`Error::Checkpoint`] before training, as in [`open_run`](Self::open_run)
     /// - [`Error::Io`] or [`Error::Image`] if a pair cannot be read or a file cannot be written: the run is saved, and
     ///   can be resumed once the file is repaired
-    /// - [`Error::Unsaved`] if that save fails as well
+    /// - [`Error::Device`] if the device fails, for instance because the GPU was lost or is out of memory: the run is
+    ///   saved if the device still returns the weights; the newest checkpoint stays as it is if not
+    /// - [`Error::Unsaved`] if a save after another error fails as well
     /// - [`Error::Diverged`] if a loss or a weight is NaN or infinite: nothing is saved, so that no checkpoint holds it
     ///
     /// # Examples
@@ -60,6 +62,8 @@ impl Trainer {
     fn rescue(&mut self, run: &mut Run, cause: Error) -> Error {
         match run.save(self) {
             Ok(()) | Err(Error::Diverged { .. }) => cause,
+            // A lost GPU does not return the weights either, and its remedy is the newest checkpoint.
+            Err(Error::Device { .. }) if matches!(cause, Error::Device { .. }) => cause,
             // `cause` is itself a failed save: it is reported once.
             Err(rescue) if rescue.to_string() == cause.to_string() => cause,
             Err(rescue) => Error::Unsaved { cause: cause.into(), rescue: rescue.into() },

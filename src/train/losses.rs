@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 
+use crate::error::Result;
 use crate::loss::{DiscriminatorLoss, GeneratorLoss};
 use crate::report::{LossSet, LossValues};
 use crate::transfer::read_back;
@@ -62,16 +63,23 @@ impl Losses {
     }
 
     /// Waits for the device and reads the losses back, in one transfer.
-    pub fn read(&self) -> LossValues {
-        Self::read_all(std::slice::from_ref(self)).next().expect("one step has one set of losses")
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if the device fails, for instance because the GPU was lost.
+    pub fn read(&self) -> Result<LossValues> {
+        let mut read = Self::read_all(std::slice::from_ref(self))?;
+        Ok(read.next().expect("one step has one set of losses"))
     }
 
     /// Reads the losses of several steps back, in one transfer.
-    pub(super) fn read_all(steps: &[Self]) -> impl Iterator<Item = LossValues> {
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(super) fn read_all(steps: &[Self]) -> Result<impl Iterator<Item = LossValues>> {
         let scalars: Vec<Tensor<1>> =
             steps.iter().flat_map(|step| step.scalars.clone().into_array()).flatten().collect();
-        let read = if scalars.is_empty() { vec![] } else { read_back(Tensor::cat(scalars, 0)) };
+        let read = if scalars.is_empty() { vec![] } else { read_back(Tensor::cat(scalars, 0))? };
         let mut read = read.into_iter();
-        steps.iter().map(move |step| step.scalars.clone().map(|scalar| scalar.and_then(|_| read.next())))
+        Ok(steps.iter().map(move |step| step.scalars.clone().map(|scalar| scalar.and_then(|_| read.next()))))
     }
 }

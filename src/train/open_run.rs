@@ -90,7 +90,7 @@ impl Run {
     ///
     /// # Errors
     /// [`Error::Diverged`](crate::Error::Diverged) if a loss is NaN or infinite; [`Error::Io`](crate::Error::Io) if a
-    /// file cannot be written.
+    /// file cannot be written; [`Error::Device`](crate::Error::Device) if the device fails.
     ///
     /// # Panics
     /// If a trainer of another run has opened this folder.
@@ -104,8 +104,6 @@ impl Run {
         if is_logged || crate::device::is_host(&trainer.device) {
             let newest = self.read_losses(trainer)?;
             if let Some(losses) = newest.filter(|_| is_logged) {
-                let (epoch, learning_rate) = (trainer.progress.epoch, trainer.learning_rate_of(step - 1));
-                self.report.record(Record::Step { step, epoch, losses, learning_rate })?;
                 self.report.set_speed(self.clock.rate());
                 advice = self.adviser.look(&losses);
             }
@@ -125,7 +123,7 @@ impl Run {
     /// # Errors
     /// [`Error::Diverged`](crate::Error::Diverged) if a loss or a weight is NaN or infinite;
     /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read or a file
-    /// cannot be written.
+    /// cannot be written; [`Error::Device`](crate::Error::Device) if the device fails.
     ///
     /// # Panics
     /// If a trainer of another run has opened this folder.
@@ -200,7 +198,8 @@ impl Run {
     ///
     /// # Errors
     /// [`Error::Diverged`](crate::Error::Diverged) if a loss or a weight is NaN or infinite;
-    /// [`Error::Io`](crate::Error::Io) if a file cannot be written.
+    /// [`Error::Io`](crate::Error::Io) if a file cannot be written; [`Error::Device`](crate::Error::Device) if the
+    /// device fails. The checkpoints before stay as they are.
     ///
     /// # Panics
     /// If a trainer of another run has opened this folder.
@@ -229,15 +228,24 @@ impl Run {
         self.divergence.check_weights(trainer.steps(), generator, discriminator, self.folder.path())
     }
 
-    /// Reads all unread losses in one transfer, checks them, and adds them to the sums of the epoch. Returns the newest
-    /// that were read.
+    /// Reads all unread losses in one transfer, checks them, adds them to the sums of the epoch, and logs those of every
+    /// tenth step. Returns the newest that were read.
     fn read_losses(&mut self, trainer: &mut Trainer) -> Result<Option<LossValues>> {
-        let (steps, losses): (Vec<u64>, Vec<Losses>) = self.unread.drain(..).unzip();
-        let mut newest = None;
-        for (step, losses) in steps.into_iter().zip(Losses::read_all(&losses)) {
+        let (steps, losses): (Vec<u64>, Vec<Losses>) = self.unread.iter().cloned().unzip();
+        let read = Losses::read_all(&losses)?; // if it fails, they stay unread, and the next call reads them
+        self.unread.clear();
+        let (mut newest, mut records) = (None, vec![]);
+        for (step, losses) in steps.into_iter().zip(read) {
             self.divergence.check_losses(step, &losses, self.folder.path())?;
             trainer.sums.add(&losses);
+            if step.is_multiple_of(LOG_EVERY) {
+                let (epoch, learning_rate) = (trainer.progress.epoch, trainer.learning_rate_of(step - 1));
+                records.push(Record::Step { step, epoch, losses, learning_rate });
+            }
             newest = Some(losses);
+        }
+        if !records.is_empty() {
+            self.report.record_all(records)?;
         }
         Ok(newest)
     }

@@ -143,7 +143,7 @@ impl Translator {
     /// Writes the generator and its configuration as a weights file, which [`load`](Self::load) reads.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
+    /// [`Error::Io`] if the file cannot be written, [`Error::Device`] if the device fails to return the weights.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         weights::save(&self.generator, self.config.to_object(), path.as_ref())
     }
@@ -192,6 +192,7 @@ impl Translator {
     /// # Errors
     /// - [`Error::Image`] if the image has no pixels, or a pixel is NaN
     /// - [`Error::Config`] if the network has a number of channels that an image cannot have, that is, not 1, 3 or 4
+    /// - [`Error::Device`] if the device fails, for instance because the GPU was lost or is out of memory
     pub fn translate(&self, image: &DynamicImage) -> Result<DynamicImage> {
         let converted;
         let channels = self.image_channels()?;
@@ -205,7 +206,7 @@ impl Translator {
         };
         usable(&input)?;
         let mut canvas = Canvas::like(&input, channels[1]);
-        self.paint(&input, &mut canvas);
+        self.paint(&input, &mut canvas)?;
         Ok(canvas.into_image())
     }
 
@@ -255,7 +256,7 @@ impl Translator {
                 let inputs: Vec<&Pixels> = group.iter().map(|(_, input)| input).collect();
                 let mut canvases: Vec<Canvas> =
                     inputs.iter().map(|input| Canvas::like(input, channels[1])).collect();
-                self.whole(&inputs, &mut canvases);
+                self.whole(&inputs, &mut canvases)?;
                 for ((index, _), canvas) in group.iter().zip(canvases) {
                     outputs[*index] = Some(canvas.into_image());
                 }
@@ -273,6 +274,7 @@ impl Translator {
     /// # Errors
     /// - [`Error::Argument`] if `shape` does not fit `values`, or its channels are not those of the network
     /// - [`Error::Image`] if there are no pixels, or if a value is NaN or infinite
+    /// - [`Error::Device`] if the device fails
     pub fn translate_array(&self, values: &[f32], shape: [usize; 3]) -> Result<Vec<f32>> {
         let [channels, height, width] = shape;
         let expected = self.generator.config().input_channels;
@@ -286,7 +288,7 @@ impl Translator {
         let input = Pixels::array(values, shape);
         usable(&input)?;
         let mut canvas = Canvas::array([self.generator.config().output_channels, height, width]);
-        self.paint(&input, &mut canvas);
+        self.paint(&input, &mut canvas)?;
         Ok(canvas.into_values())
     }
 
@@ -305,7 +307,10 @@ impl Translator {
     }
 
     /// Translates one image, in tiles if it is large, and writes the output to `canvas`.
-    fn paint(&self, input: &Pixels, canvas: &mut Canvas) {
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails.
+    fn paint(&self, input: &Pixels, canvas: &mut Canvas) -> Result<()> {
         let size = self.padded(input.size);
         if self.is_small(size) {
             return self.whole(&[input], std::slice::from_mut(canvas));
@@ -314,19 +319,23 @@ impl Translator {
         let generator = TiledGenerator::new(self.generator.clone(), split, self.mode);
         let start = start(input.size, size);
         let tiled = Tiled { input, start, size, tile: self.tile, device: &self.device };
-        in_thread_pool(&self.device, || tiled.translate(generator, canvas));
+        in_thread_pool(&self.device, || tiled.translate(generator, canvas))
     }
 
     /// Translates whole images of one padded size together, each with its own statistics.
-    fn whole(&self, inputs: &[&Pixels], canvases: &mut [Canvas]) {
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails.
+    fn whole(&self, inputs: &[&Pixels], canvases: &mut [Canvas]) -> Result<()> {
         let size = self.padded(inputs[0].size);
         let pieces = inputs.iter().map(|input| tensor(input, start(input.size, size), size, &self.device));
         let output = self.generator.forward(Tensor::cat(pieces.collect(), 0), self.mode.per_image());
-        let output = read_back(output);
+        let output = read_back(output)?;
         let outputs = output.chunks_exact(output.len() / inputs.len());
         for ((input, canvas), output) in inputs.iter().zip(canvases).zip(outputs) {
             canvas.paint(output, size, start(input.size, size));
         }
+        Ok(())
     }
 
     /// Returns whether translating the image together with others leaves its output unchanged.
@@ -378,4 +387,47 @@ fn usable(input: &Pixels) -> Result<()> {
 
 fn unusable(problem: &str) -> Error {
     Error::in_memory_image(problem)
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::transfer::fault::{self, Fault};
+
+    #[test]
+    fn a_device_that_fails_at_any_read_gives_its_error() {
+        let mut config = Pix2PixConfig::paper().with_size(16).unwrap().generator;
+        config.base_channels = 2;
+        let translator = Translator::new(config.init_seeded(1, &device::cpu()), &device::cpu()).unwrap();
+        let without_dropout = translator.clone().with_mode(Mode::IMAGE);
+        let image = DynamicImage::new_rgb8(48, 40);
+        let values = vec![0.0; 3 * 48 * 40];
+        let works: [&(dyn Fn() -> Result<()> + Sync); 4] = [
+            &|| translator.translate(&image).map(drop),
+            &|| translator.clone().with_tiles(32)?.translate(&image).map(drop),
+            &|| without_dropout.translate_batch(&[image.clone(), image.clone()]).map(drop),
+            &|| translator.translate_array(&values, [3, 40, 48]).map(drop),
+        ];
+        // On one thread, whose reads fail.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let attempt = |plan, work: &(dyn Fn() -> Result<()> + Sync)| {
+            pool.install(|| {
+                fault::plan(plan);
+                let done = work();
+                let reads = fault::reads();
+                fault::plan(None);
+                (reads, done)
+            })
+        };
+        let reads = works.map(|work| {
+            let (reads, done) = attempt(None, work);
+            done.unwrap();
+            for read in 0..reads {
+                let error = attempt(Some(Fault::Once(read)), work).1.unwrap_err();
+                assert!(matches!(error, Error::Device { .. }), "read {read} of {reads}: {error:?}");
+            }
+            reads
+        });
+        assert!(reads[1] > 10 && [reads[0], reads[2], reads[3]] == [1; 3], "{reads:?}");
+    }
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Tensor};
 
+use crate::error::Result;
 use crate::generator::tiled::TiledGenerator;
 use crate::generator::tiling::{LayerAt, Piece};
 use crate::layers::{Moments, TilePosition, moments};
@@ -37,25 +38,29 @@ struct Tile {
 
 impl Tiled<'_> {
     /// Translates the image onto `canvas`.
-    pub(super) fn translate(&self, mut generator: TiledGenerator, canvas: &mut Canvas) {
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::error::Error::Device) if the device fails.
+    pub(super) fn translate(&self, mut generator: TiledGenerator, canvas: &mut Canvas) -> Result<()> {
         let tiles = tiles(self.size, self.tile, generator.unit());
         let (head, tail) = (generator.head_layers(), generator.tail_layers());
         for index in 0..head - 1 {
             generator.fold_norm(LayerAt::Head(index), |generator| {
                 gather(&tiles, |tile| self.head(generator, tile, index + 1))
-            });
+            })?;
         }
-        let maps = generator.body(self.last_of_head(&generator, &tiles, head));
+        let maps = generator.body(self.last_of_head(&generator, &tiles, head)?);
         for index in 0..tail - 1 {
             generator.fold_norm(LayerAt::Tail(index), |generator| {
                 gather(&tiles, |tile| self.tail(generator, &maps, tile, index + 1))
-            });
+            })?;
         }
         for tile in &tiles {
             let output = tile.core_of(self.tail(&generator, &maps, tile, tail));
             let [top, left] = [0, 1].map(|axis| self.start[axis] + tile.core[axis].start as isize);
-            canvas.paint(&read_back(output), tile.core.clone().map(|range| range.len()), [top, left]);
+            canvas.paint(&read_back(output)?, tile.core.clone().map(|range| range.len()), [top, left]);
         }
+        Ok(())
     }
 
     /// Returns a tile's output of layer `layers` of the head.
@@ -64,7 +69,7 @@ impl Tiled<'_> {
     }
 
     /// Returns the head's last map of the whole image.
-    fn last_of_head(&self, generator: &TiledGenerator, tiles: &[Tile], layers: usize) -> Tensor<4> {
+    fn last_of_head(&self, generator: &TiledGenerator, tiles: &[Tile], layers: usize) -> Result<Tensor<4>> {
         let size = self.size.map(|size| size / generator.unit());
         let mut map: Option<(usize, Canvas)> = None;
         for tile in tiles {
@@ -72,10 +77,10 @@ impl Tiled<'_> {
             let [_, channels, height, width] = piece.dims();
             let (_, map) = map.get_or_insert_with(|| (channels, Canvas::array([channels, size[0], size[1]])));
             let start = tile.core.clone().map(|range| (range.start / generator.unit()) as isize);
-            map.paint(&read_back(piece), [height, width], start);
+            map.paint(&read_back(piece)?, [height, width], start);
         }
         let (channels, map) = map.expect("an image has tiles");
-        upload(map.into_values(), [1, channels, size[0], size[1]], self.device)
+        Ok(upload(map.into_values(), [1, channels, size[0], size[1]], self.device))
     }
 
     /// Returns a tile's output of layer `layers` of the tail.
@@ -141,14 +146,19 @@ fn tiles(size: [usize; 2], tile: usize, unit: usize) -> Vec<Tile> {
 }
 
 /// Returns the mean and biased variance of a layer's output over all tiles.
-fn gather(tiles: &[Tile], output: impl Fn(&Tile) -> Tensor<4>) -> Moments {
+///
+/// # Errors
+/// [`Error::Device`](crate::error::Error::Device) if the device fails.
+fn gather(tiles: &[Tile], output: impl Fn(&Tile) -> Tensor<4>) -> Result<Moments> {
     let mut total: Option<ChannelMoments> = None;
     let mut device = None;
     for tile in tiles {
         let core = tile.core_of(output(tile));
         device = Some(core.device());
         let [_, _, height, width] = core.dims();
-        let [mean, var] = moments(core).map(|moment| read_back(moment).into_iter().map(f64::from).collect());
+        let [mean, var] = moments(core);
+        let values = |moment| Ok(read_back(moment)?.into_iter().map(f64::from).collect());
+        let (mean, var) = (values(mean)?, values(var)?);
         let moments_of_tile = ChannelMoments { count: (height * width) as f64, mean, var };
         total = Some(match total {
             Some(total) => total.merge(&moments_of_tile),
@@ -156,10 +166,10 @@ fn gather(tiles: &[Tile], output: impl Fn(&Tile) -> Tensor<4>) -> Moments {
         });
     }
     let (total, device) = total.zip(device).expect("an image has tiles");
-    [total.mean, total.var].map(|values| {
+    Ok([total.mean, total.var].map(|values| {
         let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
         Tensor::from_floats(values.as_slice(), &device)
-    })
+    }))
 }
 
 /// Mean and biased variance of `count` values of each channel.

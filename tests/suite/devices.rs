@@ -32,7 +32,7 @@ fn trained(config: Pix2PixConfig, devices: usize) -> (Vec<u8>, String) {
     let mut trainer = trainer(config, devices);
     let mut losses = String::new();
     for pairs in [4, 4, 3, 1, 4] {
-        losses = format!("{:?}", trainer.step(batch(pairs)).read());
+        losses = format!("{:?}", trainer.step(batch(pairs)).read().unwrap());
     }
     let folder = tempfile::tempdir().unwrap();
     trainer.save(folder.path()).unwrap();

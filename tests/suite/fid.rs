@@ -33,7 +33,7 @@ fn distances_agree_with_the_package() {
         .enumerate()
         .map(|(set, (count, size))| {
             let mut features = Features::new();
-            (0..count).for_each(|k| features.add(inception.features(image(set, k, size))));
+            (0..count).for_each(|k| features.add(inception.features(image(set, k, size))).unwrap());
             features
         })
         .collect();

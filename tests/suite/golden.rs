@@ -187,7 +187,7 @@ fn check_discriminator(
     fixture.check("logits_real", real.clone());
     let d = loss.discriminator(real, fake);
     let grads = gradients(d.total(), discriminator);
-    let grads = by_name(pytorch::discriminator_state(&grads));
+    let grads = by_name(pytorch::discriminator_state(&grads).unwrap());
     fixture.check_digest("grad_d", "state_d.", &grads, GRADIENT);
 }
 
@@ -208,9 +208,9 @@ fn check_changes(
     [start_g, start_d]: [&BTreeMap<String, Vec<f32>>; 2],
     trainer: &Trainer,
 ) {
-    let g = change(start_g, pytorch::generator_state(trainer.generator()));
+    let g = change(start_g, pytorch::generator_state(trainer.generator()).unwrap());
     fixture.check_digest(&format!("moved{steps}"), "state.", &g, TEN_STEPS);
-    let d = change(start_d, pytorch::discriminator_state(trainer.discriminator()));
+    let d = change(start_d, pytorch::discriminator_state(trainer.discriminator()).unwrap());
     if fixture.is_adversarial() {
         fixture.check_digest(&format!("moved{steps}_d"), "state_d.", &d, TEN_STEPS);
     } else {
@@ -261,10 +261,10 @@ fn trains_like_pytorch(name: &'static str) {
     let trainer = Trainer::from_networks(networks.0, networks.1, loss_config, data, recipe, &device);
     let mut trainer = trainer.unwrap();
     trainer.next_epoch();
-    let start_g = by_name(pytorch::generator_state(trainer.generator()));
-    let start_d = by_name(pytorch::discriminator_state(trainer.discriminator()));
+    let start_g = by_name(pytorch::generator_state(trainer.generator()).unwrap());
+    let start_d = by_name(pytorch::discriminator_state(trainer.discriminator()).unwrap());
     for step in 0..10 {
-        let losses = trainer.step(Batch { input: input.clone(), target: target.clone() }).read();
+        let losses = trainer.step(Batch { input: input.clone(), target: target.clone() }).read().unwrap();
         let named = [
             ("loss.g_gan", losses.g_gan),
             ("loss.g_l1", losses.g_l1),
@@ -279,7 +279,7 @@ fn trains_like_pytorch(name: &'static str) {
             let logits = fixture.is_adversarial();
             let logits = logits.then(|| updated.forward(input.clone(), output.clone(), MODE));
             let g = loss.generator(logits, output.clone(), target.clone());
-            let grads = by_name(pytorch::generator_state(&gradients(g.total(), &generator)));
+            let grads = by_name(pytorch::generator_state(&gradients(g.total(), &generator)).unwrap());
             fixture.check_digest("grad", "state.", &grads, GRADIENT);
         }
         if step == 0 && times == 1 && generator_config.norm != Norm::None {

@@ -43,7 +43,7 @@ fn a_run_that_diverges_stops_and_is_not_saved() {
     // The same steps without `fit`, up to the first whose losses are not finite.
     let mut by_hand = Trainer::resume_or_new(&run, broken.clone(), &device::cpu()).unwrap();
     let epoch = by_hand.next_epoch().unwrap();
-    let is_finite = |batch: pix2pix::Result<_>| by_hand.step(batch.unwrap()).read().is_finite();
+    let is_finite = |batch: pix2pix::Result<_>| by_hand.step(batch.unwrap()).read().unwrap().is_finite();
     let finite =
         train.batches(epoch, &device::cpu()).map(is_finite).take_while(|is_finite| *is_finite).count();
     let expected = 7 + finite as u64 + 1;
@@ -190,7 +190,7 @@ fn each_line_has_the_rate_of_its_step_and_each_epoch_the_means_of_all() {
     let mut losses_of = std::collections::BTreeMap::<usize, Vec<f32>>::new();
     let watch = |event: Event| {
         if let Event::Step { epoch, losses, .. } = event {
-            losses_of.entry(epoch).or_default().push(losses.read().g_l1.unwrap());
+            losses_of.entry(epoch).or_default().push(losses.read().unwrap().g_l1.unwrap());
         }
         ControlFlow::Continue(())
     };
@@ -320,7 +320,7 @@ fn accuracies_are_shares_of_patches_and_agree_with_the_losses() {
     let mut seen = vec![];
     let watch = |event: Event| {
         if let Event::Step { losses, .. } = event {
-            let values = losses.read();
+            let values = losses.read().unwrap();
             seen.push((values.d_real_accuracy.unwrap(), values.d_real.unwrap()));
             seen.push((values.d_fake_accuracy.unwrap(), values.d_fake.unwrap()));
         }

@@ -53,7 +53,7 @@ fn every_generator_is_inferred_from_its_names_and_shapes() {
             config.dropout_layout = DropoutLayout::Paper; // a ResNet ignores it
         }
         let generator = config.init_seeded(1, &device);
-        pytorch::save(&pytorch::generator_state(&generator), &file).unwrap();
+        pytorch::save(&pytorch::generator_state(&generator).unwrap(), &file).unwrap();
         let loaded = Import::open(&file).unwrap().generator(&device).unwrap();
         assert_eq!(loaded.config(), &config);
         let size = config.size_multiple().max(16);
@@ -75,11 +75,11 @@ fn every_discriminator_is_inferred_from_its_names_and_shapes() {
                 let config = DiscriminatorConfig::new(3, 3).with_layers(layers).with_norm(norm);
                 let config = config.with_base_channels(2).with_condition(condition);
                 let discriminator = config.init_seeded(1, &device::cpu());
-                let state = pytorch::discriminator_state(&discriminator);
+                let state = pytorch::discriminator_state(&discriminator).unwrap();
                 pytorch::save(&state, &file).unwrap();
                 let loaded = Import::open(&file).unwrap().discriminator(&device::cpu()).unwrap();
                 assert_eq!(loaded.config(), &config);
-                assert!(pytorch::discriminator_state(&loaded) == state);
+                assert!(pytorch::discriminator_state(&loaded).unwrap() == state);
             }
         }
     }
@@ -89,7 +89,7 @@ fn every_discriminator_is_inferred_from_its_names_and_shapes() {
 fn states_have_as_many_entries_as_the_originals() {
     let entries = |config: GeneratorConfig| {
         let config = config.with_base_channels(2);
-        pytorch::generator_state(&config.init(&device::cpu())).len()
+        pytorch::generator_state(&config.init(&device::cpu())).unwrap().len()
     };
     let instance = Norm::Instance { affine: false };
     let unet = |depth| GeneratorConfig::new(3, 3).with_backbone(Backbone::Unet { depth });
@@ -102,9 +102,9 @@ fn states_have_as_many_entries_as_the_originals() {
     assert_eq!(entries(resnet.clone()), 140 - 23);
     assert_eq!(entries(resnet.with_norm(instance)), 48);
     let config = DiscriminatorConfig::new(3, 3);
-    assert_eq!(pytorch::discriminator_state(&config.init(&device::cpu())).len(), 22 - 3);
+    assert_eq!(pytorch::discriminator_state(&config.init(&device::cpu())).unwrap().len(), 22 - 3);
     let config = config.with_norm(instance);
-    assert_eq!(pytorch::discriminator_state(&config.init(&device::cpu())).len(), 10);
+    assert_eq!(pytorch::discriminator_state(&config.init(&device::cpu())).unwrap().len(), 10);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn running_statistics_of_old_instance_norms_are_ignored() {
     let file = folder.path().join("old.safetensors");
     let config = original([3, 3]).with_norm(Norm::Instance { affine: false });
     let generator = config.init(&device::cpu());
-    let mut state = pytorch::generator_state(&generator);
+    let mut state = pytorch::generator_state(&generator).unwrap();
     for statistic in ["running_mean", "running_var"] {
         state.insert(format!("model.model.1.model.2.{statistic}"), (vec![4], vec![0.0; 4]));
     }
@@ -140,7 +140,7 @@ fn the_error_lists_all_parameters_that_do_not_fit() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wrong.safetensors");
     let config = original([3, 3]);
-    let mut state = pytorch::generator_state(&config.init(&device::cpu()));
+    let mut state = pytorch::generator_state(&config.init(&device::cpu())).unwrap();
     state.remove("model.model.3.bias");
     state.insert("extra.weight".into(), (vec![1], vec![0.0]));
     state.insert("model.model.1.model.2.weight".into(), (vec![7], vec![0.0; 7]));
@@ -203,7 +203,7 @@ fn one_wrong_parameter_of_a_generator_is_named() {
             resnet.clone(),
             resnet.with_dropout(0.0),
         ] {
-            let state = pytorch::generator_state(&config.init(&device::cpu()));
+            let state = pytorch::generator_state(&config.init(&device::cpu())).unwrap();
             one_change_is_named(&state, |file| {
                 Import::open(file)
                     .and_then(|file| file.generator(&device::cpu()))
@@ -221,7 +221,7 @@ fn one_wrong_parameter_of_a_discriminator_is_named() {
         for layers in if affine { vec![2, 3] } else { vec![0, 2, 3] } {
             let config = DiscriminatorConfig::new(3, 3).with_layers(layers).with_norm(norm);
             let config = config.with_base_channels(2);
-            let state = pytorch::discriminator_state(&config.init(&device::cpu()));
+            let state = pytorch::discriminator_state(&config.init(&device::cpu())).unwrap();
             one_change_is_named(&state, |file| {
                 Import::open(file)
                     .and_then(|file| file.discriminator(&device::cpu()))
@@ -256,7 +256,7 @@ fn discriminator_for_takes_the_channels_of_the_generator() {
         for condition in [Condition::Input, Condition::None] {
             let config = DiscriminatorConfig::new(input, output).with_base_channels(2);
             let config = config.with_condition(condition);
-            let state = pytorch::discriminator_state(&config.init(&device::cpu()));
+            let state = pytorch::discriminator_state(&config.init(&device::cpu())).unwrap();
             pytorch::save(&state, &file).unwrap();
             let generator = original([input, output]);
             let loaded = Import::open(&file).unwrap().discriminator_for(&generator, &device::cpu()).unwrap();
@@ -281,7 +281,7 @@ fn block_names_of_derived_projects_are_read() {
         for dropout in [0.0, 0.5] {
             let config = original([3, 3]).with_dropout_layout(DropoutLayout::Paper).with_norm(norm);
             let config = config.with_backbone(Backbone::Resnet { blocks: 3 }).with_dropout(dropout);
-            let state = pytorch::generator_state(&config.init(&device));
+            let state = pytorch::generator_state(&config.init(&device)).unwrap();
             let renamed =
                 state.iter().map(|(key, value)| (key.replace("conv_block", "block"), value.clone()));
             let renamed: StateDict = renamed.collect();
@@ -290,14 +290,14 @@ fn block_names_of_derived_projects_are_read() {
                 pytorch::save(file_state, &file).unwrap();
                 let loaded = Import::open(&file).unwrap().generator(&device).unwrap();
                 assert_eq!(loaded.config(), &config);
-                assert!(pytorch::generator_state(&loaded) == state);
+                assert!(pytorch::generator_state(&loaded).unwrap() == state);
                 // A configuration with or without dropout reads a file with or without dropout layers.
                 for probability in [0.0, 0.3] {
                     let given = config.clone().with_dropout(probability);
                     let loaded = Import::open(&file).unwrap().generator_as(&given, &device).unwrap();
                     assert_eq!(loaded.config(), &given);
                     // The export has the names that the original gives to a network with this dropout.
-                    let exported = pytorch::generator_state(&loaded);
+                    let exported = pytorch::generator_state(&loaded).unwrap();
                     assert!(exported.values().eq(state.values()), "{given:?}");
                     assert_eq!(exported == state, (probability > 0.0) == (dropout > 0.0));
                 }

@@ -41,11 +41,11 @@ fn it_overfits_one_pair() {
     config.training.learning_rate = 2e-3;
     let batch = batch(&config);
     let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
-    let first = trainer.step(batch.clone()).read().g_l1.unwrap();
+    let first = trainer.step(batch.clone()).read().unwrap().g_l1.unwrap();
     for _ in 0..60 {
         trainer.step(batch.clone());
     }
-    let last = trainer.step(batch).read().g_l1.unwrap();
+    let last = trainer.step(batch).read().unwrap().g_l1.unwrap();
     assert!(last < first / 3.0, "G_L1 only fell from {first} to {last}");
 }
 
@@ -57,11 +57,11 @@ fn the_adversarial_loss_alone_trains_the_generator() {
     (config.training.discriminator_every, config.training.learning_rate) = (1000, 2e-3);
     let batch = batch(&config);
     let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
-    let first = trainer.step(batch.clone()).read().g_gan.unwrap();
+    let first = trainer.step(batch.clone()).read().unwrap().g_gan.unwrap();
     for _ in 0..60 {
         trainer.step(batch.clone());
     }
-    let last = trainer.step(batch).read().g_gan.unwrap();
+    let last = trainer.step(batch).read().unwrap().g_gan.unwrap();
     assert!(last < first, "G_GAN went from {first} to {last}");
 }
 
@@ -206,7 +206,7 @@ fn without_an_adversarial_term_the_discriminator_is_not_updated() {
     let batch = batch(&config);
     let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
     let before = parameters(trainer.discriminator());
-    let losses = trainer.step(batch).read();
+    let losses = trainer.step(batch).read().unwrap();
     assert_eq!((losses.g_gan, losses.d_real, losses.d_fake), (None, None, None));
     assert!(losses.g_l1.unwrap() > 0.0);
     assert_eq!(parameters(trainer.discriminator()), before);
@@ -216,7 +216,7 @@ fn without_an_adversarial_term_the_discriminator_is_not_updated() {
 fn the_first_losses_are_near_those_of_an_undecided_discriminator() {
     let config = small_config();
     let batch = batch(&config);
-    let losses = Trainer::new(config, &device::cpu()).unwrap().step(batch).read();
+    let losses = Trainer::new(config, &device::cpu()).unwrap().step(batch).read().unwrap();
     for loss in [losses.g_gan, losses.d_real, losses.d_fake] {
         assert!((loss.unwrap() - std::f32::consts::LN_2).abs() < 0.3, "{losses}");
     }

@@ -270,7 +270,7 @@ fn imported_weights_load_like_those_of_this_crate() {
         config.generator.dropout_layout = DropoutLayout::Pytorch;
         config.generator.backbone = Backbone::Unet { depth: 6 };
     });
-    pytorch::save(&pytorch::generator_state(own.generator()), &file).unwrap();
+    pytorch::save(&pytorch::generator_state(own.generator()).unwrap(), &file).unwrap();
     let imported = Translator::load(&file, &device::cpu()).unwrap();
     assert_eq!(imported.config().generator, own.config().generator);
     let input = DynamicImage::ImageRgb8(picture(70, 50, 3));
@@ -644,7 +644,7 @@ fn damaged_weights_give_an_error_or_a_network() {
     let translator = translator(|config| config.generator.backbone = Backbone::Unet { depth: 2 });
     translator.save(&path).unwrap();
     let ours = std::fs::read(&path).unwrap();
-    pytorch::save(&pytorch::generator_state(translator.generator()), &path).unwrap();
+    pytorch::save(&pytorch::generator_state(translator.generator()).unwrap(), &path).unwrap();
     let seeds = [ours, std::fs::read(&path).unwrap()];
     for number in 0..mutations() {
         let mut rng = ChaCha8Rng::seed_from_u64(number);

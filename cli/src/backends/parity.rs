@@ -144,7 +144,7 @@ impl Outcome {
 
         let mut losses = Vec::new();
         for _ in 0..steps {
-            let values = trainer.step(batch.clone()).read();
+            let values = trainer.step(batch.clone()).read()?;
             losses.push(values.g_l1.expect("every step has it"));
             losses.extend([values.g_gan, values.d_real, values.d_fake].into_iter().flatten());
         }

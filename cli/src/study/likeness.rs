@@ -36,13 +36,14 @@ impl Likeness {
     }
 
     /// Adds the features of a pair; `count` is the number of all pairs.
-    pub(crate) fn add(&mut self, output: &Tensor<4>, target: &Tensor<4>, count: usize) {
+    pub(crate) fn add(&mut self, output: &Tensor<4>, target: &Tensor<4>, count: usize) -> Result<()> {
         if let Some(inception) = &self.inception {
-            self.outputs.add(inception.features(output.clone()));
+            self.outputs.add(inception.features(output.clone()))?;
             if self.targets.len() < count {
-                self.targets.add(inception.features(target.clone()));
+                self.targets.add(inception.features(target.clone()))?;
             }
         }
+        Ok(())
     }
 
     /// Returns the metrics of the outputs added since the last call.
@@ -75,7 +76,9 @@ impl Likeness {
         false
     }
 
-    pub(crate) fn add(&mut self, _: &Tensor<4>, _: &Tensor<4>, _: usize) {}
+    pub(crate) fn add(&mut self, _: &Tensor<4>, _: &Tensor<4>, _: usize) -> Result<()> {
+        Ok(())
+    }
 
     pub(crate) fn take(&mut self) -> Vec<(&'static str, f64)> {
         vec![]

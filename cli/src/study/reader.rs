@@ -8,6 +8,8 @@ use pix2pix::data::{Batch, DataConfig, PairedFolder, Size};
 use pix2pix::metrics::Palette;
 use pix2pix::{Device, Generator, Mode, Tensor};
 
+use crate::common::values;
+
 /// A U-Net with an output channel for each class, trained on photographs and their label maps. It replaces the paper's
 /// FCN-8s.
 pub(crate) struct Reader {
@@ -19,21 +21,20 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Returns the class of every pixel: the channel with the highest value.
-    pub(crate) fn read(&self, photograph: Tensor<4>) -> Vec<usize> {
+    pub(crate) fn read(&self, photograph: Tensor<4>) -> Result<Vec<usize>> {
         let [_, _, height, width] = photograph.dims();
-        let values = self.generator.forward(photograph, Mode::IMAGE).into_data().convert::<f32>();
-        let values = values.try_into_vec::<f32>().expect("converted to f32");
+        let values = values(self.generator.forward(photograph, Mode::IMAGE))?;
         let (area, classes) = (height * width, self.labels.palette.classes());
         let highest = |pixel: usize| {
             let value = |class: &usize| values[class * area + pixel];
             (0..classes).max_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or(0)
         };
-        (0..area).map(highest).collect()
+        Ok((0..area).map(highest).collect())
     }
 
     /// Returns the true classes of each pair's pixels.
     pub(crate) fn truths(&self, device: &Device) -> impl Iterator<Item = Result<Vec<usize>>> {
-        self.val.sequential(device).map(|batch| Ok(self.labels.classes(batch?.input)))
+        self.val.sequential(device).map(|batch| self.labels.classes(batch?.input))
     }
 }
 
@@ -67,24 +68,24 @@ impl Labels {
     }
 
     /// Returns the classes of a batch of larger images.
-    fn classes(&self, finer: Tensor<4>) -> Vec<usize> {
-        self.palette.classify_squares(finer, self.times)
+    fn classes(&self, finer: Tensor<4>) -> Result<Vec<usize>> {
+        Ok(self.palette.classify_squares(finer, self.times)?)
     }
 
     /// Converts a batch of larger pairs to one for the reader: photographs, and a channel for each class that is 1 at
     /// pixels of the class and −1 elsewhere.
-    pub(crate) fn lesson(&self, Batch { input, target }: Batch) -> Batch {
+    pub(crate) fn lesson(&self, Batch { input, target }: Batch) -> Result<Batch> {
         let [count, channels, height, width] = target.dims();
         let (height, width, classes) = (height / self.times, width / self.times, self.palette.classes());
         let mut values = vec![-1.0f32; count * classes * height * width];
-        for (at, class) in self.classes(input).into_iter().enumerate() {
+        for (at, class) in self.classes(input)?.into_iter().enumerate() {
             let (image, pixel) = (at / (height * width), at % (height * width));
             values[(image * classes + class) * height * width + pixel] = 1.0;
         }
         let truth = Tensor::<1>::from_floats(values.as_slice(), &target.device());
         let squares = target.reshape([count, channels, height, self.times, width, self.times]);
         let photograph = squares.mean_dim(5).mean_dim(3).reshape([count, channels, height, width]);
-        Batch { input: photograph, target: truth.reshape([count, classes, height, width]) }
+        Ok(Batch { input: photograph, target: truth.reshape([count, classes, height, width]) })
     }
 }
 

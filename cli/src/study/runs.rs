@@ -108,7 +108,7 @@ impl Study {
             let save_every = trainer.config().training.save_every;
             'training: while let Some(epoch) = trainer.next_epoch() {
                 for batch in finer.batches(epoch, &self.device) {
-                    trainer.step(labels.lesson(batch?));
+                    trainer.step(labels.lesson(batch?)?);
                     if trainer.steps() >= steps || stop::requested() {
                         break 'training;
                     }

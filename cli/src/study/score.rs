@@ -10,6 +10,7 @@ use pix2pix::{Device, Generator, Mode, Tensor};
 
 use super::likeness::Likeness;
 use super::reader::Reader;
+use crate::common::values;
 
 /// Metrics by name.
 pub(crate) type Scores = BTreeMap<String, f64>;
@@ -61,13 +62,13 @@ pub(crate) fn score(
             None => target.clone(),
         };
         if target.dims()[1] == 3 {
-            likeness.add(&output, &target, val.len());
+            likeness.add(&output, &target, val.len())?;
         }
-        sums.add(output.clone(), target);
+        sums.add(output.clone(), target)?;
         if let (Some(reader), Some(confusion), Some(truths)) = (reader, &mut confusion, &mut truths)
             && let Some(truth) = truths.next()
         {
-            confusion.add(&truth?, &reader.read(output));
+            confusion.add(&truth?, &reader.read(output)?);
         }
     }
     let mut found = sums.metrics(val.len());
@@ -94,18 +95,19 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, output: Tensor<4>, target: Tensor<4>) {
-        let number = |tensor: Tensor<1>| f64::from(tensor.sum().into_scalar::<f32>());
+    fn add(&mut self, output: Tensor<4>, target: Tensor<4>) -> Result<()> {
+        let number = |tensor: Tensor<1>| anyhow::Ok(f64::from(values(tensor.sum())?[0]));
         let distances = [metrics::l1, metrics::psnr, metrics::ssim];
         for (sum, distance) in self.distances.iter_mut().zip(distances) {
-            *sum += number(distance(output.clone(), target.clone()));
+            *sum += number(distance(output.clone(), target.clone()))?;
         }
-        self.energy += number(metrics::gradient_energy(output.clone()));
-        self.target_energy += number(metrics::gradient_energy(target.clone()));
+        self.energy += number(metrics::gradient_energy(output.clone()))?;
+        self.target_energy += number(metrics::gradient_energy(target.clone()))?;
         if target.dims()[1] == 3 {
-            self.colours.add(output);
-            self.target_colours.add(target);
+            self.colours.add(output)?;
+            self.target_colours.add(target)?;
         }
+        Ok(())
     }
 
     /// Returns the metrics of `count` pairs.
@@ -138,7 +140,7 @@ pub(crate) fn samples(
         let Batch { input, target } = batch?;
         let output = generator.forward(input.clone(), mode(row));
         for (column, tensor) in columns.iter_mut().zip([input, target, output]) {
-            imageops::replace(column, &to_images(tensor)[0].to_rgb8(), 0, i64::from(height) * row as i64);
+            imageops::replace(column, &to_images(tensor)?[0].to_rgb8(), 0, i64::from(height) * row as i64);
         }
     }
     Ok(columns)

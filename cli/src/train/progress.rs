@@ -63,7 +63,10 @@ impl Progress {
                 self.bar.set_prefix(format!("epoch {epoch}/{}", self.epochs));
                 if self.steps.is_multiple_of(READ_EVERY) || self.last_step == Some(self.steps) {
                     let rate = self.bar.per_sec() * self.batch_size as f64;
-                    self.losses = losses.read().to_string();
+                    // A lost GPU ends the run with its error, so the bar keeps the losses before.
+                    if let Ok(losses) = losses.read() {
+                        self.losses = losses.to_string();
+                    }
                     self.bar.set_message(format!("{}  {rate:.1} images/s", self.losses));
                 }
             }

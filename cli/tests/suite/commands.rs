@@ -138,7 +138,7 @@ fn export_and_import_are_a_round_trip() {
     succeeds("import", here, &both);
     let state = |run: &str| {
         let trainer = pix2pix::Trainer::resume(here.join(run), &pix2pix::device::cpu()).unwrap();
-        pix2pix::pytorch::discriminator_state(trainer.discriminator())
+        pix2pix::pytorch::discriminator_state(trainer.discriminator()).unwrap()
     };
     assert!(state("run") == state("again"));
 

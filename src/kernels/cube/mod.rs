@@ -9,6 +9,7 @@
 mod columns;
 mod conv;
 mod cross_entropy;
+mod dropout;
 mod normalize;
 mod pointwise;
 mod product;

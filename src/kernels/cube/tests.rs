@@ -12,7 +12,7 @@ use crate::rng::stream;
 use crate::transfer::{read_back, upload};
 
 fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    read_back(tensor)
+    read_back(tensor).unwrap()
 }
 
 const ACTIVATIONS: [Activation; 3] = [Activation::Linear, Activation::Relu, Activation::LeakyRelu];
@@ -148,7 +148,7 @@ fn small_buffers_cut_convolutions_into_strips() {
 
 #[test]
 fn normalisation_equals_that_of_the_cpu() {
-    for shape @ [_, channels, ..] in [[1, 3, 8, 8], [4, 5, 1, 1], [3, 1, 37, 11], [1, 300, 2, 3]] {
+    for shape @ [_, channels, ..] in [[1, 3, 8, 8], [4, 5, 1, 1], [3, 1, 37, 11], [1, 40_000, 2, 1]] {
         assert_same(&format!("{shape:?}"), |device| {
             let (mut rng, device) = (stream(2, 1), device.clone().autodiff());
             let x = upload::<4>(random(&mut rng, shape), shape, &device).require_grad();

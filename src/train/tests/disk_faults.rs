@@ -1,8 +1,8 @@
 //! Saves and trains on a disk that is full, fails, or writes half of the bytes, at each call in turn.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{config, fit, folder, pairs};
+use super::{config, fit, folder, outcome, pairs};
 use crate::device;
 use crate::error::Error;
 use crate::files::fault::{self, Fault};
@@ -10,23 +10,6 @@ use crate::train::Trainer;
 
 /// `Lost` is detected only in files that are written whole.
 const FAULTS: [Fault; 4] = [Fault::Full, Fault::Broken, Fault::Short, Fault::Lost];
-
-/// Reads the files that must not depend on earlier failures: results, samples, and the last checkpoint.
-fn outcome(run: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = vec![];
-    for folder in ["", "samples", "checkpoints/step-000000020"] {
-        for entry in std::fs::read_dir(run.join(folder)).unwrap() {
-            let path = entry.unwrap().path();
-            // The page differs, as it shows the speed.
-            if path.is_file() && !path.ends_with("index.html") {
-                found.push((path.strip_prefix(run).unwrap().to_owned(), std::fs::read(path).unwrap()));
-            }
-        }
-    }
-    found.sort();
-    assert!(found.iter().any(|(path, _)| path.ends_with("generator-best.safetensors")));
-    found
-}
 
 /// Asserts that the error names a file of the run and a remedy.
 fn assert_is_clear(error: &Error, run: &Path, fault: Fault) {
@@ -105,7 +88,7 @@ fn a_run_that_fails_at_any_call_ends_like_one_that_does_not_fail() {
     let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
     fault::plan(None);
     fit(&mut trainer, &pairs, &whole).unwrap();
-    let (calls, expected) = (fault::calls(), outcome(&whole));
+    let (calls, expected) = (fault::calls(), outcome(&whole, 20));
 
     let mut failed = 0;
     for call in 0..calls {
@@ -122,10 +105,10 @@ fn a_run_that_fails_at_any_call_ends_like_one_that_does_not_fail() {
         }
         let mut trainer = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap();
         fit(&mut trainer, &pairs, &run).unwrap();
-        for (found, expected) in outcome(&run).iter().zip(&expected) {
+        for (found, expected) in outcome(&run, 20).iter().zip(&expected) {
             assert!(found == expected, "call {call}, {fault:?}: {:?} {:?}", found.0, expected.0);
         }
-        assert_eq!(outcome(&run).len(), expected.len());
+        assert_eq!(outcome(&run, 20).len(), expected.len());
         std::fs::remove_dir_all(run).unwrap();
     }
     assert!(calls > 100 && failed > calls / 2, "{failed} of {calls}");

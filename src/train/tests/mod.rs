@@ -5,7 +5,7 @@ mod disk_faults;
 mod transfers;
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
@@ -40,4 +40,21 @@ fn pairs(folder: &Path) -> PairedFolder {
 fn fit(trainer: &mut Trainer, pairs: &PairedFolder, run: &Path) -> Result<()> {
     let val = pairs.clone().head(1).unwrap();
     trainer.fit(pairs, Some(&val), run, |_| ControlFlow::Continue(()))
+}
+
+/// Reads the files that must not depend on earlier failures: results, samples, and the checkpoint of the last step.
+fn outcome(run: &Path, last_step: u64) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = vec![];
+    for folder in ["", "samples", &format!("checkpoints/step-{last_step:09}")] {
+        for entry in std::fs::read_dir(run.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            // The page differs, as it shows the speed.
+            if path.is_file() && !path.ends_with("index.html") {
+                found.push((path.strip_prefix(run).unwrap().to_owned(), std::fs::read(path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    assert!(found.iter().any(|(path, _)| path.ends_with("generator-best.safetensors")));
+    found
 }

@@ -21,7 +21,7 @@ fn a_step_uploads_its_dropout_masks_and_reads_nothing() {
         fault::plan(None);
         let losses = trainer.step(batch());
         let (uploads, reads) = (fault::uploads(), fault::reads());
-        losses.read();
+        losses.read().unwrap();
         (uploads, reads, fault::reads() - reads)
     });
     // Three layers of the U-Net have dropout; one forward pass serves both updates.

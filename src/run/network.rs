@@ -1,0 +1,84 @@
+//! A network in burn's record format.
+
+use std::io;
+use std::path::Path;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::store::ModuleRecord;
+use burn::tensor::{Bytes, Tensor};
+use burn_pack::Writer;
+
+use crate::error::{Error, Result};
+use crate::transfer::read_data;
+
+/// Returns a network's bytes, the same as burn's `into_record().into_bytes()`, which panics if a read fails; `folder` is
+/// where they are to be written.
+///
+/// # Errors
+/// [`Error::Device`] if the device fails to return a parameter.
+pub(super) fn to_bytes<M: Module>(network: &M, folder: &Path) -> Result<Bytes> {
+    let mut collector = Collect { path: vec![], tensors: Ok(vec![]) };
+    network.visit(&mut collector);
+    let writer = Writer::new(collector.tensors?);
+    writer.into_bytes().map_err(|error| Error::io(folder, io::Error::other(error)))
+}
+
+/// Returns the network with the weights of a record file.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if the file is damaged or does not fit the network.
+pub(super) fn load<M: Module>(network: M, path: &Path) -> Result<M> {
+    let record = ModuleRecord::load(path).map_err(|error| Error::corrupt(path, error))?;
+    network.try_load_record(record).map_err(|error| Error::corrupt(path, error))
+}
+
+struct Collect {
+    path: Vec<String>,
+    /// The parameters, or the error of the first read that failed; later parameters are not read.
+    tensors: Result<Vec<burn_pack::Tensor>>,
+}
+
+impl ModuleVisitor for Collect {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Ok(tensors) = &mut self.tensors else { return };
+        match read_data(param.transform_for_save().val()) {
+            Ok(data) => {
+                let ((bytes, shape, dtype), id) = (data.into_parts(), param.id.val());
+                tensors.push(burn_pack::Tensor::new(self.path.join("."), dtype, shape, Some(id), bytes));
+            }
+            Err(error) => self.tensors = Err(error),
+        }
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::config::Pix2PixConfig;
+    use crate::device;
+    use crate::generator::Backbone;
+
+    #[test]
+    fn the_bytes_are_those_of_burns_record() {
+        let mut config = Pix2PixConfig::paper().with_size(32).unwrap();
+        (config.generator.base_channels, config.discriminator.base_channels) = (2, 2);
+        let device = device::cpu().autodiff();
+        let discriminator = config.discriminator.init_seeded(1, &device);
+        let expected = discriminator.clone().into_record().into_bytes().unwrap();
+        assert!(to_bytes(&discriminator, Path::new("run")).unwrap()[..] == expected[..]);
+        for backbone in [config.generator.backbone, Backbone::Resnet { blocks: 1 }] {
+            config.generator.backbone = backbone;
+            let generator = config.generator.init_seeded(1, &device);
+            let expected = generator.clone().into_record().into_bytes().unwrap();
+            assert!(to_bytes(&generator, Path::new("run")).unwrap()[..] == expected[..], "{backbone:?}");
+        }
+    }
+}
