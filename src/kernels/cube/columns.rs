@@ -223,6 +223,8 @@ fn col2im_kernel(
     }
     let image = strip_image + layout.first_image;
     let at = ((image * layout.channels + channel) * layout.height + row) * layout.width + column_x;
+    // Without an activation, `before` is another buffer, which must not be read.
+    #[allow(clippy::collapsible_if)]
     if slope != 1.0 {
         if before[at] <= 0.0 {
             sum *= slope;

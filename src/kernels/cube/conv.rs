@@ -1,5 +1,7 @@
 //! Convolutions, transposed convolutions and their gradients as matrix products.
 
+use std::slice::from_ref;
+
 use burn::backend::Cube;
 use burn::backend::tensor::FloatTensor;
 use burn_cubecl::ops::numeric::add;
@@ -99,7 +101,7 @@ impl Convolution {
     fn down(&self, large: &CubeTensor, weight: &CubeTensor) -> CubeTensor {
         let mut small = Parts::new(large, &self.g, &[self.g.small[0]]);
         for strip in self.small_strips() {
-            let patches = columns(&[large.clone()], &self.large(), &strip, self.slope);
+            let patches = columns(from_ref(large), &self.large(), &strip, self.slope);
             small.write(product(self.weight_rows(weight), patches), &strip, &[None]);
         }
         small.into_maps().remove(0)
@@ -118,12 +120,12 @@ impl Convolution {
         gradient: &CubeTensor,
         [large_wanted, weight_wanted]: [bool; 2],
     ) -> [Option<CubeTensor>; 2] {
-        let gradients = [gradient.clone()];
+        let gradients = from_ref(gradient);
         let large_gradient =
-            large_wanted.then(|| self.up_from(&gradients, 1.0, weight, Some((large, self.slope))));
+            large_wanted.then(|| self.up_from(gradients, 1.0, weight, Some((large, self.slope))));
         let mut weight_gradient = None;
         for strip in weight_wanted.then(|| self.small_strips()).into_iter().flatten() {
-            let product = self.weight_gradient(large, self.slope, &gradients, 1.0, &strip);
+            let product = self.weight_gradient(large, self.slope, gradients, 1.0, &strip);
             weight_gradient = sum(weight_gradient, product);
         }
         [large_gradient, weight_gradient.map(|gradient| self.as_weight(gradient))]
@@ -148,7 +150,7 @@ impl Convolution {
                 weight_gradient = sum(weight_gradient, product);
             }
             if parts_wanted.contains(&true) {
-                let patches = columns(&[gradient.clone()], &self.large(), &strip, 1.0);
+                let patches = columns(from_ref(gradient), &self.large(), &strip, 1.0);
                 part_gradients.write(product(self.weight_rows(weight), patches), &strip, &activated);
             }
         }
@@ -172,7 +174,7 @@ impl Convolution {
     ) -> CubeTensor {
         let ([outputs, _, width], rows) = (self.g.small, self.large().rows());
         let pieces = pieces(outputs * rows, strip.columns(width));
-        let patches = im2col(&[large.clone()], &self.large(), strip, large_slope, pieces);
+        let patches = im2col(from_ref(large), &self.large(), strip, large_slope, pieces);
         let pixels = self.small(outputs);
         let small = match small {
             [map] if pieces == 1 && small_slope == 1.0 && is_matrix(&pixels, strip) => {

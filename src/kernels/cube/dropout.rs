@@ -128,18 +128,19 @@ fn quarter_round(
     #[comptime] c: usize,
     #[comptime] d: usize,
 ) {
-    words[a] = words[a] + words[b];
+    words[a] += words[b];
     words[d] = rotated(words[d] ^ words[a], 16u32);
-    words[c] = words[c] + words[d];
+    words[c] += words[d];
     words[b] = rotated(words[b] ^ words[c], 12u32);
-    words[a] = words[a] + words[b];
+    words[a] += words[b];
     words[d] = rotated(words[d] ^ words[a], 8u32);
-    words[c] = words[c] + words[d];
+    words[c] += words[d];
     words[b] = rotated(words[b] ^ words[c], 7u32);
 }
 
-/// Rotates a word to the left.
+/// Rotates a word to the left. CubeCL has no operation for it.
 #[cube]
+#[allow(clippy::manual_rotate)]
 fn rotated(word: u32, #[comptime] by: u32) -> u32 {
     (word << by) | (word >> (32u32 - by))
 }

@@ -15,7 +15,7 @@ pub(super) fn total(sums: &mut Shared<[f32]>, value: f32, #[comptime] units: usi
     let mut half = (units / 2).runtime();
     while half > 0 {
         if unit < half {
-            sums[unit] = sums[unit] + sums[unit + half];
+            sums[unit] += sums[unit + half];
         }
         sync_cube();
         half /= 2;

@@ -116,7 +116,7 @@ fn adam_kernel(
     let square = beta_2 * second[ABSOLUTE_POS] + (1.0 - beta_2) * slope * slope;
     first[ABSOLUTE_POS] = mean;
     second[ABSOLUTE_POS] = square;
-    value[ABSOLUTE_POS] = value[ABSOLUTE_POS] - step_size * mean / (square.sqrt() + epsilon);
+    value[ABSOLUTE_POS] -= step_size * mean / (square.sqrt() + epsilon);
 }
 
 #[cube(launch)]
