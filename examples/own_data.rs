@@ -1,12 +1,13 @@
 //! Trains on your own kind of data: `Trainer::fit` accepts any type that implements `BatchSource`.
 //!
-//! The task is colouring: the input is a grey image, the target the same image in colour. It takes about half a minute.
+//! The task is colouring: the input is a grey image, the target the same image in colour. It takes half a minute to
+//! three minutes.
 //!
 //! ```text
 //! cargo run --release --example own_data
 //!
-//! epoch 1  L1 0.3512  PSNR 13.10  SSIM 0.2514
 //! ...
+//! epoch 10  L1 0.1820  PSNR 18.69  SSIM 0.5193
 //! open runs/own_data/index.html
 //! ```
 //!
