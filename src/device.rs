@@ -174,6 +174,7 @@ pub(crate) fn is_host(device: &Device) -> bool {
 }
 
 /// Returns whether the kernels for GPUs serve this device, a real GPU or a software adapter.
+#[cfg(feature = "_kernels")]
 pub(crate) fn is_cube(device: &Device) -> bool {
     let _ = device; // not used without a GPU backend
     #[cfg(feature = "_cube")]

@@ -17,6 +17,7 @@ pub(crate) struct Geometry {
     pub(crate) padding: usize,
 }
 
+#[cfg(feature = "_host")]
 impl Geometry {
     /// Returns the number of values of one channel of the large map.
     pub(crate) fn large_plane(&self) -> usize {

@@ -71,6 +71,8 @@ pub(crate) trait ConvolveGradients: Convolve {
 pub(crate) struct Call {
     pub(crate) geometry: Geometry,
     pub(crate) activation: Activation,
+    /// Whether the CPU kernels compute by the definition.
+    #[cfg_attr(not(feature = "_host"), allow(dead_code))]
     pub(crate) exact: bool,
 }
 
