@@ -77,6 +77,7 @@ impl ModeName {
 pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     tensor.try_into_vec_as::<f32>().map_err(|error| {
         let text = error.to_string();
+        // burn appends a backtrace, which helps no user.
         let reason = text.split("Backtrace").next().unwrap_or_default().trim();
         anyhow!(
             "the device failed to return values ({reason}). The GPU was lost or is out of memory: run the command \

@@ -11,7 +11,7 @@ use serde::Serialize;
 const CHANNELS: usize = 64;
 /// The timed steps of a cell.
 const STEPS: usize = 20;
-/// A cell stops after this time.
+/// A cell times no further step after this time.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The time of a training step of the paper's networks at one size and batch.
@@ -22,10 +22,9 @@ pub(crate) struct StepTime {
     pub(crate) batch: usize,
     /// The first step, which compiles kernels.
     pub(crate) first_milliseconds: f64,
-    /// The median of the timed steps, each of which ends when the device has finished; `None` if there was no time for
-    /// one.
-    pub(crate) milliseconds: Option<f64>,
-    /// The number of timed steps.
+    /// The median of the timed steps, each of which ends when the device has finished.
+    pub(crate) milliseconds: f64,
+    /// The number of timed steps, at least 1.
     pub(crate) steps: usize,
 }
 
@@ -65,18 +64,14 @@ pub(crate) fn step_time(size: usize, batch: usize, device: &Device) -> Result<St
         device.sync()?;
         Ok(clock.elapsed().as_secs_f64() * 1000.0)
     };
-    let clock = Instant::now();
     let first_milliseconds = step()?;
-    let mut times = Vec::new();
-    // A step as long as the last one must fit.
-    let mut last = Duration::from_secs_f64(first_milliseconds / 1000.0);
-    while times.len() < STEPS && clock.elapsed() + last.min(LIMIT / 2) < LIMIT {
-        let time = step()?;
-        last = Duration::from_secs_f64(time / 1000.0);
-        times.push(time);
+    let clock = Instant::now();
+    let mut times = vec![step()?];
+    while times.len() < STEPS && clock.elapsed() < LIMIT {
+        times.push(step()?);
     }
     times.sort_by(f64::total_cmp);
-    let milliseconds = times.get(times.len() / 2).copied();
+    let milliseconds = times[times.len() / 2];
     Ok(StepTime { size, batch, first_milliseconds, milliseconds, steps: times.len() })
 }
 

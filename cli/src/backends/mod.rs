@@ -144,18 +144,18 @@ fn print(report: &Report, first: Option<&Report>) {
     );
     say!("  training step of the paper's networks:");
     for (index, cell) in report.step_times.iter().enumerate() {
-        let time = match cell.milliseconds {
-            Some(time) => format!("{time:.1} ms, median of {}", cell.steps),
-            None => format!("the first step alone took {:.0} s", cell.first_milliseconds / 1000.0),
-        };
-        let theirs = first.and_then(|first| first.step_times.get(index)?.milliseconds);
-        let ratio = match (first, theirs, cell.milliseconds) {
-            (Some(first), Some(theirs), Some(ours)) => {
-                format!("; {:.2} times the speed of {}", theirs / ours, first.backend)
-            }
-            _ => String::new(),
-        };
-        say!("    {} px, batch {}: {time}{ratio}", cell.size, cell.batch);
+        let ratio = first.map_or(String::new(), |first| {
+            let theirs = first.step_times[index].milliseconds;
+            format!("; {:.2} times the speed of {}", theirs / cell.milliseconds, first.backend)
+        });
+        say!(
+            "    {} px, batch {}: {:.1} ms, median of {}; the first {:.1} s{ratio}",
+            cell.size,
+            cell.batch,
+            cell.milliseconds,
+            cell.steps,
+            cell.first_milliseconds / 1000.0
+        );
     }
     if !report.kernels.is_empty() {
         say!("  kernel launches a step: {}; time on the device:", report.launches);
