@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
@@ -20,7 +20,7 @@ pub(crate) const GENERATOR_FILE: &str = "generator.safetensors";
 /// The name of the weights file of the generator with the best metric.
 pub(crate) const BEST_FILE: &str = "generator-best.safetensors";
 /// The largest size of a header in bytes. It bounds the memory that a damaged file can ask for.
-const MAX_HEADER: u64 = 1 << 24;
+const MAX_HEADER: u64 = 1 << 20;
 /// The metadata entry that holds the configuration as JSON.
 const CONFIG: &str = "pix2pix.config";
 /// The field of that JSON object that holds the checksum of all tensors, in eight hexadecimal digits. It is not a
@@ -109,6 +109,17 @@ pub(crate) fn config(path: &Path) -> Result<Option<String>> {
     Ok(Header::read(path)?.config().map(|config| split_checksum(&config).0))
 }
 
+/// Returns the names and shapes of the floating-point tensors in a file.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if its header is damaged.
+pub(crate) fn shapes_in(path: &Path) -> Result<BTreeMap<String, Vec<usize>>> {
+    let header = Header::read(path)?;
+    let tensors = header.metadata.tensors();
+    let tensors = tensors.into_iter().filter(|(_, info)| info.dtype != Dtype::I64);
+    Ok(tensors.map(|(name, info)| (name, info.shape.clone())).collect())
+}
+
 /// Reads the parameters in a weights file.
 ///
 /// Every parameter is read into its own memory, without a copy of the whole file. The file is not mapped into memory,
@@ -117,14 +128,29 @@ pub(crate) fn config(path: &Path) -> Result<Option<String>> {
 /// # Errors
 /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is damaged.
 pub(crate) fn load(path: &Path) -> Result<Named> {
+    load_some(path, |name| Some(name.to_owned()))
+}
+
+/// Reads the parameters for whose names `wanted` returns a key, by these keys. The checksum covers all parameters, so it
+/// is checked only if all are read.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_some(path: &Path, wanted: impl Fn(&str) -> Option<String>) -> Result<Named> {
     let mut header = Header::read(path)?;
     let mut named = Named::new();
     let mut sum = 0u32;
+    let mut is_whole = true;
     // `take` reads the file in its own order, so the loop follows the offsets.
     for name in header.metadata.offset_keys() {
         let Some(info) = header.metadata.info(&name) else { continue };
         let (kind, shape) = (info.dtype, info.shape.clone());
         let length = info.data_offsets.1 - info.data_offsets.0;
+        let Some(key) = wanted(&name) else {
+            is_whole = false;
+            header.skip(length)?;
+            continue;
+        };
         if kind == Dtype::F32 {
             let mut values = vec![0.0; length / size_of::<f32>()];
             header.take(bytemuck::cast_slice_mut(&mut values))?;
@@ -134,19 +160,19 @@ pub(crate) fn load(path: &Path) -> Result<Named> {
                     .iter_mut()
                     .for_each(|value: &mut f32| *value = f32::from_bits(value.to_bits().swap_bytes()));
             }
-            named.insert(name, (shape, values));
+            named.insert(key, (shape, values));
             continue;
         }
         let mut bytes = vec![0; length];
         header.take(&mut bytes)?;
         sum = sum.wrapping_add(checksum(&name, &bytes));
         if let Some(values) = to_f32(path, &name, kind, &shape, bytes)? {
-            named.insert(name, (shape, values));
+            named.insert(key, (shape, values));
         }
     }
     // Files of other programs have no checksum.
     match header.config().and_then(|config| split_checksum(&config).1) {
-        Some(expected) if expected != format!("{sum:08x}") => {
+        Some(expected) if is_whole && expected != format!("{sum:08x}") => {
             Err(Error::corrupt(path, "the checksum of its weights differs"))
         }
         _ => Ok(named),
@@ -204,6 +230,13 @@ impl<'a> Header<'a> {
 
     fn config(&self) -> Option<String> {
         self.metadata.metadata().as_ref()?.get(CONFIG).cloned()
+    }
+
+    /// Skips the next bytes of the file.
+    fn skip(&mut self, length: usize) -> Result<()> {
+        let length = i64::try_from(length).map_err(|error| Error::corrupt(self.path, error))?;
+        self.file.seek(SeekFrom::Current(length)).map_err(|error| Error::io(self.path, error))?;
+        Ok(())
     }
 
     /// Reads the next bytes of the file.

@@ -62,7 +62,6 @@ fn deflated(byte: u8, least: usize) -> (Vec<u8>, usize) {
 /// Returns a pickled dictionary with one tensor of [`GIBIBYTE_VALUES`] values, `stride` apart, in a storage of
 /// `numbers` values.
 fn pickle(numbers: u32, stride: u8, is_legacy: bool) -> Vec<u8> {
-    let text = |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
     let int = |number: u32| [b"J", &number.to_le_bytes()[..]].concat();
     [
         b"\x80\x02}".to_vec(),
@@ -81,6 +80,43 @@ fn pickle(numbers: u32, stride: u8, is_legacy: bool) -> Vec<u8> {
         b"t\x89ccollections\nOrderedDict\n)RtRs.".to_vec(),
     ]
     .concat()
+}
+
+fn text(text: &str) -> Vec<u8> {
+    [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()
+}
+
+/// Returns instructions for a dictionary with one long key.
+fn long_key(length: usize) -> Vec<u8> {
+    [b"}", &text(&"k".repeat(length))[..], b"Ns"].concat()
+}
+
+/// Returns instructions for a dictionary in a dictionary, and so on.
+fn chain(length: usize) -> Vec<u8> {
+    let start = [b"}", &text("k")[..]].concat().repeat(length);
+    [start, b"N".to_vec(), b"s".repeat(length)].concat()
+}
+
+/// Returns a pickled list with copies of an object.
+fn copies(object: &[u8], count: usize) -> Vec<u8> {
+    [b"\x80\x02](", object, &b"2".repeat(count), b"e."].concat()
+}
+
+/// Returns a pickled dictionary whose two entries are one dictionary, whose two entries are one dictionary, and so on.
+fn doubled(times: usize) -> Vec<u8> {
+    let mut pickle = b"\x80\x02}q\0".to_vec();
+    for _ in 0..times {
+        pickle.extend([b"0}", &text("a")[..], b"h\0s", &text("b"), b"h\0sq\0"].concat());
+    }
+    [pickle, b".".to_vec()].concat()
+}
+
+/// Returns a pickled dictionary with many tensors below one long key.
+fn below_a_long_key(length: usize, count: u32) -> Vec<u8> {
+    let tensor = pickle(1, 0, false);
+    let value = &tensor[tensor.iter().position(|byte| *byte == b'c').unwrap()..tensor.len() - 2];
+    let entries = (0..count).flat_map(|index| [&text(&index.to_string())[..], value, b"s"].concat());
+    [b"\x80\x02}", &text(&"k".repeat(length))[..], b"}", &entries.collect::<Vec<u8>>(), b"s."].concat()
 }
 
 /// Returns a legacy container with a pickled dictionary and one storage of `numbers` values.
@@ -160,6 +196,13 @@ fn crafted_files_take_little_memory_and_run_no_command() {
         ("a large U-Net without values", empty_safetensors("model.model.0.weight", "[4096,4096,0,4]")),
         ("a large ResNet without values", empty_safetensors("model.1.weight", "[1099511627776,3,0,7]")),
         ("a very deep U-Net", empty_safetensors(&format!("model.model.1.{}", "model.3.".repeat(99)), "[0]")),
+        ("100 000 copies of a dictionary with a long key", plain(&copies(&long_key(500_000), 100_000))),
+        ("100 000 copies, legacy", legacy(&copies(&long_key(500_000), 100_000), 1)),
+        ("9 000 copies of a chain of 100 dictionaries", plain(&copies(&chain(100), 9000))),
+        ("a dictionary that doubles 60 times", plain(&doubled(60))),
+        ("3 000 tensors below a long key", plain(&below_a_long_key(300_000, 3000))),
+        ("a tuple nested 500 000 deep", plain(&[b"\x80\x02N", &vec![0x85; 500_000][..], b"."].concat())),
+        ("a list that holds itself", plain(b"\x80\x02]q\0h\0a.")),
         ("a command", plain(&run)),
         ("a command, legacy", legacy(&run, 1)),
     ];
@@ -167,7 +210,9 @@ fn crafted_files_take_little_memory_and_run_no_command() {
     for (what, bytes) in &files {
         let file = folder.path().join("net.pth");
         std::fs::write(&file, bytes).unwrap();
+        let begin = std::time::Instant::now();
         refused(what, &file);
+        println!("{what}: {:?}", begin.elapsed());
         let taken = peak_memory().zip(start).map_or(0, |(now, start)| now - start);
         println!("{what}: {} MB", taken >> 20);
         assert!(taken < MAX_GROWTH, "{what}: {} MB", taken >> 20);

@@ -1,72 +1,196 @@
-//! Checks the container of a `.pth` file before it is unpacked.
+//! The containers of `torch.save`: a zip, or the legacy format. Both hold a pickle of names and shapes, and numbers.
 //!
-//! A few kilobytes of a crafted file can unpack to gigabytes. PyTorch does not compress, and its metadata is small, so
-//! files with compressed entries or large metadata are refused.
+//! A few kilobytes of a crafted file can unpack to gigabytes. PyTorch does not compress, and its pickles are small, so
+//! files with compressed entries or large pickles are refused.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use super::foreign;
+use super::pickle::{Pickle, Problem, TOO_LARGE, Value};
+use crate::error::{CheckpointProblem, Error, Result};
 
-/// The largest size of names and shapes in bytes; those of a network take about 30 000 bytes.
-const MAX_PICKLE: usize = 1 << 20;
+/// The largest size of names and shapes in bytes. Those of a network take about 30 000; checkpoints of training
+/// frameworks add optimisers and settings.
+const MAX_PICKLE: u64 = 16 << 20;
 /// The largest size of a zip file's directory in bytes; it has one entry for each tensor.
-const MAX_DIRECTORY: u64 = 1 << 20;
-/// The pickles at the beginning of a legacy container: magic number, version, system, names and shapes, order.
-const LEGACY_PICKLES: usize = 5;
+const MAX_DIRECTORY: u64 = 4 << 20;
 /// The magic number of a legacy container, as bytes and as text.
 const LEGACY_MAGIC: [&[u8]; 2] =
     [&[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19], b"119547037146038801333356"];
 /// The number of bytes at the start of a file that must contain the magic number.
 const MAGIC_WITHIN: usize = 64;
+/// The pickles of a legacy container before that of names and shapes: magic number, version, system.
+const LEGACY_HEAD: usize = 3;
 
-/// Checks that a file is one of PyTorch's two containers and does not unpack to more than its length, and returns the
-/// length.
-///
-/// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if a check fails.
-pub(super) fn check(path: &Path) -> Result<u64> {
-    let io = |error| Error::io(path, error);
-    let mut file = File::open(path).map_err(io)?;
-    let length = file.metadata().map_err(io)?.len();
-    let mut start = Vec::new();
-    file.by_ref().take(MAX_PICKLE as u64).read_to_end(&mut start).map_err(io)?;
-    let head = &start[..start.len().min(MAGIC_WITHIN)];
-    let fits = if head.starts_with(b"PK\x03\x04") {
-        zip_is_plain(&mut file, length).map_err(io)?
-    } else if LEGACY_MAGIC.iter().any(|magic| head.windows(magic.len()).any(|part| part == *magic)) {
-        // A pickle that does not end within the bytes that were read is too long or truncated.
-        let mut rest = Some(start.as_slice());
-        for _ in 0..LEGACY_PICKLES {
-            rest = rest.and_then(after_pickle);
-        }
-        rest.map(|_| ()).ok_or("its names and shapes are truncated, or larger than those of a network")
-    } else {
-        Err("not a zip or legacy file of torch.save")
-    };
-    fits.map_err(|problem| Error::corrupt(path, problem))?;
-    Ok(length)
+/// A place in a file: its first byte, and its number of bytes.
+pub(super) type Place = (u64, u64);
+
+/// An open file of `torch.save`.
+pub(super) struct Container {
+    pub(super) file: File,
+    /// The bytes of the file.
+    pub(super) length: u64,
+    /// The pickle of names and shapes; in a legacy container, all pickles and the numbers that follow within the limit.
+    bytes: Vec<u8>,
+    /// The numbers of a zip's storages by key; `None` in a legacy container, where they follow the pickles.
+    storages: Option<HashMap<String, Place>>,
 }
 
-/// Checks that the entries of a zip file are not compressed and do not claim more bytes than the file has.
-fn zip_is_plain(file: &mut File, length: u64) -> std::io::Result<std::result::Result<(), &'static str>> {
-    let Some(directory) = directory(file, length)? else {
-        return Ok(Err("damaged, or not a zip of torch.save: its directory is not at its end"));
-    };
-    let (mut rest, mut total) = (directory.as_slice(), 0);
-    while !rest.is_empty() {
-        let Some(entry) = Entry::read(rest) else { return Ok(Err("its directory is damaged")) };
-        if entry.is_compressed {
-            return Ok(Err("compressed, but torch.save does not compress"));
+/// The unpickled content of a container.
+pub(super) struct Content<'a> {
+    pub(super) pickle: Pickle<'a>,
+    pub(super) root: Value<'a>,
+    /// The numbers of each storage by key.
+    pub(super) storages: HashMap<String, Place>,
+}
+
+impl Container {
+    /// Opens a file, and reads its pickle.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is not a plain container of `torch.save`.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let io = |error| Error::io(path, error);
+        let mut file = File::open(path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        let mut head = Vec::new();
+        file.by_ref().take(foreign::HEAD).read_to_end(&mut head).map_err(io)?;
+        if head.starts_with(b"PK\x03\x04") {
+            return match zip(&mut file, length).map_err(io)? {
+                Ok((bytes, storages)) => Ok(Self { file, length, bytes, storages: Some(storages) }),
+                Err(problem) => Err(Error::Checkpoint { path: path.to_owned(), problem }),
+            };
         }
-        if entry.name.ends_with(b"data.pkl") && entry.size > MAX_PICKLE as u64 {
-            return Ok(Err("its names and shapes are larger than those of a network"));
+        let start = &head[..head.len().min(MAGIC_WITHIN)];
+        if !LEGACY_MAGIC.iter().any(|magic| start.windows(magic.len()).any(|part| part == *magic)) {
+            return Err(Error::Checkpoint { path: path.to_owned(), problem: foreign::recognise(&head) });
         }
-        total += entry.size;
-        rest = entry.rest;
+        file.rewind().map_err(io)?;
+        let mut bytes = Vec::new();
+        file.by_ref().take(MAX_PICKLE).read_to_end(&mut bytes).map_err(io)?;
+        Ok(Self { file, length, bytes, storages: None })
     }
-    Ok(if total > length { Err("its entries claim more bytes than it has") } else { Ok(()) })
+
+    /// Interprets the pickle, and finds the numbers of its storages.
+    ///
+    /// # Errors
+    /// The problem, if the pickle is damaged, or describes more than a file can hold.
+    pub(super) fn content(&self) -> std::result::Result<Content<'_>, Problem> {
+        let mut pickle = Pickle::default();
+        if let Some(storages) = &self.storages {
+            let (root, _) = pickle.load(&self.bytes)?;
+            return Ok(Content { pickle, root, storages: storages.clone() });
+        }
+        let mut rest = self.bytes.as_slice();
+        for _ in 0..LEGACY_HEAD {
+            (_, rest) = pickle.load(rest)?;
+        }
+        let (root, rest) = pickle.load(rest)?;
+        let (keys, rest) = pickle.load(rest)?;
+        let start = (self.bytes.len() - rest.len()) as u64;
+        let storages = self.legacy_storages(&pickle, keys, start)?;
+        Ok(Content { pickle, root, storages })
+    }
+
+    /// Returns the places of a legacy container's storages, which follow each other, each after its number of values.
+    fn legacy_storages(
+        &self,
+        pickle: &Pickle,
+        keys: Value,
+        mut at: u64,
+    ) -> std::result::Result<HashMap<String, Place>, Problem> {
+        let Value::List(keys) = keys else { return Err("it has no list of its storages".to_owned()) };
+        let mut storages = HashMap::new();
+        for key in &pickle.lists[keys] {
+            let Value::Text(key) = key else { return Err("a storage has no name".to_owned()) };
+            let storage = pickle.storages.iter().find(|storage| storage.key == *key);
+            let storage = storage.ok_or_else(|| format!("its storage {key:.40} has no type"))?;
+            let bytes = storage.len.checked_mul(storage.kind.size()).ok_or(TOO_LARGE)?;
+            at = at.checked_add(8).ok_or(TOO_LARGE)?;
+            storages.insert((*key).to_owned(), (at, bytes));
+            at = at.checked_add(bytes).ok_or(TOO_LARGE)?;
+        }
+        if at > self.length {
+            Err("truncated: some of its numbers are missing".to_owned())
+        } else {
+            Ok(storages)
+        }
+    }
+}
+
+/// The pickle of a zip, and the places of its storages by key.
+type Parts = (Vec<u8>, HashMap<String, Place>);
+
+/// Reads the pickle of a zip of `torch.save`, and finds its storages. Its entries must not be compressed, nor claim more
+/// bytes than the file has.
+fn zip(file: &mut File, length: u64) -> std::io::Result<std::result::Result<Parts, CheckpointProblem>> {
+    let Some(directory) = directory(file, length)? else {
+        return corrupt("its directory is not at its end");
+    };
+    let entries = match entries(&directory, length) {
+        Ok(entries) => entries,
+        Err(problem) => return corrupt(problem),
+    };
+    if entries.iter().any(|entry| entry.name.ends_with("/constants.pkl")) {
+        return Ok(Err(CheckpointProblem::Unsupported(foreign::TORCHSCRIPT.to_owned())));
+    }
+    let Some(pickle) = entries.iter().find(|entry| entry.name.ends_with("data.pkl")) else {
+        return Ok(Err(CheckpointProblem::Unsupported(foreign::ARCHIVE.to_owned())));
+    };
+    if pickle.size > MAX_PICKLE {
+        return corrupt(TOO_LARGE);
+    }
+    let folder = pickle.name.trim_end_matches("data.pkl");
+    let byte_order = entries.iter().find(|entry| entry.name.strip_prefix(folder) == Some("byteorder"));
+    if let Some(entry) = byte_order
+        && bytes(file, entry, length)? == b"big"
+    {
+        return corrupt("it was saved on a big-endian machine");
+    }
+    let mut storages = HashMap::new();
+    for entry in &entries {
+        let Some(key) = entry.name.strip_prefix(folder).and_then(|name| name.strip_prefix("data/")) else {
+            continue;
+        };
+        let place = (entry.start(file, length)?, entry.size);
+        storages.insert(key.to_owned(), place);
+    }
+    let pickle = bytes(file, pickle, length)?;
+    Ok(Ok((pickle, storages)))
+}
+
+/// Returns the problem of a damaged zip.
+fn corrupt<T>(problem: impl Into<String>) -> std::io::Result<std::result::Result<T, CheckpointProblem>> {
+    Ok(Err(CheckpointProblem::Corrupt(problem.into().into())))
+}
+
+/// Returns the bytes of an entry; fewer, if the file is truncated.
+fn bytes(file: &mut File, entry: &Entry, length: u64) -> std::io::Result<Vec<u8>> {
+    let start = entry.start(file, length)?;
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(entry.size.min(MAX_PICKLE)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Returns the entries of a zip's directory.
+fn entries(mut directory: &[u8], length: u64) -> std::result::Result<Vec<Entry>, Problem> {
+    let (mut entries, mut total) = (Vec::new(), 0_u64);
+    while !directory.is_empty() {
+        let Some((entry, rest)) = Entry::read(directory) else {
+            return Err("its directory is damaged".to_owned());
+        };
+        if entry.is_compressed {
+            return Err("compressed, but torch.save does not compress".to_owned());
+        }
+        total = total.saturating_add(entry.size);
+        entries.push(entry);
+        directory = rest;
+    }
+    if total > length { Err("its entries claim more bytes than it has".to_owned()) } else { Ok(entries) }
 }
 
 /// Returns the directory of a zip file, or `None` if it is not where every reader looks for it. It must end where the
@@ -98,55 +222,41 @@ fn directory(file: &mut File, length: u64) -> std::io::Result<Option<Vec<u8>>> {
     Ok(Some(directory))
 }
 
-/// One entry of a zip file's directory, and the rest of the directory.
-struct Entry<'a> {
-    name: &'a [u8],
+/// One entry of a zip file's directory.
+struct Entry {
+    name: String,
     size: u64,
     is_compressed: bool,
-    rest: &'a [u8],
+    /// The place of the entry's own header.
+    header: u64,
 }
 
-impl<'a> Entry<'a> {
-    fn read(list: &'a [u8]) -> Option<Self> {
+impl Entry {
+    /// Reads the first entry of a directory, and returns the rest.
+    fn read(list: &[u8]) -> Option<(Self, &[u8])> {
         const FIXED: usize = 46;
         let list = list.strip_prefix(b"PK\x01\x02").map(|_| list)?;
         let (stored, size) = (number(list, 20, 4)?, number(list, 24, 4)?);
         let is_compressed = number(list, 10, 2)? != 0 || stored != size;
         let [name, extra, comment] = [28, 30, 32].map(|at| number(list, at, 2).map(|length| length as usize));
+        let header = number(list, 42, 4)?;
         let (name, rest) = list.get(FIXED..)?.split_at_checked(name?)?;
-        Some(Self { name, size, is_compressed, rest: rest.get(extra? + comment?..)? })
+        let name = String::from_utf8_lossy(name).into_owned();
+        Some((Self { name, size, is_compressed, header }, rest.get(extra? + comment?..)?))
     }
-}
 
-/// Returns the bytes after the first pickle, or `None` if it does not end. The pickle is skipped, not interpreted.
-fn after_pickle(mut bytes: &[u8]) -> Option<&[u8]> {
-    loop {
-        let (&code, rest) = bytes.split_first()?;
-        let prefixed = |width: usize| Some(width.checked_add(number(rest, 0, width)?.try_into().ok()?));
-        // The length of the argument, by the table in Python's pickletools.py.
-        let length = match code {
-            b'.' => return Some(rest),
-            b'K' | b'q' | b'h' | 0x80 | 0x82 => 1,
-            b'M' | 0x83 => 2,
-            b'J' | b'r' | b'j' | 0x84 => 4,
-            b'G' | 0x95 => 8,
-            b'U' | b'C' | 0x8a | 0x8c => prefixed(1)??,
-            b'T' | b'B' | b'X' | 0x8b => prefixed(4)??,
-            0x8d | 0x8e | 0x96 => prefixed(8)??,
-            b'F' | b'I' | b'L' | b'S' | b'V' | b'P' | b'p' | b'g' => line(rest)?,
-            b'c' | b'i' => {
-                let first = line(rest)?;
-                first + line(rest.get(first..)?)?
-            }
-            _ => 0,
-        };
-        bytes = rest.get(length..)?;
+    /// Returns the place of the entry's first byte, behind its own header.
+    fn start(&self, file: &mut File, length: u64) -> std::io::Result<u64> {
+        const FIXED: u64 = 30;
+        let mut header = [0; FIXED as usize];
+        if self.header.saturating_add(FIXED) > length {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        file.seek(SeekFrom::Start(self.header))?;
+        file.read_exact(&mut header)?;
+        let [name, extra] = [26, 28].map(|at| number(&header, at, 2).unwrap_or_default());
+        Ok(self.header + FIXED + name + extra)
     }
-}
-
-/// Returns the length of the first line, with its line feed.
-fn line(bytes: &[u8]) -> Option<usize> {
-    Some(bytes.iter().position(|byte| *byte == b'\n')? + 1)
 }
 
 /// Returns the little-endian number of `width` bytes at an offset.

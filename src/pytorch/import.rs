@@ -1,20 +1,26 @@
 //! Imports networks from files of the PyTorch original: [`Import`].
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use burn::tensor::Device;
 
+use super::index::{Index, Shapes};
 use super::infer;
 use super::names::{self, Naming};
-use super::read::read;
-use super::state_dict::{StateDict, without_unused_statistics};
+use super::read::unwrapped;
+use super::search::Networks;
+use super::state_dict::{StateDict, is_counter, without_unused_statistics};
 use crate::discriminator::{Discriminator, DiscriminatorConfig};
-use crate::error::{Error, Result};
+use crate::error::{CheckpointProblem, Error, Result};
 use crate::generator::{Generator, GeneratorConfig};
 use crate::{device, weights};
 
-/// A network file of the PyTorch original, read into memory. Settings that the file does not contain get the original's
-/// defaults: dropout with probability 0.5, in the layers where the original has it.
+/// A file with networks of the PyTorch original, which are found wherever they lie in its dictionaries. Settings that the
+/// file does not contain get the original's defaults: dropout with probability 0.5, in the layers where the original has
+/// it.
+///
+/// Opening a file reads names and shapes. The values are read when a network is created.
 ///
 /// # Examples
 /// ```no_run
@@ -26,25 +32,36 @@ use crate::{device, weights};
 ///     Import::open("latest_net_D.pth")?.discriminator_for(generator.config(), &device)?;
 /// # Ok::<(), pix2pix::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Import {
-    path: PathBuf,
-    state: StateDict,
+    index: Index,
+    networks: Networks,
+    key: Option<String>,
 }
 
 impl Import {
-    /// Reads a file: `.pth` (feature `pth`), either zip or legacy pickle, or safetensors.
+    /// Opens a file: `.pth`, `.pt` or `.ckpt` (feature `pth`), either zip or legacy pickle, or safetensors.
     ///
     /// # Errors
-    /// As [`read`].
+    /// [`Error::Io`] if the file cannot be read. [`Error::Checkpoint`] if it is damaged, has no tensors, or has another
+    /// format, which the message names.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        Ok(Self { path: path.to_owned(), state: read(path)? })
+        let index = Index::open(path.as_ref())?;
+        let networks = Networks::find(&index.shapes);
+        Ok(Self { index, networks, key: None })
     }
 
-    /// Returns the parameters in the file.
-    pub fn state(&self) -> &StateDict {
-        &self.state
+    /// Chooses the network under `key`, for a file with several: a name in its dictionaries such as `params_ema` or
+    /// `state_dict.netG`.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Returns the names of the tensors in the file, and their shapes.
+    pub fn shapes(&self) -> &std::collections::BTreeMap<String, Vec<usize>> {
+        &self.index.shapes
     }
 
     /// Creates the generator in the file, a U-Net or ResNet, and infers its configuration.
@@ -56,9 +73,10 @@ impl Import {
     /// - [`Error::Device`] if [`device::check`] refuses the device
     pub fn generator(self, device: &Device) -> Result<Generator> {
         device::check(device)?;
+        let part = self.generator_part()?;
         let (config, naming) =
-            infer::generator(&self.state, device).map_err(|problem| self.corrupt(problem))?;
-        self.build_generator(&config, naming, device)
+            infer::generator(&part.shapes, device).map_err(|problem| self.corrupt(problem))?;
+        self.build_generator(&part, &config, naming, device)
     }
 
     /// Creates the generator in the file with the given configuration. A ResNet's blocks may have any of the known
@@ -69,8 +87,9 @@ impl Import {
     pub fn generator_as(self, config: &GeneratorConfig, device: &Device) -> Result<Generator> {
         config.validate()?;
         device::check(device)?;
-        let naming = infer::naming(&self.state, config, device).map_err(|problem| self.corrupt(problem))?;
-        self.build_generator(config, naming, device)
+        let part = self.generator_part()?;
+        let naming = infer::naming(&part.shapes, config, device).map_err(|problem| self.corrupt(problem))?;
+        self.build_generator(&part, config, naming, device)
     }
 
     /// Creates the discriminator in the file and infers its configuration.
@@ -100,25 +119,144 @@ impl Import {
     /// # Errors
     /// [`Error::Config`] if `config` is out of range; otherwise as [`generator`](Self::generator).
     pub fn discriminator_as(self, config: &DiscriminatorConfig, device: &Device) -> Result<Discriminator> {
-        let network = config.try_init(device)?;
-        let state = without_unused_statistics(self.state, config.norm);
-        weights::apply(network, state, &self.path, |name| names::discriminator(config, name))
+        let part = self.discriminator_part()?;
+        self.build_discriminator(&part, config, device)
     }
 
     fn infer_discriminator(self, channels: Option<[usize; 2]>, device: &Device) -> Result<Discriminator> {
         device::check(device)?;
+        let part = self.discriminator_part()?;
         let config =
-            infer::discriminator(&self.state, channels, device).map_err(|problem| self.corrupt(problem))?;
-        self.discriminator_as(&config, device)
+            infer::discriminator(&part.shapes, channels, device).map_err(|problem| self.corrupt(problem))?;
+        self.build_discriminator(&part, &config, device)
     }
 
-    fn build_generator(self, config: &GeneratorConfig, naming: Naming, device: &Device) -> Result<Generator> {
+    fn build_generator(
+        &self,
+        part: &Part,
+        config: &GeneratorConfig,
+        naming: Naming,
+        device: &Device,
+    ) -> Result<Generator> {
         let network = config.try_init(device)?;
-        let state = without_unused_statistics(self.state, config.norm);
-        weights::apply(network, state, &self.path, |name| names::generator(config, naming, name))
+        let state = without_unused_statistics(self.read(part)?, config.norm);
+        weights::apply(network, state, &self.index.path, |name| names::generator(config, naming, name))
+    }
+
+    fn build_discriminator(
+        &self,
+        part: &Part,
+        config: &DiscriminatorConfig,
+        device: &Device,
+    ) -> Result<Discriminator> {
+        let network = config.try_init(device)?;
+        let state = without_unused_statistics(self.read(part)?, config.norm);
+        weights::apply(network, state, &self.index.path, |name| names::discriminator(config, name))
+    }
+
+    fn read(&self, part: &Part) -> Result<StateDict> {
+        self.index.read(|name| part.name(&self.networks, name))
+    }
+
+    /// Returns the part of the file that is the generator.
+    fn generator_part(&self) -> Result<Part> {
+        let Networks { generators, discriminators } = &self.networks;
+        if generators.is_empty() && self.key.is_none() && !discriminators.is_empty() {
+            let problem = format!(
+                "it holds a discriminator{} and no generator; name the file of the generator, and give this one with \
+                 --discriminator",
+                named(discriminators)
+            );
+            return Err(self.unsupported(problem));
+        }
+        self.part("generators", generators)
+    }
+
+    /// Returns the part of the file that is the discriminator.
+    fn discriminator_part(&self) -> Result<Part> {
+        let Networks { generators, discriminators } = &self.networks;
+        if discriminators.is_empty() && self.key.is_none() && !generators.is_empty() {
+            let problem = format!(
+                "it holds a generator{} and no discriminator; name the file of the discriminator",
+                named(generators)
+            );
+            return Err(self.unsupported(problem));
+        }
+        self.part("discriminators", discriminators)
+    }
+
+    /// Returns the part of the file under the only one of these prefixes, or under that of the chosen key. Without any, it
+    /// is the whole file, so that the error of loading it lists what is there.
+    fn part(&self, kind: &str, prefixes: &BTreeSet<String>) -> Result<Part> {
+        let prefix = match &self.key {
+            Some(key) => {
+                let fits = |prefix: &&String| {
+                    let prefix = prefix.trim_end_matches('.');
+                    prefix == key || unwrapped(prefix) == key || prefix.starts_with(&format!("{key}."))
+                };
+                let found: Vec<&String> = prefixes.iter().filter(fits).collect();
+                match found.as_slice() {
+                    [prefix] => Some(*prefix),
+                    _ => {
+                        let problem = format!(
+                            "`{key}` is the name of {} {kind} in it; the names are{}",
+                            found.len(),
+                            named(prefixes)
+                        );
+                        return Err(self.unsupported(problem));
+                    }
+                }
+            }
+            None if prefixes.len() > 1 => {
+                let problem =
+                    format!("it holds {} {kind}; choose one with --key:{}", prefixes.len(), named(prefixes));
+                return Err(self.unsupported(problem));
+            }
+            None => prefixes.first(),
+        };
+        Ok(Part::new(prefix.cloned(), &self.networks, &self.index.shapes))
     }
 
     fn corrupt(&self, problem: String) -> Error {
-        Error::corrupt(&self.path, problem)
+        Error::corrupt(&self.index.path, problem)
     }
+
+    fn unsupported(&self, problem: String) -> Error {
+        Error::Checkpoint { path: self.index.path.clone(), problem: CheckpointProblem::Unsupported(problem) }
+    }
+}
+
+/// The part of a file that is one network.
+struct Part {
+    /// `None` for the whole file.
+    prefix: Option<String>,
+    /// The names within the network.
+    shapes: Shapes,
+}
+
+impl Part {
+    fn new(prefix: Option<String>, networks: &Networks, shapes: &Shapes) -> Self {
+        let mut part = Self { prefix, shapes: Shapes::new() };
+        let names =
+            shapes.iter().filter_map(|(name, shape)| Some((part.name(networks, name)?, shape.clone())));
+        part.shapes = names.collect();
+        part
+    }
+
+    /// Returns the name of a tensor within the network, or `None` if it is not a part of it.
+    fn name(&self, networks: &Networks, name: &str) -> Option<String> {
+        let name = match &self.prefix {
+            Some(prefix) => networks.name_in(prefix, name)?,
+            None => unwrapped(name),
+        };
+        (!is_counter(name)).then(|| name.to_owned())
+    }
+}
+
+/// Returns the names of networks as ` a, b`; empty for a network without a prefix.
+fn named(prefixes: &BTreeSet<String>) -> String {
+    let names = prefixes.iter().map(|prefix| prefix.trim_end_matches('.'));
+    let names: Vec<String> =
+        names.filter(|name| !name.is_empty()).take(10).map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { String::new() } else { format!(" {}", names.join(", ")) }
 }

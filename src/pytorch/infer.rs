@@ -5,8 +5,9 @@
 
 use burn::tensor::Device;
 
+use super::index::Shapes;
 use super::names::{self, Naming, unet_prefix};
-use super::state_dict::{StateDict, is_statistic};
+use super::state_dict::is_statistic;
 use crate::discriminator::{Condition, DiscriminatorConfig};
 use crate::generator::{Backbone, DropoutLayout, GeneratorConfig};
 use crate::layers::{Norm, UpsampleKind};
@@ -18,7 +19,7 @@ const NORMS: [Norm; 4] =
 /// Infers a generator's configuration and the names of its blocks.
 ///
 /// A file without a generator is compared with the original's default, a U-Net.
-pub(super) fn generator(state: &StateDict, device: &Device) -> Result<(GeneratorConfig, Naming), String> {
+pub(super) fn generator(state: &Shapes, device: &Device) -> Result<(GeneratorConfig, Naming), String> {
     let places = state.keys().filter_map(|key| block_place(key));
     let blocks = places.max().map(|last| last - 9);
     let candidates = if state.keys().any(|key| key.starts_with("model.model.")) {
@@ -35,7 +36,7 @@ pub(super) fn generator(state: &StateDict, device: &Device) -> Result<(Generator
 }
 
 /// Infers the names of the blocks of a generator with a known configuration.
-pub(super) fn naming(state: &StateDict, config: &GeneratorConfig, device: &Device) -> Result<Naming, String> {
+pub(super) fn naming(state: &Shapes, config: &GeneratorConfig, device: &Device) -> Result<Naming, String> {
     let namings = match config.backbone {
         Backbone::Resnet { .. } => Naming::all(),
         _ => vec![Naming::default()],
@@ -45,7 +46,7 @@ pub(super) fn naming(state: &StateDict, config: &GeneratorConfig, device: &Devic
 
 /// Infers a discriminator's configuration; `channels` are those of input and image, if known.
 pub(super) fn discriminator(
-    state: &StateDict,
+    state: &Shapes,
     channels: Option<[usize; 2]>,
     device: &Device,
 ) -> Result<DiscriminatorConfig, String> {
@@ -84,7 +85,7 @@ pub(super) fn discriminator(
 }
 
 /// Returns all U-Nets and encoder-decoders with the depth, base channels and image channels of the file.
-fn unets(state: &StateDict) -> Vec<(GeneratorConfig, Naming)> {
+fn unets(state: &Shapes) -> Vec<(GeneratorConfig, Naming)> {
     let [first, last] = ["model.model.0.weight", "model.model.3.weight"];
     let input = shape(state, first).map_or(3, |[_, input, ..]| input);
     // The weight of a transposed convolution is [in, out, 4, 4], that of a convolution after resizing [out, in, 3, 3].
@@ -113,7 +114,7 @@ fn unets(state: &StateDict) -> Vec<(GeneratorConfig, Naming)> {
 }
 
 /// Returns all ResNets with the base channels and image channels of the file and this number of blocks.
-fn resnets(state: &StateDict, blocks: usize) -> Vec<(GeneratorConfig, Naming)> {
+fn resnets(state: &Shapes, blocks: usize) -> Vec<(GeneratorConfig, Naming)> {
     let input = shape(state, "model.1.weight").map_or(3, |[_, input, ..]| input);
     let last = format!("model.{}", 17 + blocks);
     let output = match shape(state, &format!("{last}.weight")) {
@@ -128,6 +129,7 @@ fn resnets(state: &StateDict, blocks: usize) -> Vec<(GeneratorConfig, Naming)> {
                     .with_backbone(Backbone::Resnet { blocks })
                     .with_base_channels(base)
                     .with_norm(norm)
+                    .with_dropout_layout(DropoutLayout::Pytorch)
                     .with_dropout(if naming.has_dropout() { 0.5 } else { 0.0 });
                 (config, naming)
             }));
@@ -152,23 +154,18 @@ fn closest<C>(candidates: Vec<C>, differences: impl Fn(&C) -> usize) -> Result<C
         .ok_or_else(|| "there is no network to compare the file with".to_owned())
 }
 
-fn generator_differences(
-    state: &StateDict,
-    config: &GeneratorConfig,
-    naming: Naming,
-    device: &Device,
-) -> usize {
+fn generator_differences(state: &Shapes, config: &GeneratorConfig, naming: Naming, device: &Device) -> usize {
     let expected = weights::shapes(&config.init(device));
     let expected = expected.into_iter().map(|(name, shape)| (names::generator(config, naming, &name), shape));
     differences(state, expected, config.norm)
 }
 
 /// Returns the number of parameters that are missing, unexpected or of another shape.
-fn differences(state: &StateDict, expected: impl Iterator<Item = (String, Vec<usize>)>, norm: Norm) -> usize {
+fn differences(state: &Shapes, expected: impl Iterator<Item = (String, Vec<usize>)>, norm: Norm) -> usize {
     let (mut named, mut fit, mut total) = (0, 0, 0);
     for (key, shape) in expected {
         total += 1;
-        if let Some((found, _)) = state.get(&key) {
+        if let Some(found) = state.get(&key) {
             named += 1;
             fit += usize::from(*found == shape);
         }
@@ -179,7 +176,7 @@ fn differences(state: &StateDict, expected: impl Iterator<Item = (String, Vec<us
 }
 
 /// Returns the base channels according to the first two convolutions, which agree unless one of them is damaged.
-fn bases(state: &StateDict, first: &str, second: &str) -> Vec<usize> {
+fn bases(state: &Shapes, first: &str, second: &str) -> Vec<usize> {
     let found = [shape(state, first).map(|[base, ..]| base), shape(state, second).map(|[_, base, ..]| base)];
     let mut bases: Vec<usize> = found.into_iter().flatten().collect();
     bases.dedup();
@@ -207,7 +204,7 @@ fn block_place(key: &str) -> Option<usize> {
 
 /// Returns the possible numbers of layers with stride 2: the last convolution of a PatchGAN is at `2 + 3·layers`, or
 /// missing.
-fn patch_layers(state: &StateDict) -> Vec<usize> {
+fn patch_layers(state: &Shapes) -> Vec<usize> {
     let place = |key: &String| key.strip_prefix("model.")?.split_once('.')?.0.parse::<usize>().ok();
     let last = state.keys().filter_map(place).filter(|place| place % 3 == 2).max();
     let layers = last.map_or(3, |last| (last / 3).max(1));
@@ -215,11 +212,11 @@ fn patch_layers(state: &StateDict) -> Vec<usize> {
 }
 
 /// Returns the shape of a convolution's weight.
-fn shape(state: &StateDict, key: &str) -> Option<[usize; 4]> {
-    state.get(key)?.0.as_slice().try_into().ok()
+fn shape(state: &Shapes, key: &str) -> Option<[usize; 4]> {
+    state.get(key)?.as_slice().try_into().ok()
 }
 
 /// Returns the number of values of a bias.
-fn length(state: &StateDict, key: &str) -> Option<usize> {
-    state.get(key)?.0.first().copied()
+fn length(state: &Shapes, key: &str) -> Option<usize> {
+    state.get(key)?.first().copied()
 }

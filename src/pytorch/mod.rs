@@ -1,15 +1,26 @@
 //! Imports and exports networks of the PyTorch original: `.pth` (feature `pth`, import only) and `.safetensors`.
 //!
-//! Code in a file is never run. The architecture is inferred from names and shapes.
+//! Code in a file is never run. A network is found under any name in the file's dictionaries, and its architecture is
+//! inferred from names and shapes.
 
 #[cfg(feature = "pth")]
 mod container;
 mod export;
+#[cfg(feature = "pth")]
+mod foreign;
 mod import;
+mod index;
 mod infer;
 mod names;
+#[cfg(feature = "pth")]
+mod pickle;
 mod read;
+mod search;
 mod state_dict;
+#[cfg(feature = "pth")]
+mod stored;
+#[cfg(feature = "pth")]
+mod tensors;
 
 pub use export::{discriminator_state, generator_state, save};
 pub use import::Import;

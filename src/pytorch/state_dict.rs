@@ -19,3 +19,8 @@ pub(super) fn without_unused_statistics(mut state: StateDict, norm: Norm) -> Sta
 pub(super) fn is_statistic(key: &str) -> bool {
     key.ends_with(".running_mean") || key.ends_with(".running_var")
 }
+
+/// Returns whether a key names a counter, which PyTorch does not use.
+pub(super) fn is_counter(key: &str) -> bool {
+    key.ends_with("num_batches_tracked")
+}

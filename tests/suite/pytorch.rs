@@ -45,13 +45,10 @@ fn every_generator_is_inferred_from_its_names_and_shapes() {
             cases.push(original([3, 3]).with_backbone(backbone).with_norm(norm));
         }
         let resnet = original([1, 2]).with_backbone(Backbone::Resnet { blocks: 2 }).with_norm(norm);
-        cases.push(resnet.with_dropout(0.0).with_dropout_layout(DropoutLayout::Paper));
+        cases.push(resnet.with_dropout(0.0));
     }
     cases.push(original([4, 1]).with_upsample(UpsampleKind::NearestConv));
-    for mut config in cases {
-        if matches!(config.backbone, Backbone::Resnet { .. }) {
-            config.dropout_layout = DropoutLayout::Paper; // a ResNet ignores it
-        }
+    for config in cases {
         let generator = config.init_seeded(1, &device);
         pytorch::save(&pytorch::generator_state(&generator).unwrap(), &file).unwrap();
         let loaded = Import::open(&file).unwrap().generator(&device).unwrap();
@@ -233,11 +230,17 @@ fn one_wrong_parameter_of_a_discriminator_is_named() {
 
 #[test]
 fn an_unknown_network_is_compared_with_the_default() {
-    // A discriminator is not a generator, and a classifier is neither.
-    let error = Import::open(golden("pixel.pth")).unwrap().generator(&device::cpu()).unwrap_err();
+    let fc = |folder: &Path| {
+        let file = folder.join("classifier.safetensors");
+        let state = StateDict::from([("fc.weight".to_owned(), (vec![2, 2], vec![0.0; 4]))]);
+        pytorch::save(&state, &file).unwrap();
+        file
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let error = Import::open(fc(folder.path())).unwrap().generator(&device::cpu()).unwrap_err();
     let Error::Weights { missing, unexpected, .. } = &error else { panic!("{error}") };
     assert!(missing.contains(&"model.model.0.weight".to_owned()), "{missing:?}");
-    assert!(unexpected.contains(&"net.0.weight".to_owned()), "{unexpected:?}");
+    assert_eq!(unexpected, &["fc.weight"]);
     let classifier = StateDict::from([("fc.weight".to_owned(), (vec![2, 2], vec![0.0; 4]))]);
     let [missing, unexpected, _] = listed(
         &classifier,
@@ -246,6 +249,51 @@ fn an_unknown_network_is_compared_with_the_default() {
     );
     assert!(missing.contains(&"model.0.weight".to_owned()), "{missing:?}");
     assert_eq!(unexpected, ["fc.weight"]);
+}
+
+#[test]
+fn a_network_of_the_other_kind_is_named() {
+    let error = Import::open(golden("pixel.pth")).unwrap().generator(&device::cpu()).unwrap_err().to_string();
+    assert!(error.contains("it holds a discriminator and no generator"), "{error}");
+    let error =
+        Import::open(golden("resnet_dropout.pth")).unwrap().discriminator(&device::cpu()).unwrap_err();
+    assert!(error.to_string().contains("it holds a generator and no discriminator"), "{error}");
+}
+
+#[test]
+fn networks_are_found_under_any_name_and_chosen_by_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("all.safetensors");
+    let device = device::cpu();
+    let (unet, resnet) = (Backbone::Unet { depth: 3 }, Backbone::Resnet { blocks: 1 });
+    let [unet, resnet] = [unet, resnet].map(|backbone| original([3, 3]).with_backbone(backbone));
+    let discriminator = DiscriminatorConfig::new(3, 3).with_base_channels(2);
+    let [of_unet, of_resnet] =
+        [&unet, &resnet].map(|config| pytorch::generator_state(&config.init_seeded(1, &device)).unwrap());
+    let of_discriminator = pytorch::discriminator_state(&discriminator.init(&device)).unwrap();
+    let write = |parts: &[(&str, &StateDict)]| {
+        let tensors = parts.iter().flat_map(|(prefix, state)| {
+            state.iter().map(move |(name, value)| (format!("{prefix}{name}"), value.clone()))
+        });
+        let other = ("optimizer.state.0.exp_avg".to_owned(), (vec![1], vec![0.0]));
+        pytorch::save(&tensors.chain([other]).collect(), &file).unwrap();
+    };
+    for prefix in ["state_dict.", "netG.", "params_ema.module.", "generator._orig_mod.", "model.", "ema.0."] {
+        write(&[(prefix, &of_unet), ("netD.", &of_discriminator)]);
+        let loaded = Import::open(&file).unwrap().generator(&device).unwrap();
+        assert!(pytorch::generator_state(&loaded).unwrap() == of_unet, "{prefix}");
+        let loaded = Import::open(&file).unwrap().discriminator_for(&unet, &device).unwrap();
+        assert!(pytorch::discriminator_state(&loaded).unwrap() == of_discriminator, "{prefix}");
+    }
+    write(&[("params.", &of_unet), ("params_ema.", &of_resnet)]);
+    let error = Import::open(&file).unwrap().generator(&device).unwrap_err().to_string();
+    assert!(error.contains("2 generators; choose one with --key: `params`, `params_ema`"), "{error}");
+    for (key, expected) in [("params", &of_unet), ("params_ema", &of_resnet)] {
+        let loaded = Import::open(&file).unwrap().with_key(key).generator(&device).unwrap();
+        assert!(pytorch::generator_state(&loaded).unwrap() == *expected, "{key}");
+    }
+    let error = Import::open(&file).unwrap().with_key("netG").generator(&device).unwrap_err().to_string();
+    assert!(error.contains("`netG` is the name of 0 generators in it; the names are `params`"), "{error}");
 }
 
 #[test]
@@ -279,7 +327,7 @@ fn block_names_of_derived_projects_are_read() {
     let device = device::cpu();
     for norm in NORMS {
         for dropout in [0.0, 0.5] {
-            let config = original([3, 3]).with_dropout_layout(DropoutLayout::Paper).with_norm(norm);
+            let config = original([3, 3]).with_norm(norm);
             let config = config.with_backbone(Backbone::Resnet { blocks: 3 }).with_dropout(dropout);
             let state = pytorch::generator_state(&config.init(&device)).unwrap();
             let renamed =

@@ -1,0 +1,90 @@
+//! Names the tensors in an unpickled checkpoint by their paths: `state_dict.model.model.0.weight`.
+
+use super::pickle::{Pickle, Problem, TOO_LARGE, Value};
+
+/// The deepest nesting of dictionaries and modules.
+const MAX_DEPTH: usize = 64;
+/// The largest number of entries that are looked at, each once for every path that leads to it.
+const MAX_ENTRIES: usize = 1 << 18;
+/// The longest path of a tensor in bytes; those of a U-Net of depth 12 have about 100.
+const MAX_NAME: usize = 512;
+/// The largest number of tensors.
+const MAX_TENSORS: usize = 1 << 15;
+/// The attributes of a PyTorch module that hold its tensors and its parts. They are not a part of the name.
+const MODULE: [&str; 3] = ["_parameters", "_buffers", "_modules"];
+
+/// Returns the path of every tensor below `root`, and its index in [`Pickle::tensors`].
+///
+/// # Errors
+/// The problem, if a limit is exceeded: the same dictionary may be reached on many paths.
+pub(super) fn named(pickle: &Pickle, root: Value) -> Result<Vec<(String, usize)>, Problem> {
+    let mut walk = Walk { pickle, found: vec![], entries: 0 };
+    walk.value("", root, 0)?;
+    Ok(walk.found)
+}
+
+struct Walk<'a> {
+    pickle: &'a Pickle<'a>,
+    found: Vec<(String, usize)>,
+    entries: usize,
+}
+
+impl Walk<'_> {
+    fn value(&mut self, path: &str, value: Value, depth: usize) -> Result<(), Problem> {
+        let pickle = self.pickle;
+        if depth > MAX_DEPTH {
+            return Err(format!("its dictionaries are nested more than {MAX_DEPTH} deep"));
+        }
+        match value {
+            Value::Tensor(tensor) => self.found.push((path.to_owned(), tensor)),
+            Value::Dict(at) => {
+                for (key, value) in &pickle.dicts[at] {
+                    match key {
+                        Value::Text(key) => self.entry(path, key, *value, depth)?,
+                        Value::Int(key) => self.entry(path, &key.to_string(), *value, depth)?,
+                        _ => {}
+                    }
+                }
+            }
+            Value::List(at) => {
+                for (index, value) in pickle.lists[at].iter().enumerate() {
+                    self.entry(path, &index.to_string(), *value, depth)?;
+                }
+            }
+            Value::Instance(at) => self.attributes(path, pickle.instances[at].attributes, depth)?,
+            _ => {}
+        }
+        if self.found.len() > MAX_TENSORS { Err(TOO_LARGE.to_owned()) } else { Ok(()) }
+    }
+
+    /// Walks the attributes of an instance: of a PyTorch module, its tensors and parts, otherwise all.
+    fn attributes(&mut self, path: &str, attributes: Option<Value>, depth: usize) -> Result<(), Problem> {
+        let Some(Value::Dict(at)) = attributes else { return Ok(()) };
+        let entries = &self.pickle.dicts[at];
+        let is_part = |key: &Value| matches!(key, Value::Text(key) if MODULE.contains(key));
+        if !entries.iter().any(|(key, _)| is_part(key)) {
+            return self.value(path, Value::Dict(at), depth + 1);
+        }
+        for (_, part) in entries.iter().filter(|(key, _)| is_part(key)) {
+            self.value(path, *part, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, path: &str, key: &str, value: Value, depth: usize) -> Result<(), Problem> {
+        self.entries += 1;
+        if self.entries > MAX_ENTRIES {
+            return Err(TOO_LARGE.to_owned());
+        }
+        // Other values have no tensors, and their names do not matter.
+        if !matches!(value, Value::Tensor(_) | Value::Dict(_) | Value::List(_) | Value::Instance(_)) {
+            return Ok(());
+        }
+        let length = path.len() + 1 + key.len();
+        if length > MAX_NAME {
+            return Err(format!("it has a name of {length} bytes; no network has such long names"));
+        }
+        let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        self.value(&path, value, depth + 1)
+    }
+}
