@@ -17,7 +17,7 @@ use crate::output::say;
 
 /// Converts a generator of the PyTorch original to a weights file
 ///
-/// The architecture is inferred from the file. With --discriminator the output is a run folder, which `pix2pix train
+/// The generator is found under any name in the file's dictionaries, and its architecture is inferred. With --discriminator the output is a run folder, which `pix2pix train
 /// --resume` continues.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
@@ -30,6 +30,12 @@ pub(crate) struct Options {
     /// Weights file, or with --discriminator the run folder, to write
     #[arg(long, help_heading = FILES)]
     output: PathBuf,
+    /// Name of the generator in a file with several networks, for example netG_A or params_ema [default: the only one]
+    #[arg(long, help_heading = FILES)]
+    key: Option<String>,
+    /// The generator was trained without dropout, which a U-Net's file does not tell
+    #[arg(long, help_heading = FILES)]
+    no_dropout: bool,
     #[command(flatten)]
     compute: Compute,
 }
@@ -38,7 +44,7 @@ const FILES: &str = "Files";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let device = options.compute.device()?;
-    let translator = Translator::load(&options.input, &device)?;
+    let translator = Translator::from_import(opened(options)?, &device)?;
     let generator = translator.generator();
     say!("{:?}, {} parameters", generator.config().backbone, generator.parameter_count());
     match &options.discriminator {
@@ -53,4 +59,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     say!("{}", options.output.display());
     Ok(())
+}
+
+/// Opens the generator's file.
+fn opened(options: &Options) -> Result<Import> {
+    let mut import = Import::open(&options.input)?;
+    if let Some(key) = &options.key {
+        import = import.with_key(key);
+    }
+    Ok(if options.no_dropout { import.with_dropout(0.0) } else { import })
 }

@@ -37,6 +37,7 @@ pub struct Import {
     index: Index,
     networks: Networks,
     key: Option<String>,
+    dropout: Option<f64>,
 }
 
 impl Import {
@@ -48,7 +49,7 @@ impl Import {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let index = Index::open(path.as_ref())?;
         let networks = Networks::find(&index.shapes);
-        Ok(Self { index, networks, key: None })
+        Ok(Self { index, networks, key: None, dropout: None })
     }
 
     /// Chooses the network under `key`, for a file with several: a name in its dictionaries such as `params_ema` or
@@ -56,6 +57,13 @@ impl Import {
     #[must_use]
     pub fn with_key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// Sets the probability of dropout, which a file does not contain: 0 for a generator that was trained without it.
+    #[must_use]
+    pub fn with_dropout(mut self, probability: f64) -> Self {
+        self.dropout = Some(probability);
         self
     }
 
@@ -74,8 +82,12 @@ impl Import {
     pub fn generator(self, device: &Device) -> Result<Generator> {
         device::check(device)?;
         let part = self.generator_part()?;
-        let (config, naming) =
+        let (mut config, naming) =
             infer::generator(&part.shapes, device).map_err(|problem| self.corrupt(problem))?;
+        if let Some(probability) = self.dropout {
+            config.dropout = probability;
+            config.validate()?;
+        }
         self.build_generator(&part, &config, naming, device)
     }
 

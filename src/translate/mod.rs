@@ -61,7 +61,9 @@ impl Translator {
         let path = path.as_ref();
         let file = if path.is_dir() { path.join(GENERATOR_FILE) } else { PathBuf::from(path) };
         let device = device.clone().without_autodiff();
-        let Some(config) = weights::config(&file)? else { return Self::imported(&file, &device) };
+        let Some(config) = weights::config(&file)? else {
+            return Self::from_import(pytorch::Import::open(&file)?, &device);
+        };
         let config = Pix2PixConfig::from_json(&config).map_err(|problem| Error::corrupt(&file, problem))?;
         config.generator.validate()?;
         config.data.validate()?;
@@ -70,11 +72,25 @@ impl Translator {
         Ok(Self::of_run(generator, config, &device))
     }
 
-    /// Loads a generator of the PyTorch original. Settings that the file does not contain have the original's defaults.
-    fn imported(file: &Path, device: &Device) -> Result<Self> {
-        let generator = pytorch::Import::open(file)?.generator(device)?;
+    /// Loads a generator of the PyTorch original from an opened file. Settings that the file does not contain have the
+    /// original's defaults.
+    ///
+    /// # Errors
+    /// As [`Import::generator`](pytorch::Import::generator).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use pix2pix::{Translator, device, pytorch::Import};
+    ///
+    /// let import = Import::open("all_networks.pth")?.with_key("netG_A").with_dropout(0.0);
+    /// let translator = Translator::from_import(import, &device::best())?;
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
+    pub fn from_import(import: pytorch::Import, device: &Device) -> Result<Self> {
+        let device = device.clone().without_autodiff();
+        let generator = import.generator(&device)?;
         let config = config_for(&generator, Pix2PixConfig::pytorch());
-        Ok(Self::of_run(generator, config, device))
+        Ok(Self::of_run(generator, config, &device))
     }
 
     /// Creates a translator from a generator in memory.
