@@ -4,6 +4,7 @@ use std::path::Path;
 
 use image::DynamicImage;
 
+use super::class_ids::class_ids_in;
 use super::config::Size;
 use super::labels::Labels;
 use crate::error::{Error, Result};
@@ -36,6 +37,17 @@ pub(super) fn read(
         (planes(0, image.width() as usize)?, PlanarImage::from_image(&other, channels))
     };
     Ok(if side == 0 { [planes, other] } else { [other, planes] })
+}
+
+/// Returns the levels in image A (`side` 0) or B (1) of a pair if it looks like a map of class ids.
+pub(super) fn class_ids(paths: [&Path; 2], side: usize) -> Result<Option<Vec<u16>>> {
+    let image = read_image(paths[side])?;
+    let size = [image.height() as usize, image.width() as usize];
+    if paths[0] != paths[1] {
+        return Ok(class_ids_in(&image, [0, 0], size));
+    }
+    let half = half(paths[side], &image)?;
+    Ok(class_ids_in(&image, [0, side * half], [size[0], half]))
 }
 
 /// Returns the width of both halves of a side-by-side pair.

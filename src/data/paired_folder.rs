@@ -174,6 +174,19 @@ impl PairedFolder {
         })
     }
 
+    /// Returns the levels in the input image of pair `index` if it looks like a map of class ids, as
+    /// [`class_ids`](super::class_ids) does.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Image`], naming the file, if it is not a usable image.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub fn input_class_ids(&self, index: usize) -> Result<Option<Vec<u16>>> {
+        let paths = [0, 1].map(|side| self.pairs[index].path(side));
+        labelled::class_ids(paths, usize::from(self.config.direction == Direction::BToA))
+    }
+
     /// Reads pair `index` with the augmentation of `epoch`.
     fn augmented(&self, index: usize, epoch: EpochCursor) -> Result<Pair> {
         let config = &self.config;
