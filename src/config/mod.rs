@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 pub use training::{Schedule, TrainingConfig};
 
-use crate::data::{DataConfig, ResizeFilter};
+use crate::data::{DataConfig, Labels, ResizeFilter};
 use crate::discriminator::DiscriminatorConfig;
 use crate::error::{Error, Result};
 use crate::generator::{Backbone, DropoutLayout, GeneratorConfig};
@@ -135,6 +135,15 @@ impl Pix2PixConfig {
         (self.discriminator.input_channels, self.discriminator.output_channels) = (input, target);
         (self.data.input_channels, self.data.target_channels) = (input, target);
         self
+    }
+
+    /// Makes the input a label map with a channel for each class, and sets the channels of the input in all sections.
+    #[must_use]
+    pub fn with_labels(self, labels: Labels) -> Self {
+        let target = self.data.target_channels;
+        let mut config = self.with_channels(labels.classes.len(), target);
+        config.data.labels = Some(labels);
+        config
     }
 
     /// Checks every field, and that the parts fit together.
@@ -361,6 +370,7 @@ mod tests {
                 direction,
                 input_channels,
                 target_channels,
+                labels,
                 load_size,
                 resize_filter,
                 crop_size,

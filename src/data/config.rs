@@ -5,6 +5,7 @@ use std::fmt;
 use derive_setters::Setters;
 use serde::{Deserialize, Serialize};
 
+use super::labels::Labels;
 use crate::error::{Error, Result};
 use crate::names;
 use crate::raster::ResizeFilter;
@@ -119,6 +120,7 @@ impl fmt::Display for Size {
 /// | `direction` | A to B | which half is the condition | | by data set |
 /// | `input_channels` | 3 | 1 grey, 3 colour, 4 colour and alpha | 1, 3, 4 in image files | 3 |
 /// | `target_channels` | 3 | the same for the target | 1, 3, 4 in image files | 3 |
+/// | `labels` | none | the classes of the input, if it is a label map; one channel for each | as many as `input_channels` | none |
 /// | `load_size` | 286 | height and width that both images are resized to | ≥ `crop_size` | 286 |
 /// | `resize_filter` | bilinear | the resampling filter | | bilinear / bicubic |
 /// | `crop_size` | 256 | height and width of the random crop | 1– | 256 |
@@ -146,6 +148,9 @@ pub struct DataConfig {
     pub input_channels: usize,
     /// Channels of the target.
     pub target_channels: usize,
+    /// The classes of the input, if it is a label map: each has a channel, and `input_channels` is their number.
+    /// [`Pix2PixConfig::with_labels`](crate::Pix2PixConfig::with_labels) sets both.
+    pub labels: Option<Labels>,
     /// Height and width that both images are resized to before the crop.
     #[setters(into)]
     pub load_size: Size,
@@ -171,6 +176,7 @@ impl Default for DataConfig {
             direction: Direction::AToB,
             input_channels: 3,
             target_channels: 3,
+            labels: None,
             load_size: 286.into(),
             resize_filter: ResizeFilter::Bilinear,
             crop_size: 256.into(),
@@ -204,6 +210,17 @@ impl DataConfig {
         for (field, value) in positive {
             if value == 0 {
                 return Err(Error::config(field, "is 0; it must be at least 1"));
+            }
+        }
+        if let Some(labels) = &self.labels {
+            labels.validate()?;
+            if labels.classes.len() != self.input_channels {
+                let problem = format!(
+                    "{}, but data.labels has {} classes; set both to one value (`with_labels`)",
+                    self.input_channels,
+                    labels.classes.len()
+                );
+                return Err(Error::config("data.input_channels", problem));
             }
         }
         if load.height < crop.height || load.width < crop.width {

@@ -3,16 +3,21 @@
 mod augment;
 mod batch_source;
 mod batches;
+mod class_ids;
 mod config;
 mod epoch;
+mod labelled;
+mod labels;
 mod pair;
 mod paired_folder;
 mod write_image;
 
 pub use batch_source::{BatchIterator, BatchSource};
 pub use batches::Batches;
+pub use class_ids::class_ids;
 pub use config::{DataConfig, Direction, Sampling, Size};
 pub use epoch::EpochCursor;
+pub use labels::{LabelClass, LabelKind, Labels};
 pub use pair::{Batch, Pair};
 pub use paired_folder::PairedFolder;
 pub use write_image::write_image;

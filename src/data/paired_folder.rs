@@ -8,8 +8,9 @@ use burn::tensor::Device;
 
 use super::augment::Jitter;
 use super::batches::{Batches, Plan};
-use super::config::{DataConfig, Direction};
+use super::config::{DataConfig, Direction, Size};
 use super::epoch::EpochCursor;
+use super::labelled;
 use super::pair::Pair;
 use crate::error::{Error, Result};
 use crate::raster::{IMAGE_CHANNELS, PlanarImage, read_image};
@@ -60,7 +61,8 @@ impl PairedFolder {
             ("data.target_channels", config.target_channels),
         ];
         for (field, value) in channels {
-            if !IMAGE_CHANNELS.contains(&value) {
+            let is_label_map = field == "data.input_channels" && config.labels.is_some();
+            if !is_label_map && !IMAGE_CHANNELS.contains(&value) {
                 let problem =
                     format!("{value} is not 1 (grey), 3 (colour) or 4 (colour and alpha), as in image files");
                 return Err(Error::config(field, problem));
@@ -167,23 +169,39 @@ impl PairedFolder {
     /// If `index` is not below [`len`](Self::len).
     pub fn pair(&self, index: usize) -> Result<Pair> {
         let config = &self.config;
-        self.read(index, |image| image.resized(config.crop_size.into(), config.resize_filter))
+        self.read(index, config.crop_size, |image| {
+            image.resized(config.crop_size.into(), config.resize_filter)
+        })
+    }
+
+    /// Returns the levels in the input image of pair `index` if it looks like a map of class ids, as
+    /// [`class_ids`](super::class_ids) does.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Image`], naming the file, if it is not a usable image.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub fn input_class_ids(&self, index: usize) -> Result<Option<Vec<u16>>> {
+        let paths = [0, 1].map(|side| self.pairs[index].path(side));
+        labelled::class_ids(paths, usize::from(self.config.direction == Direction::BToA))
     }
 
     /// Reads pair `index` with the augmentation of `epoch`.
     fn augmented(&self, index: usize, epoch: EpochCursor) -> Result<Pair> {
         let config = &self.config;
         let jitter = Jitter::draw(config, epoch.seed, epoch.number, index);
-        self.read(index, |image| {
+        self.read(index, config.load_size, |image| {
             let resized = image.resized(config.load_size.into(), config.resize_filter)?;
             Ok(jitter.apply(&resized))
         })
     }
 
-    /// Reads pair `index` and applies `prepare` to both images.
+    /// Reads pair `index` and applies `prepare` to both images. A label map has the size `labels_size` by then.
     fn read(
         &self,
         index: usize,
+        labels_size: Size,
         prepare: impl Fn(
             PlanarImage,
         ) -> std::result::Result<PlanarImage, Box<dyn std::error::Error + Send + Sync>>,
@@ -193,7 +211,14 @@ impl PairedFolder {
             Direction::AToB => [config.input_channels, config.target_channels],
             Direction::BToA => [config.target_channels, config.input_channels],
         };
-        let [a, b] = files.read(channels)?;
+        let input = usize::from(config.direction == Direction::BToA);
+        let [a, b] = match &config.labels {
+            Some(labels) => {
+                let paths = [0, 1].map(|side| files.path(side));
+                labelled::read(paths, labels, input, config.target_channels, labels_size)?
+            }
+            None => files.read(channels)?,
+        };
         let prepare = |side, image| prepare(image).map_err(|error| Error::image(files.path(side), error));
         let (a, b) = (prepare(0, a)?, prepare(1, b)?);
         Ok(match config.direction {

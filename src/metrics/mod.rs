@@ -23,5 +23,7 @@ pub use fid::{Features, fid, kid, kid_of_all};
 pub use fidelity::{Metric, Metrics, l1, psnr, ssim};
 #[cfg(feature = "eval")]
 pub use inception::Inception;
-pub use segmentation::{Confusion, Palette};
+pub use segmentation::Confusion;
 pub use sharpness::gradient_energy;
+
+pub use crate::raster::Palette;

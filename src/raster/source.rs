@@ -27,6 +27,8 @@ enum Samples<'a> {
     Unit(&'a [f32]),
     /// −1 to 1, as in a network's input.
     Network(&'a [f32]),
+    /// The class of each pixel. Each channel stands for a class: 1 at its pixels, −1 elsewhere.
+    Class(&'a [u16]),
 }
 
 /// The origin of one of the network's input channels.
@@ -98,16 +100,22 @@ impl<'a> Pixels<'a> {
         }
     }
 
+    /// Views the classes of the pixels of a label map as a channel for each of `count` classes.
+    pub(crate) fn classes(classes: &'a [u16], size: [usize; 2], count: usize) -> Self {
+        let channels = (0..count).map(Channel::Stored).collect();
+        Self { samples: Samples::Class(classes), size, strides: [0, 1], channels, alpha: None }
+    }
+
     /// Returns whether the samples have more than 8 bits.
     pub(crate) fn is_deep(&self) -> bool {
-        !matches!(self.samples, Samples::Byte(_))
+        !matches!(self.samples, Samples::Byte(_) | Samples::Class(_))
     }
 
     /// Returns whether any sample is NaN or, in an array, infinite; normalisation would spread it over the whole
     /// output. Image samples are clamped to `[0, 1]`, so infinities are harmless there.
     pub(crate) fn has_unusable_values(&self) -> bool {
         match self.samples {
-            Samples::Byte(_) | Samples::Word(_) => false,
+            Samples::Byte(_) | Samples::Word(_) | Samples::Class(_) => false,
             Samples::Unit(samples) => samples.iter().any(|value| value.is_nan()),
             Samples::Network(samples) => samples.iter().any(|value| !value.is_finite()),
         }
@@ -167,6 +175,9 @@ impl<'a> Pixels<'a> {
                 all.for_each(|(out, at)| put(out, samples[at].clamp(0.0, 1.0) * 2.0 - 1.0));
             }
             Samples::Network(samples) => all.for_each(|(out, at)| put(out, samples[at])),
+            Samples::Class(classes) => all.for_each(|(out, at)| {
+                put(out, if usize::from(classes[at]) == channel { 1.0 } else { -1.0 });
+            }),
         }
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn check(
         ("discriminator", config.discriminator != saved.discriminator),
         ("loss", config.loss != saved.loss),
         ("data.direction", config.data.direction != saved.data.direction),
+        ("data.labels", config.data.labels != saved.data.labels),
         ("training.seed", config.training.seed != saved.training.seed),
         // The position in an epoch is counted in batches.
         ("data.batch_size", is_inside_epoch && config.data.batch_size != saved.data.batch_size),

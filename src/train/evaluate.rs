@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use image::{RgbImage, imageops};
 
 use super::Trainer;
-use crate::data::{Batch, BatchSource, to_images};
+use crate::data::{Batch, BatchSource, PlanarImage, to_images};
 use crate::error::Result;
 use crate::layers::Mode;
 use crate::metrics::{self, Metrics};
@@ -36,7 +36,7 @@ impl Trainer {
     }
 
     /// Returns an image with a row of input, output and target for each of the first `count` pairs, translated as in
-    /// [`evaluate`](Self::evaluate).
+    /// [`evaluate`](Self::evaluate). An input that is a label map has the colours of its classes.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read;
@@ -45,7 +45,11 @@ impl Trainer {
         let mut rows: Vec<[RgbImage; 3]> = vec![];
         self.translate_each(pairs, count, |[input, output, target]| {
             let image = |tensor| Ok(to_images(tensor)?[0].to_rgb8());
-            rows.push([image(input)?, image(output)?, image(target)?]);
+            let input = match &self.config.data.labels {
+                Some(labels) => labels.to_image(&planes(input)?),
+                None => image(input)?,
+            };
+            rows.push([input, image(output)?, image(target)?]);
             Ok(())
         })?;
         let (width, height) = rows.first().map_or((0, 0), |[input, _, _]| input.dimensions());
@@ -84,6 +88,12 @@ impl Trainer {
         }
         Ok(())
     }
+}
+
+/// Returns the only image of a batch.
+fn planes(batch: Tensor<4>) -> Result<PlanarImage> {
+    let [_, channels, height, width] = batch.dims();
+    Ok(PlanarImage::new(read_back(batch)?, [channels, height, width]))
 }
 
 /// Returns the paper's test mode, with the dropout noise of pair `index`.

@@ -203,15 +203,24 @@ impl Translator {
     /// Translates an image. The output has the image's size, its 8 or 16 bits, and its alpha.
     ///
     /// The image is converted to the network's input channels: grey, colour, or colour with alpha, which is opaque if
-    /// the image has none.
+    /// the image has none. If the network takes label maps ([`DataConfig::labels`]), the image is a label map: its
+    /// pixels are classified, and each class becomes a channel; the output has 8 bits and no alpha.
     ///
     /// # Errors
-    /// - [`Error::Image`] if the image has no pixels, or a pixel is NaN
+    /// - [`Error::Image`] if the image has no pixels, a pixel is NaN, or a pixel is not of a class of the label map
     /// - [`Error::Config`] if the network has a number of channels that an image cannot have, that is, not 1, 3 or 4
     /// - [`Error::Device`] if the device fails, for instance because the GPU was lost or is out of memory
     pub fn translate(&self, image: &DynamicImage) -> Result<DynamicImage> {
         let converted;
         let channels = self.image_channels()?;
+        if let Some(labels) = &self.config.data.labels {
+            let map = labels.class_map(image)?;
+            let input = map.pixels();
+            usable(&input)?;
+            let mut canvas = Canvas::like(&input, channels[1]);
+            self.paint(&input, &mut canvas)?;
+            return Ok(canvas.into_image());
+        }
         let input = match Pixels::of(image, channels[0]) {
             Some(input) => input,
             None => {
@@ -226,14 +235,19 @@ impl Translator {
         Ok(canvas.into_image())
     }
 
-    /// Reads an image file as [`read_image`](crate::data::read_image) does, and translates the image.
+    /// Reads an image file as [`read_image`](crate::data::read_image) does, or a label map as
+    /// [`Labels::read_image`](crate::data::Labels::read_image) does, and translates the image.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read, [`Error::Image`] if it is not an image; otherwise as
     /// [`translate`](Self::translate).
     pub fn translate_file(&self, path: impl AsRef<Path>) -> Result<DynamicImage> {
         let path = path.as_ref();
-        self.translate(&read_image(path)?).map_err(|error| match error {
+        let image = match &self.config.data.labels {
+            Some(labels) => labels.read_image(path)?,
+            None => read_image(path)?,
+        };
+        self.translate(&image).map_err(|error| match error {
             Error::Image { source, .. } => Error::image(path, source),
             other => other,
         })
@@ -250,7 +264,7 @@ impl Translator {
 
     /// Translates images, those of one size together. Each output equals that of [`translate`](Self::translate).
     ///
-    /// With noise, and above the tile size, images are translated one by one.
+    /// With noise, above the tile size, and for networks that take label maps, images are translated one by one.
     ///
     /// # Errors
     /// As [`translate`](Self::translate), for the first image that fails.
@@ -259,7 +273,8 @@ impl Translator {
         let channels = self.image_channels()?;
         let mut groups: BTreeMap<[usize; 2], Vec<(usize, Pixels)>> = BTreeMap::new();
         for (index, image) in images.iter().enumerate() {
-            match Pixels::of(image, channels[0]) {
+            let input = self.config.data.labels.is_none().then(|| Pixels::of(image, channels[0])).flatten();
+            match input {
                 Some(input) if self.fits_with_others(&input) => {
                     groups.entry(self.padded(input.size)).or_default().push((index, input));
                 }
@@ -313,7 +328,8 @@ impl Translator {
         let channels = [self.generator.config().input_channels, self.generator.config().output_channels];
         let fields = ["generator.input_channels", "generator.output_channels"];
         for (field, value) in fields.into_iter().zip(channels) {
-            if !IMAGE_CHANNELS.contains(&value) {
+            let is_label_map = field == "generator.input_channels" && self.config.data.labels.is_some();
+            if !is_label_map && !IMAGE_CHANNELS.contains(&value) {
                 let problem =
                     format!("{value} is not 1, 3 or 4, the channels of an image; use `translate_array`");
                 return Err(Error::config(field, problem));

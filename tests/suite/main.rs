@@ -9,6 +9,7 @@ mod fid;
 mod golden;
 mod gradients;
 mod kernels;
+mod labels;
 mod layering;
 mod overnight;
 mod pytorch;

@@ -43,3 +43,38 @@ pub(crate) fn write_pairs(folder: &Path, count: u8, size: u32) {
         both.save(folder.join(format!("{index}.png"))).unwrap();
     }
 }
+
+/// Returns a PNG file with a palette. Its pixels have `bits` bits each and hold `indices`, row by row.
+pub(crate) fn palette_png(width: u32, bits: u8, indices: &[u8], colors: &[[u8; 3]]) -> Vec<u8> {
+    let height = indices.len() as u32 / width;
+    let mut pixels = vec![];
+    for row in indices.chunks(width as usize) {
+        pixels.push(0); // no filter
+        for byte in row.chunks(8 / usize::from(bits)) {
+            let shifts = (1..).map(|place| 8 - place * bits);
+            pixels.push(byte.iter().zip(shifts).map(|(index, shift)| index << shift).sum());
+        }
+    }
+    // One stored block of deflate, and the checksum of zlib.
+    let length = pixels.len() as u16;
+    let (a, b) = pixels.iter().fold((1u32, 0u32), |(a, b), byte| {
+        let a = (a + u32::from(*byte)) % 65_521;
+        (a, (b + a) % 65_521)
+    });
+    let ends = [length.to_le_bytes(), (!length).to_le_bytes()].concat();
+    let data = [&[0x78, 1, 1], &ends[..], &pixels, &((b << 16) | a).to_be_bytes()].concat();
+    let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[bits, 3, 0, 0, 0]].concat();
+    let chunks = [(b"IHDR", header), (b"PLTE", colors.concat()), (b"IDAT", data), (b"IEND", vec![])];
+    let chunks = chunks.map(|(name, data)| {
+        let body = [&name[..], &data].concat();
+        [&(data.len() as u32).to_be_bytes()[..], &body, &crc32(&body).to_be_bytes()].concat()
+    });
+    [b"\x89PNG\r\n\x1a\n".to_vec(), chunks.concat()].concat()
+}
+
+/// Returns the checksum of a chunk of a PNG file.
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (!(crc & 1)).wrapping_add(1)))
+    })
+}

@@ -7,6 +7,7 @@ use pix2pix::config::Schedule;
 use pix2pix::data::Size;
 use pix2pix::{Backbone, Condition, GanMode, Norm, Pix2PixConfig};
 
+use super::labels;
 use super::options::{Decay, Gan, NormKind, Options, PATCHES, Preset, Shape};
 
 /// The defaults of `--schedule step`.
@@ -32,6 +33,9 @@ pub(super) fn configure(options: &Options) -> Result<Pix2PixConfig> {
     }
     if let Some(path) = &options.config {
         config = with_file(&config, path)?;
+    }
+    if let Some(labels) = labels::labels(options)? {
+        config = config.with_labels(labels);
     }
     set_networks(&mut config, options);
     if let Some(size) = options.size {
@@ -216,6 +220,9 @@ mod tests {
                 Value::Object(fields) => {
                     let fields: Vec<_> = fields.iter().map(|(k, v)| format!("{k} = {}", inline(v))).collect();
                     format!("{{ {} }}", fields.join(", "))
+                }
+                Value::Array(values) => {
+                    format!("[{}]", values.iter().map(inline).collect::<Vec<_>>().join(", "))
                 }
                 value => value.to_string(),
             }

@@ -7,6 +7,7 @@
 //! ```
 
 mod config;
+mod labels;
 mod options;
 mod progress;
 
@@ -34,6 +35,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let config = config::configure(options)?;
     let out = run_folder(options)?;
     let (train, val) = pairs(options, &config, &out)?;
+    labels::warn_of_ids(options, &train);
     let trainer = trainer(options, &config, &out, &devices)?;
     say!(
         "{} pairs to train on, {} to validate; generator of {} parameters on {:?}",

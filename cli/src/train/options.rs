@@ -20,6 +20,13 @@ pub(crate) struct Options {
     /// Which half is translated into the other [default: a-to-b]
     #[arg(long, value_enum, help_heading = DATA)]
     pub(crate) direction: Option<Way>,
+    /// The input is a label map and becomes a channel for each class: palette file (TOML) with the classes, or `ids` if
+    /// the pixels hold the ids 0 to --classes minus 1 [default: the input is an image]
+    #[arg(long, value_name = "PALETTE|ids", help_heading = DATA)]
+    pub(crate) labels: Option<String>,
+    /// Number of classes, with `--labels ids` [default: that of the palette]
+    #[arg(long, requires = "labels", help_heading = DATA)]
+    pub(crate) classes: Option<usize>,
     /// Side of the square images in pixels; sets the depth of a U-Net, and --load-size to 286/256 of it [default: 256;
     /// 64 without --data]
     #[arg(long, help_heading = DATA)]

@@ -10,7 +10,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use anyhow::{Error, Result, anyhow};
 use image::{DynamicImage, ImageDecoder, ImageReader};
 use indicatif::ProgressBar;
-use pix2pix::{Translator, data};
+use pix2pix::Translator;
+use pix2pix::data::{self, Labels};
 
 use super::jobs::Job;
 use super::write::Writer;
@@ -57,11 +58,12 @@ pub(crate) fn translate_all(
     let (decoded, images) = sync_channel(QUEUE_LEN);
     let (translated, outputs) = sync_channel(QUEUE_LEN);
     let outputs = Mutex::new(outputs);
+    let labels = translators.first().and_then(|translator| translator.config().data.labels.as_ref());
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             let decoded = decoded.clone();
             let (next, before) = (&next, &before);
-            scope.spawn(move || read_all(jobs, next, before, &decoded));
+            scope.spawn(move || read_all(jobs, labels, next, before, &decoded));
             scope.spawn(|| write_all(&outputs, writer, &failures));
         }
         drop(decoded);
@@ -78,12 +80,13 @@ pub(crate) fn translate_all(
 /// Decodes jobs until none is left: each worker takes the one after `next`.
 fn read_all<'a>(
     jobs: &'a [Job],
+    labels: Option<&Labels>,
     next: &AtomicUsize,
     budget: &'a Budget,
     decoded: &SyncSender<(&'a Job, Result<Input<'a>>)>,
 ) {
     while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let input = catch_panic(&job.input, || read(job, budget));
+        let input = catch_panic(&job.input, || read(job, labels, budget));
         if decoded.send((job, input)).is_err() {
             break;
         }
@@ -104,7 +107,11 @@ fn translate<'a>(
             continue;
         }
         let permit = budget.take(size(&input.image));
-        let image = catch_panic(&job.input, || Ok(translator.translate(&input.image)?))?;
+        let named = |error| match error {
+            pix2pix::Error::Image { .. } => error.in_file(&job.input),
+            other => other,
+        };
+        let image = catch_panic(&job.input, || Ok(translator.translate(&input.image).map_err(named)?))?;
         let profile = input.profile.clone();
         // The writers stop only when this queue is closed.
         let _ = translated.send(Output { job, sample, image, profile, _permit: permit });
@@ -140,10 +147,13 @@ impl Failures {
     }
 }
 
-/// Decodes an image once there is room for it.
-fn read<'a>(job: &'a Job, budget: &'a Budget) -> Result<Input<'a>> {
+/// Decodes an image once there is room for it. The colour profile of a label map does not describe the output.
+fn read<'a>(job: &'a Job, labels: Option<&Labels>, budget: &'a Budget) -> Result<Input<'a>> {
     let permit = budget.take(claimed(&job.input));
-    let (image, profile) = data::read_image_with_profile(&job.input)?;
+    let (image, profile) = match labels {
+        Some(labels) => (labels.read_image(&job.input)?, None),
+        None => data::read_image_with_profile(&job.input)?,
+    };
     Ok(Input { job, image, profile: profile.map(Arc::from), _permit: permit })
 }
 

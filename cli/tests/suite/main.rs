@@ -4,6 +4,7 @@
 mod commands;
 mod folders;
 mod kill;
+mod labels;
 mod pairs;
 mod program;
 mod study;
