@@ -10,6 +10,7 @@ use super::augment::Jitter;
 use super::batches::{Batches, Plan};
 use super::config::{DataConfig, Direction};
 use super::epoch::EpochCursor;
+use super::listing::LeftOut;
 use super::pair::Pair;
 use crate::error::{Error, Result};
 use crate::raster::{IMAGE_CHANNELS, PlanarImage, read_image};
@@ -36,6 +37,7 @@ const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff
 #[derive(Clone, Debug)]
 pub struct PairedFolder {
     pairs: Arc<[Files]>,
+    left_out: Arc<[LeftOut]>,
     config: DataConfig,
 }
 
@@ -80,7 +82,13 @@ impl PairedFolder {
                 unmatched: vec![],
             });
         }
-        Ok(Self { pairs: pairs.into(), config: config.clone() })
+        Ok(Self { pairs: pairs.into(), left_out: Vec::new().into(), config: config.clone() })
+    }
+
+    /// Returns the files in the folder that are not used, with the reasons.
+    #[must_use]
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
     }
 
     /// Returns the number of pairs.
