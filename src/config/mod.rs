@@ -362,6 +362,8 @@ mod tests {
                 input_channels,
                 target_channels,
                 load_size,
+                preprocess,
+                image_size,
                 resize_filter,
                 crop_size,
                 mirror,

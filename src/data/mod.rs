@@ -5,17 +5,23 @@ mod batch_source;
 mod batches;
 mod config;
 mod epoch;
+mod padding;
 mod pair;
 mod paired_folder;
+mod preprocess;
+mod scale;
 mod write_image;
 
 pub use batch_source::{BatchIterator, BatchSource};
 pub use batches::Batches;
-pub use config::{DataConfig, Direction, Sampling, Size};
+pub use config::{DataConfig, Direction, Preprocess, Sampling, Size};
 pub use epoch::EpochCursor;
 pub use pair::{Batch, Pair};
 pub use paired_folder::PairedFolder;
+pub use scale::image_size;
 pub use write_image::write_image;
+
+pub(crate) use padding::{pad, padded_size, unpad};
 
 pub use crate::raster::{
     PlanarImage, ResizeFilter, read_image, read_image_with_profile, round_to_8_bits, storable, to_images,

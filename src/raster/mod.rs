@@ -3,6 +3,7 @@
 mod canvas;
 mod decode;
 mod encode;
+mod header;
 mod levels;
 mod planar;
 mod source;
@@ -15,7 +16,8 @@ pub use planar::{PlanarImage, ResizeFilter, to_images};
 
 pub(crate) use canvas::Canvas;
 pub(crate) use encode::encode;
+pub(crate) use header::header_size;
 #[cfg(feature = "eval")]
 pub(crate) use levels::levels;
 pub(crate) use levels::position;
-pub(crate) use source::{IMAGE_CHANNELS, NOT_A_NUMBER, Pixels};
+pub(crate) use source::{IMAGE_CHANNELS, NOT_A_NUMBER, Pixels, reflected};

@@ -142,6 +142,7 @@ fn set_schedule(schedule: &mut Schedule, options: &Options) -> Result<()> {
 fn set_training(config: &mut Pix2PixConfig, options: &Options) {
     set(&mut config.data.direction, options.direction.map(Into::into));
     set(&mut config.data.load_size, options.load_size.map(Size::from));
+    set(&mut config.data.preprocess, options.preprocess.map(Into::into));
     config.data.mirror &= !options.no_mirror;
     set(&mut config.data.batch_size, options.batch_size);
     set(&mut config.data.workers, options.workers);
