@@ -12,6 +12,7 @@ use image::{DynamicImage, ImageDecoder, ImageReader};
 use indicatif::ProgressBar;
 use pix2pix::{Translator, data};
 
+use super::half::Half;
 use super::jobs::Job;
 use super::write::Writer;
 
@@ -44,10 +45,11 @@ struct Output<'a> {
 
 /// Translates all jobs. Worker threads decode before the network and encode after it; short queues connect them.
 ///
-/// Each of the `translators` gives one output per image. Returns an error for every image that lacks an output.
+/// Only the `half` of an image is translated. Each of the `translators` gives one output per image. Returns an error for every image that lacks an output.
 pub(crate) fn translate_all(
     jobs: &[Job],
     translators: &[Translator],
+    half: Half,
     writer: &Writer,
     bar: &ProgressBar,
 ) -> Vec<Error> {
@@ -61,7 +63,7 @@ pub(crate) fn translate_all(
         for _ in 0..WORKERS {
             let decoded = decoded.clone();
             let (next, before) = (&next, &before);
-            scope.spawn(move || read_all(jobs, next, before, &decoded));
+            scope.spawn(move || read_all(jobs, next, half, before, &decoded));
             scope.spawn(|| write_all(&outputs, writer, &failures));
         }
         drop(decoded);
@@ -79,11 +81,12 @@ pub(crate) fn translate_all(
 fn read_all<'a>(
     jobs: &'a [Job],
     next: &AtomicUsize,
+    half: Half,
     budget: &'a Budget,
     decoded: &SyncSender<(&'a Job, Result<Input<'a>>)>,
 ) {
     while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let input = catch_panic(&job.input, || read(job, budget));
+        let input = catch_panic(&job.input, || read(job, half, budget));
         if decoded.send((job, input)).is_err() {
             break;
         }
@@ -141,9 +144,10 @@ impl Failures {
 }
 
 /// Decodes an image once there is room for it.
-fn read<'a>(job: &'a Job, budget: &'a Budget) -> Result<Input<'a>> {
+fn read<'a>(job: &'a Job, half: Half, budget: &'a Budget) -> Result<Input<'a>> {
     let permit = budget.take(claimed(&job.input));
     let (image, profile) = data::read_image_with_profile(&job.input)?;
+    let image = half.cut(image, &job.input)?;
     Ok(Input { job, image, profile: profile.map(Arc::from), _permit: permit })
 }
 

@@ -6,6 +6,7 @@ mod folders;
 mod kill;
 mod pairs;
 mod program;
+mod scale;
 mod study;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
