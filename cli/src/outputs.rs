@@ -83,7 +83,10 @@ impl RealFolders {
         if let Ok(real) = path.canonicalize() {
             return Some(real);
         }
-        let name = path.file_name()?;
+        let Some(name) = path.file_name() else {
+            // It ends with `..`, after a folder that does not exist yet.
+            return self.real(path.parent()?)?.parent().map(Path::to_owned);
+        };
         let parent = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),

@@ -8,6 +8,7 @@ use image::{DynamicImage, GenericImageView, Rgb, RgbImage};
 use pix2pix::data::{self, DataConfig, Direction, Size};
 
 use super::jobs::Job;
+use crate::output::note;
 
 /// The number of inputs that are looked at, evenly spread.
 const SAMPLE: usize = 16;
@@ -42,9 +43,9 @@ impl Half {
     }
 }
 
-/// Refuses inputs most of which look like the side-by-side pairs that the training reads: translating both halves of
-/// them is hardly ever meant.
-pub(crate) fn refuse_pairs(jobs: &[Job], config: &DataConfig) -> Result<()> {
+/// Asks for `--half` if most inputs look like the side-by-side pairs that the training reads: translating both halves of
+/// them is hardly ever meant. Refuses a folder of pairs, and warns of a single one.
+pub(crate) fn ask(jobs: &[Job], is_folder: bool, config: &DataConfig) -> Result<()> {
     let count = jobs.len().min(SAMPLE);
     let sample = (0..count).map(|index| &jobs[index * jobs.len() / count]);
     let sizes: Vec<(&Job, Size)> =
@@ -56,7 +57,7 @@ pub(crate) fn refuse_pairs(jobs: &[Job], config: &DataConfig) -> Result<()> {
         Direction::BToA => ("right", "B, the right half"),
         _ => ("left", "A, the left half"),
     };
-    bail!(
+    let question = format!(
         "--half: {} of {} images looked at are side-by-side pairs as in training, for example {} of {}×{} pixels; the \
          network was trained to translate {side}: add `--half {half}`, or `--half none` to translate whole images",
         pairs.len(),
@@ -64,7 +65,12 @@ pub(crate) fn refuse_pairs(jobs: &[Job], config: &DataConfig) -> Result<()> {
         job.input.display(),
         size.width,
         size.height,
-    )
+    );
+    if is_folder {
+        bail!(question);
+    }
+    note!("warning: {question}");
+    Ok(())
 }
 
 /// Returns whether an image is as large as a pair of the training, or has the shape of one and a seam in the middle.

@@ -146,7 +146,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let config = &samples[0].config().data;
     if options.half.is_none() {
-        half::refuse_pairs(&jobs, config)?;
+        half::ask(&jobs, options.input.is_dir(), config)?;
     }
     let half = options.half.unwrap_or(Half::None);
     if !options.resize {
