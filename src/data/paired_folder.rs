@@ -9,6 +9,7 @@ use burn::tensor::Device;
 use super::batches::{Batches, Plan};
 use super::config::{DataConfig, Direction, Preprocess, Size};
 use super::epoch::EpochCursor;
+use super::listing::LeftOut;
 use super::pair::Pair;
 use super::{preprocess, scale};
 use crate::error::{Error, Result};
@@ -36,6 +37,7 @@ const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff
 #[derive(Clone, Debug)]
 pub struct PairedFolder {
     pairs: Arc<[Files]>,
+    left_out: Arc<[LeftOut]>,
     config: DataConfig,
 }
 
@@ -80,7 +82,13 @@ impl PairedFolder {
                 unmatched: vec![],
             });
         }
-        Ok(Self { pairs: pairs.into(), config: config.clone() })
+        Ok(Self { pairs: pairs.into(), left_out: Vec::new().into(), config: config.clone() })
+    }
+
+    /// Returns the files in the folder that are not used, with the reasons.
+    #[must_use]
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
     }
 
     /// Returns the number of pairs.

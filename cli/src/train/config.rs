@@ -247,6 +247,10 @@ mod tests {
         };
         assert_eq!(with(&["--preset", "pytorch"]), unchanged);
         assert_eq!(with(&["--seed", "3"]), changed(|c| c.training.seed = 3));
+        assert_eq!(
+            with(&["--preprocess", "crop"]),
+            changed(|c| c.data.preprocess = pix2pix::data::Preprocess::Crop)
+        );
         assert_eq!(with(&["--gan", "vanilla"]), changed(|c| c.loss.gan = GanMode::Vanilla));
         assert_eq!(
             with(&["--generator", "unet"]),
