@@ -5,25 +5,32 @@
 //! ```
 //!
 //! Pairs are resized to the size used in training, as in its validation, so the means can be compared with its curves.
+//! Networks that were trained with `--preprocess crop` or `none` get whole images at their own scale, as in `translate`.
 //! The metrics equal those of scikit-image with `data_range=2`, SSIM with the settings of Wang et al. 2004. JSON has no
 //! infinity, so the PSNR of equal images is written as `"inf"`.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use pix2pix::data::{Batch, PairedFolder, round_to_8_bits};
+use image::ImageFormat;
+use pix2pix::burn::tensor::TensorData;
+use pix2pix::data::{Batch, PairedFolder, Preprocess, round_to_8_bits, to_images};
 use pix2pix::metrics::{self, Metrics};
-use pix2pix::{Device, Tensor, Translator};
+use pix2pix::{Device, Mode, Tensor, Translator};
 use serde_json::json;
 
 use crate::common::{self, Common, ModeName, Way};
+use crate::files;
 use crate::output::{note, one_line, say};
+use crate::outputs::{protect_inputs, shortened};
 
 /// Computes L1, PSNR and SSIM of a generator on pairs of images
 ///
-/// Prints a line for each pair and the means. Pairs that cannot be read are listed and left out of the means, and the
-/// exit status is 1.
+/// Prints a line for each pair and the means. Pairs that cannot be read are listed and left out of the means, outputs
+/// that cannot be written are listed, and the exit status is 1.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Run folder, weights file, or file of the PyTorch original
@@ -47,6 +54,9 @@ pub(crate) struct Options {
     /// Write all metrics as JSON to this file [default: no file]
     #[arg(long, value_name = "FILE", help_heading = METRICS)]
     json: Option<PathBuf>,
+    /// Write the output for each pair as PNG to this folder [default: no images]
+    #[arg(long, value_name = "DIR", help_heading = METRICS)]
+    output: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
@@ -58,10 +68,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let device = options.common.compute.device()?;
     let translator = Translator::load(&options.weights, &device)?;
     translator.config().validate()?;
-    let pairs = pairs(options, &translator)?;
-    let Evaluated { rows, errors } = evaluate_all(options, &translator, &pairs, &device)?;
+    let split = options.data.join(&options.split);
+    let folder = if split.is_dir() { &split } else { &options.data };
+    let pairs = pairs(options, folder, &translator)?;
+    let images = match &options.output {
+        Some(folder) => image_paths(&pairs, folder),
+        None => vec![],
+    };
+    protect_pairs(options, folder, &pairs, &images)?;
+    let Evaluated { rows, errors, unwritten } = evaluate_all(options, &translator, &pairs, &images, &device)?;
     for error in &errors {
         note!("skipped {error}");
+    }
+    for error in &unwritten {
+        note!("not written: {error}");
     }
     let unreadable =
         || anyhow!("{}: {} of {} pairs could not be read", options.data.display(), errors.len(), pairs.len());
@@ -73,39 +93,82 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if let Some(path) = &options.json {
         let pairs: Vec<_> = rows.iter().map(|(name, metrics)| with_name(name, metrics)).collect();
         let all = json!({ "mean": values(&mean), "pairs": pairs, "skipped": errors });
-        std::fs::write(path, format!("{all:#}\n")).with_context(|| path.display().to_string())?;
+        files::replace(path, format!("{all:#}\n").as_bytes())?;
     }
-    if errors.is_empty() { Ok(()) } else { Err(unreadable()) }
+    if let Some(folder) = &options.output {
+        say!("{}: {} images written", folder.display(), rows.len() - unwritten.len());
+    }
+    match (errors.len(), unwritten.len()) {
+        (0, 0) => Ok(()),
+        (0, count) => bail!("{count} of {} images could not be written", rows.len()),
+        (_, 0) => Err(unreadable()),
+        (_, count) => bail!("{}, {count} of {} images could not be written", unreadable(), rows.len()),
+    }
 }
 
-/// The metrics of each pair by its file name, and the errors of pairs that could not be read.
+/// The metrics of each pair by its file name, the errors of pairs that could not be read, and those of images that could
+/// not be written.
 #[derive(Default)]
 struct Evaluated {
     rows: Vec<(String, Metrics)>,
     errors: Vec<String>,
+    unwritten: Vec<String>,
 }
 
-/// Opens the pairs with the data configuration of the training.
-fn pairs(options: &Options, translator: &Translator) -> Result<PairedFolder> {
+/// Returns the image to write for each pair: its path below the folder that all pairs share, in `folder`, as PNG.
+fn image_paths(pairs: &PairedFolder, folder: &Path) -> Vec<PathBuf> {
+    let inputs: Vec<&Path> = (0..pairs.len()).map(|index| pairs.path(index)).collect();
+    let mut shared = inputs.first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
+    while !inputs.iter().all(|path| path.starts_with(shared)) {
+        shared = shared.parent().unwrap_or(Path::new(""));
+    }
+    let place = |path: &Path| folder.join(path.strip_prefix(shared).unwrap_or(path));
+    let png = |path: &Path| place(path).with_extension("png");
+    let key = |path: &Path| path.to_string_lossy().to_lowercase();
+    let mut wanted: HashMap<String, usize> = HashMap::new();
+    inputs.iter().for_each(|path| *wanted.entry(key(&png(path))).or_default() += 1);
+    // Equal names keep the type of their file as part of the name: `a.jpg` becomes `a.jpg.png`.
+    let name = |path: &&Path| match wanted[&key(&png(path))] {
+        1 => png(path),
+        _ => {
+            let mut whole = place(path).into_os_string();
+            whole.push(".png");
+            whole.into()
+        }
+    };
+    inputs.iter().map(|path| shortened(name(path))).collect()
+}
+
+/// Refuses outputs in the folder of the pairs, where they would replace files or become pairs, and a JSON file that would
+/// replace a file of a pair.
+fn protect_pairs(options: &Options, folder: &Path, pairs: &PairedFolder, images: &[PathBuf]) -> Result<()> {
+    let inputs = || (0..pairs.len()).map(|index| pairs.path(index));
+    protect_inputs(images.iter().cloned(), inputs(), folder, folder)?;
+    protect_inputs(options.json.clone(), inputs(), Path::new(""), Path::new(""))
+}
+
+/// Opens the pairs in `folder` with the data configuration of the training.
+fn pairs(options: &Options, folder: &Path, translator: &Translator) -> Result<PairedFolder> {
     let mut config = translator.config().data.clone();
     config.batch_size = 1;
     if let Some(way) = options.direction {
         config.direction = way.into();
     }
-    let split = options.data.join(&options.split);
-    Ok(PairedFolder::open(if split.is_dir() { split } else { options.data.clone() }, &config)?)
+    Ok(PairedFolder::open(folder, &config)?)
 }
 
-/// Evaluates every pair and prints its line. Fails if the device does, which would fail for the other pairs, too.
+/// Evaluates every pair, prints its line, and writes its output to that of `images`, if there are any. Fails if the
+/// device does, which would fail for the other pairs, too.
 fn evaluate_all(
     options: &Options,
     translator: &Translator,
     pairs: &PairedFolder,
+    images: &[PathBuf],
     device: &Device,
 ) -> Result<Evaluated> {
     let mut evaluated = Evaluated::default();
     say!("{:<40} {:>8} {:>8} {:>8}", "pair", "L1", "PSNR", "SSIM");
-    for (index, batch) in pairs.sequential(device).enumerate() {
+    for (index, batch) in pairs.whole(device).enumerate() {
         let Batch { input, target } = match batch {
             Ok(batch) => batch,
             Err(error) => {
@@ -115,7 +178,12 @@ fn evaluate_all(
         };
         // Each image has its own noise, as in validation during training.
         let mode = options.mode.mode(options.common.seed.wrapping_add(index as u64)).per_image();
-        let output = translator.generator().forward(input, mode);
+        let output = translated(translator, input, mode)?;
+        if let Some(path) = images.get(index)
+            && let Err(error) = write(&output, path)
+        {
+            evaluated.unwritten.push(one_line(&error));
+        }
         let output = if options.eight_bits { round_to_8_bits(output) } else { output };
         let metrics = compute(&output, &target)?;
         let name = pairs.path(index).file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -123,6 +191,28 @@ fn evaluate_all(
         evaluated.rows.push((name, metrics));
     }
     Ok(evaluated)
+}
+
+/// Translates one image, of any size, as `translate` does.
+fn translated(translator: &Translator, input: Tensor<4>, mode: Mode) -> Result<Tensor<4>> {
+    let data = &translator.config().data;
+    let [_, channels, height, width] = input.dims();
+    if data.preprocess == Preprocess::Resize {
+        return Ok(translator.generator().forward(input, mode)); // the crop size fits the network
+    }
+    let device = input.device();
+    let values = common::values(input)?;
+    let output = translator.clone().with_mode(mode).translate_array(&values, [channels, height, width])?;
+    let shape = [1, translator.generator().config().output_channels, height, width];
+    Ok(Tensor::from_data(TensorData::new(output, shape), &device))
+}
+
+/// Writes an output as PNG, atomically.
+fn write(output: &Tensor<4>, path: &Path) -> Result<()> {
+    let image = to_images(output.clone())?.remove(0);
+    let mut bytes = Cursor::new(vec![]);
+    image.write_to(&mut bytes, ImageFormat::Png).with_context(|| path.display().to_string())?;
+    files::replace(path, bytes.get_ref())
 }
 
 /// Computes the metrics of one image.

@@ -17,6 +17,7 @@ mod export;
 mod files;
 mod import;
 mod output;
+mod outputs;
 mod pairs;
 mod stop;
 mod study;

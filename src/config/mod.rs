@@ -372,6 +372,8 @@ mod tests {
                 target_channels,
                 labels,
                 load_size,
+                preprocess,
+                image_size,
                 resize_filter,
                 crop_size,
                 mirror,

@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 
+use super::config::Size;
 use super::epoch::EpochCursor;
 use super::pair::Batch;
 use super::paired_folder::PairedFolder;
@@ -47,6 +48,12 @@ pub trait BatchSource {
 
     /// Returns all batches in a fixed order, without augmentation.
     fn sequential<'a>(&'a self, device: &Device) -> BatchIterator<'a>;
+
+    /// Returns the usual height and width of the images before they are resized, or `None` if that is not known.
+    /// [`Trainer::fit`](crate::Trainer::fit) records it in [`DataConfig::image_size`](super::DataConfig::image_size).
+    fn image_size(&self) -> Option<Size> {
+        None
+    }
 }
 
 impl BatchSource for PairedFolder {
@@ -60,5 +67,9 @@ impl BatchSource for PairedFolder {
 
     fn sequential<'a>(&'a self, device: &Device) -> BatchIterator<'a> {
         Box::new(PairedFolder::sequential(self, device))
+    }
+
+    fn image_size(&self) -> Option<Size> {
+        PairedFolder::image_size(self)
     }
 }

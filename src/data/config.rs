@@ -38,6 +38,27 @@ pub enum Sampling {
 
 names::named!(Sampling, "sampling");
 
+/// The scale at which images are read for training, before the random crop.
+///
+/// [`DataConfig::training_size`] returns the size at which a trained generator sees an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Preprocess {
+    /// Resizes the image to `load_size`, whatever its shape, and crops it to `crop_size`.
+    #[default]
+    Resize,
+    /// Scales the image to the width of `load_size`, keeps its shape, and crops it to `crop_size`.
+    #[serde(alias = "scale_width")]
+    ScaleWidth,
+    /// Crops the image to `crop_size` at its own scale.
+    Crop,
+    /// Keeps the whole image at its own scale. Sizes that the network cannot take are padded by reflection.
+    None,
+}
+
+names::named!(Preprocess, "preprocess");
+
 /// Height and width of an image in pixels.
 ///
 /// In JSON, a square is one number, and any other size an array `[height, width]`.
@@ -122,6 +143,8 @@ impl fmt::Display for Size {
 /// | `target_channels` | 3 | the same for the target | 1, 3, 4 in image files | 3 |
 /// | `labels` | none | the classes of the input, if it is a label map; one channel for each | as many as `input_channels` | none |
 /// | `load_size` | 286 | height and width that both images are resized to | ≥ `crop_size` | 286 |
+/// | `preprocess` | resize | the scale of the images before the crop | | resize / resize, scale_width, crop, none |
+/// | `image_size` | none | median height and width of the original images, which training records | | |
 /// | `resize_filter` | bilinear | the resampling filter | | bilinear / bicubic |
 /// | `crop_size` | 256 | height and width of the random crop | 1– | 256 |
 /// | `mirror` | true | whether half of the pairs are mirrored | | true |
@@ -154,6 +177,12 @@ pub struct DataConfig {
     /// Height and width that both images are resized to before the crop.
     #[setters(into)]
     pub load_size: Size,
+    /// The scale of the images before the crop.
+    pub preprocess: Preprocess,
+    /// Median height and width of the original images; [`Trainer::fit`](crate::Trainer::fit) records it. It changes no
+    /// number, but tells [`is_at_training_scale`](Self::is_at_training_scale) what the network was trained on.
+    #[setters(strip_option, into)]
+    pub image_size: Option<Size>,
     /// The resampling filter.
     #[serde(alias = "filter")]
     pub resize_filter: ResizeFilter,
@@ -178,6 +207,8 @@ impl Default for DataConfig {
             target_channels: 3,
             labels: None,
             load_size: 286.into(),
+            preprocess: Preprocess::Resize,
+            image_size: None,
             resize_filter: ResizeFilter::Bilinear,
             crop_size: 256.into(),
             mirror: true,
@@ -226,6 +257,11 @@ impl DataConfig {
         if load.height < crop.height || load.width < crop.width {
             return Err(Error::config("data.load_size", format!("{load} is below the crop size of {crop}")));
         }
+        if self.labels.is_some() && self.preprocess != Preprocess::Resize {
+            let problem =
+                format!("{} does not work with label maps (data.labels); use resize", self.preprocess);
+            return Err(Error::config("data.preprocess", problem));
+        }
         Ok(())
     }
 }
@@ -242,6 +278,10 @@ mod tests {
         for sampling in [Sampling::Shuffled, Sampling::WithReplacement] {
             assert_eq!(sampling.to_string().parse::<Sampling>().unwrap(), sampling);
         }
+        for preprocess in [Preprocess::Resize, Preprocess::ScaleWidth, Preprocess::Crop, Preprocess::None] {
+            assert_eq!(preprocess.to_string().parse::<Preprocess>().unwrap(), preprocess);
+        }
+        assert_eq!("scale_width".parse::<Preprocess>().unwrap().to_string(), "scale-width");
         assert_eq!(Direction::AToB.to_string(), "a-to-b");
         let message = "left".parse::<Direction>().unwrap_err().to_string();
         assert_eq!(

@@ -10,20 +10,26 @@ mod epoch;
 mod labelled;
 mod labels;
 mod listing;
+mod padding;
 mod pair;
 mod paired_folder;
+mod preprocess;
+mod scale;
 mod write_image;
 
 pub use batch_source::{BatchIterator, BatchSource};
 pub use batches::Batches;
 pub use class_ids::class_ids;
-pub use config::{DataConfig, Direction, Sampling, Size};
+pub use config::{DataConfig, Direction, Preprocess, Sampling, Size};
 pub use epoch::EpochCursor;
 pub use labels::{LabelClass, LabelKind, Labels};
 pub use listing::{LeftOut, Listing, Reason};
 pub use pair::{Batch, Pair};
 pub use paired_folder::PairedFolder;
+pub use scale::image_size;
 pub use write_image::write_image;
+
+pub(crate) use padding::{pad, padded_size, unpad};
 
 pub use crate::raster::{
     PlanarImage, ResizeFilter, read_image, read_image_with_profile, round_to_8_bits, storable, to_images,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
-use super::augment::Jitter;
 use super::batches::{Batches, Plan};
-use super::config::{DataConfig, Direction, Size};
+use super::config::{DataConfig, Direction, Preprocess, Size};
 use super::epoch::EpochCursor;
 use super::labelled;
 use super::listing::LeftOut;
 use super::pair::Pair;
+use super::{preprocess, scale};
 use crate::error::{Error, Result};
 use crate::raster::{IMAGE_CHANNELS, PlanarImage, read_image};
 
@@ -157,18 +157,61 @@ impl PairedFolder {
         Batches::new(plan, epoch.first_batch, self.config.workers, device)
     }
 
-    /// Reads all batches in the order of the file names, resized to the crop size, without augmentation.
+    /// Reads all batches in the order of the file names, without augmentation: resized to the crop size.
+    ///
+    /// With another [`Preprocess`], pairs are scaled to the width of the crop size (`ScaleWidth`), cropped in the middle
+    /// (`Crop`), or whole (`None`). Where sizes may differ, each batch has one pair.
     pub fn sequential(&self, device: &Device) -> Batches {
+        let batch_size = match self.config.preprocess {
+            Preprocess::Resize | Preprocess::Crop => self.config.batch_size,
+            Preprocess::ScaleWidth | Preprocess::None => 1,
+        };
+        self.in_order(batch_size, device, Self::pair)
+    }
+
+    /// Reads all pairs in the order of the file names, one to a batch, as [`Translator`](crate::Translator) sees them
+    /// with [`with_resizing`](crate::Translator::with_resizing): as [`sequential`](Self::sequential), but whole with
+    /// [`Preprocess::Crop`].
+    pub fn whole(&self, device: &Device) -> Batches {
+        self.in_order(1, device, |folder, index| {
+            folder.read(index, folder.config.crop_size, |image| preprocess::whole(image, &folder.config))
+        })
+    }
+
+    /// Reads all pairs in the order of the file names, each with `read`.
+    fn in_order(
+        &self,
+        batch_size: usize,
+        device: &Device,
+        read: fn(&Self, usize) -> Result<Pair>,
+    ) -> Batches {
         let folder = self.clone();
         let plan = Plan {
             indices: (0..self.len()).collect(),
-            batch_size: self.config.batch_size,
-            read: Box::new(move |index| folder.pair(index)),
+            batch_size,
+            read: Box::new(move |index| read(&folder, index)),
         };
         Batches::new(plan, 0, self.config.workers, device)
     }
 
-    /// Reads pair `index` as [`sequential`](Self::sequential) does: resized to the crop size, without augmentation.
+    /// Returns the median height and the median width of the original images, or `None` if no file can be read.
+    ///
+    /// Of many files, it looks at 256, evenly spread over the folder.
+    pub fn image_size(&self) -> Option<Size> {
+        scale::median(scale::spread(self.len(), scale::SAMPLE).filter_map(|index| self.original_size(index)))
+    }
+
+    /// Returns the size of the images of pair `index` before they are resized, from the header of the file.
+    fn original_size(&self, index: usize) -> Option<Size> {
+        let files = &self.pairs[index];
+        let size = scale::image_size(files.path(0))?;
+        Some(match files {
+            Files::SideBySide(_) => Size { width: size.width / 2, ..size },
+            Files::Separate { .. } => size,
+        })
+    }
+
+    /// Reads pair `index` as [`sequential`](Self::sequential) does: without augmentation.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Image`], naming the file, if it is not a usable image.
@@ -176,10 +219,7 @@ impl PairedFolder {
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
     pub fn pair(&self, index: usize) -> Result<Pair> {
-        let config = &self.config;
-        self.read(index, config.crop_size, |image| {
-            image.resized(config.crop_size.into(), config.resize_filter)
-        })
+        self.read(index, self.config.crop_size, |image| preprocess::for_validation(image, &self.config))
     }
 
     /// Returns the levels in the input image of pair `index` if it looks like a map of class ids, as
@@ -197,12 +237,31 @@ impl PairedFolder {
 
     /// Reads pair `index` with the augmentation of `epoch`.
     fn augmented(&self, index: usize, epoch: EpochCursor) -> Result<Pair> {
-        let config = &self.config;
-        let jitter = Jitter::draw(config, epoch.seed, epoch.number, index);
-        self.read(index, config.load_size, |image| {
-            let resized = image.resized(config.load_size.into(), config.resize_filter)?;
-            Ok(jitter.apply(&resized))
-        })
+        let pair = self.read(index, self.config.load_size, |image| {
+            preprocess::for_training(image, &self.config, epoch, index)
+        })?;
+        if self.config.preprocess == Preprocess::None && self.config.batch_size > 1 {
+            self.check_equal_size(index, &pair)?;
+        }
+        Ok(pair)
+    }
+
+    /// Refuses a pair whose size is not that of the first pair: a batch of whole images needs equal sizes.
+    fn check_equal_size(&self, index: usize, pair: &Pair) -> Result<()> {
+        let [_, height, width] = pair.input.shape();
+        let (size, first) = (Size { height, width }, self.original_size(0));
+        match first.filter(|first| *first != size) {
+            None => Ok(()),
+            Some(first) => {
+                let problem = format!(
+                    "{size} pixels, but {} has {first}; whole images in batches of {} need one size: use `--batch-size \
+                     1`, or `--preprocess crop`",
+                    self.path(0).display(),
+                    self.config.batch_size
+                );
+                Err(Error::image(self.path(index), problem))
+            }
+        }
     }
 
     /// Reads pair `index` and applies `prepare` to both images. A label map has the size `labels_size` by then.

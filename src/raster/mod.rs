@@ -4,6 +4,7 @@ mod canvas;
 mod class_map;
 mod decode;
 mod encode;
+mod header;
 mod indexed;
 mod levels;
 mod palette;
@@ -20,7 +21,8 @@ pub use planar::{PlanarImage, ResizeFilter, to_images};
 pub(crate) use canvas::Canvas;
 pub(crate) use class_map::ClassMap;
 pub(crate) use encode::encode;
+pub(crate) use header::header_size;
 pub(crate) use indexed::read_indices;
 #[cfg(feature = "eval")]
 pub(crate) use levels::levels;
-pub(crate) use source::{IMAGE_CHANNELS, NOT_A_NUMBER, Pixels};
+pub(crate) use source::{IMAGE_CHANNELS, NOT_A_NUMBER, Pixels, reflected};

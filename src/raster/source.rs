@@ -183,7 +183,7 @@ impl<'a> Pixels<'a> {
 }
 
 /// Returns the index in `0..length` that reflection padding reads at `index`. The border pixel is not repeated.
-pub(super) fn reflected(index: isize, length: usize) -> usize {
+pub(crate) fn reflected(index: isize, length: usize) -> usize {
     let last = length as isize - 1;
     if last == 0 {
         return 0;

@@ -105,7 +105,9 @@ impl Snapshot {
         let names = manifest::verify(folder, &FILES)?;
         let state = read_state(folder, run_id)?;
         let saved = Pix2PixConfig::load(folder.join(CONFIG))?;
-        let config = config.unwrap_or(&saved).clone();
+        let mut config = config.unwrap_or(&saved).clone();
+        // A fact about the data, which training records again: not a setting that could differ.
+        config.data.image_size = config.data.image_size.or(saved.data.image_size);
         compat::check(&config, &saved, state.progress.batch > 0, folder)?;
         config.validate()?;
         crate::device::check(device)?;

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use image::{RgbImage, imageops};
 
 use super::Trainer;
-use crate::data::{Batch, BatchSource, PlanarImage, to_images};
+use crate::data::{Batch, BatchSource, PlanarImage, pad, to_images, unpad};
 use crate::error::Result;
 use crate::layers::Mode;
 use crate::metrics::{self, Metrics};
@@ -52,12 +52,15 @@ impl Trainer {
             rows.push([input, image(output)?, image(target)?]);
             Ok(())
         })?;
-        let (width, height) = rows.first().map_or((0, 0), |[input, _, _]| input.dimensions());
-        let mut grid = RgbImage::new(3 * width, rows.len() as u32 * height);
-        for (y, row) in (0i64..).zip(&rows) {
+        let width = rows.iter().map(|[input, _, _]| input.width()).max().unwrap_or(0);
+        let height = rows.iter().map(|[input, _, _]| input.height()).sum();
+        let mut grid = RgbImage::new(3 * width, height);
+        let mut y = 0;
+        for row in &rows {
             for (x, image) in (0i64..).zip(row) {
-                imageops::replace(&mut grid, image, x * i64::from(width), y * i64::from(height));
+                imageops::replace(&mut grid, image, x * i64::from(width), y);
             }
+            y += i64::from(row[0].height());
         }
         Ok(grid)
     }
@@ -78,7 +81,9 @@ impl Trainer {
         for batch in pairs.sequential(&self.device) {
             let Batch { input, target } = batch?;
             for (input, target) in input.split(1, 0).into_iter().zip(target.split(1, 0)) {
-                let output = generator.forward(input.clone(), test_mode(index));
+                let [_, _, height, width] = input.dims();
+                let padded = pad(input.clone(), self.padded_size([height, width]));
+                let output = unpad(generator.forward(padded, test_mode(index)), [height, width]);
                 visit([input, output, target])?;
                 index += 1;
                 if index >= count {

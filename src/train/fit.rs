@@ -47,6 +47,9 @@ impl Trainer {
         run: impl AsRef<Path>,
         mut watch: impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<()> {
+        if let Some(size) = train.image_size() {
+            self.config.data.image_size = Some(size);
+        }
         let mut run = self.open_run(run)?;
         run.add_fact("pairs", train.pairs());
         let first = self.steps();

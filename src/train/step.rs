@@ -2,10 +2,11 @@
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
 
 use super::shards::Shards;
 use super::{GOLDEN, Losses, Trainer};
-use crate::data::Batch;
+use crate::data::{Batch, Preprocess, pad, padded_size};
 use crate::layers::{Mode, in_thread_pool};
 use crate::optim::Adam;
 
@@ -17,11 +18,18 @@ impl Trainer {
     /// - `batch.input`: `[N, C, H, W]` with the generator's input channels, in `[-1, 1]`
     /// - `batch.target`: `[N, C, H, W]` with the generator's output channels and the N, H and W of the input
     ///
+    /// With [`Preprocess::None`], H and W may be any; images are padded by reflection to a size that the networks take,
+    /// as in translation.
+    ///
     /// # Panics
     /// If a shape differs from these, or H or W is not divisible by
     /// [`size_multiple`](crate::GeneratorConfig::size_multiple) or is below
     /// [`min_size`](crate::GeneratorConfig::min_size).
     pub fn step(&mut self, batch: Batch) -> Losses {
+        let batch = match self.config.data.preprocess {
+            Preprocess::None => self.padded(batch),
+            _ => batch,
+        };
         self.check_shapes(&batch);
         if self.others.is_empty() {
             let device = batch.input.device();
@@ -76,6 +84,21 @@ impl Trainer {
         self.progress.step += 1;
         self.progress.batch += 1;
         losses
+    }
+
+    /// Pads the images of a batch by reflection to a size that the networks take.
+    fn padded(&self, Batch { input, target }: Batch) -> Batch {
+        let pad = |images: Tensor<4>| {
+            let [_, _, height, width] = images.dims();
+            pad(images, self.padded_size([height, width]))
+        };
+        Batch { input: pad(input), target: pad(target) }
+    }
+
+    /// Rounds a size up to one that the networks take.
+    pub(super) fn padded_size(&self, size: [usize; 2]) -> [usize; 2] {
+        let config = &self.config.generator;
+        padded_size(size, config.size_multiple(), config.min_size())
     }
 
     /// Panics if the shapes of a batch do not fit the generator.

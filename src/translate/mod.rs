@@ -16,7 +16,7 @@ use crate::generator::tiled::TiledGenerator;
 use crate::generator::{Backbone, Generator};
 use crate::layers::{DropoutMode, Mode, in_thread_pool};
 use crate::pytorch;
-use crate::raster::{Canvas, IMAGE_CHANNELS, NOT_A_NUMBER, Pixels, read_image};
+use crate::raster::{Canvas, IMAGE_CHANNELS, NOT_A_NUMBER, Pixels, PlanarImage, read_image};
 use crate::transfer::read_back;
 use crate::weights::{self, BEST_FILE, GENERATOR_FILE};
 use tiles::{Tiled, tensor};
@@ -43,6 +43,7 @@ pub struct Translator {
     config: Pix2PixConfig,
     mode: Mode,
     tile: usize,
+    resizes: bool,
     device: Device,
 }
 
@@ -125,6 +126,7 @@ impl Translator {
             config,
             mode: Mode::PAPER.with_noise(0),
             tile: DEFAULT_TILE,
+            resizes: false,
             device: device.clone().without_autodiff(),
         }
     }
@@ -200,6 +202,18 @@ impl Translator {
         Ok(self)
     }
 
+    /// Sets whether images are resized to the scale at which the generator was trained, translated, and resized back
+    /// (default: no).
+    ///
+    /// A generator that was trained on shrunk images needs this for images of the original size. The PyTorch original
+    /// always resizes. [`DataConfig::training_size`] returns the size, and [`DataConfig::is_at_training_scale`] whether
+    /// an image needs it. Arrays are never resized.
+    #[must_use]
+    pub fn with_resizing(mut self, resizes: bool) -> Self {
+        self.resizes = resizes;
+        self
+    }
+
     /// Translates an image. The output has the image's size, its 8 or 16 bits, and its alpha.
     ///
     /// The image is converted to the network's input channels: grey, colour, or colour with alpha, which is opaque if
@@ -231,7 +245,10 @@ impl Translator {
         };
         usable(&input)?;
         let mut canvas = Canvas::like(&input, channels[1]);
-        self.paint(&input, &mut canvas)?;
+        match self.resized_to(&input) {
+            Some(size) => self.paint_resized(&input, size, &mut canvas)?,
+            None => self.paint(&input, &mut canvas)?,
+        }
         Ok(canvas.into_image())
     }
 
@@ -354,6 +371,31 @@ impl Translator {
         in_thread_pool(&self.device, || tiled.translate(generator, canvas))
     }
 
+    /// Returns the size to which an image is resized before translation, if that is not its own.
+    fn resized_to(&self, input: &Pixels) -> Option<[usize; 2]> {
+        let size = self.config.data.training_size(input.size.into()).into();
+        (self.resizes && size != input.size).then_some(size)
+    }
+
+    /// Translates one image at another size, and writes the output at the image's own size to `canvas`.
+    ///
+    /// # Errors
+    /// - [`Error::Image`] if the image cannot be resized
+    /// - [`Error::Device`] if the device fails
+    fn paint_resized(&self, input: &Pixels, size: [usize; 2], canvas: &mut Canvas) -> Result<()> {
+        let (own, filter) = (input.size, self.config.data.resize_filter);
+        let resized = |values: Vec<f32>, from: [usize; 2], to| {
+            let channels = values.len() / (from[0] * from[1]);
+            let image = PlanarImage::new(values, [channels, from[0], from[1]]);
+            image.resized(to, filter).map_err(Error::in_memory_image)
+        };
+        let small = resized(input.window([0, 0], own), own, size)?;
+        let mut output = Canvas::array([self.generator.config().output_channels, size[0], size[1]]);
+        self.paint(&Pixels::array(small.values(), small.shape()), &mut output)?;
+        canvas.paint(resized(output.into_values(), size, own)?.values(), own, [0, 0]);
+        Ok(())
+    }
+
     /// Translates whole images of one padded size together, each with its own statistics.
     ///
     /// # Errors
@@ -374,6 +416,7 @@ impl Translator {
     fn fits_with_others(&self, input: &Pixels) -> bool {
         self.mode.dropout == DropoutMode::Off
             && usable(input).is_ok()
+            && self.resized_to(input).is_none()
             && self.is_small(self.padded(input.size))
     }
 

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use crate::support::{picture, small_config, write_pairs};
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, RgbImage};
-use pix2pix::data::{Batch, DataConfig, Direction, EpochCursor, PairedFolder, ResizeFilter, Sampling};
+use pix2pix::data::{
+    Batch, DataConfig, Direction, EpochCursor, PairedFolder, Preprocess, ResizeFilter, Sampling,
+};
 use pix2pix::{Error, Pix2PixConfig, Tensor, Trainer, device};
 
 fn config() -> DataConfig {
@@ -129,6 +131,9 @@ fn every_setting_changes_the_batches() {
         config().with_crop_size(14),
         config().with_crop_size([14, 16]),
         config().with_load_size([18, 24]),
+        config().with_preprocess(Preprocess::Crop),
+        config().with_preprocess(Preprocess::None),
+        config().with_preprocess(Preprocess::ScaleWidth).with_load_size([18, 20]),
         config().with_mirror(false),
         config().with_batch_size(3),
     ] {

@@ -146,6 +146,7 @@ fn set_schedule(schedule: &mut Schedule, options: &Options) -> Result<()> {
 fn set_training(config: &mut Pix2PixConfig, options: &Options) {
     set(&mut config.data.direction, options.direction.map(Into::into));
     set(&mut config.data.load_size, options.load_size.map(Size::from));
+    set(&mut config.data.preprocess, options.preprocess.map(Into::into));
     config.data.mirror &= !options.no_mirror;
     set(&mut config.data.batch_size, options.batch_size);
     set(&mut config.data.workers, options.workers);
@@ -253,6 +254,10 @@ mod tests {
         };
         assert_eq!(with(&["--preset", "pytorch"]), unchanged);
         assert_eq!(with(&["--seed", "3"]), changed(|c| c.training.seed = 3));
+        assert_eq!(
+            with(&["--preprocess", "crop"]),
+            changed(|c| c.data.preprocess = pix2pix::data::Preprocess::Crop)
+        );
         assert_eq!(with(&["--gan", "vanilla"]), changed(|c| c.loss.gan = GanMode::Vanilla));
         assert_eq!(
             with(&["--generator", "unet"]),

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use pix2pix::data::Preprocess;
 
 use crate::common::{Compute, Way};
 
@@ -34,6 +35,9 @@ pub(crate) struct Options {
     /// Pixels that images are resized to before the random crop [default: 286; 64 without --data]
     #[arg(long, help_heading = DATA)]
     pub(crate) load_size: Option<usize>,
+    /// Scale of the images before the random crop; `crop` and `none` train at the files' own scale [default: resize]
+    #[arg(long, value_enum, help_heading = DATA)]
+    pub(crate) preprocess: Option<Scale>,
     /// Do not mirror images at random [default: half of the pairs are mirrored; none without --data]
     #[arg(long, help_heading = DATA)]
     pub(crate) no_mirror: bool,
@@ -147,6 +151,30 @@ const OBJECTIVE: &str = "Objective and optimiser";
 
 /// The values of `--patch`; the index is the discriminator's number of layers.
 pub(super) const PATCHES: [&str; 6] = ["1", "16", "34", "70", "142", "286"];
+
+/// [`Preprocess`] as a flag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Scale {
+    /// Resize to --load-size, whatever the shape, then crop to --size
+    Resize,
+    /// Scale to the width of --load-size, keep the shape, then crop to --size
+    ScaleWidth,
+    /// Crop to --size at the files' own scale
+    Crop,
+    /// Whole images at their own scale, padded to a size that the network takes; needs `--batch-size 1` if sizes differ
+    None,
+}
+
+impl From<Scale> for Preprocess {
+    fn from(scale: Scale) -> Self {
+        match scale {
+            Scale::Resize => Self::Resize,
+            Scale::ScaleWidth => Self::ScaleWidth,
+            Scale::Crop => Self::Crop,
+            Scale::None => Self::None,
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Preset {

@@ -5,6 +5,7 @@
 //! pix2pix translate --weights runs/demo --input labels/ --output photos/ --mode image
 //! ```
 
+mod half;
 mod jobs;
 mod pipeline;
 mod write;
@@ -14,13 +15,16 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use half::Half;
 use indicatif::{ProgressBar, ProgressStyle};
-use jobs::Listing;
+use jobs::{Job, Listing};
 use pix2pix::Translator;
+use pix2pix::data::{self, DataConfig, Size};
 use write::Writer;
 
 use crate::common::{Common, ModeName};
 use crate::output::{note, one_line, say};
+use crate::outputs::protect_inputs;
 
 /// Translates images of any size with a trained generator
 ///
@@ -49,6 +53,13 @@ pub(crate) struct Options {
     /// How normalisation and dropout behave
     #[arg(long, value_enum, default_value = "paper", help_heading = TRANSLATION)]
     mode: ModeName,
+    /// Half of each image to translate, for side-by-side pairs [default: whole images; asks if most look like pairs]
+    #[arg(long, value_enum, help_heading = TRANSLATION)]
+    half: Option<Half>,
+    /// Resize each image to the scale of the training, translate it, and resize the output back, as the PyTorch original
+    /// does [default: translate at the image's own scale]
+    #[arg(long, help_heading = TRANSLATION)]
+    resize: bool,
     /// Side of a tile in pixels; larger images are translated in tiles to bound the memory [default: 1024]
     #[arg(long, help_heading = TRANSLATION)]
     tile: Option<usize>,
@@ -68,6 +79,7 @@ fn translators(options: &Options) -> Result<Vec<Translator>> {
         bail!("--samples: {} outputs would all be equal; only the mode `paper` has noise", options.samples);
     }
     let mut translator = Translator::load(&options.weights, &options.common.compute.device()?)?;
+    translator = translator.with_resizing(options.resize);
     if let Some(tile) = options.tile {
         translator = translator.with_tiles(tile)?;
     }
@@ -86,6 +98,34 @@ fn progress_bar(count: usize) -> ProgressBar {
     bar
 }
 
+/// Warns once if the scale of images differs from that of the training.
+fn warn_of_scale(jobs: &[Job], half: Half, config: &DataConfig) {
+    let Some(seen) = config.image_size else { return };
+    let size = |job: &Job| {
+        let size = data::image_size(&job.input)?;
+        Some(if half == Half::None { size } else { Size { width: size.width / 2, ..size } })
+    };
+    let off: Vec<(&Job, Size)> = jobs
+        .iter()
+        .filter_map(|job| Some((job, size(job)?)))
+        .filter(|(_, size)| !config.is_at_training_scale(*size))
+        .collect();
+    let Some((job, size)) = off.first() else { return };
+    let pixels = |size: Size| format!("{}×{}", size.width, size.height);
+    let at = config.training_size(seen);
+    let scaled = if at == seen { String::new() } else { format!(", scaled to {}", pixels(at)) };
+    note!(
+        "warning: {} of {} images differ in scale from those of the training by more than a quarter, for example {} of \
+         {} pixels: the network saw images of {}{scaled}. If they show as much as a training image, add --resize, which \
+         translates them at the scale of the training and resizes the outputs back",
+        off.len(),
+        jobs.len(),
+        job.input.display(),
+        pixels(*size),
+        pixels(seen),
+    );
+}
+
 pub(crate) fn run(options: &Options) -> Result<()> {
     let samples = translators(options)?;
     let Listing { jobs: all, mut errors, others } =
@@ -93,15 +133,29 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let unreadable = errors.len();
     let count = all.len();
     let writer = Writer::new(options.quality, options.overwrite, options.samples);
+    protect_inputs(
+        all.iter().flat_map(|job| writer.paths(job)),
+        all.iter().map(|job| job.input.as_path()),
+        &options.input,
+        &options.output,
+    )?;
     let jobs: Vec<_> = all.into_iter().filter(|job| !writer.is_done(job)).collect();
     let kept = count - jobs.len();
     if kept > 0 && !options.input.is_dir() {
         bail!("{}: the file exists already; remove it, or use --overwrite", options.output.display());
     }
+    let config = &samples[0].config().data;
+    if options.half.is_none() {
+        half::ask(&jobs, options.input.is_dir(), config)?;
+    }
+    let half = options.half.unwrap_or(Half::None);
+    if !options.resize {
+        warn_of_scale(&jobs, half, config);
+    }
 
     let start = Instant::now();
     let bar = progress_bar(jobs.len());
-    let failed = pipeline::translate_all(&jobs, &samples, &writer, &bar);
+    let failed = pipeline::translate_all(&jobs, &samples, half, &writer, &bar);
     bar.finish_and_clear();
 
     let failures = failed.len();

@@ -13,6 +13,7 @@ use indicatif::ProgressBar;
 use pix2pix::Translator;
 use pix2pix::data::{self, Labels};
 
+use super::half::Half;
 use super::jobs::Job;
 use super::write::Writer;
 
@@ -45,10 +46,11 @@ struct Output<'a> {
 
 /// Translates all jobs. Worker threads decode before the network and encode after it; short queues connect them.
 ///
-/// Each of the `translators` gives one output per image. Returns an error for every image that lacks an output.
+/// Only the `half` of an image is translated. Each of the `translators` gives one output per image. Returns an error for every image that lacks an output.
 pub(crate) fn translate_all(
     jobs: &[Job],
     translators: &[Translator],
+    half: Half,
     writer: &Writer,
     bar: &ProgressBar,
 ) -> Vec<Error> {
@@ -63,7 +65,7 @@ pub(crate) fn translate_all(
         for _ in 0..WORKERS {
             let decoded = decoded.clone();
             let (next, before) = (&next, &before);
-            scope.spawn(move || read_all(jobs, labels, next, before, &decoded));
+            scope.spawn(move || read_all(jobs, labels, next, half, before, &decoded));
             scope.spawn(|| write_all(&outputs, writer, &failures));
         }
         drop(decoded);
@@ -82,11 +84,12 @@ fn read_all<'a>(
     jobs: &'a [Job],
     labels: Option<&Labels>,
     next: &AtomicUsize,
+    half: Half,
     budget: &'a Budget,
     decoded: &SyncSender<(&'a Job, Result<Input<'a>>)>,
 ) {
     while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let input = catch_panic(&job.input, || read(job, labels, budget));
+        let input = catch_panic(&job.input, || read(job, labels, half, budget));
         if decoded.send((job, input)).is_err() {
             break;
         }
@@ -148,12 +151,13 @@ impl Failures {
 }
 
 /// Decodes an image once there is room for it. The colour profile of a label map does not describe the output.
-fn read<'a>(job: &'a Job, labels: Option<&Labels>, budget: &'a Budget) -> Result<Input<'a>> {
+fn read<'a>(job: &'a Job, labels: Option<&Labels>, half: Half, budget: &'a Budget) -> Result<Input<'a>> {
     let permit = budget.take(claimed(&job.input));
     let (image, profile) = match labels {
         Some(labels) => (labels.read_image(&job.input)?, None),
         None => data::read_image_with_profile(&job.input)?,
     };
+    let image = half.cut(image, &job.input)?;
     Ok(Input { job, image, profile: profile.map(Arc::from), _permit: permit })
 }
 

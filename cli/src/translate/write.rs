@@ -13,7 +13,7 @@ use image::{DynamicImage, ImageEncoder, ImageError, ImageFormat, ImageResult};
 use pix2pix::data;
 
 use super::jobs::{Job, with_suffix};
-use crate::files;
+use crate::{files, outputs};
 
 /// Writes outputs, and counts those that lose information because of their file type.
 pub(crate) struct Writer {
@@ -41,11 +41,16 @@ impl Writer {
         !self.overwrite && self.path(job, sample).exists()
     }
 
+    /// Returns the files of all outputs of an image.
+    pub(crate) fn paths(&self, job: &Job) -> impl Iterator<Item = PathBuf> {
+        (0..self.samples).map(|sample| self.path(job, sample))
+    }
+
     fn path(&self, job: &Job, sample: u64) -> PathBuf {
-        match self.samples {
+        outputs::shortened(match self.samples {
             1 => job.output.clone(),
             _ => with_suffix(&job.output, (sample + 1).to_string().as_ref()),
-        }
+        })
     }
 
     /// Writes output `sample` of an image, with the colour profile of the input if it suits the output's channels.

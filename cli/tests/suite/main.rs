@@ -7,6 +7,7 @@ mod kill;
 mod labels;
 mod pairs;
 mod program;
+mod scale;
 mod study;
 #[path = "../../../tests/support/mod.rs"]
 mod support;

@@ -151,7 +151,7 @@ fn a_run_is_trained_resumed_and_used_for_translation() {
     succeeds("translate", folder.path(), &arguments);
     assert_eq!(image::image_dimensions(folder.path().join("out.png")).unwrap(), (64, 32));
     let many = ["--weights", "run/generator.safetensors", "--input", "run/data/val", "--output", "out"];
-    succeeds("translate", folder.path(), &[&many[..], &["--mode", "image"]].concat());
+    succeeds("translate", folder.path(), &[&many[..], &["--mode", "image", "--half", "none"]].concat());
     assert_eq!(std::fs::read_dir(folder.path().join("out")).unwrap().count(), 24);
     let onto_itself = ["--weights", "run", "--input", "run/data/val", "--output", "run/data/val"];
     let message = fails(1, "translate", folder.path(), &onto_itself);
