@@ -10,7 +10,7 @@ use super::options::Options;
 use crate::output::note;
 
 /// The pairs whose inputs are examined for ids.
-const EXAMINED: usize = 3;
+const EXAMINED: usize = 16;
 
 /// Returns the label maps of `--labels` and `--classes`, if they are given.
 pub(super) fn labels(options: &Options) -> Result<Option<Labels>> {
@@ -119,7 +119,7 @@ fn warning(path: &Path, ids: &[u16]) -> String {
     let list = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let remedy = match ids.last() {
         Some(last) if usize::from(*last) < 2 * ids.len() + 16 => {
-            format!("add `--labels ids --classes {}` (the highest id plus 1)", last + 1)
+            format!("add `--labels ids --classes {}` (the highest id of all files plus 1)", last + 1)
         }
         _ => "name a palette file with `kind = \"ids\"` that lists them in --labels".to_owned(),
     };

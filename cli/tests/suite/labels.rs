@@ -37,13 +37,16 @@ fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
     bytes.into_inner()
 }
 
+/// The flags of a kind of label map, and a function that returns such a map in PNG.
+type Kind<'a> = (&'a [&'a str], &'a dyn Fn() -> Vec<u8>);
+
 #[test]
 fn label_maps_of_every_kind_are_trained_translated_and_evaluated() {
     let colors = || {
         let ids = ids();
         png(RgbImage::from_fn(48, 40, |x, y| Rgb(COLORS[usize::from(ids.get_pixel(x, y)[0])])))
     };
-    let kinds: [(&[&str], &dyn Fn() -> Vec<u8>); 3] = [
+    let kinds: [Kind; 3] = [
         (&["--labels", "palette.toml"], &colors),
         (&["--labels", "ids", "--classes", "3"], &|| png(ids())),
         (&["--labels", "ids", "--classes", "3"], &|| {
