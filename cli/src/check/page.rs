@@ -49,8 +49,8 @@ pub(crate) fn render(data: &Path, report: &Report, splits: &[Scanned]) -> Result
         data => data.display().to_string(),
         pairs => report.pairs,
         findings => Serde(shown),
-        palette => report.palette,
-        command => report.command,
+        palette => report.palette.clone(),
+        command => report.command.clone(),
     };
     let mut environment = Environment::new();
     environment.add_template("page.html.j2", include_str!("page.html.j2"))?;
