@@ -8,6 +8,7 @@
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod backends;
+mod check;
 mod colorize;
 mod common;
 #[cfg(test)]
@@ -68,6 +69,7 @@ enum Command {
     Import(import::Options),
     Export(export::Options),
     Pairs(pairs::Options),
+    Check(check::Options),
     Colorize(colorize::Options),
     Study(study::Options),
     Backends(backends::Options),
@@ -86,6 +88,7 @@ impl Command {
             Self::Import(options) => import::run(options),
             Self::Export(options) => export::run(options),
             Self::Pairs(options) => pairs::run(options),
+            Self::Check(options) => check::run(options),
             Self::Backends(options) => backends::run(options),
             Self::Time(options) => time::run(options),
         }?;

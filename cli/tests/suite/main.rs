@@ -1,6 +1,7 @@
 //! Runs the program as a user does and checks what each command prints and writes, and its errors.
 #![cfg(feature = "flex")]
 
+mod check;
 mod commands;
 mod folders;
 mod kill;
