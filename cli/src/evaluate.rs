@@ -17,7 +17,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use image::ImageFormat;
 use pix2pix::burn::tensor::TensorData;
-use pix2pix::data::{Batch, PairedFolder, Preprocess, round_to_8_bits, to_images};
+use pix2pix::data::{Batch, LeftOut, PairedFolder, Preprocess, round_to_8_bits, to_images};
 use pix2pix::metrics::{self, Metrics};
 use pix2pix::{Device, Mode, Tensor, Translator};
 use serde_json::json;
@@ -40,7 +40,7 @@ pub(crate) struct Options {
     #[arg(long, help_heading = INPUT)]
     data: PathBuf,
     /// Folder in --data to evaluate
-    #[arg(long, default_value = "val", help_heading = INPUT)]
+    #[arg(long, default_value = DEFAULT_SPLIT, help_heading = INPUT)]
     split: String,
     /// Which half is the input [default: as in training]
     #[arg(long, value_enum, help_heading = INPUT)]
@@ -61,6 +61,8 @@ pub(crate) struct Options {
     common: Common,
 }
 
+/// The split that is evaluated without `--split`.
+const DEFAULT_SPLIT: &str = "val";
 const INPUT: &str = "Input";
 const METRICS: &str = "Metrics";
 
@@ -69,22 +71,33 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let translator = Translator::load(&options.weights, &device)?;
     translator.config().validate()?;
     let split = options.data.join(&options.split);
-    let folder = if split.is_dir() { &split } else { &options.data };
+    let folder = split_folder(options, &split)?;
     let pairs = pairs(options, folder, &translator)?;
     let images = match &options.output {
         Some(folder) => image_paths(&pairs, folder),
         None => vec![],
     };
     protect_pairs(options, folder, &pairs, &images)?;
-    let Evaluated { rows, errors, unwritten } = evaluate_all(options, &translator, &pairs, &images, &device)?;
+    let Evaluated { rows, mut errors, unwritten } =
+        evaluate_all(options, &translator, &pairs, &images, &device)?;
+    if let Some(summary) = LeftOut::summary(pairs.left_out()) {
+        say!("{summary}");
+    }
+    errors.extend(pairs.left_out().iter().filter(|file| file.is_fault()).map(ToString::to_string));
     for error in &errors {
         note!("skipped {error}");
     }
     for error in &unwritten {
         note!("not written: {error}");
     }
-    let unreadable =
-        || anyhow!("{}: {} of {} pairs could not be read", options.data.display(), errors.len(), pairs.len());
+    let unreadable = || {
+        anyhow!(
+            "{}: {} of {} pairs could not be read",
+            options.data.display(),
+            errors.len(),
+            rows.len() + errors.len()
+        )
+    };
     if rows.is_empty() {
         return Err(unreadable());
     }
@@ -137,6 +150,23 @@ fn image_paths(pairs: &PairedFolder, folder: &Path) -> Vec<PathBuf> {
         }
     };
     inputs.iter().map(|path| shortened(name(path))).collect()
+}
+
+/// Returns the folder of the split, or the data folder itself if it has no splits and `--split` names the usual one.
+fn split_folder<'a>(options: &'a Options, split: &'a Path) -> Result<&'a Path> {
+    if split.is_dir() {
+        return Ok(split);
+    }
+    if options.split == DEFAULT_SPLIT {
+        return Ok(&options.data);
+    }
+    let entries = std::fs::read_dir(&options.data).with_context(|| options.data.display().to_string())?;
+    let folders = entries.filter_map(|entry| entry.ok().filter(|entry| entry.path().is_dir()));
+    let mut names: Vec<String> =
+        folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    let found = if names.is_empty() { "no folders".to_owned() } else { names.join(", ") };
+    bail!("--split: `{}` is not a folder in {}, which has {found}", options.split, options.data.display())
 }
 
 /// Refuses outputs in the folder of the pairs, where they would replace files or become pairs, and a JSON file that would

@@ -3,40 +3,44 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use image::ImageFormat;
-use walkdir::WalkDir;
+use pix2pix::data::{LeftOut, Listing};
+
+use crate::output::{note, say};
 
 /// The file types that folders are searched for, as messages list them.
 pub(crate) const TYPES: &str = "png, jpg, tif, webp, bmp, gif";
 
-/// Returns the type of an image file by its extension, if images of that type can be read.
-pub(crate) fn readable_format(path: &Path) -> Option<ImageFormat> {
-    ImageFormat::from_path(path).ok().filter(ImageFormat::reading_enabled)
+/// Returns the type of an image file by its extension, if images of that type can be written.
+pub(crate) fn writable_format(path: &Path) -> Option<ImageFormat> {
+    ImageFormat::from_path(path).ok().filter(ImageFormat::writing_enabled)
 }
 
-/// Returns all images in a folder and its subfolders, sorted by name, except those in the folder `except`. Ignores
-/// other files.
+/// Lists the images in a folder and its subfolders, except those in the folder `except`, and reports what is left out.
 pub(crate) fn images(folder: &Path, except: Option<&Path>) -> Result<Vec<PathBuf>> {
-    let is_wanted = |path: &Path| except.is_none_or(|except| !path.starts_with(except));
-    let entries = WalkDir::new(folder).sort_by_file_name().into_iter();
-    let mut found = Vec::new();
-    for entry in entries.filter_entry(|entry| is_wanted(entry.path())) {
-        let path = entry.map_err(|error| located(&error, folder))?.into_path();
-        if path.is_file() && readable_format(&path).is_some() {
-            found.push(path);
-        }
-    }
-    if found.is_empty() {
+    let listing = Listing::open_except(folder, except.as_slice())?;
+    report_left_out(&folder.display().to_string(), &listing.left_out);
+    if listing.images.is_empty() {
         bail!("{}: no photographs in this folder; put image files into it ({TYPES})", folder.display());
     }
-    Ok(found)
+    Ok(listing.images)
 }
 
-/// Converts an error of walking through a folder, with the path where it occurred.
-pub(crate) fn located(error: &walkdir::Error, folder: &Path) -> anyhow::Error {
-    let problem = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
-    anyhow!("{}: {problem}", error.path().unwrap_or(folder).display())
+/// The most files that a report names.
+const MAX_NAMED: usize = 10;
+
+/// Prints the number of files left out by reason, and the names of those that were probably meant to be used.
+pub(crate) fn report_left_out(what: &str, left_out: &[LeftOut]) {
+    let Some(summary) = LeftOut::summary(left_out) else { return };
+    say!("{what}: {summary}");
+    let faults: Vec<&LeftOut> = left_out.iter().filter(|file| file.is_fault()).collect();
+    for file in faults.iter().take(MAX_NAMED) {
+        note!("left out {file}");
+    }
+    if faults.len() > MAX_NAMED {
+        note!("left out {} more", faults.len() - MAX_NAMED);
+    }
 }
 
 /// Replaces a file atomically: writes `bytes` to a temporary file and renames it. Creates missing folders.

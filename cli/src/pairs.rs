@@ -6,17 +6,19 @@
 //! ```
 
 use std::collections::HashSet;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use image::imageops::{self, FilterType};
-use image::{DynamicImage, Rgb, RgbImage};
+use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use imageproc::edges::canny;
 use pix2pix::data;
 
 use crate::files;
-use crate::output::say;
+use crate::output::{note, one_line, say};
+use crate::outputs::shortened;
 
 /// Makes side-by-side pairs from a folder of photographs
 #[derive(Args, Debug)]
@@ -68,23 +70,41 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.size == 0 {
         bail!("--size: is 0; it must be at least 1");
     }
-    let (mut counts, mut names) = ([0; 2], HashSet::new());
+    let (mut counts, mut names, mut errors) = ([0; 2], HashSet::new(), Vec::new());
     for (index, path) in photographs.iter().enumerate() {
         let is_val = options.val_every > 0 && index % options.val_every == options.val_every - 1;
         let folder = options.output.join(if is_val { "val" } else { "train" });
-        std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        let [left, right] = pair(options, data::read_image(path)?)
-            .map_err(|problem| anyhow!("{}: {problem}", path.display()))?;
-        let (width, height) = right.dimensions();
-        let mut both = RgbImage::new(2 * width, height);
-        imageops::replace(&mut both, &left, 0, 0);
-        imageops::replace(&mut both, &right, i64::from(width), 0);
-        let file = folder.join(name(path, &options.input, &mut names)).with_extension("png");
-        both.save(&file).with_context(|| file.display().to_string())?;
-        counts[usize::from(is_val)] += 1;
+        let file = folder.join(format!("{}.png", name(path, &options.input, &mut names)));
+        match make(options, path, &shortened(file)) {
+            Ok(()) => counts[usize::from(is_val)] += 1,
+            Err(error) => errors.push(error),
+        }
+    }
+    for error in &errors {
+        note!("skipped {}", one_line(error));
     }
     say!("{} pairs to train on, {} to validate in {}", counts[0], counts[1], options.output.display());
-    Ok(())
+    match errors.len() {
+        0 => Ok(()),
+        count => bail!(
+            "{}: {count} of {} photographs could not be made into pairs",
+            options.input.display(),
+            photographs.len()
+        ),
+    }
+}
+
+/// Makes the pair of a photograph, and writes it atomically.
+fn make(options: &Options, path: &Path, file: &Path) -> Result<()> {
+    let [left, right] =
+        pair(options, data::read_image(path)?).map_err(|problem| anyhow!("{}: {problem}", path.display()))?;
+    let (width, height) = right.dimensions();
+    let mut both = RgbImage::new(2 * width, height);
+    imageops::replace(&mut both, &left, 0, 0);
+    imageops::replace(&mut both, &right, i64::from(width), 0);
+    let mut bytes = Cursor::new(Vec::new());
+    both.write_to(&mut bytes, ImageFormat::Png).with_context(|| file.display().to_string())?;
+    files::replace(file, bytes.get_ref())
 }
 
 /// Returns a unique name for a photograph's pair: its whole path, so that `a.png`, `a.jpg` and `b/a.png` differ.

@@ -34,8 +34,8 @@ const SYSTEM: [&str; 13] = [
 
 /// The images in a folder and its subfolders, and the files that are left out.
 ///
-/// A file is an image by its first bytes, whatever its extension: PNG, JPEG, WebP, BMP, GIF, TIFF (and BigTIFF), or an
-/// array of NumPy (`.npy`). Links are followed. Hidden files, files of file managers, and whatever is in a folder of
+/// A file is an image by its first bytes, whatever its extension: PNG, JPEG, WebP, BMP, GIF, TIFF (and BigTIFF). Links
+/// are followed. Hidden files, files of file managers, and whatever is in a folder of
 /// these kinds are left out.
 ///
 /// # Examples
@@ -96,6 +96,8 @@ pub enum Reason {
     NotAFile,
     /// The operating system cannot read it, with its error.
     Unreadable(String),
+    /// It is an image outside the folders of pairs.
+    OutsidePairs,
     /// No image of the other side has its name.
     NoPartner,
     /// It is not a pair of the folder's layout, with what is wrong.
@@ -138,6 +140,7 @@ impl Reason {
             Self::LfsPointer => "pointers of Git LFS",
             Self::NotAFile => "not a regular file",
             Self::Unreadable(_) => "unreadable",
+            Self::OutsidePairs => "outside the folders of pairs",
             Self::NoPartner => "without a partner",
             Self::NotAPair(_) if one => "not a pair",
             Self::NotAPair(_) => "not pairs",

@@ -10,20 +10,20 @@ use super::batches::{Batches, Plan};
 use super::config::{DataConfig, Direction, Preprocess, Size};
 use super::epoch::EpochCursor;
 use super::labelled;
-use super::listing::LeftOut;
+use super::listing::{LeftOut, Listing, Reason, normalized};
 use super::pair::Pair;
 use super::{preprocess, scale};
 use crate::error::{Error, Result};
 use crate::raster::{IMAGE_CHANNELS, PlanarImage, read_image};
-
-/// The extensions of image files.
-const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"];
 
 /// A folder of pairs on disk. Opening it lists the files; the iterators over batches read the images.
 ///
 /// It has one of two layouts:
 /// - files that hold A on the left and B on the right, of equal width;
 /// - folders `A/` and `B/` with files of equal name (the extension may differ) and size.
+///
+/// Subfolders are included, and files are images by their content: see [`Listing`]. Files that are not used are in
+/// [`left_out`](Self::left_out).
 ///
 /// # Examples
 /// ```no_run
@@ -54,7 +54,7 @@ impl PairedFolder {
     ///
     /// # Errors
     /// - [`Error::Io`] if the folder cannot be read
-    /// - [`Error::Pairs`] if it holds no images, or if names in `A/` and `B/` do not match
+    /// - [`Error::Pairs`] if it holds no images, or if most names in `A/` and `B/` do not match
     /// - [`Error::Config`] if `config` is out of range
     pub fn open(folder: impl AsRef<Path>, config: &DataConfig) -> Result<Self> {
         config.validate()?;
@@ -72,19 +72,20 @@ impl PairedFolder {
         }
         let folder = folder.as_ref();
         let [a, b] = ["A", "B"].map(|name| folder.join(name));
-        let pairs: Vec<Files> = if a.is_dir() && b.is_dir() {
+        let (pairs, left_out) = if a.is_dir() && b.is_dir() {
             matched(folder, &a, &b)?
+        } else if folder.join("train").is_dir() {
+            let problem = "no pairs here; it contains a folder `train`: did you mean that one?".to_owned();
+            return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched: vec![] });
         } else {
-            images(folder)?.into_values().flatten().map(Files::SideBySide).collect()
+            let Listing { images, left_out, .. } = Listing::open(folder)?;
+            (images.into_iter().map(Files::SideBySide).collect(), left_out)
         };
         if pairs.is_empty() {
-            return Err(Error::Pairs {
-                path: folder.to_owned(),
-                problem: no_pairs(folder),
-                unmatched: vec![],
-            });
+            let problem = no_pairs(&left_out);
+            return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched: vec![] });
         }
-        Ok(Self { pairs: pairs.into(), left_out: Vec::new().into(), config: config.clone() })
+        Ok(Self { pairs: pairs.into(), left_out: left_out.into(), config: config.clone() })
     }
 
     /// Returns the files in the folder that are not used, with the reasons.
@@ -336,24 +337,18 @@ impl Files {
     }
 }
 
-/// Lists the images directly in a folder by their names without extension.
-fn images(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>> {
-    let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).map_err(|error| Error::io(folder, error))? {
-        let path = entry.map_err(|error| Error::io(folder, error))?.path();
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-        let Some(name) = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()) else { continue };
-        if path.is_file() && EXTENSIONS.contains(&extension.as_str()) && !name.starts_with('.') {
-            found.entry(name).or_default().push(path);
+/// Lists the images of two folders by their paths in them without extension, and pairs those of equal paths. Images
+/// without a partner are left out, unless most are.
+fn matched(folder: &Path, a: &Path, b: &Path) -> Result<(Vec<Files>, Vec<LeftOut>)> {
+    let (mut of_a, mut of_b, mut left_out) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    for (side, found) in [(a, &mut of_a), (b, &mut of_b)] {
+        let listing = Listing::open(side)?;
+        left_out.extend(listing.left_out);
+        for path in listing.images {
+            let name = normalized(&path.strip_prefix(side).unwrap_or(&path).with_extension(""));
+            found.entry(name).or_insert_with(Vec::new).push(path);
         }
     }
-    found.values_mut().for_each(|paths| paths.sort());
-    Ok(found)
-}
-
-/// Pairs the images of two folders; each must have exactly one partner.
-fn matched(folder: &Path, a: &Path, b: &Path) -> Result<Vec<Files>> {
-    let (mut of_a, mut of_b) = (images(a)?, images(b)?);
     let mut pairs = Vec::new();
     let names: Vec<String> = of_a.keys().cloned().collect();
     for name in names {
@@ -363,25 +358,32 @@ fn matched(folder: &Path, a: &Path, b: &Path) -> Result<Vec<Files>> {
             of_b.remove(&name);
         }
     }
-    let rest = of_a.into_values().chain(of_b.into_values()).flatten();
-    let unmatched: Vec<String> =
-        rest.map(|path| path.strip_prefix(folder).unwrap_or(&path).display().to_string()).collect();
-    if unmatched.is_empty() {
-        return Ok(pairs);
+    let rest: Vec<PathBuf> = of_a.into_values().chain(of_b.into_values()).flatten().collect();
+    if rest.len() > pairs.len() {
+        let unmatched =
+            rest.iter().map(|path| path.strip_prefix(folder).unwrap_or(path).display().to_string());
+        let unmatched = unmatched.collect();
+        let others = LeftOut::summary(&left_out).map_or_else(String::new, |summary| format!(" ({summary})"));
+        let problem = format!(
+            "every image in A needs one of the same name in B, but {} have no partner and {} pairs have one{others}; add \
+             the partners or remove the files",
+            rest.len(),
+            pairs.len()
+        );
+        return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched });
     }
-    let problem =
-        "every image in A needs one of the same name in B; add the partner or remove the file".into();
-    Err(Error::Pairs { path: folder.to_owned(), problem, unmatched })
+    left_out.extend(rest.into_iter().map(|path| LeftOut::new(path, Reason::NoPartner)));
+    let outside = Listing::open_except(folder, &[a, b])?;
+    left_out.extend(outside.images.into_iter().map(|path| LeftOut::new(path, Reason::OutsidePairs)));
+    left_out.extend(outside.left_out);
+    Ok((pairs, left_out))
 }
 
 /// Describes the problem of a folder without pairs, and the remedy.
-fn no_pairs(folder: &Path) -> String {
-    let mut problem = format!(
-        "no pairs here; put side-by-side images ({}) in it, or folders A and B with images of equal names",
-        EXTENSIONS.join(", ")
-    );
-    if folder.join("train").is_dir() {
-        problem += "; it contains a folder `train`: did you mean that one?";
-    }
-    problem
+fn no_pairs(left_out: &[LeftOut]) -> String {
+    let found = LeftOut::summary(left_out).map_or_else(String::new, |summary| format!(" ({summary})"));
+    format!(
+        "no pairs here{found}; put side-by-side images (png, jpg, webp, bmp, gif, tif) in it, or folders A and B with \
+         images of equal names"
+    )
 }

@@ -17,6 +17,7 @@ use anyhow::{Result, bail};
 use pix2pix::data::PairedFolder;
 use pix2pix::{Device, Error, Pix2PixConfig, Trainer, demo, device};
 
+use crate::files;
 use crate::output::{note, say};
 use crate::stop;
 use options::OnNan;
@@ -44,6 +45,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         trainer.generator().parameter_count(),
         devices[0]
     );
+    for (name, pairs) in [("train", Some(&train)), ("val", val.as_ref())] {
+        files::report_left_out(name, pairs.map_or(&[], PairedFolder::left_out));
+    }
     let start = trainer.steps();
     let run = Run { options, config, devices, out, train, val };
     let steps = run.fit(trainer)?;

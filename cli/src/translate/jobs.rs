@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 use image::ImageFormat;
-use walkdir::WalkDir;
+use pix2pix::data::{self, LeftOut};
 
 use crate::files;
 
@@ -21,10 +21,10 @@ pub(crate) struct Job {
 #[derive(Default)]
 pub(crate) struct Listing {
     pub(crate) jobs: Vec<Job>,
-    /// Folders that could not be read.
+    /// Folders that could not be read, and files that were probably meant to be images.
     pub(crate) errors: Vec<Error>,
-    /// Files that are hidden, or do not have the extension of an image.
-    pub(crate) others: usize,
+    /// The files and folders that are left out, those of `errors` included.
+    pub(crate) left_out: Vec<LeftOut>,
 }
 
 /// Lists the image `input`, or all images in that folder. `format` is the type of the files to write into a folder.
@@ -42,29 +42,18 @@ pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>) -> Result<
     if real(input)? == results {
         bail!("--output: {} is the input folder; name another one", output.display());
     }
-    let mut listing = Listing::default();
     // Earlier outputs are not inputs, even if their folder is inside the input folder.
-    let inside = |path: &Path| path.canonicalize().is_ok_and(|path| path == results);
-    for entry in
-        WalkDir::new(input).sort_by_file_name().into_iter().filter_entry(|entry| !inside(entry.path()))
-    {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                listing.errors.push(files::located(&error, input));
-                continue;
-            }
-        };
-        if entry.file_type().is_dir() {
-            continue;
-        }
-        match job(entry.path(), input, output, wanted) {
-            Some(job) => listing.jobs.push(job),
-            None => listing.others += 1,
-        }
-    }
+    let found = data::Listing::open_except(input, &[output])?;
+    let faults = found.left_out.iter().filter(|file| file.is_fault());
+    let mut listing = Listing {
+        jobs: found.images.iter().map(|path| job(path, input, output, wanted)).collect(),
+        errors: faults.map(|file| anyhow!("{file}")).collect(),
+        left_out: found.left_out,
+    };
     if listing.jobs.is_empty() && listing.errors.is_empty() {
-        bail!("{}: no images in this folder ({})", input.display(), files::TYPES);
+        let others =
+            LeftOut::summary(&listing.left_out).map_or_else(String::new, |summary| format!("; {summary}"));
+        bail!("{}: no images in this folder ({}){others}", input.display(), files::TYPES);
     }
     make_unique(&mut listing.jobs);
     Ok(listing)
@@ -88,19 +77,17 @@ fn writable_format(name: &str) -> Result<ImageFormat> {
     })
 }
 
-/// Returns the job of a file in the folder `input`, or `None` if it is hidden or not an image.
-fn job(path: &Path, input: &Path, output: &Path, wanted: Option<(&str, ImageFormat)>) -> Option<Job> {
-    // macOS puts a hidden `._photo.jpg` that is not an image next to a `photo.jpg`.
-    let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    let own = files::readable_format(path).filter(|_| !is_hidden)?;
+/// Returns the job of an image in the folder `input`. Its output has the type of its extension, or is a PNG file if that
+/// type cannot be written.
+fn job(path: &Path, input: &Path, output: &Path, wanted: Option<(&str, ImageFormat)>) -> Job {
     let place = output.join(path.strip_prefix(input).unwrap_or(path));
-    let (output, format) = match wanted {
-        Some((extension, format)) => (place.with_extension(extension), format),
+    let (output, format) = match (wanted, files::writable_format(path)) {
+        (Some((extension, format)), _) => (place.with_extension(extension), format),
         // A palette of 256 colours is too small for the output of a network.
-        None if own == ImageFormat::Gif => (place.with_extension("png"), ImageFormat::Png),
-        None => (place, own),
+        (None, None | Some(ImageFormat::Gif)) => (place.with_extension("png"), ImageFormat::Png),
+        (None, Some(own)) => (place, own),
     };
-    Some(Job { input: path.to_owned(), output, format })
+    Job { input: path.to_owned(), output, format }
 }
 
 /// Makes the names of outputs unique: equal names get the type of their input as a suffix, and a number if they are

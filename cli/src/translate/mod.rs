@@ -19,7 +19,7 @@ use half::Half;
 use indicatif::{ProgressBar, ProgressStyle};
 use jobs::{Job, Listing};
 use pix2pix::Translator;
-use pix2pix::data::{self, DataConfig, Size};
+use pix2pix::data::{self, DataConfig, LeftOut, Size};
 use write::Writer;
 
 use crate::common::{Common, ModeName};
@@ -128,7 +128,7 @@ fn warn_of_scale(jobs: &[Job], half: Half, config: &DataConfig) {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let samples = translators(options)?;
-    let Listing { jobs: all, mut errors, others } =
+    let Listing { jobs: all, mut errors, left_out } =
         jobs::list(&options.input, &options.output, options.format.as_deref())?;
     let unreadable = errors.len();
     let count = all.len();
@@ -169,8 +169,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if kept > 0 {
         say!("{kept} existed already (--overwrite translates them again)");
     }
-    if others > 0 {
-        say!("{others} other files ignored: hidden, or without the extension of an image");
+    if let Some(summary) = LeftOut::summary(&left_out) {
+        say!("{summary}");
     }
     if let Some(lost) = writer.lost() {
         say!("{lost}");
