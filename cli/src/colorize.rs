@@ -97,7 +97,7 @@ struct Photographs {
 
 impl Photographs {
     fn open(folder: &Path, config: &Pix2PixConfig) -> Result<Self> {
-        let paths = files::images(folder, None)?;
+        let paths = files::images(folder, None)?.images;
         let (size, batch_size) = (config.data.crop_size, config.data.batch_size);
         Ok(Self { folder: folder.to_owned(), paths, size, batch_size, unreadable: RefCell::default() })
     }

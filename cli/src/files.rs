@@ -1,7 +1,7 @@
 //! Lists the images of folders, and writes files atomically.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use image::ImageFormat;
@@ -18,13 +18,13 @@ pub(crate) fn writable_format(path: &Path) -> Option<ImageFormat> {
 }
 
 /// Lists the images in a folder and its subfolders, except those in the folder `except`, and reports what is left out.
-pub(crate) fn images(folder: &Path, except: Option<&Path>) -> Result<Vec<PathBuf>> {
+pub(crate) fn images(folder: &Path, except: Option<&Path>) -> Result<Listing> {
     let listing = Listing::open_except(folder, except.as_slice())?;
     report_left_out(&folder.display().to_string(), &listing.left_out);
     if listing.images.is_empty() {
         bail!("{}: no photographs in this folder; put image files into it ({TYPES})", folder.display());
     }
-    Ok(listing.images)
+    Ok(listing)
 }
 
 /// The most files that a report names.

@@ -63,7 +63,8 @@ enum Task {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let photographs = files::images(&options.input, Some(&options.output))?;
+    let listing = files::images(&options.input, Some(&options.output))?;
+    let photographs = &listing.images;
     if !(0.0..=options.high).contains(&options.low) {
         bail!("--low: {} is not between 0 and --high, {}", options.low, options.high);
     }
@@ -84,12 +85,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         note!("skipped {}", one_line(error));
     }
     say!("{} pairs to train on, {} to validate in {}", counts[0], counts[1], options.output.display());
-    match errors.len() {
+    let broken = listing.left_out.iter().filter(|file| file.is_fault()).count();
+    match errors.len() + broken {
         0 => Ok(()),
         count => bail!(
             "{}: {count} of {} photographs could not be made into pairs",
             options.input.display(),
-            photographs.len()
+            photographs.len() + broken
         ),
     }
 }

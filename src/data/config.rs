@@ -257,11 +257,6 @@ impl DataConfig {
         if load.height < crop.height || load.width < crop.width {
             return Err(Error::config("data.load_size", format!("{load} is below the crop size of {crop}")));
         }
-        if self.labels.is_some() && self.preprocess != Preprocess::Resize {
-            let problem =
-                format!("{} does not work with label maps (data.labels); use resize", self.preprocess);
-            return Err(Error::config("data.preprocess", problem));
-        }
         Ok(())
     }
 }

@@ -39,6 +39,8 @@ use crate::raster::{IMAGE_CHANNELS, PlanarImage, read_image};
 pub struct PairedFolder {
     pairs: Arc<[Files]>,
     left_out: Arc<[LeftOut]>,
+    /// The folder that was opened.
+    root: PathBuf,
     config: DataConfig,
 }
 
@@ -70,6 +72,11 @@ impl PairedFolder {
                 return Err(Error::config(field, problem));
             }
         }
+        if config.labels.is_some() && config.preprocess != Preprocess::Resize {
+            let problem =
+                format!("{} does not work with label maps (data.labels); use resize", config.preprocess);
+            return Err(Error::config("data.preprocess", problem));
+        }
         let folder = folder.as_ref();
         let [a, b] = ["A", "B"].map(|name| folder.join(name));
         let (pairs, left_out) = if a.is_dir() && b.is_dir() {
@@ -85,7 +92,41 @@ impl PairedFolder {
             let problem = no_pairs(&left_out);
             return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched: vec![] });
         }
-        Ok(Self { pairs: pairs.into(), left_out: left_out.into(), config: config.clone() })
+        let (pairs, left_out) = (pairs.into(), left_out.into());
+        Ok(Self { pairs, left_out, root: folder.to_owned(), config: config.clone() })
+    }
+
+    /// Divides the pairs into those to train on and those held out for validation, of which there are about `fraction`.
+    /// Each part has at least one pair.
+    ///
+    /// A pair's name alone decides, so the same pairs are held out when others are added.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if `fraction` is not between 0 and 1, or if there is only one pair.
+    pub fn hold_out(self, fraction: f64) -> Result<(Self, Self)> {
+        if !(fraction > 0.0 && fraction < 1.0) {
+            let problem = format!("is {fraction}; it must be between 0 and 1, for instance 0.1");
+            return Err(Error::argument("val_fraction", problem));
+        }
+        if self.len() < 2 {
+            let problem = "there is 1 pair; at least 2 are needed to hold one out";
+            return Err(Error::argument("val_fraction", problem));
+        }
+        let place = |pair: &Files| {
+            let path = pair.path(0);
+            place(&normalized(&path.strip_prefix(&self.root).unwrap_or(path).with_extension("")))
+        };
+        let places: Vec<f64> = self.pairs.iter().map(place).collect();
+        let lowest = (0..self.len()).min_by(|a, b| places[*a].total_cmp(&places[*b]));
+        let highest = (0..self.len()).max_by(|a, b| places[*a].total_cmp(&places[*b]));
+        let is_held_out = |at: usize| Some(at) == lowest || (places[at] < fraction && Some(at) != highest);
+        let part = |wanted: bool| {
+            let indices = (0..self.len()).filter(|at| is_held_out(*at) == wanted);
+            let pairs = indices.map(|at| self.pairs[at].clone()).collect();
+            let left_out = if wanted { Vec::new().into() } else { self.left_out.clone() };
+            Self { pairs, left_out, root: self.root.clone(), config: self.config.clone() }
+        };
+        Ok((part(false), part(true)))
     }
 
     /// Returns the files in the folder that are not used, with the reasons.
@@ -335,6 +376,16 @@ impl Files {
             }
         }
     }
+}
+
+/// Returns a number in `[0, 1)` that a name determines (FNV-1a, then the finaliser of SplitMix64).
+fn place(name: &str) -> f64 {
+    let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let mut hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, fnv);
+    for factor in [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb] {
+        hash = (hash ^ (hash >> 30)).wrapping_mul(factor);
+    }
+    ((hash ^ (hash >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// Lists the images of two folders by their paths in them without extension, and pairs those of equal paths. Images

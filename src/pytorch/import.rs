@@ -5,12 +5,12 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use super::index::{Index, Shapes};
+use super::index::Index;
 use super::infer;
 use super::names::{self, Naming};
 use super::read::unwrapped;
 use super::search::Networks;
-use super::state_dict::{StateDict, is_counter, without_unused_statistics};
+use super::state_dict::{Shapes, StateDict, is_counter, without_unused_statistics};
 use crate::discriminator::{Discriminator, DiscriminatorConfig};
 use crate::error::{CheckpointProblem, Error, Result};
 use crate::generator::{Generator, GeneratorConfig};

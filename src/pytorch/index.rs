@@ -1,16 +1,12 @@
 //! Lists the tensors of a file by name and shape, and reads those that are wanted.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::state_dict::StateDict;
+use super::state_dict::{Shapes, StateDict};
 #[cfg(feature = "pth")]
 use super::stored::Stored;
 use crate::error::{Error, Result};
 use crate::weights;
-
-/// Shapes of tensors by name.
-pub(super) type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// The floating-point tensors of a file, which are not yet in memory.
 #[derive(Debug)]

@@ -5,9 +5,8 @@
 
 use burn::tensor::Device;
 
-use super::index::Shapes;
 use super::names::{self, Naming, unet_prefix};
-use super::state_dict::is_statistic;
+use super::state_dict::{Shapes, is_statistic};
 use crate::discriminator::{Condition, DiscriminatorConfig};
 use crate::generator::{Backbone, DropoutLayout, GeneratorConfig};
 use crate::layers::{Norm, UpsampleKind};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::index::Shapes;
+use super::state_dict::Shapes;
 
 /// The beginnings of the names in the outermost level of a U-Net.
 const UNET: [&str; 3] = ["model.model.0.", "model.model.1.", "model.model.3."];

@@ -1,10 +1,15 @@
 //! A state dict: parameters by the names of the PyTorch original.
 
+use std::collections::BTreeMap;
+
 use crate::layers::Norm;
 use crate::weights::Named;
 
 /// Parameters and running statistics by the names of the PyTorch original, each with its shape and its values.
 pub type StateDict = Named;
+
+/// Shapes of tensors by name.
+pub(super) type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// Removes the running statistics of instance norms, which files of 2018 and before contain although PyTorch does not
 /// use them.

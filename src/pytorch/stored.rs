@@ -8,9 +8,8 @@ use std::path::Path;
 use burn::tensor::{DType, TensorData};
 
 use super::container::Container;
-use super::index::Shapes;
 use super::pickle::{Kind, Problem};
-use super::state_dict::StateDict;
+use super::state_dict::{Shapes, StateDict};
 use super::tensors;
 use crate::error::{Error, Result};
 

@@ -227,10 +227,8 @@ fn files_that_are_not_images_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     write_pairs(folder.path(), 1, 16);
     let good = std::fs::read(folder.path().join("0.png")).unwrap();
-    let bad: [(&str, Vec<u8>); 5] = [
+    let bad: [(&str, Vec<u8>); 3] = [
         ("truncated.png", good[..good.len() / 2].to_vec()),
-        ("text.jpg", b"this is not an image".to_vec()),
-        ("empty.png", vec![]),
         ("bomb.png", bomb(60_000)),
         ("large_bomb.png", bomb(16_000)), // its sides are allowed, its 768 MB are not
     ];
@@ -244,6 +242,63 @@ fn files_that_are_not_images_are_rejected() {
         }
         std::fs::remove_file(path).unwrap();
     }
+}
+
+#[test]
+fn every_file_of_a_folder_is_used_or_listed_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pairs(folder.path(), 2, 16);
+    let put = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    let good = std::fs::read(folder.path().join("0.png")).unwrap();
+    put("city/district/2.png", &good);
+    put("misnamed.jpg", &good);
+    put("without_extension", &good);
+    for (name, bytes) in [
+        ("text.jpg", &b"this is not an image"[..]),
+        ("empty.png", b""),
+        (".hidden/3.png", &good),
+        ("__MACOSX/._0.png", &good),
+        ("Thumbs.db", b"cache"),
+        ("notes.txt", b"notes"),
+        ("a.pgm", b"P5\n1 1\n255\n0"),
+    ] {
+        put(name, bytes);
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("/nowhere/1.png", folder.path().join("dangling.png")).unwrap();
+    let pairs = PairedFolder::open(folder.path(), &config()).unwrap();
+    assert_eq!(pairs.len(), 5, "{:?}", pairs.left_out());
+    assert_eq!(pairs.left_out().len(), if cfg!(unix) { 8 } else { 7 }, "{:?}", pairs.left_out());
+    assert!((0..pairs.len()).all(|index| pairs.pair(index).is_ok()));
+    let reasons: Vec<String> = pairs.left_out().iter().map(|file| file.reason.to_string()).collect();
+    for reason in ["not an image", "empty", "hidden", "system file", "convert it to PNG", "does not exist"] {
+        assert!(
+            reasons.iter().any(|found| found.contains(reason)) || cfg!(not(unix)),
+            "{reason}: {reasons:?}"
+        );
+    }
+}
+
+#[test]
+fn single_images_without_a_partner_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    for (side, names) in [("A", &["1", "2", "x/3", "4"][..]), ("B", &["1", "2", "x/3"])] {
+        for name in names {
+            let path = folder.path().join(side).join(name).with_extension("png");
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            picture(16, 16, 1).save(path).unwrap();
+        }
+    }
+    picture(32, 16, 1).save(folder.path().join("on_top.png")).unwrap();
+    let pairs = PairedFolder::open(folder.path(), &config()).unwrap();
+    assert_eq!((pairs.len(), pairs.left_out().len()), (3, 2), "{:?}", pairs.left_out());
+    let (train, val) = pairs.hold_out(0.1).unwrap();
+    assert_eq!((train.len(), val.len()), (2, 1));
+    assert!(train.hold_out(1.0).is_err() && val.hold_out(0.5).is_err());
 }
 
 /// Returns a PNG of a few bytes that claims to hold `side`×`side` pixels.

@@ -105,7 +105,8 @@ fn unusual(all: &[(PathBuf, &Signature)], found: &mut Vec<Finding>) {
             "bits",
             files,
             format!(
-                "16-bit files whose largest value is {highest}: they look nearly black; pass --range 0..{highest}"
+                "16-bit files whose largest value is {highest}: they look nearly black; multiply them by {}",
+                65_535 / highest.max(1)
             ),
         );
     }
@@ -142,7 +143,8 @@ fn files_that(all: &[(PathBuf, &Signature)], found: &mut Vec<Finding>) {
     let equal = |pair: &Signature| pair.halves[0].exact == pair.halves[1].exact && !constant(pair);
     push(found, "equal-halves", those(all, equal), "both halves are equal; make the pair again");
     let single = |pair: &Signature| pair.is_continuous && !equal(pair);
-    let advice = "no seam in the middle: probably one image and not a pair; use --layout if A and B lie otherwise, or remove it";
+    let advice =
+        "no seam in the middle: probably one image and not a pair; remove it, or put A and B side by side";
     push(found, "not-a-pair", those(all, single), advice);
     let offsets: Vec<_> = all.iter().map(|(_, pair)| pair.offset).collect();
     let shifted: Vec<_> = shift::find(&offsets).into_iter().map(|at| &all[at]).collect();

@@ -132,11 +132,40 @@ fn pairs(
             data
         }
     };
-    let train = PairedFolder::open(data.join("train"), &config.data)?;
-    let val = data.join("val");
-    let val = val.is_dir().then(|| PairedFolder::open(val, &config.data)).transpose()?;
-    Ok((train, val))
+    let found = |name: &&&str| data.join(name).is_dir();
+    let val = VAL.iter().find(found).map(|name| data.join(name));
+    let train = match data.join("train").is_dir() {
+        true => data.join("train"),
+        false => match VAL.iter().chain(&["test"]).find(found) {
+            Some(other) => bail!(
+                "{}: it has a folder `{other}`, but not `train`; put the pairs to train on into `train`",
+                data.display()
+            ),
+            None => data,
+        },
+    };
+    let train = PairedFolder::open(train, &config.data)?;
+    match (val, options.val_fraction) {
+        (Some(val), Some(_)) => {
+            bail!("--val-fraction: {} holds the pairs to validate; leave out the flag", val.display())
+        }
+        (Some(val), None) => Ok((train, Some(PairedFolder::open(val, &config.data)?))),
+        (None, Some(fraction)) => {
+            let (train, val) = train.hold_out(fraction)?;
+            Ok((train, Some(val)))
+        }
+        (None, None) => {
+            note!(
+                "warning: no folder `val`, so no metrics and no best generator; --val-fraction 0.1 holds out a tenth of the \
+                 pairs"
+            );
+            Ok((train, None))
+        }
+    }
 }
+
+/// The names of the folder with the pairs to validate.
+const VAL: [&str; 3] = ["val", "valid", "validation"];
 
 /// Returns a new trainer, or with `--resume` that of the newest checkpoint. Warns of damaged checkpoints and of changed
 /// settings.

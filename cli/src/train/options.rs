@@ -14,10 +14,13 @@ use crate::common::{Compute, Way};
 /// draws its own pairs, 450 façades of 64×64 pixels, and trains on them for about two minutes on a CPU.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// Folder with `train/` and, optionally, `val/`: side-by-side images, or `A/` and `B/` in each [default: draws
-    /// façades]
+    /// Folder with `train/` and, optionally, `val/`, or of the pairs themselves: side-by-side images, or `A/` and `B/`
+    /// [default: draws façades]
     #[arg(long, help_heading = DATA)]
     pub(crate) data: Option<PathBuf>,
+    /// Fraction of the pairs to hold out for validation, chosen by their names, for data without `val/` [default: none]
+    #[arg(long, value_name = "FRACTION", help_heading = DATA, requires = "data")]
+    pub(crate) val_fraction: Option<f64>,
     /// Which half is translated into the other [default: a-to-b]
     #[arg(long, value_enum, help_heading = DATA)]
     pub(crate) direction: Option<Way>,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 use image::ImageFormat;
-use pix2pix::data::{self, LeftOut};
+use pix2pix::data::{self, LeftOut, Reason};
 
 use crate::files;
 
@@ -21,9 +21,11 @@ pub(crate) struct Job {
 #[derive(Default)]
 pub(crate) struct Listing {
     pub(crate) jobs: Vec<Job>,
-    /// Folders that could not be read, and files that were probably meant to be images.
-    pub(crate) errors: Vec<Error>,
-    /// The files and folders that are left out, those of `errors` included.
+    /// Folders and files that the operating system could not read.
+    pub(crate) unreadable: Vec<Error>,
+    /// Files that were probably meant to be images.
+    pub(crate) broken: Vec<Error>,
+    /// All files and folders that are left out.
     pub(crate) left_out: Vec<LeftOut>,
 }
 
@@ -44,13 +46,16 @@ pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>) -> Result<
     }
     // Earlier outputs are not inputs, even if their folder is inside the input folder.
     let found = data::Listing::open_except(input, &[output])?;
-    let faults = found.left_out.iter().filter(|file| file.is_fault());
-    let mut listing = Listing {
-        jobs: found.images.iter().map(|path| job(path, input, output, wanted)).collect(),
-        errors: faults.map(|file| anyhow!("{file}")).collect(),
-        left_out: found.left_out,
-    };
-    if listing.jobs.is_empty() && listing.errors.is_empty() {
+    let (unreadable, broken): (Vec<_>, Vec<_>) = found
+        .left_out
+        .iter()
+        .filter(|file| file.is_fault())
+        .partition(|file| matches!(file.reason, Reason::Unreadable(_)));
+    let errors = |files: Vec<&LeftOut>| files.into_iter().map(|file| anyhow!("{file}")).collect::<Vec<_>>();
+    let (unreadable, broken) = (errors(unreadable), errors(broken));
+    let jobs = found.images.iter().map(|path| job(path, input, output, wanted)).collect();
+    let mut listing = Listing { jobs, unreadable, broken, left_out: found.left_out };
+    if listing.jobs.is_empty() && listing.unreadable.is_empty() && listing.broken.is_empty() {
         let others =
             LeftOut::summary(&listing.left_out).map_or_else(String::new, |summary| format!("; {summary}"));
         bail!("{}: no images in this folder ({}){others}", input.display(), files::TYPES);

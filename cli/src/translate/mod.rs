@@ -128,9 +128,8 @@ fn warn_of_scale(jobs: &[Job], half: Half, config: &DataConfig) {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let samples = translators(options)?;
-    let Listing { jobs: all, mut errors, left_out } =
+    let Listing { jobs: all, unreadable, broken, left_out } =
         jobs::list(&options.input, &options.output, options.format.as_deref())?;
-    let unreadable = errors.len();
     let count = all.len();
     let writer = Writer::new(options.quality, options.overwrite, options.samples);
     protect_inputs(
@@ -158,12 +157,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let failed = pipeline::translate_all(&jobs, &samples, half, &writer, &bar);
     bar.finish_and_clear();
 
-    let failures = failed.len();
-    errors.extend(failed);
-    for error in &errors {
+    let done = jobs.len() - failed.len();
+    let failures = broken.len() + failed.len();
+    for error in unreadable.iter().chain(&broken).chain(&failed) {
         note!("skipped {}", one_line(error));
     }
-    let done = jobs.len() - failures;
     let rate = done as f64 / start.elapsed().as_secs_f64();
     say!("{}: {done} translated, {rate:.1} a second", options.output.display());
     if kept > 0 {
@@ -177,9 +175,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let mut problems = Vec::new();
     if failures > 0 {
-        problems.push(format!("{failures} of {} images could not be translated", jobs.len()));
+        problems.push(format!("{failures} of {} images could not be translated", done + failures));
     }
-    if unreadable > 0 {
+    if !unreadable.is_empty() {
+        let unreadable = unreadable.len();
         problems.push(format!("{unreadable} folders or files in it could not be read"));
     }
     if problems.is_empty() { Ok(()) } else { bail!("{}: {}", options.input.display(), problems.join(", ")) }

@@ -175,7 +175,7 @@ fn twenty_damaged_files_do_not_stop_a_thousand() {
     }
     let (status, shown, message) = translate(here, &["--mode", "running"]);
     assert_eq!(status, 1, "{message}");
-    assert!(shown.contains("980 translated") && shown.contains("2 other files ignored"), "{shown}");
+    assert!(shown.contains("980 translated") && shown.contains("1 hidden"), "{shown}");
     assert!(message.contains("20 of 1000 images could not be translated"), "{message}");
     assert_eq!((broken.len(), message.lines().filter(|line| line.starts_with("skipped ")).count()), (20, 20));
     for name in &broken {
@@ -288,7 +288,7 @@ fn evaluation_continues_after_a_broken_pair() {
 
     std::fs::remove_file(here.join("in/1.png")).unwrap();
     let (status, _, message) = told(run("evaluate", here, &arguments));
-    assert!(status == 1 && message.contains("error: in: 1 of 1 pairs could not be read"), "{message}");
+    assert!(status == 1 && message.contains("no pairs here (1 file left out: 1 not an image)"), "{message}");
 }
 
 #[test]
@@ -315,8 +315,8 @@ fn colorize_continues_after_a_broken_photograph() {
     let small = ["--size", "32", "--base-channels", "2", "--data", "in", "--out", "run", "--epochs", "2"];
     let (status, shown, message) = told(run("colorize", here, &small));
     assert!(status == 0 && shown.contains("4 steps"), "{shown} {message}");
-    assert_eq!(message.matches("skipped in/b.jpg").count(), 1, "{message}");
-    assert!(shown.contains("1 photographs could not be read"), "{shown}");
+    assert_eq!(message.matches("left out in/b.jpg: not an image").count(), 1, "{message}");
+    assert!(shown.contains("in: 1 file left out: 1 not an image"), "{shown}");
 
     let mut grey = DynamicImage::ImageRgb8(picture(21, 13, 1)).to_luma_alpha16();
     grey.pixels_mut().for_each(|pixel| pixel.0[1] = 1000);
@@ -331,5 +331,42 @@ fn colorize_continues_after_a_broken_photograph() {
     std::fs::remove_file(here.join("in/a.png")).unwrap();
     let (status, _, message) =
         told(run("colorize", here, &["--data", "in", "--out", "other", "--size", "32"]));
-    assert!(status == 1 && message.contains("error: in/b.jpg: "), "{message}");
+    assert!(status == 1 && message.contains("error: in: no photographs in this folder"), "{message}");
+}
+
+#[test]
+fn a_mistyped_split_is_an_error_that_lists_the_folders() {
+    let folder = workplace();
+    let here = folder.path();
+    for split in ["test", "val"] {
+        std::fs::create_dir(here.join("in").join(split)).unwrap();
+        write_perfect_pair(&here.join("in").join(split).join("1.png"));
+    }
+    let arguments = ["--weights", "weights", "--data", "in", "--split"];
+    let (status, _, message) = told(run("evaluate", here, &[&arguments[..], &["tset"]].concat()));
+    assert!(
+        status == 1 && message.contains("--split: `tset` is not a folder in in, which has test, val"),
+        "{message}"
+    );
+    let (status, _, message) = told(run("evaluate", here, &[&arguments[..], &["test"]].concat()));
+    assert_eq!((status, message.as_str()), (0, ""));
+}
+
+#[test]
+fn pairs_without_a_split_can_be_held_out_by_name() {
+    let folder = workplace();
+    let here = folder.path();
+    for number in 0..20 {
+        picture(64, 32, number).save(here.join(format!("in/{number}.png"))).unwrap();
+    }
+    let small = ["--data", "in", "--size", "32", "--base-channels", "2", "--steps", "0"];
+    let (status, shown, message) = told(run("train", here, &[&small[..], &["--out", "a"]].concat()));
+    assert!(status == 0 && shown.contains("20 pairs to train on, 0 to validate"), "{shown} {message}");
+    assert!(message.contains("--val-fraction 0.1"), "{message}");
+    let held_out = ["--val-fraction", "0.2", "--out", "b"];
+    let (status, shown, message) = told(run("train", here, &[&small[..], &held_out].concat()));
+    assert!(status == 0 && !shown.contains(", 0 to validate"), "{shown} {message}");
+    std::fs::create_dir(here.join("in/val")).unwrap();
+    let (status, _, message) = told(run("train", here, &[&small[..], &["--out", "c"]].concat()));
+    assert!(status == 1 && message.contains("it has a folder `val`, but not `train`"), "{message}");
 }
