@@ -88,3 +88,43 @@ impl Walk<'_> {
         self.value(&path, value, depth + 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the names of the tensors in a pickle.
+    fn names(pickle: &[u8]) -> Result<Vec<String>, Problem> {
+        let mut objects = Pickle::default();
+        let (root, rest) = objects.load(pickle)?;
+        assert_eq!(rest, b"rest");
+        let mut names: Vec<String> = named(&objects, root)?.into_iter().map(|(name, _)| name).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// A tensor of one value in storage `0`.
+    const TENSOR: &[u8] = b"ctorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x01tQK\0K\x01\x85K\x01\x85\x89}tR";
+
+    #[test]
+    fn dictionaries_lists_and_modules_give_the_names() {
+        let parameter = [b"ctorch._utils\n_rebuild_parameter\n(", TENSOR, b"\x88}tR"].concat();
+        let module = |tables: &[u8]| [b"c__main__\nNet\n)\x81}(", tables, b"ub"].concat();
+        let inner = module(&[b"U\x0b_parameters}U\x06weight", &parameter[..], b"s"].concat());
+        let outer = [b"U\x08trainingK\x01U\x08_modulesccollections\nOrderedDict\n)RU\x01f", &inner[..], b"s"]
+            .concat();
+        let pickle =
+            [b"\x80\x02}(U\x03net", &module(&outer)[..], b"U\x04list]", TENSOR, b"aU\x05epochK\x07u.rest"]
+                .concat();
+        assert_eq!(names(&pickle).unwrap(), ["list.0", "net.f.weight"]);
+    }
+
+    #[test]
+    fn malformed_pickles_are_errors() {
+        for pickle in
+            [&b"\x80\x02"[..], b".", b"(.", b"a.", b"}K\x01s.", b"h\0.", b"\x80\x02\xff.", b"K\x01(0."]
+        {
+            assert!(Pickle::default().load(pickle).is_err(), "{pickle:?}");
+        }
+    }
+}
