@@ -40,7 +40,7 @@ pub(crate) struct Options {
     pub(crate) load_size: Option<usize>,
     /// Scale of the images before the random crop; `crop` and `none` train at the files' own scale [default: resize]
     #[arg(long, value_enum, help_heading = DATA)]
-    pub(crate) preprocess: Option<Scale>,
+    pub(crate) preprocess: Option<Preparation>,
     /// Do not mirror images at random [default: half of the pairs are mirrored; none without --data]
     #[arg(long, help_heading = DATA)]
     pub(crate) no_mirror: bool,
@@ -157,7 +157,7 @@ pub(super) const PATCHES: [&str; 6] = ["1", "16", "34", "70", "142", "286"];
 
 /// [`Preprocess`] as a flag.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Scale {
+pub(crate) enum Preparation {
     /// Resize to --load-size, whatever the shape, then crop to --size
     Resize,
     /// Scale to the width of --load-size, keep the shape, then crop to --size
@@ -168,13 +168,13 @@ pub(crate) enum Scale {
     None,
 }
 
-impl From<Scale> for Preprocess {
-    fn from(scale: Scale) -> Self {
-        match scale {
-            Scale::Resize => Self::Resize,
-            Scale::ScaleWidth => Self::ScaleWidth,
-            Scale::Crop => Self::Crop,
-            Scale::None => Self::None,
+impl From<Preparation> for Preprocess {
+    fn from(preparation: Preparation) -> Self {
+        match preparation {
+            Preparation::Resize => Self::Resize,
+            Preparation::ScaleWidth => Self::ScaleWidth,
+            Preparation::Crop => Self::Crop,
+            Preparation::None => Self::None,
         }
     }
 }

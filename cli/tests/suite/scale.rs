@@ -187,7 +187,7 @@ fn translate_asks_which_half_of_pairs_to_translate() {
     let message = fails(1, "translate", here, &with(&["--output", "out"]));
     assert!(message.contains("--half: 4 of 4 images looked at are side-by-side pairs"), "{message}");
     assert!(message.contains("val/0.png of 64×32 pixels") && message.contains("`--half left`"), "{message}");
-    assert_eq!(names(&here.join("out")), [PathBuf::new(); 0], "nothing is translated");
+    assert!(names(&here.join("out")).is_empty(), "nothing is translated");
     // A single file that the user has named is translated, with a warning.
     let one = ["--weights", "w", "--input", "val/0.png", "--output", "one.png"];
     let (status, _, warning) = told(run("translate", here, &one));
