@@ -27,6 +27,10 @@ impl Offset {
     }
 }
 
+/// The smallest shift that is reported, as a part of the side: 5 pixels of 256. Smaller ones are within the accuracy of
+/// drawings and of hand-made pairs.
+const MIN_SHIFT: f32 = 0.02;
+
 /// Returns the indices of pairs whose halves are shifted.
 ///
 /// The fewer pairs of the data set have their best offset at the centre, the less the method says about these images,
@@ -38,7 +42,9 @@ pub(crate) fn find(offsets: &[Offset]) -> Vec<usize> {
     let doubt = ((0.86 - centred) / 0.06).clamp(0.0, 1.0);
     let (min_peak, min_margin) =
         if centred < 0.5 { (7.0, 4.0) } else { (3.0 + 1.8 * doubt, 1.65 + 0.25 * doubt) };
-    (0..offsets.len()).filter(|at| offsets[*at].is_shift(min_peak, min_margin)).collect()
+    let is_far = |offset: &Offset| offset.at.iter().any(|part| part.abs() >= MIN_SHIFT);
+    let is_shifted = |at: &usize| is_far(&offsets[*at]) && offsets[*at].is_shift(min_peak, min_margin);
+    (0..offsets.len()).filter(is_shifted).collect()
 }
 
 /// Returns the magnitudes of the gradient of a grey image, reduced to a square of [`SIDE`] by averages.

@@ -54,7 +54,8 @@ fn train_records_how_it_prepares_images_and_their_size() {
             here,
             &[&flags[..], &["--preprocess", way, "--out", way, "--resume"]].concat(),
         ));
-        assert_eq!((resumed.0, resumed.2.as_str()), (0, ""), "nothing has changed: {}", resumed.2);
+        let changes = resumed.2.lines().filter(|line| !line.contains("no folder `val`")).count();
+        assert_eq!((resumed.0, changes), (0, 0), "nothing has changed: {}", resumed.2);
     }
     // An image below the crop size is named, with the remedy.
     write_pairs(&here.join("small/train"), 1, 12);
