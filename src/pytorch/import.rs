@@ -1,6 +1,6 @@
 //! Imports networks from files of the PyTorch original: [`Import`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -68,7 +68,7 @@ impl Import {
     }
 
     /// Returns the names of the tensors in the file, and their shapes.
-    pub fn shapes(&self) -> &std::collections::BTreeMap<String, Vec<usize>> {
+    pub fn shapes(&self) -> &BTreeMap<String, Vec<usize>> {
         &self.index.shapes
     }
 
@@ -175,8 +175,7 @@ impl Import {
         let Networks { generators, discriminators } = &self.networks;
         if generators.is_empty() && self.key.is_none() && !discriminators.is_empty() {
             let problem = format!(
-                "it holds a discriminator{} and no generator; name the file of the generator, and give this one with \
-                 --discriminator",
+                "it holds a discriminator{} and no generator; name the file of the generator",
                 named(discriminators)
             );
             return Err(self.unsupported(problem));
@@ -220,8 +219,11 @@ impl Import {
                 }
             }
             None if prefixes.len() > 1 => {
-                let problem =
-                    format!("it holds {} {kind}; choose one with --key:{}", prefixes.len(), named(prefixes));
+                let problem = format!(
+                    "it holds {} {kind}; choose one with `pix2pix import --key NAME`:{}",
+                    prefixes.len(),
+                    named(prefixes)
+                );
                 return Err(self.unsupported(problem));
             }
             None => prefixes.first(),

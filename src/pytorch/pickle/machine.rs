@@ -1,133 +1,11 @@
-//! Interprets the pickles of `torch.save`. Nothing in them is run: a class or function is only a name.
-//!
-//! Every object lives once in a table, and a copy is an index. So the memory is bounded by the length of the pickle,
-//! however often it copies an object, and dropping a deeply nested object does not overflow the stack.
+//! The stack machine that a pickle is a program for; the codes are those of Python's pickletools.py.
 
-use std::collections::HashMap;
+use super::objects::{Instance, MALFORMED, Pickle, Problem, TOO_LARGE, Value};
 
 /// The largest number of instructions. The checkpoint of a network and its optimiser has some 10 000.
 const MAX_INSTRUCTIONS: usize = 1 << 19;
-/// The largest number of entries that dictionaries take over from lists of pairs.
-const MAX_COPIED: usize = 1 << 18;
-/// The largest number of dimensions of a tensor.
-const MAX_DIMENSIONS: usize = 8;
-
-/// An object in a pickle. Its strings are part of the pickle.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Value<'a> {
-    /// `None`, a boolean, a float, an integer of more than 64 bits, or anything else that state dicts do not use.
-    Other,
-    Int(i64),
-    Text(&'a str),
-    /// Module and name of a class or function.
-    Global(&'a str, &'a str),
-    /// A tuple, list or set: an index in [`Pickle::lists`].
-    List(usize),
-    /// An index in [`Pickle::dicts`].
-    Dict(usize),
-    /// An instance of a class: an index in [`Pickle::instances`].
-    Instance(usize),
-    /// An index in [`Pickle::storages`].
-    Storage(usize),
-    /// An index in [`Pickle::tensors`].
-    Tensor(usize),
-}
-
-/// The numbers behind one or several tensors.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Storage<'a> {
-    pub(super) key: &'a str,
-    pub(super) kind: Kind,
-    /// The number of values.
-    pub(super) len: u64,
-}
-
-/// A tensor: a part of a storage.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Tensor {
-    /// An index in [`Pickle::storages`].
-    pub(super) storage: usize,
-    /// Values before the first one.
-    pub(super) offset: u64,
-    pub(super) shape: Vec<usize>,
-    pub(super) strides: Vec<usize>,
-}
-
-/// The type of a storage's values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    F64,
-    F32,
-    F16,
-    Bf16,
-    /// Not a floating-point number: bytes of a value.
-    Other(u64),
-}
-
-impl Kind {
-    /// Returns the bytes of a value.
-    pub(super) fn size(self) -> u64 {
-        match self {
-            Self::F64 => 8,
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-            Self::Other(size) => size,
-        }
-    }
-
-    /// Returns the kind of a storage class such as `FloatStorage`, or of a type such as `float32`.
-    fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "DoubleStorage" | "float64" => Self::F64,
-            "FloatStorage" | "float32" => Self::F32,
-            "HalfStorage" | "float16" => Self::F16,
-            "BFloat16Storage" | "bfloat16" => Self::Bf16,
-            "ComplexDoubleStorage" | "complex128" => Self::Other(16),
-            "LongStorage" | "ComplexFloatStorage" | "int64" | "uint64" | "complex64" => Self::Other(8),
-            "IntStorage" | "QInt32Storage" | "int32" | "uint32" => Self::Other(4),
-            "ShortStorage" | "int16" | "uint16" => Self::Other(2),
-            "CharStorage" | "ByteStorage" | "BoolStorage" | "QInt8Storage" | "QUInt8Storage"
-            | "UntypedStorage" | "int8" | "uint8" | "bool" => Self::Other(1),
-            name if name.starts_with("float8") => Self::Other(1),
-            _ => return None,
-        })
-    }
-}
-
-/// An instance of a class that is not known here.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Instance<'a> {
-    /// Its attributes, as far as the pickle has them.
-    pub(super) attributes: Option<Value<'a>>,
-}
-
-/// The objects of a pickle.
-#[derive(Debug, Default)]
-pub(super) struct Pickle<'a> {
-    pub(super) lists: Vec<Vec<Value<'a>>>,
-    pub(super) dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
-    pub(super) instances: Vec<Instance<'a>>,
-    pub(super) storages: Vec<Storage<'a>>,
-    pub(super) tensors: Vec<Tensor>,
-    stack: Vec<Value<'a>>,
-    /// The lengths of the stack at its marks.
-    marks: Vec<usize>,
-    memo: HashMap<u64, Value<'a>>,
-    /// Entries that dictionaries have taken over from lists of pairs.
-    copied: usize,
-}
-
-/// What is wrong with a pickle.
-pub(super) type Problem = String;
-
 /// A pickle's instruction, or an argument, is missing.
 const TRUNCATED: &str = "its names and shapes are truncated";
-/// The stack of the pickle machine has too few objects, or objects of another type.
-const MALFORMED: &str = "its names and shapes are not a valid pickle";
-
-/// A limit is exceeded.
-pub(super) const TOO_LARGE: &str = "its names and shapes are larger than those of a network";
-
 /// The rest of a pickle's bytes.
 struct Input<'a>(&'a [u8]);
 
@@ -173,7 +51,7 @@ impl<'a> Pickle<'a> {
     ///
     /// # Errors
     /// The problem, if it is truncated or malformed, or has an instruction that `torch.save` does not write.
-    pub(super) fn load(&mut self, bytes: &'a [u8]) -> Result<(Value<'a>, &'a [u8]), Problem> {
+    pub(in crate::pytorch) fn load(&mut self, bytes: &'a [u8]) -> Result<(Value<'a>, &'a [u8]), Problem> {
         (self.stack, self.marks, self.memo) = Default::default();
         let mut input = Input(bytes);
         for _ in 0..MAX_INSTRUCTIONS {
@@ -345,12 +223,12 @@ impl<'a> Pickle<'a> {
         self.lists.push(items);
     }
 
-    fn dict(&mut self, items: Vec<(Value<'a>, Value<'a>)>) {
+    pub(super) fn dict(&mut self, items: Vec<(Value<'a>, Value<'a>)>) {
         self.stack.push(Value::Dict(self.dicts.len()));
         self.dicts.push(items);
     }
 
-    fn instance(&mut self) {
+    pub(super) fn instance(&mut self) {
         self.stack.push(Value::Instance(self.instances.len()));
         self.instances.push(Instance::default());
     }
@@ -399,7 +277,7 @@ impl<'a> Pickle<'a> {
         Ok(*self.stack.get(self.below(1)?).ok_or(MALFORMED)?)
     }
 
-    fn pop(&mut self) -> Result<Value<'a>, Problem> {
+    pub(super) fn pop(&mut self) -> Result<Value<'a>, Problem> {
         self.below(1)?;
         self.stack.pop().ok_or_else(|| MALFORMED.to_owned())
     }
@@ -418,125 +296,7 @@ impl<'a> Pickle<'a> {
         let mark = self.marks.pop().ok_or(MALFORMED)?;
         Ok(self.stack.split_off(mark))
     }
-
-    /// Returns the result of a call, as far as state dicts need it.
-    fn call(&mut self, callable: Value<'a>, arguments: Value<'a>) -> Result<Value<'a>, Problem> {
-        let Value::Global(module, function) = callable else {
-            self.instance();
-            return self.pop();
-        };
-        let items: Vec<Value> = match arguments {
-            Value::List(at) => self.lists[at].iter().copied().take(MAX_ARGUMENTS).collect(),
-            _ => vec![],
-        };
-        match (module, function) {
-            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3") => {
-                self.tensor(&items, function.ends_with("v3"))
-            }
-            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
-                items.first().copied().ok_or_else(|| MALFORMED.to_owned())
-            }
-            ("torch._tensor", "_rebuild_from_type_v2") => match items.as_slice() {
-                [function, _, arguments, ..] if matches!(function, Value::Global("torch._utils", _)) => {
-                    self.call(*function, *arguments)
-                }
-                _ => Ok(Value::Other),
-            },
-            ("collections", "OrderedDict" | "defaultdict") | ("builtins" | "__builtin__", "dict") => {
-                let entries = items.into_iter().find_map(|item| self.entries(item)).unwrap_or_default();
-                self.copied += entries.len();
-                if self.copied > MAX_COPIED {
-                    return Err(TOO_LARGE.to_owned());
-                }
-                self.dict(entries);
-                self.pop()
-            }
-            ("torch", "Size") | ("builtins" | "__builtin__", "set" | "frozenset" | "list" | "tuple") => {
-                Ok(items.into_iter().find(|item| matches!(item, Value::List(_))).unwrap_or(Value::Other))
-            }
-            _ => {
-                self.instance();
-                self.pop()
-            }
-        }
-    }
-
-    /// Returns the entries of a dictionary given as a list of pairs.
-    fn entries(&self, list: Value<'a>) -> Option<Vec<(Value<'a>, Value<'a>)>> {
-        let Value::List(at) = list else { return None };
-        let pair = |item: &Value<'a>| match item {
-            Value::List(at) => match self.lists[*at].as_slice() {
-                [key, value] => Some((*key, *value)),
-                _ => None,
-            },
-            _ => None,
-        };
-        self.lists[at].iter().map(pair).collect()
-    }
-
-    /// Returns the tensor with the arguments of PyTorch's `_rebuild_tensor` functions.
-    fn tensor(&mut self, arguments: &[Value<'a>], has_kind: bool) -> Result<Value<'a>, Problem> {
-        let [Value::Storage(storage), Value::Int(offset), shape, strides, ..] = arguments else {
-            return Ok(Value::Other); // for instance a tensor on the device `meta`
-        };
-        let mut storage = *storage;
-        if has_kind && let Some(Value::Global("torch", kind)) = arguments.get(6) {
-            // The storage is untyped: it counts bytes.
-            let kind = Kind::named(kind).unwrap_or(Kind::Other(1));
-            let bytes = self.storages[storage].len * self.storages[storage].kind.size();
-            let typed = Storage { kind, len: bytes / kind.size(), ..self.storages[storage].clone() };
-            storage = self.storages.len();
-            self.storages.push(typed);
-        }
-        let (shape, strides) = (self.sizes(*shape)?, self.sizes(*strides)?);
-        let offset = u64::try_from(*offset).map_err(|_| MALFORMED)?;
-        if shape.len() != strides.len() {
-            return Err(MALFORMED.to_owned());
-        }
-        self.tensors.push(Tensor { storage, offset, shape, strides });
-        Ok(Value::Tensor(self.tensors.len() - 1))
-    }
-
-    fn sizes(&self, list: Value<'a>) -> Result<Vec<usize>, Problem> {
-        let Value::List(at) = list else { return Err(MALFORMED.to_owned()) };
-        if self.lists[at].len() > MAX_DIMENSIONS {
-            return Err(format!("a tensor has {} dimensions", self.lists[at].len()));
-        }
-        let size = |value: &Value| match value {
-            Value::Int(size) => usize::try_from(*size).map_err(|_| MALFORMED.to_owned()),
-            _ => Err(MALFORMED.to_owned()),
-        };
-        self.lists[at].iter().map(size).collect()
-    }
-
-    /// Returns the storage of a persistent identifier: `("storage", class, key, location, length[, view])`.
-    fn storage(&mut self, id: Value<'a>) -> Result<Value<'a>, Problem> {
-        let Value::List(at) = id else { return Ok(Value::Other) };
-        let [
-            Value::Text("storage"),
-            Value::Global(_, class),
-            Value::Text(key),
-            _,
-            Value::Int(len),
-            view @ ..,
-        ] = self.lists[at].as_slice()
-        else {
-            return Ok(Value::Other); // the source code of a module, in the old format
-        };
-        // A view's own key, its offset and its length, which PyTorch wrote until 2017.
-        if let Some(Value::List(_)) = view.first() {
-            return Err("its storages are views of others; save it again with a newer PyTorch".to_owned());
-        }
-        let kind =
-            Kind::named(class).ok_or_else(|| format!("its tensors have the unknown type {class:.40}"))?;
-        let len = u64::try_from(*len).map_err(|_| MALFORMED)?;
-        self.storages.push(Storage { key, kind, len });
-        Ok(Value::Storage(self.storages.len() - 1))
-    }
 }
-
-/// The largest number of a call's arguments that matter.
-const MAX_ARGUMENTS: usize = 16;
 
 /// Pairs keys and values; a key without a value is dropped.
 fn pairs<'a>(items: &[Value<'a>]) -> Vec<(Value<'a>, Value<'a>)> {
