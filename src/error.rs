@@ -197,7 +197,7 @@ pub enum CheckpointProblem {
     /// A file in it is damaged.
     #[error("damaged, or not a file of this kind: {0}; use another copy, or an earlier checkpoint")]
     Corrupt(Source),
-    /// This build cannot read files of this format.
+    /// The file is intact, but not one that can be read here, with what it is and the remedy.
     #[error("{0}")]
     Unsupported(String),
     /// It belongs to a run with other settings.

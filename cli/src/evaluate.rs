@@ -26,6 +26,7 @@ use crate::common::{self, Common, ModeName, Way};
 use crate::files;
 use crate::output::{note, one_line, say};
 use crate::outputs::{protect_inputs, shortened};
+use crate::splits;
 
 /// Computes L1, PSNR and SSIM of a generator on pairs of images
 ///
@@ -70,14 +71,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let device = options.common.compute.device()?;
     let translator = Translator::load(&options.weights, &device)?;
     translator.config().validate()?;
-    let split = options.data.join(&options.split);
-    let folder = split_folder(options, &split)?;
-    let pairs = pairs(options, folder, &translator)?;
+    let folder = split_folder(options)?;
+    let pairs = pairs(options, &folder, &translator)?;
     let images = match &options.output {
         Some(folder) => image_paths(&pairs, folder),
         None => vec![],
     };
-    protect_pairs(options, folder, &pairs, &images)?;
+    protect_pairs(options, &folder, &pairs, &images)?;
     let Evaluated { rows, mut errors, unwritten } =
         evaluate_all(options, &translator, &pairs, &images, &device)?;
     if let Some(summary) = LeftOut::summary(pairs.left_out()) {
@@ -152,13 +152,13 @@ fn image_paths(pairs: &PairedFolder, folder: &Path) -> Vec<PathBuf> {
     inputs.iter().map(|path| shortened(name(path))).collect()
 }
 
-/// Returns the folder of the split, or the data folder itself if it has no splits and `--split` names the usual one.
-fn split_folder<'a>(options: &'a Options, split: &'a Path) -> Result<&'a Path> {
-    if split.is_dir() {
-        return Ok(split);
+/// Returns the folder of the split, or the data folder itself if it has no splits and none is named.
+fn split_folder(options: &Options) -> Result<PathBuf> {
+    if let Some(folder) = splits::folder(&options.data, &options.split) {
+        return Ok(folder);
     }
-    if options.split == DEFAULT_SPLIT {
-        return Ok(&options.data);
+    if options.split == DEFAULT_SPLIT && splits::found(&options.data).is_empty() {
+        return Ok(options.data.clone());
     }
     let entries = std::fs::read_dir(&options.data).with_context(|| options.data.display().to_string())?;
     let folders = entries.filter_map(|entry| entry.ok().filter(|entry| entry.path().is_dir()));

@@ -20,6 +20,7 @@ mod import;
 mod output;
 mod outputs;
 mod pairs;
+mod splits;
 mod stop;
 mod study;
 mod time;

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use image::DynamicImage;
-
 use super::class_ids::class_ids_in;
 use super::config::Size;
+use super::halves::{check_same_size, half_width};
 use super::labels::Labels;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::raster::{PlanarImage, read_image};
 
 /// Reads images A and B of a pair, of which `side` (0 or 1) is a label map and becomes a channel for each class,
@@ -29,11 +28,12 @@ pub(super) fn read(
         part.map(|part| part.coverage(size.into())).map_err(|error| error.in_file(path))
     };
     let (planes, other) = if paths[0] == paths[1] {
-        let half = half(path, &image)?;
+        let half = half_width(path, &image)?;
         (planes(side * half, half)?, PlanarImage::from_columns(&image, channels, (1 - side) * half, half))
     } else {
         let other = read_image(paths[1 - side])?;
-        same_size(path, &image, paths[1 - side], &other)?;
+        let images = if side == 0 { [&image, &other] } else { [&other, &image] };
+        check_same_size(paths, images)?;
         (planes(0, image.width() as usize)?, PlanarImage::from_image(&other, channels))
     };
     Ok(if side == 0 { [planes, other] } else { [other, planes] })
@@ -46,28 +46,6 @@ pub(super) fn class_ids(paths: [&Path; 2], side: usize) -> Result<Option<Vec<u16
     if paths[0] != paths[1] {
         return Ok(class_ids_in(&image, [0, 0], size));
     }
-    let half = half(paths[side], &image)?;
+    let half = half_width(paths[side], &image)?;
     Ok(class_ids_in(&image, [0, side * half], [size[0], half]))
-}
-
-/// Returns the width of both halves of a side-by-side pair.
-fn half(path: &Path, both: &DynamicImage) -> Result<usize> {
-    let width = both.width() as usize;
-    if !width.is_multiple_of(2) {
-        let problem = format!("width {width} is odd; a side-by-side pair has two halves of equal width");
-        return Err(Error::image(path, problem));
-    }
-    Ok(width / 2)
-}
-
-fn same_size(path: &Path, image: &DynamicImage, other_path: &Path, other: &DynamicImage) -> Result<()> {
-    let [size, other] = [image, other].map(|image| [image.width(), image.height()]);
-    if size == other {
-        return Ok(());
-    }
-    let problem = format!(
-        "{size:?} pixels, but its partner {} has {other:?}; both must have the same size",
-        other_path.display()
-    );
-    Err(Error::image(path, problem))
 }

@@ -86,7 +86,7 @@ impl Labels {
     /// Creates label maps of these classes.
     ///
     /// # Errors
-    /// [`Error::Config`] if there is no class, there are too many, or two have the same name, id or colour.
+    /// [`Error::Config`] if there are 0 classes or more than 4096, or if two have the same name, id or colour.
     pub fn new(kind: LabelKind, classes: Vec<LabelClass>) -> Result<Self> {
         let labels = Self { kind, classes };
         labels.validate()?;
@@ -121,7 +121,7 @@ impl Labels {
     pub fn validate(&self) -> Result<()> {
         let error = |problem: String| Err(Error::config("data.labels", problem));
         match self.classes.len() {
-            0 => return error("there is no class; give at least one a name and a colour".into()),
+            0 => return error("the list of classes is empty; give at least one a name and a colour".into()),
             count if count > MAX_CLASSES => {
                 return error(format!("{count} classes are more than {MAX_CLASSES}; merge some of them"));
             }

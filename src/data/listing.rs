@@ -110,6 +110,7 @@ impl fmt::Display for Reason {
             Self::UnreadableFormat(name) => write!(f, "{name}, which cannot be read; convert it to PNG"),
             Self::DanglingLink => f.write_str("a link to a file that does not exist"),
             Self::LinkLoop => f.write_str("a link that leads back to itself"),
+            Self::Empty => f.write_str("the file is empty"),
             Self::Truncated => f.write_str("truncated"),
             Self::LfsPointer => f.write_str("a pointer of Git LFS; run `git lfs pull`"),
             Self::Unreadable(problem) | Self::NotAPair(problem) => f.write_str(problem),

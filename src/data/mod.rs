@@ -7,6 +7,7 @@ mod class_ids;
 mod config;
 mod content;
 mod epoch;
+mod halves;
 mod labelled;
 mod labels;
 mod listing;

@@ -5,16 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use image::DynamicImage;
+use rand::RngExt;
 
 use super::batches::{Batches, Plan};
 use super::config::{DataConfig, Direction, Preprocess, Size};
 use super::epoch::EpochCursor;
+use super::halves::{check_same_size, half_width};
 use super::labelled;
 use super::listing::{LeftOut, Listing, Reason, normalized};
 use super::pair::Pair;
 use super::{preprocess, scale};
 use crate::error::{Error, Result};
 use crate::raster::{IMAGE_CHANNELS, PlanarImage, read_image};
+use crate::rng::stream;
 
 /// A folder of pairs on disk. Opening it lists the files; the iterators over batches read the images.
 ///
@@ -43,6 +47,9 @@ pub struct PairedFolder {
     root: PathBuf,
     config: DataConfig,
 }
+
+/// The usual names of folders of pairs. A folder that contains one of them is a data set, and not a folder of pairs.
+const SPLITS: [&str; 5] = ["train", "val", "valid", "validation", "test"];
 
 /// The files of a pair.
 #[derive(Clone, Debug)]
@@ -81,8 +88,8 @@ impl PairedFolder {
         let [a, b] = ["A", "B"].map(|name| folder.join(name));
         let (pairs, left_out) = if a.is_dir() && b.is_dir() {
             matched(folder, &a, &b)?
-        } else if folder.join("train").is_dir() {
-            let problem = "no pairs here; it contains a folder `train`: did you mean that one?".to_owned();
+        } else if let Some(split) = SPLITS.iter().find(|split| folder.join(split).is_dir()) {
+            let problem = format!("no pairs here; it contains a folder `{split}`: did you mean that one?");
             return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched: vec![] });
         } else {
             let Listing { images, left_out, .. } = Listing::open(folder)?;
@@ -264,6 +271,18 @@ impl PairedFolder {
         self.read(index, self.config.crop_size, |image| preprocess::for_validation(image, &self.config))
     }
 
+    /// Reads images A and B of pair `index` as they are in the files.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Image`], naming the file, if it is not a usable image, or if the images have different
+    /// sizes.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub fn originals(&self, index: usize) -> Result<[DynamicImage; 2]> {
+        self.pairs[index].originals()
+    }
+
     /// Returns the levels in the input image of pair `index` if it looks like a map of class ids, as
     /// [`class_ids`](super::class_ids) does.
     ///
@@ -351,41 +370,37 @@ impl Files {
         match self {
             Self::SideBySide(path) => {
                 let both = read_image(path)?;
-                let width = both.width() as usize;
-                if !width.is_multiple_of(2) {
-                    let problem =
-                        format!("width {width} is odd; a side-by-side pair has two halves of equal width");
-                    return Err(Error::image(path, problem));
-                }
-                let half = width / 2;
+                let half = half_width(path, &both)?;
                 let part = |side| PlanarImage::from_columns(&both, channels[side], side * half, half);
                 Ok([part(0), part(1)])
             }
+            Self::Separate { .. } => {
+                let [a, b] = self.originals()?;
+                Ok([PlanarImage::from_image(&a, channels[0]), PlanarImage::from_image(&b, channels[1])])
+            }
+        }
+    }
+
+    /// Reads images A and B.
+    fn originals(&self) -> Result<[DynamicImage; 2]> {
+        match self {
+            Self::SideBySide(path) => {
+                let both = read_image(path)?;
+                let half = half_width(path, &both)? as u32;
+                Ok([0, half].map(|left| both.crop_imm(left, 0, half, both.height())))
+            }
             Self::Separate { a, b } => {
                 let images = [read_image(a)?, read_image(b)?];
-                let [size_a, size_b] = [&images[0], &images[1]].map(|image| [image.width(), image.height()]);
-                if size_a != size_b {
-                    let problem = format!(
-                        "{size_b:?} pixels, but its partner {} has {size_a:?}; both must have the same size",
-                        a.display()
-                    );
-                    return Err(Error::image(b, problem));
-                }
-                let [a, b] = &images;
-                Ok([PlanarImage::from_image(a, channels[0]), PlanarImage::from_image(b, channels[1])])
+                check_same_size([a, b], [&images[0], &images[1]])?;
+                Ok(images)
             }
         }
     }
 }
 
-/// Returns a number in `[0, 1)` that a name determines (FNV-1a, then the finaliser of SplitMix64).
+/// Returns a number in `[0, 1)` that a name determines.
 fn place(name: &str) -> f64 {
-    let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let mut hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, fnv);
-    for factor in [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb] {
-        hash = (hash ^ (hash >> 30)).wrapping_mul(factor);
-    }
-    ((hash ^ (hash >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    stream(u64::from(crc32c::crc32c(name.as_bytes())), 0).random()
 }
 
 /// Lists the images of two folders by their paths in them without extension, and pairs those of equal paths. Images

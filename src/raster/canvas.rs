@@ -47,6 +47,11 @@ impl Canvas {
         Self { buffer, size: [height, width], strides: [height * width, 1] }
     }
 
+    /// Returns height and width.
+    pub(crate) fn size(&self) -> [usize; 2] {
+        self.size
+    }
+
     /// Writes a piece, `[channels, height, width]`, at `start`, and ignores its part outside the canvas.
     pub(crate) fn paint(&mut self, piece: &[f32], size: [usize; 2], start: [isize; 2]) {
         self.paint_channels(0, piece, size, start);

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use image::DynamicImage;
 
 use crate::config::Pix2PixConfig;
-use crate::data::{DataConfig, write_image};
+use crate::data::{DataConfig, padded_size, write_image};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::generator::tiled::TiledGenerator;
@@ -232,7 +232,10 @@ impl Translator {
             let input = map.pixels();
             usable(&input)?;
             let mut canvas = Canvas::like(&input, channels[1]);
-            self.paint(&input, &mut canvas)?;
+            match self.resized_to(&input) {
+                Some(size) => self.paint_resized(&map.coverage(size), &mut canvas)?,
+                None => self.paint(&input, &mut canvas)?,
+            }
             return Ok(canvas.into_image());
         }
         let input = match Pixels::of(image, channels[0]) {
@@ -246,7 +249,11 @@ impl Translator {
         usable(&input)?;
         let mut canvas = Canvas::like(&input, channels[1]);
         match self.resized_to(&input) {
-            Some(size) => self.paint_resized(&input, size, &mut canvas)?,
+            Some(size) => {
+                let own = input.size;
+                let image = PlanarImage::new(input.window([0, 0], own), [channels[0], own[0], own[1]]);
+                self.paint_resized(&self.resized(image, size)?, &mut canvas)?;
+            }
             None => self.paint(&input, &mut canvas)?,
         }
         Ok(canvas.into_image())
@@ -377,23 +384,25 @@ impl Translator {
         (self.resizes && size != input.size).then_some(size)
     }
 
-    /// Translates one image at another size, and writes the output at the image's own size to `canvas`.
+    /// Translates an image that was resized, and writes the output at the size of `canvas` to it.
     ///
     /// # Errors
-    /// - [`Error::Image`] if the image cannot be resized
+    /// - [`Error::Image`] if the output cannot be resized
     /// - [`Error::Device`] if the device fails
-    fn paint_resized(&self, input: &Pixels, size: [usize; 2], canvas: &mut Canvas) -> Result<()> {
-        let (own, filter) = (input.size, self.config.data.resize_filter);
-        let resized = |values: Vec<f32>, from: [usize; 2], to| {
-            let channels = values.len() / (from[0] * from[1]);
-            let image = PlanarImage::new(values, [channels, from[0], from[1]]);
-            image.resized(to, filter).map_err(Error::in_memory_image)
-        };
-        let small = resized(input.window([0, 0], own), own, size)?;
-        let mut output = Canvas::array([self.generator.config().output_channels, size[0], size[1]]);
-        self.paint(&Pixels::array(small.values(), small.shape()), &mut output)?;
-        canvas.paint(resized(output.into_values(), size, own)?.values(), own, [0, 0]);
+    fn paint_resized(&self, image: &PlanarImage, canvas: &mut Canvas) -> Result<()> {
+        let [_, height, width] = image.shape();
+        let shape = [self.generator.config().output_channels, height, width];
+        let mut output = Canvas::array(shape);
+        self.paint(&Pixels::array(image.values(), image.shape()), &mut output)?;
+        let own = canvas.size();
+        let output = self.resized(PlanarImage::new(output.into_values(), shape), own)?;
+        canvas.paint(output.values(), own, [0, 0]);
         Ok(())
+    }
+
+    /// Resizes an image with the filter of the training.
+    fn resized(&self, image: PlanarImage, size: [usize; 2]) -> Result<PlanarImage> {
+        image.resized(size, self.config.data.resize_filter).map_err(Error::in_memory_image)
     }
 
     /// Translates whole images of one padded size together, each with its own statistics.
@@ -428,7 +437,7 @@ impl Translator {
     /// Rounds a size up to one that the network takes.
     fn padded(&self, size: [usize; 2]) -> [usize; 2] {
         let config = self.generator.config();
-        size.map(|size| size.next_multiple_of(config.size_multiple()).max(config.min_size()))
+        padded_size(size, config.size_multiple(), config.min_size())
     }
 }
 

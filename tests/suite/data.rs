@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::support::{picture, small_config, write_pairs};
+use crate::support::{crc32, picture, small_config, write_pairs};
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, RgbImage};
 use pix2pix::data::{
     Batch, DataConfig, Direction, EpochCursor, PairedFolder, Preprocess, ResizeFilter, Sampling,
@@ -312,12 +312,6 @@ fn bomb(side: u32) -> Vec<u8> {
     let crc = crc32(&bytes[12..29]).to_be_bytes();
     bytes[29..33].copy_from_slice(&crc);
     bytes
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (!(crc & 1)).wrapping_add(1)))
-    })
 }
 
 #[test]

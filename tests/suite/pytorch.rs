@@ -287,7 +287,10 @@ fn networks_are_found_under_any_name_and_chosen_by_key() {
     }
     write(&[("params.", &of_unet), ("params_ema.", &of_resnet)]);
     let error = Import::open(&file).unwrap().generator(&device).unwrap_err().to_string();
-    assert!(error.contains("2 generators; choose one with --key: `params`, `params_ema`"), "{error}");
+    assert!(
+        error.contains("2 generators; choose one with `pix2pix import --key NAME`: `params`, `params_ema`"),
+        "{error}"
+    );
     for (key, expected) in [("params", &of_unet), ("params_ema", &of_resnet)] {
         let loaded = Import::open(&file).unwrap().with_key(key).generator(&device).unwrap();
         assert!(pytorch::generator_state(&loaded).unwrap() == *expected, "{key}");

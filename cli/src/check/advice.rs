@@ -4,12 +4,9 @@ use std::path::Path;
 
 use pix2pix::data::Direction;
 
-use super::findings::Finding;
+use super::findings::{self, Finding};
 use super::labels::Palette;
 use super::scan::Scanned;
-
-/// The flags of `train` that the advised command may contain.
-pub(crate) const FLAGS: [&str; 5] = ["--data", "--direction", "--size", "--labels", "--val-fraction"];
 
 /// Returns the direction from the half that looks like labels or a drawing to the other; `None` if both look alike.
 pub(crate) fn direction(splits: &[Scanned], palettes: &[Option<Palette>; 2]) -> Option<Direction> {
@@ -43,18 +40,17 @@ pub(crate) fn command(
     let text = data.display().to_string();
     let is_plain = text.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
     let data = if is_plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) };
-    let [flag_data, flag_direction, flag_size, flag_labels, flag_val] = FLAGS;
-    let mut command =
-        format!("pix2pix train {flag_data} {data} {flag_direction} {direction} {flag_size} {size}");
+    let mut command = format!("pix2pix train --data {data} --direction {direction} --size {size}");
     let side = usize::from(direction == Direction::BToA);
     let name = ["A looks", "B looks"][side];
     if findings.iter().any(|finding| finding.kind == "black-ids" && finding.advice.starts_with(name)) {
-        command += &format!(" {flag_labels} ids");
+        let all: Vec<_> = splits.iter().flat_map(findings::pairs).collect();
+        command += &format!(" --labels ids --classes {}", findings::classes(&all, side));
     } else if palettes[side].as_ref().is_some_and(|palette| !palette.is_drawing()) {
-        command += &format!(" {flag_labels} palette.toml");
+        command += " --labels palette.toml";
     }
-    if !splits.iter().any(|split| split.split.name == "val") {
-        command += &format!(" {flag_val} 0.1");
+    if !splits.iter().any(|split| split.name == "val") {
+        command += " --val-fraction 0.1";
     }
     command
 }

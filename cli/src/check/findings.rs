@@ -35,8 +35,8 @@ pub(crate) fn find(splits: &[Scanned], palettes: &[Option<Palette>; 2], load: u3
     found
 }
 
-fn pairs(split: &Scanned) -> impl Iterator<Item = (PathBuf, &Signature)> {
-    split.pairs.iter().map(|(index, signature)| (split.split.pairs[*index].path().to_owned(), signature))
+pub(crate) fn pairs(split: &Scanned) -> impl Iterator<Item = (PathBuf, &Signature)> {
+    split.pairs.iter().map(|(index, signature)| (split.folder.path(*index).to_owned(), signature))
 }
 
 fn push(found: &mut Vec<Finding>, kind: &'static str, files: Vec<PathBuf>, advice: impl Into<String>) {
@@ -48,7 +48,7 @@ fn push(found: &mut Vec<Finding>, kind: &'static str, files: Vec<PathBuf>, advic
 /// Returns a finding for each reason for which files are left out.
 fn left_out(splits: &[Scanned]) -> Vec<Finding> {
     let mut reasons: BTreeMap<String, Vec<&LeftOut>> = BTreeMap::new();
-    for file in splits.iter().flat_map(|split| &split.split.left_out) {
+    for file in splits.iter().flat_map(|split| &split.left_out) {
         reasons.entry(file.reason.label(2)).or_default().push(file);
     }
     let finding = |(label, files): (String, Vec<&LeftOut>)| {
@@ -159,7 +159,7 @@ fn files_that(all: &[(PathBuf, &Signature)], found: &mut Vec<Finding>) {
 /// Finds pairs of one split that are equal or swapped.
 fn alike(split: &Scanned, found: &mut Vec<Finding>) {
     let signatures = split.signatures();
-    let path = |at: usize| split.split.pairs[split.pairs[at].0].path().to_owned();
+    let path = |at: usize| split.path(at).to_owned();
     let files = swapped::find(&signatures).into_iter().map(path).collect();
     push(
         found,
@@ -173,15 +173,15 @@ fn alike(split: &Scanned, found: &mut Vec<Finding>) {
 
 /// Finds pairs of `val` and `test` that repeat pairs of `train`.
 fn repeated(splits: &[Scanned], found: &mut Vec<Finding>) {
-    let Some(train) = splits.iter().find(|split| split.split.name == "train") else { return };
-    for other in splits.iter().filter(|split| split.split.name != "train") {
+    let Some(train) = splits.iter().find(|split| split.name == "train") else { return };
+    for other in splits.iter().filter(|split| split.name != "train") {
         let near = duplicates::near(&train.signatures(), &other.signatures());
-        let path = |split: &Scanned, at: usize| split.split.pairs[split.pairs[at].0].path().to_owned();
+        let path = |split: &Scanned, at: usize| split.path(at).to_owned();
         let files = near.iter().flat_map(|[a, b]| [path(other, *b), path(train, *a)]).collect();
         let advice = format!(
             "{} pairs of {} repeat pairs of train (each is followed by the pair it repeats), so scores are too good; remove them there",
             near.len(),
-            other.split.name
+            other.name
         );
         push(found, "near-duplicate", files, advice);
     }
@@ -202,7 +202,10 @@ fn colours(
         };
         let files = those(all, ids);
         if files.len() * 2 > all.len() {
-            let advice = format!("{name} looks like class ids, which look black; train with --labels ids");
+            let advice = format!(
+                "{name} looks like class ids, which look black; train with --labels ids --classes {}",
+                classes(all, side)
+            );
             push(found, "black-ids", files, advice);
             continue;
         }
@@ -223,7 +226,7 @@ fn colours(
             push(found, "label-noise", files, advice);
         }
         let present = |name: &str| {
-            let split = splits.iter().find(|split| split.split.name == name)?;
+            let split = splits.iter().find(|split| split.name == name)?;
             Some(split.colours[side].present(&palette.colours))
         };
         if let (Some(train), Some(val)) = (present("train"), present("val")) {
@@ -232,7 +235,7 @@ fn colours(
                 .filter(|colour| !train.contains(colour))
                 .map(|colour| format!("{colour:?}"))
                 .collect();
-            let files = splits.iter().filter(|split| split.split.name == "val").flat_map(pairs);
+            let files = splits.iter().filter(|split| split.name == "val").flat_map(pairs);
             let files: Vec<PathBuf> =
                 if new.is_empty() { vec![] } else { files.map(|(path, _)| path).collect() };
             let advice = format!(
@@ -242,6 +245,11 @@ fn colours(
             push(found, "new-classes", files, advice);
         }
     }
+}
+
+/// Returns the number of classes in the half `side` of pairs that hold class ids: the highest id plus 1.
+pub(crate) fn classes(all: &[(PathBuf, &Signature)], side: usize) -> usize {
+    all.iter().filter_map(|(_, pair)| pair.halves[side].grey_max).max().map_or(0, usize::from) + 1
 }
 
 /// Finds images that training would see at less than three quarters of their size.

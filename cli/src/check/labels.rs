@@ -136,12 +136,9 @@ impl Colours {
         let total: u64 = self.coarse.values().map(|sums| sums[3]).sum();
         let mut counts = vec![0u64; colours.len()];
         let mut add = |colour: [u8; 3], count: u64| {
-            let distance = |class: &[u8; 3]| -> i32 {
-                (0..3).map(|c| (i32::from(class[c]) - i32::from(colour[c])).abs()).max().unwrap_or(0)
-            };
-            let nearest = colours.iter().enumerate().min_by_key(|(_, class)| distance(class));
+            let nearest = colours.iter().enumerate().min_by_key(|(_, class)| distance(**class, colour));
             if let Some((at, class)) = nearest
-                && distance(class) <= RADIUS
+                && distance(*class, colour) <= RADIUS
             {
                 counts[at] += count;
             }

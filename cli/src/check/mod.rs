@@ -13,21 +13,22 @@ mod page;
 mod scan;
 mod shift;
 mod signature;
-mod sources;
 mod swapped;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use pix2pix::data::Direction;
+use pix2pix::data::{DataConfig, Direction, PairedFolder};
 use serde::Serialize;
 
 use crate::common::Way;
 use crate::files;
 use crate::output::{note, say};
+use crate::splits;
 use findings::Finding;
 use labels::{Colours, Palette};
+use scan::Scanned;
 
 /// Looks for problems in a data set and advises the flags to train with
 ///
@@ -71,7 +72,7 @@ struct Report {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let splits: Vec<_> = sources::splits(&options.data)?.into_iter().map(scan::scan).collect();
+    let splits = scanned(&options.data)?;
     let palettes = [0, 1].map(|side| {
         let mut colours = Colours::default();
         splits.iter().for_each(|split| colours.merge(&split.colours[side]));
@@ -87,7 +88,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let pairs = splits.iter().map(|split| split.pairs.len()).sum();
     let report = Report { pairs, findings, palette, command };
     let counts: Vec<String> =
-        splits.iter().map(|split| format!("{} in {}", split.pairs.len(), split.split.name)).collect();
+        splits.iter().map(|split| format!("{} in {}", split.pairs.len(), split.name)).collect();
     say!("{}: {pairs} pairs ({})", options.data.display(), counts.join(", "));
     print(options, &report);
     if let (Some(given), Some(guess)) = (options.direction.map(Direction::from), guess)
@@ -108,6 +109,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         bail!("{}: {} kinds of findings; see above", options.data.display(), report.findings.len());
     }
     Ok(())
+}
+
+/// Reads the pairs of all splits. A folder without splits is `train`.
+fn scanned(data: &Path) -> Result<Vec<Scanned>> {
+    let mut found = splits::found(data);
+    if found.is_empty() {
+        found.push(("train", data.to_owned()));
+    }
+    let open = |folder: PathBuf| PairedFolder::open(folder, &DataConfig::default());
+    let open_all = found.into_iter().map(|(name, folder)| Ok((name, open(folder)?)));
+    // All are opened before any is read, so that a mistake shows at once.
+    let folders: Vec<_> = open_all.collect::<Result<_>>()?;
+    Ok(folders.into_iter().map(|(name, folder)| scan::scan(name, folder)).collect())
 }
 
 /// Prints the table of findings, the palette and the command.

@@ -8,11 +8,11 @@ use anyhow::Result;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use image::{ImageFormat, RgbImage, imageops};
 use minijinja::{Environment, context, value::Serde};
+use pix2pix::data::PairedFolder;
 use serde::Serialize;
 
 use super::Report;
 use super::scan::Scanned;
-use super::sources::Files;
 
 /// The largest number of pairs of a finding that the page shows, and their height in pixels.
 const SHOWN: usize = 8;
@@ -29,15 +29,20 @@ struct Shown<'a> {
 
 /// Returns the page as HTML.
 pub(crate) fn render(data: &Path, report: &Report, splits: &[Scanned]) -> Result<String> {
-    let pairs: HashMap<&Path, &Files> =
-        splits.iter().flat_map(|split| &split.split.pairs).map(|files| (files.path(), files)).collect();
+    let pairs: HashMap<&Path, (&PairedFolder, usize)> = splits
+        .iter()
+        .flat_map(|split| (0..split.folder.len()).map(move |index| (&split.folder, index)))
+        .map(|(folder, index)| (folder.path(index), (folder, index)))
+        .collect();
     let name = |path: &Path| path.strip_prefix(data).unwrap_or(path).display().to_string();
     let mut shown = Vec::new();
     for finding in &report.findings {
         let mut images = Vec::new();
         for path in finding.files.iter().take(SHOWN) {
             // What cannot be read has no image, but its name is in the list.
-            if let Some(Ok(halves)) = pairs.get(path.as_path()).map(|files| files.read()) {
+            if let Some(Ok(halves)) =
+                pairs.get(path.as_path()).map(|(folder, index)| folder.originals(*index))
+            {
                 images.push((name(path), thumbnail(&halves.map(|half| half.to_rgb8()))?));
             }
         }

@@ -136,7 +136,7 @@ fn correlation(a: &[f32], b: &[f32]) -> f32 {
 fn grey(image: &RgbImage) -> GrayImage {
     let luma = |[r, g, b]: [u8; 3]| (299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b)) / 1000;
     let levels = image.pixels().map(|pixel| luma(pixel.0) as u8).collect();
-    GrayImage::from_raw(image.width(), image.height(), levels).unwrap_or_default()
+    GrayImage::from_raw(image.width(), image.height(), levels).expect("a level for every pixel")
 }
 
 /// Returns one bit for each of 8×8 horizontal differences in a reduced image.

@@ -176,7 +176,7 @@ mod tests {
             assert!(message.contains(&place) && message.contains(words), "{message}");
         }
         assert!(class("").contains("class `wall`: it has no color"), "{}", class(""));
-        assert!(message("class = []").contains("there is no class"), "{}", message("class = []"));
+        assert!(message("class = []").contains("the list of classes is empty"), "{}", message("class = []"));
         let twice = class("id = 1\ncolor = [0, 0, 0]\n[[class]]\nname = \"door\"\ncolor = [1, 0, 0]");
         assert!(twice.contains("the classes `wall` and `door` have the id 1"), "{twice}");
     }

@@ -19,6 +19,7 @@ use pix2pix::{Device, Error, Pix2PixConfig, Trainer, demo, device};
 
 use crate::files;
 use crate::output::{note, say};
+use crate::splits;
 use crate::stop;
 use options::OnNan;
 pub(crate) use options::Options;
@@ -132,17 +133,15 @@ fn pairs(
             data
         }
     };
-    let found = |name: &&&str| data.join(name).is_dir();
-    let val = VAL.iter().find(found).map(|name| data.join(name));
-    let train = match data.join("train").is_dir() {
-        true => data.join("train"),
-        false => match VAL.iter().chain(&["test"]).find(found) {
-            Some(other) => bail!(
-                "{}: it has a folder `{other}`, but not `train`; put the pairs to train on into `train`",
-                data.display()
-            ),
-            None => data,
-        },
+    let val = splits::folder(&data, "val");
+    let train = match (splits::folder(&data, "train"), splits::found(&data).first()) {
+        (Some(train), _) => train,
+        (None, None) => data,
+        (None, Some((_, other))) => bail!(
+            "{}: it has the folder {}, but no folder `train`; put the pairs to train on there",
+            data.display(),
+            other.display()
+        ),
     };
     let train = PairedFolder::open(train, &config.data)?;
     match (val, options.val_fraction) {
@@ -163,9 +162,6 @@ fn pairs(
         }
     }
 }
-
-/// The names of the folder with the pairs to validate.
-const VAL: [&str; 3] = ["val", "valid", "validation"];
 
 /// Returns a new trainer, or with `--resume` that of the newest checkpoint. Warns of damaged checkpoints and of changed
 /// settings.

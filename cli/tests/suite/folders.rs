@@ -175,7 +175,10 @@ fn twenty_damaged_files_do_not_stop_a_thousand() {
     }
     let (status, shown, message) = translate(here, &["--mode", "running"]);
     assert_eq!(status, 1, "{message}");
-    assert!(shown.contains("980 translated") && shown.contains("1 hidden"), "{shown}");
+    assert!(
+        shown.contains("980 translated") && shown.contains("1 hidden") && shown.contains("not an image"),
+        "{shown}"
+    );
     assert!(message.contains("20 of 1000 images could not be translated"), "{message}");
     assert_eq!((broken.len(), message.lines().filter(|line| line.starts_with("skipped ")).count()), (20, 20));
     for name in &broken {
@@ -251,6 +254,12 @@ fn several_samples_without_noise_are_rejected() {
     assert!(!folder.path().join("out").exists());
 }
 
+/// Cuts a file to its first half.
+fn cut(path: &Path) {
+    let bytes = std::fs::read(path).unwrap();
+    std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+}
+
 /// Writes a pair of 32 pixels whose target is the output that `evaluate` will compute.
 fn write_perfect_pair(path: &Path) {
     let input = picture(32, 32, 1);
@@ -265,7 +274,8 @@ fn write_perfect_pair(path: &Path) {
 fn evaluation_continues_after_a_broken_pair() {
     let folder = workplace();
     let here = folder.path();
-    std::fs::write(here.join("in/0.png"), b"not an image").unwrap();
+    write_perfect_pair(&here.join("in/0.png"));
+    cut(&here.join("in/0.png"));
     write_perfect_pair(&here.join("in/1.png"));
     let arguments = ["--weights", "weights", "--data", "in", "--mode", "image", "--json", "scores.json"];
     let scores = |more: &[&str]| {
@@ -286,9 +296,16 @@ fn evaluation_continues_after_a_broken_pair() {
     let psnr = &found["mean"]["psnr"];
     assert!(psnr == "inf" || psnr.as_f64().is_some_and(|psnr| psnr > 120.0), "{found}");
 
+    // What is not an image at all is counted, too.
+    std::fs::write(here.join("in/2.png"), b"not an image").unwrap();
+    let (status, _, message) = told(run("evaluate", here, &arguments));
+    assert!(status == 1 && message.contains("skipped in/2.png: not an image"), "{message}");
+    assert!(message.contains("2 of 3 pairs could not be read"), "{message}");
+    std::fs::remove_file(here.join("in/2.png")).unwrap();
+
     std::fs::remove_file(here.join("in/1.png")).unwrap();
     let (status, _, message) = told(run("evaluate", here, &arguments));
-    assert!(status == 1 && message.contains("no pairs here (1 file left out: 1 not an image)"), "{message}");
+    assert!(status == 1 && message.contains("error: in: 1 of 1 pairs could not be read"), "{message}");
 }
 
 #[test]
@@ -311,12 +328,16 @@ fn colorize_continues_after_a_broken_photograph() {
     assert!(status == 2 && message.contains("Usage: "), "{message}");
 
     picture(40, 40, 1).save(here.join("in/a.png")).unwrap();
-    std::fs::write(here.join("in/b.jpg"), b"not an image").unwrap();
+    picture(40, 40, 1).save(here.join("in/b.jpg")).unwrap();
+    cut(&here.join("in/b.jpg"));
+    std::fs::write(here.join("in/c.jpg"), b"not an image").unwrap();
     let small = ["--size", "32", "--base-channels", "2", "--data", "in", "--out", "run", "--epochs", "2"];
     let (status, shown, message) = told(run("colorize", here, &small));
-    assert!(status == 0 && shown.contains("2 steps"), "{shown} {message}");
-    assert_eq!(message.matches("left out in/b.jpg: not an image").count(), 1, "{message}");
+    assert!(status == 0 && shown.contains("4 steps"), "{shown} {message}");
+    assert_eq!(message.matches("skipped in/b.jpg").count(), 1, "{message}");
+    assert!(shown.contains("1 photographs could not be read"), "{shown}");
     assert!(shown.contains("in: 1 file left out: 1 not an image"), "{shown}");
+    assert_eq!(message.matches("left out in/c.jpg: not an image").count(), 1, "{message}");
 
     let mut grey = DynamicImage::ImageRgb8(picture(21, 13, 1)).to_luma_alpha16();
     grey.pixels_mut().for_each(|pixel| pixel.0[1] = 1000);
@@ -331,7 +352,7 @@ fn colorize_continues_after_a_broken_photograph() {
     std::fs::remove_file(here.join("in/a.png")).unwrap();
     let (status, _, message) =
         told(run("colorize", here, &["--data", "in", "--out", "other", "--size", "32"]));
-    assert!(status == 1 && message.contains("error: in: no photographs in this folder"), "{message}");
+    assert!(status == 1 && message.contains("error: in/b.jpg: "), "{message}");
 }
 
 #[test]
@@ -350,6 +371,13 @@ fn a_mistyped_split_is_an_error_that_lists_the_folders() {
     );
     let (status, _, message) = told(run("evaluate", here, &[&arguments[..], &["test"]].concat()));
     assert_eq!((status, message.as_str()), (0, ""));
+    // Without `val`, the pairs to test on are not scored instead.
+    std::fs::remove_dir_all(here.join("in/val")).unwrap();
+    let (status, _, message) = told(run("evaluate", here, &arguments[..4]));
+    assert!(
+        status == 1 && message.contains("--split: `val` is not a folder in in, which has test"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -368,5 +396,5 @@ fn pairs_without_a_split_can_be_held_out_by_name() {
     assert!(status == 0 && !shown.contains(", 0 to validate"), "{shown} {message}");
     std::fs::create_dir(here.join("in/val")).unwrap();
     let (status, _, message) = told(run("train", here, &[&small[..], &["--out", "c"]].concat()));
-    assert!(status == 1 && message.contains("it has a folder `val`, but not `train`"), "{message}");
+    assert!(status == 1 && message.contains("it has the folder in/val, but no folder `train`"), "{message}");
 }
