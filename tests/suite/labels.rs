@@ -214,7 +214,10 @@ fn a_pixel_without_a_class_is_named() {
 fn classes_must_differ_and_match_the_channels() {
     let message = |classes: Vec<LabelClass>| Labels::new(LabelKind::Colors, classes).unwrap_err().to_string();
     let class = LabelClass::new;
-    assert_eq!(message(vec![]), "data.labels: there is no class; give at least one a name and a colour");
+    assert_eq!(
+        message(vec![]),
+        "data.labels: the list of classes is empty; give at least one a name and a colour"
+    );
     let names = message(vec![class("a", 0, [0; 3]), class("a", 1, [1; 3])]);
     assert_eq!(names, "data.labels: two classes have the name `a`; rename one");
     let ids = message(vec![class("a", 5, [0; 3]), class("b", 5, [1; 3])]);

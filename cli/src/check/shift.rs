@@ -1,5 +1,8 @@
 //! Finds the offset between the halves of a pair by correlating the magnitudes of their gradients.
 
+use image::GrayImage;
+use image::imageops::{self, FilterType};
+
 /// The side of the reduced images.
 pub(crate) const SIDE: usize = 128;
 /// The largest offset that is searched for, in reduced pixels.
@@ -48,7 +51,12 @@ pub(crate) fn find(offsets: &[Offset]) -> Vec<usize> {
 }
 
 /// Returns the magnitudes of the gradient of a grey image, reduced to a square of [`SIDE`] by averages.
-pub(crate) fn edges(grey: &image::GrayImage) -> Vec<f32> {
+pub(crate) fn edges(grey: &GrayImage) -> Vec<f32> {
+    // A smaller image would leave empty cells between its pixels, whose pattern correlates at any even offset.
+    let sides = [grey.width(), grey.height()].map(|side| side.max(SIDE as u32));
+    let enlarged = (sides != [grey.width(), grey.height()])
+        .then(|| imageops::resize(grey, sides[0], sides[1], FilterType::Triangle));
+    let grey = enlarged.as_ref().unwrap_or(grey);
     let [width, height] = [grey.width() as usize, grey.height() as usize];
     let levels: &[u8] = grey.as_raw();
     let mut sums = vec![0.0f32; SIDE * SIDE];
