@@ -1,19 +1,21 @@
 //! Reads and writes weights files: safetensors with the run's whole configuration in the metadata.
 
-use std::collections::{BTreeMap, HashMap};
+mod write;
+
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor, TensorData};
-use safetensors::serialize;
-use safetensors::tensor::{Dtype, Metadata, TensorView};
+use safetensors::tensor::{Dtype, Metadata};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result, ShapeMismatch};
-use crate::files::write_atomically;
 use crate::transfer::{read_back, upload};
+
+pub(crate) use write::{Entry, Values, entries, named_entries, write};
 
 /// The name of a generator's weights file in a run folder.
 pub(crate) const GENERATOR_FILE: &str = "generator.safetensors";
@@ -33,36 +35,9 @@ pub(crate) type Named = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 /// Writes a module's parameters and its run's configuration atomically.
 ///
 /// # Errors
-/// As [`collect`] and [`write()`].
+/// As [`write()`].
 pub(crate) fn save<M: Module>(module: &M, config: Map<String, Value>, path: &Path) -> Result<()> {
-    write(&collect(module)?, &[], Some(config), path)
-}
-
-/// Writes parameters, and a 64-bit zero for each of `counters`, atomically.
-///
-/// # Errors
-/// [`Error::Io`] if the file cannot be written.
-pub(crate) fn write(
-    named: &Named,
-    counters: &[String],
-    config: Option<Map<String, Value>>,
-    path: &Path,
-) -> Result<()> {
-    let tensors = named.iter().map(|(name, (shape, values))| {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-        (name, Dtype::F32, shape.clone(), bytes)
-    });
-    let tensors = tensors.chain(counters.iter().map(|name| (name, Dtype::I64, vec![], vec![0; 8])));
-    let tensors: Vec<_> = tensors.collect();
-    let views = tensors.iter().map(|(name, kind, shape, bytes)| {
-        TensorView::new(*kind, shape.clone(), bytes).map(|view| (name.as_str(), view))
-    });
-    let views =
-        views.collect::<std::result::Result<Vec<_>, _>>().map_err(|error| Error::corrupt(path, error))?;
-    let sum = tensors.iter().map(|(name, _, _, bytes)| checksum(name, bytes)).fold(0, u32::wrapping_add);
-    let metadata = config.map(|config| HashMap::from([(CONFIG.to_owned(), with_checksum(config, sum))]));
-    let file = serialize(views, metadata).map_err(|error| Error::corrupt(path, error))?;
-    write_atomically(path, &file)
+    write(entries(module), Some(config), path)
 }
 
 /// Returns the checksum of one tensor. These are added, so the sum does not depend on the order of the tensors.

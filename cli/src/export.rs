@@ -1,13 +1,13 @@
 //! `pix2pix export`: writes networks of a run for other programs.
 //!
 //! ```text
-//! pix2pix export --weights runs/demo --output net_G.safetensors
+//! pix2pix export --weights runs/demo --output latest_net_G.pth
 //! pix2pix export --weights runs/demo --output net_G.safetensors --discriminator net_D.safetensors
 //! ```
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use pix2pix::{Trainer, Translator, pytorch};
 
@@ -16,14 +16,15 @@ use crate::output::say;
 
 /// Writes a generator for the PyTorch original
 ///
-/// The format is safetensors with the original's names. PyTorch loads the file with
-/// `net.load_state_dict(safetensors.torch.load_file("net_G.safetensors"))`.
+/// The extension chooses the format. A `.pth` file is one of torch.save with the original's names, which its test.py
+/// loads as `latest_net_G.pth`, and other programs with `torch.load("net_G.pth", weights_only=True)`. A `.safetensors`
+/// file has the same names; `safetensors.torch.load_file("net_G.safetensors")` loads it.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Run folder or weights file
     #[arg(long, help_heading = FILES)]
     weights: PathBuf,
-    /// File to write the generator to
+    /// File to write the generator to: `.pth` or `.safetensors`
     #[arg(long, help_heading = FILES)]
     output: PathBuf,
     /// File to write the discriminator of the run folder to [default: none]
@@ -36,35 +37,23 @@ pub(crate) struct Options {
 const FILES: &str = "Files";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    // Unknown extensions are rejected before anything is loaded.
     for path in [Some(&options.output), options.discriminator.as_ref()].into_iter().flatten() {
-        check_format(path)?;
+        pytorch::check_format(path)?;
     }
     let device = options.compute.device()?;
     let translator = Translator::load(&options.weights, &device)?;
-    write(&pytorch::generator_state(translator.generator())?, &options.output)?;
+    pytorch::save_generator(translator.generator(), &options.output)?;
+    written(&options.output, translator.generator().parameter_count());
+    drop(translator);
     if let Some(path) = &options.discriminator {
-        let trainer = Trainer::resume(&options.weights, &device)?;
-        write(&pytorch::discriminator_state(trainer.discriminator())?, path)?;
+        let discriminator = Trainer::saved_discriminator(&options.weights, &device)?;
+        pytorch::save_discriminator(&discriminator, path)?;
+        written(path, discriminator.parameter_count());
     }
     Ok(())
 }
 
-/// Rejects unknown extensions before anything is loaded.
-fn check_format(path: &Path) -> Result<()> {
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("safetensors") => Ok(()),
-        Some("pth" | "pt") => {
-            bail!(
-                "{}: writing `.pth` is not supported; name a file `.safetensors`, which PyTorch loads",
-                path.display()
-            )
-        }
-        _ => bail!("{}: the extension is not .safetensors; rename the file", path.display()),
-    }
-}
-
-fn write(state: &pytorch::StateDict, path: &Path) -> Result<()> {
-    pytorch::save(state, path)?;
-    say!("{} tensors: {}", state.len(), path.display());
-    Ok(())
+fn written(path: &Path, parameters: usize) {
+    say!("{parameters} parameters: {}", path.display());
 }

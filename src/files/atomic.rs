@@ -12,15 +12,44 @@ const SCRATCH: &str = ".writing-";
 
 /// Writes a file under a scratch name and renames it, so that a reader sees the old file or the whole new one.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomically_by(path, |output| output.write(bytes))
+}
+
+/// As [`write_atomically`], with the bytes that `fill` writes one part after another.
+pub(crate) fn write_atomically_by(
+    path: &Path,
+    fill: impl FnOnce(&mut Output<'_>) -> Result<()>,
+) -> Result<()> {
+    let io = |error| Error::io(path, error);
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let written = scratch_in(folder).and_then(|scratch| {
-        fill(scratch.as_file(), bytes)?;
-        disk::rename(scratch.path(), path)?;
-        let _ = scratch.keep(); // it is renamed, so there is nothing to remove
-        Ok(())
-    });
-    written.map_err(|error| Error::io(path, error))?;
+    let scratch = scratch_in(folder).map_err(io)?;
+    let mut output = Output { file: scratch.as_file(), path, length: 0 };
+    fill(&mut output)?;
+    finish(output.file, output.length).map_err(io)?;
+    disk::rename(scratch.path(), path).map_err(io)?;
+    let _ = scratch.keep(); // it is renamed, so there is nothing to remove
     sync_folder(folder)
+}
+
+/// A file that is being written.
+pub(crate) struct Output<'a> {
+    file: &'a File,
+    path: &'a Path,
+    length: u64,
+}
+
+impl Output<'_> {
+    /// Appends bytes.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.length += bytes.len() as u64;
+        disk::write(self.file, bytes).map_err(|error| Error::io(self.path, error))
+    }
+
+    /// Returns the number of bytes that are written.
+    #[cfg(feature = "pth")]
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
 }
 
 /// Writes a file and syncs it, not atomically: for a folder that is renamed when it is complete.
@@ -46,10 +75,15 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
 /// Writes `bytes` to an empty file, syncs it and checks its length.
 fn fill(file: &File, bytes: &[u8]) -> io::Result<()> {
     disk::write(file, bytes)?;
+    finish(file, bytes.len() as u64)
+}
+
+/// Syncs a file and checks its length.
+fn finish(file: &File, written: u64) -> io::Result<()> {
     disk::sync(file)?;
     match file.metadata()?.len() {
-        length if length == bytes.len() as u64 => Ok(()),
-        length => Err(io::Error::other(format!("the disk kept {length} of {} bytes", bytes.len()))),
+        length if length == written => Ok(()),
+        length => Err(io::Error::other(format!("the disk kept {length} of {written} bytes"))),
     }
 }
 

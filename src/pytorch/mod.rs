@@ -1,4 +1,4 @@
-//! Imports and exports networks of the PyTorch original: `.pth` (feature `pth`, import only) and `.safetensors`.
+//! Imports and exports networks of the PyTorch original: `.pth` (feature `pth`) and `.safetensors`.
 //!
 //! Code in a file is never run. A network is found under any name in the file's dictionaries, and its architecture is
 //! inferred from names and shapes.
@@ -18,11 +18,17 @@ mod read;
 mod search;
 mod state_dict;
 #[cfg(feature = "pth")]
+mod state_pickle;
+#[cfg(feature = "pth")]
 mod stored;
 #[cfg(feature = "pth")]
 mod tensors;
+#[cfg(feature = "pth")]
+mod torch_file;
 
-pub use export::{discriminator_state, generator_state, save};
+pub use export::{
+    check_format, discriminator_state, generator_state, save, save_discriminator, save_generator,
+};
 pub use import::Import;
 pub use read::read;
 pub use state_dict::StateDict;

@@ -3,8 +3,6 @@
 use crate::discriminator::DiscriminatorConfig;
 use crate::generator::{Backbone, GeneratorConfig};
 
-use super::state_dict::StateDict;
-
 /// The names of a ResNet's blocks, which vary between files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Naming {
@@ -119,8 +117,8 @@ fn offset(layer: &str) -> usize {
 }
 
 /// Returns the names of the counters that PyTorch requires with running statistics, although it does not use them.
-pub(super) fn counters(state: &StateDict) -> Vec<String> {
-    let norms = state.keys().filter_map(|key| key.strip_suffix("running_mean"));
+pub(super) fn counters<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let norms = names.filter_map(|name| name.strip_suffix("running_mean"));
     norms.map(|norm| format!("{norm}num_batches_tracked")).collect()
 }
 

@@ -9,6 +9,7 @@ use super::layout::{self, CHECKPOINTS, SKIPPED, UNFINISHED};
 use super::lock::Lock;
 use super::snapshot::Snapshot;
 use crate::config::Pix2PixConfig;
+use crate::discriminator::Discriminator;
 use crate::error::{CheckpointProblem, Error, Result};
 use crate::weights::{self, BEST_FILE, GENERATOR_FILE};
 use crate::{files, report};
@@ -55,6 +56,19 @@ pub(crate) fn newest(run: &Path, config: Option<&Pix2PixConfig>, device: &Device
     }
     // If none is intact, the error is that of the newest.
     skipped.into_iter().next().map_or(Ok(None), |newest| Err(newest.error))
+}
+
+/// Reads the discriminator of a run's newest intact checkpoint.
+pub(crate) fn discriminator(run: &Path, device: &Device) -> Result<Discriminator> {
+    let run_id = layout::run_id(run)?;
+    let mut newest = None;
+    for folder in layout::checkpoints(run)?.into_iter().rev() {
+        match Snapshot::read_discriminator(&folder, run_id.as_deref(), device) {
+            Err(error) if concerns_this_checkpoint(&error) => newest = newest.or(Some(error)),
+            read => return read,
+        }
+    }
+    Err(newest.unwrap_or_else(|| missing(run)))
 }
 
 /// Returns whether to try an earlier checkpoint: for damage and for errors of the disk, but not without permission to

@@ -12,7 +12,7 @@ mod network;
 mod snapshot;
 mod state;
 
-pub(crate) use folder::{Found, RunFolder, Skipped, latest, missing, newest};
+pub(crate) use folder::{Found, RunFolder, Skipped, discriminator, latest, missing, newest};
 pub(crate) use loss_sums::LossSums;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use state::{Best, Progress, run_id};

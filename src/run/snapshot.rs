@@ -117,6 +117,21 @@ impl Snapshot {
         Ok((Self::restore(folder, config, state, has_ema, device)?, changes))
     }
 
+    /// Reads the discriminator alone of the checkpoint in `folder`, of the run `run_id` if that is known.
+    pub(super) fn read_discriminator(
+        folder: &Path,
+        run_id: Option<&str>,
+        device: &Device,
+    ) -> Result<Discriminator> {
+        manifest::verify(folder, &FILES)?;
+        let state = read_state(folder, run_id)?;
+        let config = Pix2PixConfig::load(folder.join(CONFIG))?;
+        let device = device.clone().without_autodiff();
+        let discriminator = config.discriminator.init_seeded(0, &device);
+        let exact = state.provenance.exact();
+        network::load(discriminator.with_exact_convolutions(exact), &folder.join(DISCRIMINATOR))
+    }
+
     /// Reads the networks, the optimisers and the EMA, if there is one, of the checkpoint in `folder`.
     fn restore(
         folder: &Path,

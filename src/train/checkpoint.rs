@@ -8,6 +8,7 @@ use super::Trainer;
 use super::divergence::DivergenceCheck;
 use super::ema::Ema;
 use crate::config::Pix2PixConfig;
+use crate::discriminator::Discriminator;
 use crate::error::{Error, Result};
 use crate::report::{self, LogPosition};
 use crate::run::{self, Found, RunFolder, Snapshot};
@@ -64,6 +65,17 @@ impl Trainer {
         let run = run.as_ref();
         let found = run::newest(run, None, device)?.ok_or_else(|| run::missing(run))?;
         Ok(Self::from_checkpoint(found, device))
+    }
+
+    /// Reads the discriminator alone of the run in folder `run`, from its newest intact checkpoint, without the memory
+    /// that the other network and the optimisers take.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if there is no checkpoint, or none is intact; [`Error::Device`], as in
+    /// [`new`](Self::new).
+    pub fn saved_discriminator(run: impl AsRef<Path>, device: &Device) -> Result<Discriminator> {
+        crate::device::check(device)?;
+        run::discriminator(run.as_ref(), device)
     }
 
     /// Creates a trainer in the state of a checkpoint.

@@ -158,12 +158,24 @@ impl Translator {
         Self::load(run.as_ref().join(BEST_FILE), device)
     }
 
-    /// Writes the generator and its configuration as a weights file, which [`load`](Self::load) reads.
+    /// Writes the generator and its configuration as a weights file (safetensors), which [`load`](Self::load) reads.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be written, [`Error::Device`] if the device fails to return the weights.
+    /// [`Error::Io`] if the file cannot be written; [`Error::Device`] if the device fails to return the weights;
+    /// [`Error::Argument`] for the extensions `.pth`, `.pt` and `.ckpt`: such a file has no place for the configuration,
+    /// and [`pytorch::save_generator`] writes it without.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        weights::save(&self.generator, self.config.to_object(), path.as_ref())
+        let path = path.as_ref();
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        if ["pth", "pt", "ckpt"].iter().any(|other| extension.eq_ignore_ascii_case(other)) {
+            let problem = format!(
+                "{}: a weights file with its configuration is a .safetensors file; rename it, or write the weights \
+                 alone with `pix2pix export`",
+                path.display()
+            );
+            return Err(Error::argument("path", problem));
+        }
+        weights::save(&self.generator, self.config.to_object(), path)
     }
 
     /// Returns the generator.

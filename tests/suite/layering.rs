@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("metrics", &["device", "error", "names", "raster", "transfer", "rng", "weights"]),
     ("config", &["data", "discriminator", "error", "generator", "loss", "metrics", "names"]),
     ("optim", &["config", "device", "error", "kernels", "transfer"]),
-    ("pytorch", &["device", "discriminator", "error", "generator", "layers", "weights"]),
+    ("pytorch", &["device", "discriminator", "error", "files", "generator", "layers", "weights"]),
     ("report", &["error", "files"]),
     (
         "run",

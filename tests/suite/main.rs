@@ -15,5 +15,6 @@ mod overnight;
 mod pytorch;
 #[path = "../support/mod.rs"]
 mod support;
+mod torch_file;
 mod training;
 mod translate;

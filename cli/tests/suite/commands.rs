@@ -150,13 +150,25 @@ fn export_and_import_are_a_round_trip() {
     }
     let [a, b] = ["a.png", "b.png"].map(|name| image::open(here.join(name)).unwrap());
     assert_eq!(a, b);
+
+    // A `.pth` file has the same tensors.
+    let both = ["--weights", "run", "--output", "latest_net_G.pth", "--discriminator", "latest_net_D.pth"];
+    succeeds("export", here, &both);
+    for [torch, other] in [["latest_net_G.pth", "G.safetensors"], ["latest_net_D.pth", "D.safetensors"]] {
+        assert_eq!(std::fs::read(here.join(torch)).unwrap()[..4], *b"PK\x03\x04");
+        let [torch, other] = [torch, other].map(|name| pix2pix::pytorch::read(here.join(name)).unwrap());
+        assert!(torch == other);
+    }
+    let message = fails(1, "import", here, &["--input", "latest_net_G.pth", "--output", "own.pth"]);
+    assert!(message.contains("own.pth") && message.contains("pix2pix export"), "{message}");
+    assert!(!here.join("own.pth").exists());
 }
 
 #[test]
 fn export_rejects_extensions_without_a_format() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, expected) in [("net_G.pth", "not supported"), ("net_G.bin", "not .safetensors")] {
+    for name in ["net_G.bin", "net_G", "net_G.onnx"] {
         let message = fails(1, "export", folder.path(), &["--weights", "none", "--output", name]);
-        assert!(message.contains(name) && message.contains(expected), "{message}");
+        assert!(message.contains(name) && message.contains(".pth, .pt and .safetensors"), "{message}");
     }
 }

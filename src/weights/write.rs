@@ -1,0 +1,194 @@
+//! Writes tensors to a safetensors file, one after another, so that the file is never in memory as a whole.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::Path;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde_json::{Map, Value};
+
+use super::{CONFIG, Named, Names, checksum, with_checksum};
+use crate::error::{Error, Result};
+use crate::files::write_atomically_by;
+use crate::transfer::read_data;
+
+/// A tensor to be written.
+pub(crate) struct Entry<'a> {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Values<'a>,
+}
+
+/// The values of a tensor to be written.
+pub(crate) enum Values<'a> {
+    /// Values in ordinary memory.
+    Slice(&'a [f32]),
+    /// Values on a device, which are read when they are written.
+    Device(Tensor<1>),
+    /// A counter of PyTorch: a 64-bit integer that is 0.
+    Counter,
+}
+
+impl Entry<'_> {
+    /// Returns whether the tensor is a counter, of 64-bit integers.
+    pub(crate) fn is_counter(&self) -> bool {
+        matches!(self.values, Values::Counter)
+    }
+
+    /// Returns the number of values.
+    pub(crate) fn count(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Returns the number of bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.count() * if self.is_counter() { size_of::<i64>() } else { size_of::<f32>() }
+    }
+
+    /// Calls `visit` with the values as little-endian bytes.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails to return them; that of `visit`.
+    pub(crate) fn with_bytes<R>(&self, visit: impl FnOnce(&[u8]) -> Result<R>) -> Result<R> {
+        match &self.values {
+            Values::Slice(values) => visit(&little_endian(values)),
+            Values::Counter => visit(&[0; size_of::<i64>()]),
+            Values::Device(tensor) => {
+                let data = read_data(tensor.clone())?;
+                visit(&little_endian(data.as_slice().expect("read as f32")))
+            }
+        }
+    }
+}
+
+fn little_endian(values: &[f32]) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "little") {
+        return Cow::Borrowed(bytemuck::cast_slice(values));
+    }
+    Cow::Owned(values.iter().flat_map(|value| value.to_le_bytes()).collect())
+}
+
+/// Returns a module's parameters, which are read when they are written.
+pub(crate) fn entries<M: Module>(module: &M) -> Vec<Entry<'static>> {
+    let mut collector = Collect { names: Names::default(), entries: vec![] };
+    module.visit(&mut collector);
+    collector.entries
+}
+
+/// Returns parameters in ordinary memory.
+pub(crate) fn named_entries(named: &Named) -> Vec<Entry<'_>> {
+    named
+        .iter()
+        .map(|(name, (shape, values))| Entry {
+            name: name.clone(),
+            shape: shape.clone(),
+            values: Values::Slice(values),
+        })
+        .collect()
+}
+
+/// Writes tensors, and a configuration, atomically. The bytes are those of [`safetensors::serialize`].
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be written, [`Error::Device`] if the device fails to return a tensor.
+pub(crate) fn write(
+    mut entries: Vec<Entry<'_>>,
+    config: Option<Map<String, Value>>,
+    path: &Path,
+) -> Result<()> {
+    entries.sort_by(|a, b| b.is_counter().cmp(&a.is_counter()).then_with(|| a.name.cmp(&b.name)));
+    let metadata = match config {
+        Some(config) => {
+            let mut sum = 0_u32;
+            for entry in &entries {
+                let part = entry.with_bytes(|bytes| Ok(checksum(&entry.name, bytes)))?;
+                sum = sum.wrapping_add(part);
+            }
+            Some(HashMap::from([(CONFIG.to_owned(), with_checksum(config, sum))]))
+        }
+        None => None,
+    };
+    let header = header(&entries, metadata).map_err(|problem| Error::corrupt(path, problem))?;
+    write_atomically_by(path, |output| {
+        output.write(&header)?;
+        entries.iter().try_for_each(|entry| entry.with_bytes(|bytes| output.write(bytes)))
+    })
+}
+
+/// Returns the header of a file with these tensors in this order, after its length.
+fn header(
+    entries: &[Entry<'_>],
+    metadata: Option<HashMap<String, String>>,
+) -> std::result::Result<Vec<u8>, String> {
+    let mut end = 0;
+    let tensors = entries.iter().map(|entry| {
+        let start = end;
+        end += entry.size();
+        let dtype = if entry.is_counter() { Dtype::I64 } else { Dtype::F32 };
+        (entry.name.clone(), TensorInfo { dtype, shape: entry.shape.clone(), data_offsets: (start, end) })
+    });
+    let metadata = Metadata::new(metadata, tensors.collect()).map_err(|error| error.to_string())?;
+    let mut json = serde_json::to_vec(&metadata).map_err(|error| error.to_string())?;
+    json.resize(json.len().next_multiple_of(size_of::<u64>()), b' ');
+    Ok([&(json.len() as u64).to_le_bytes()[..], &json].concat())
+}
+
+struct Collect {
+    names: Names,
+    entries: Vec<Entry<'static>>,
+}
+
+impl ModuleVisitor for Collect {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.names.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.names.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        let shape = value.dims();
+        let values = Values::Device(value.reshape([shape.iter().product::<usize>()]));
+        self.entries.push(Entry { name: self.names.path(), shape: shape.to_vec(), values });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::serialize;
+    use safetensors::tensor::TensorView;
+
+    use super::*;
+
+    #[test]
+    fn the_bytes_are_those_of_the_safetensors_crate() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let named = Named::from([
+            ("b".to_owned(), (vec![2, 1], vec![1.0, -2.5])),
+            ("a".to_owned(), (vec![3], vec![0.5; 3])),
+            ("empty".to_owned(), (vec![0], vec![])),
+        ]);
+        let mut entries = named_entries(&named);
+        entries.push(Entry { name: "count".to_owned(), shape: vec![], values: Values::Counter });
+        let config: Map<String, Value> = serde_json::from_str(r#"{"x": [1, "é"]}"#).unwrap();
+        write(entries, Some(config.clone()), &path).unwrap();
+
+        let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        let data: Vec<_> = named.iter().map(|(name, (shape, values))| (name, shape, bytes(values))).collect();
+        let mut views: Vec<_> = data
+            .iter()
+            .map(|(name, shape, bytes)| {
+                (name.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap())
+            })
+            .collect();
+        views.push(("count", TensorView::new(Dtype::I64, vec![], &[0; 8]).unwrap()));
+        let sum = views.iter().map(|(name, view)| checksum(name, view.data())).fold(0, u32::wrapping_add);
+        let metadata = HashMap::from([(CONFIG.to_owned(), with_checksum(config, sum))]);
+        assert!(std::fs::read(&path).unwrap() == serialize(views, Some(metadata)).unwrap());
+    }
+}
