@@ -1,5 +1,7 @@
 //! Reads and writes weights files: safetensors with the run's whole configuration in the metadata.
 
+mod checksum;
+mod named;
 mod write;
 
 use std::collections::BTreeMap;
@@ -15,6 +17,9 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result, ShapeMismatch};
 use crate::transfer::{read_back, upload};
 
+use checksum::{CONFIG, checksum, split_checksum};
+pub(crate) use named::Named;
+use named::Names;
 pub(crate) use write::{Entry, Values, entries, named_entries, write};
 
 /// The name of a generator's weights file in a run folder.
@@ -23,42 +28,12 @@ pub(crate) const GENERATOR_FILE: &str = "generator.safetensors";
 pub(crate) const BEST_FILE: &str = "generator-best.safetensors";
 /// The largest size of a header in bytes. It bounds the memory that a damaged file can ask for.
 const MAX_HEADER: u64 = 1 << 20;
-/// The metadata entry that holds the configuration as JSON.
-const CONFIG: &str = "pix2pix.config";
-/// The field of that JSON object that holds the checksum of all tensors, in eight hexadecimal digits. It is not a
-/// separate metadata entry because the order of several entries varies from one write to the next.
-const CHECKSUM: &str = "crc32c";
-
-/// Parameters by name, with their shapes.
-pub(crate) type Named = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
-
 /// Writes a module's parameters and its run's configuration atomically.
 ///
 /// # Errors
 /// As [`write()`].
 pub(crate) fn save<M: Module>(module: &M, config: Map<String, Value>, path: &Path) -> Result<()> {
     write(entries(module), Some(config), path)
-}
-
-/// Returns the checksum of one tensor. These are added, so the sum does not depend on the order of the tensors.
-fn checksum(name: &str, bytes: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(name.as_bytes()), bytes)
-}
-
-/// Returns the configuration as JSON, with the checksum as a further field.
-fn with_checksum(mut config: Map<String, Value>, sum: u32) -> String {
-    config.insert(CHECKSUM.to_owned(), format!("{sum:08x}").into());
-    format!("{:#}", Value::Object(config))
-}
-
-/// Splits what [`with_checksum`] returned into the configuration and the checksum.
-fn split_checksum(text: &str) -> (String, Option<String>) {
-    if let Ok(Value::Object(mut fields)) = serde_json::from_str(text)
-        && let Some(Value::String(sum)) = fields.remove(CHECKSUM)
-    {
-        return (format!("{:#}", Value::Object(fields)), Some(sum));
-    }
-    (text.to_owned(), None)
 }
 
 /// Returns whether a file begins as a safetensors file does: with the length of its header, in 8 bytes, and the
@@ -262,24 +237,6 @@ pub(crate) fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
     collector.shapes
 }
 
-/// The path to the current parameter, without the names of enum variants: a network uses only one variant.
-#[derive(Default)]
-struct Names(Vec<Option<String>>);
-
-impl Names {
-    fn enter(&mut self, name: &str, container: &str) {
-        self.0.push((!container.starts_with("Enum:")).then(|| name.to_owned()));
-    }
-
-    fn exit(&mut self) {
-        self.0.pop();
-    }
-
-    fn path(&self) -> String {
-        self.0.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(".")
-    }
-}
-
 struct Collect {
     names: Names,
     /// The parameters, or the error of the first read that failed; later parameters are not read.
@@ -358,33 +315,5 @@ impl<K: Fn(&str) -> String> ModuleMapper for Apply<K> {
         let device = param.lazy_device();
         let id = param.id;
         param.transform_for_load(upload(values, found, &device), id)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_checksum_is_added_to_the_configuration_and_split_off_again() {
-        let config = serde_json::from_str(r#"{"a": {"b": 1}}"#).unwrap();
-        let text = with_checksum(config, 0x0000_beef);
-        assert!(text.contains("\"crc32c\": \"0000beef\""), "{text}");
-        let (config, sum) = split_checksum(&text);
-        assert_eq!(sum.as_deref(), Some("0000beef"));
-        assert_eq!(config, "{\n  \"a\": {\n    \"b\": 1\n  }\n}");
-    }
-
-    #[test]
-    fn files_of_version_0_1_hold_the_checksum_as_the_last_field() {
-        let (config, sum) = split_checksum("{\n  \"z\": 1,\n  \"crc32c\": \"01234567\"\n}");
-        assert_eq!((config.as_str(), sum.as_deref()), ("{\n  \"z\": 1\n}", Some("01234567")));
-    }
-
-    #[test]
-    fn other_metadata_has_no_checksum() {
-        for text in ["", "[1]", "{}", "{\"crc32c\": 5}", "{\"crc32c\""] {
-            assert_eq!(split_checksum(text), (text.to_owned(), None));
-        }
     }
 }

@@ -9,7 +9,8 @@ use burn::tensor::Tensor;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::{Map, Value};
 
-use super::{CONFIG, Named, Names, checksum, with_checksum};
+use super::checksum::{CONFIG, checksum, with_checksum};
+use super::named::{Named, Names};
 use crate::error::{Error, Result};
 use crate::files::write_atomically_by;
 use crate::transfer::read_data;
