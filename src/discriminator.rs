@@ -266,6 +266,36 @@ pub struct Discriminator {
 }
 
 impl Discriminator {
+    /// Returns the discriminator for images with other channels, and the names of the layers that are initialised anew,
+    /// as a function of `seed`: the first if it sees another number of channels. All other weights stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) if the channels are out of range, [`Error::Device`](crate::Error::Device)
+    /// if [`device::check`] refuses the device.
+    pub fn with_channels(
+        mut self,
+        input: usize,
+        output: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<(Self, Vec<String>)> {
+        let seen = |config: &DiscriminatorConfig| match config.condition {
+            Condition::Input => config.input_channels + config.output_channels,
+            Condition::None => config.output_channels,
+        };
+        // The same number, divided otherwise, is of other images, too.
+        let before = self.config.clone();
+        (self.config.input_channels, self.config.output_channels) = (input, output);
+        let is_conditional = self.config.condition == Condition::Input;
+        if seen(&before) == seen(&self.config) && (!is_conditional || before.input_channels == input) {
+            return Ok((self, vec![]));
+        }
+        let mut new = self.config.try_init_seeded(seed, device)?;
+        self.layers[0] = new.layers.swap_remove(0);
+        let exact = self.exact;
+        Ok((self.with_exact_convolutions(exact), vec!["layers.0.conv".to_owned()]))
+    }
+
     /// Returns one logit for every patch of `image`, given the generator's `input`. [`Condition::None`] ignores
     /// `input`.
     ///

@@ -13,6 +13,7 @@ use pix2pix::pytorch::Import;
 use pix2pix::{Pix2PixConfig, Trainer, Translator};
 
 use crate::common::Compute;
+use crate::imported::Imported;
 use crate::output::say;
 
 /// Converts a generator of the PyTorch original to a weights file
@@ -30,12 +31,8 @@ pub(crate) struct Options {
     /// Weights file, or with --discriminator the run folder, to write
     #[arg(long, help_heading = FILES)]
     output: PathBuf,
-    /// Name of the generator in a file with several networks, for example netG_A or params_ema [default: the only one]
-    #[arg(long, help_heading = FILES)]
-    key: Option<String>,
-    /// The generator was trained without dropout, which a U-Net's file does not tell
-    #[arg(long, help_heading = FILES)]
-    no_dropout: bool,
+    #[command(flatten)]
+    imported: Imported,
     #[command(flatten)]
     compute: Compute,
 }
@@ -44,7 +41,7 @@ const FILES: &str = "Files";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let device = options.compute.device()?;
-    let translator = Translator::from_import(opened(options)?, &device)?;
+    let translator = Translator::from_import(options.imported.open(&options.input)?, &device)?;
     let generator = translator.generator();
     say!("{:?}, {} parameters", generator.config().backbone, generator.parameter_count());
     match &options.discriminator {
@@ -59,13 +56,4 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     say!("{}", options.output.display());
     Ok(())
-}
-
-/// Opens the generator's file.
-fn opened(options: &Options) -> Result<Import> {
-    let mut import = Import::open(&options.input)?;
-    if let Some(key) = &options.key {
-        import = import.with_key(key);
-    }
-    Ok(if options.no_dropout { import.with_dropout(0.0) } else { import })
 }

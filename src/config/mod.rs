@@ -354,6 +354,7 @@ mod tests {
                 dropout,
                 dropout_layout,
                 upsample,
+                conv_bias,
             }
         );
         assert_all_differ!(

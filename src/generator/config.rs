@@ -123,6 +123,7 @@ named!(UpsampleKind, "upsampling");
 /// | `dropout` | 0.5 | probability that dropout zeroes a value | 0 ≤ p < 1 | 0.5 |
 /// | `dropout_layout` | paper | decoder blocks with dropout | | paper / pytorch |
 /// | `upsample` | transpose | how the decoder doubles the resolution | | transpose |
+/// | `conv_bias` | false | whether every convolution has a bias, as in other implementations | | false |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -144,6 +145,10 @@ pub struct GeneratorConfig {
     pub dropout_layout: DropoutLayout,
     /// How a U-Net's decoder doubles the resolution.
     pub upsample: UpsampleKind,
+    /// Whether every convolution has a bias. Otherwise only those before an instance normalisation have one, and the
+    /// last.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub conv_bias: bool,
 }
 
 impl Default for GeneratorConfig {
@@ -158,6 +163,7 @@ impl Default for GeneratorConfig {
             dropout: 0.5,
             dropout_layout: DropoutLayout::Paper,
             upsample: UpsampleKind::Transpose,
+            conv_bias: false,
         }
     }
 }

@@ -114,6 +114,48 @@ enum Network {
 }
 
 impl Generator {
+    /// Returns the generator for images with other channels, and the names of the layers that are initialised anew, as
+    /// a function of `seed`: the first if the input's channels differ, the last if the output's do. All other weights
+    /// stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) if the channels are out of range, [`Error::Device`](crate::Error::Device)
+    /// if [`device::check`] refuses the device.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "flex")] {
+    /// use pix2pix::{GeneratorConfig, device};
+    ///
+    /// let generator = GeneratorConfig::new(3, 3).with_base_channels(4).init(&device::cpu());
+    /// let (generator, layers) = generator.with_channels(1, 3, 0, &device::cpu())?;
+    /// assert_eq!(generator.config().input_channels, 1);
+    /// assert_eq!(layers, ["encoder.0.conv"]);
+    /// # }
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
+    pub fn with_channels(
+        mut self,
+        input: usize,
+        output: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<(Self, Vec<String>)> {
+        let differ = [input != self.config.input_channels, output != self.config.output_channels];
+        if differ == [false; 2] {
+            return Ok((self, vec![]));
+        }
+        (self.config.input_channels, self.config.output_channels) = (input, output);
+        let new = self.config.try_init_seeded(seed, device)?.network;
+        let layers = match (&mut self.network, new) {
+            (Network::Unet(network), Network::Unet(new)) => network.take_ends(new, differ),
+            (Network::Resnet(network), Network::Resnet(new)) => network.take_ends(new, differ),
+            _ => unreachable!("both have the same backbone"),
+        };
+        let exact = self.exact;
+        Ok((self.with_exact_convolutions(exact), layers))
+    }
+
     /// Translates a batch. `mode` sets the statistics of normalisation, and dropout.
     ///
     /// [`Mode::PAPER`] is the paper's procedure in training and at test time: batch statistics, and new noise at every

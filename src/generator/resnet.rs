@@ -25,7 +25,7 @@ impl ResNet {
     pub(super) fn new(config: &GeneratorConfig, blocks: usize, init: &mut Initializer) -> Self {
         let channels = |level| channels_at(config.base_channels, level);
         let norm = config.norm;
-        let bias = norm.conv_bias();
+        let bias = config.conv_bias || norm.conv_bias();
         let mut layer = |channels: [usize; 2], geometry| {
             let conv = Conv::new(channels, geometry, bias, init);
             ConvNorm { conv, norm: norm.init(channels[1], init) }
@@ -46,6 +46,20 @@ impl ResNet {
         let up = up.collect();
         let last = Conv::new([channels(0), config.output_channels], [7, 1, 0], true, init);
         Self { first, down, blocks, up, last }
+    }
+
+    /// Takes the first convolution, the last or both from `new`, and returns their names.
+    pub(super) fn take_ends(&mut self, new: Self, takes: [bool; 2]) -> Vec<String> {
+        let mut names = vec![];
+        if takes[0] {
+            self.first.conv = new.first.conv;
+            names.push("first.conv".to_owned());
+        }
+        if takes[1] {
+            self.last = new.last;
+            names.push("last".to_owned());
+        }
+        names
     }
 
     /// Calls `change` with the arithmetic of every convolution.

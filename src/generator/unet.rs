@@ -27,7 +27,7 @@ impl UNet {
         init: &mut Initializer,
     ) -> Self {
         let channels = |level| channels_at(config.base_channels, level);
-        let bias = config.norm.conv_bias();
+        let bias = config.conv_bias || config.norm.conv_bias();
         let bottleneck = depth - 1;
 
         let encoder = (0..depth).map(|level| {
@@ -51,6 +51,23 @@ impl UNet {
             DecoderBlock { up, norm, dropout: if has_dropout { config.dropout } else { 0.0 } }
         });
         Self { encoder, decoder: decoder.collect(), has_skips }
+    }
+
+    /// Takes the first convolution, the last or both from `new`, and returns their names.
+    pub(super) fn take_ends(&mut self, mut new: Self, takes: [bool; 2]) -> Vec<String> {
+        let (first, last) = (new.encoder.swap_remove(0), new.decoder.pop());
+        let mut names = vec![];
+        if takes[0] {
+            self.encoder[0] = first;
+            names.push("encoder.0.conv".to_owned());
+        }
+        if takes[1]
+            && let Some((old, last)) = self.decoder.last_mut().zip(last)
+        {
+            *old = last;
+            names.push(format!("decoder.{}.up", self.decoder.len() - 1));
+        }
+        names
     }
 
     /// Calls `change` with the arithmetic of every convolution.

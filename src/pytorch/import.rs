@@ -11,9 +11,11 @@ use super::names::{self, Naming};
 use super::read::unwrapped;
 use super::search::Networks;
 use super::state_dict::{Shapes, StateDict, is_counter, without_unused_statistics};
+use super::styles::Style;
 use crate::discriminator::{Discriminator, DiscriminatorConfig};
 use crate::error::{CheckpointProblem, Error, Result};
-use crate::generator::{Generator, GeneratorConfig};
+use crate::generator::{DropoutLayout, Generator, GeneratorConfig};
+use crate::layers::UpsampleKind;
 use crate::{device, weights};
 
 /// A file with networks of the PyTorch original, which are found wherever they lie in its dictionaries. Settings that the
@@ -38,6 +40,7 @@ pub struct Import {
     networks: Networks,
     key: Option<String>,
     dropout: Option<f64>,
+    upsample: Option<UpsampleKind>,
 }
 
 impl Import {
@@ -49,7 +52,7 @@ impl Import {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let index = Index::open(path.as_ref())?;
         let networks = Networks::find(&index.shapes);
-        Ok(Self { index, networks, key: None, dropout: None })
+        Ok(Self { index, networks, key: None, dropout: None, upsample: None })
     }
 
     /// Chooses the network under `key`, for a file with several: a name in its dictionaries such as `params_ema` or
@@ -67,6 +70,14 @@ impl Import {
         self
     }
 
+    /// Sets how the decoder of a U-Net resizes before its 3×3 convolutions, which a file does not contain:
+    /// [`UpsampleKind::NearestConv`], which is assumed without this call, or [`UpsampleKind::BilinearConv`].
+    #[must_use]
+    pub fn with_upsample(mut self, upsample: UpsampleKind) -> Self {
+        self.upsample = Some(upsample);
+        self
+    }
+
     /// Returns the names of the tensors in the file, and their shapes.
     pub fn shapes(&self) -> &BTreeMap<String, Vec<usize>> {
         &self.index.shapes
@@ -75,7 +86,9 @@ impl Import {
     /// Creates the generator in the file, a U-Net or ResNet, and infers its configuration.
     ///
     /// # Errors
-    /// - [`Error::Checkpoint`] if the configuration of the network in the file is out of range
+    /// - [`Error::Checkpoint`] if the configuration of the network in the file is out of range, or it is a known network
+    ///   of another implementation that computes something else
+    /// - [`Error::Argument`] if [`with_upsample`](Self::with_upsample) contradicts the shapes in the file
     /// - [`Error::Weights`] if parameters are missing, unexpected or of another shape, compared with the most similar
     ///   generator, or with the original's U-Net if no generator is similar
     /// - [`Error::Device`] if [`device::check`] refuses the device
@@ -84,9 +97,24 @@ impl Import {
         let part = self.generator_part()?;
         let (mut config, naming) =
             infer::generator(&part.shapes, device).map_err(|problem| self.corrupt(problem))?;
+        if part.style != Style::Original {
+            config.dropout_layout = DropoutLayout::Paper;
+        }
         if let Some(probability) = self.dropout {
             config.dropout = probability;
             config.validate()?;
+        }
+        if let Some(upsample) = self.upsample {
+            let resizes = |kind| kind != UpsampleKind::Transpose;
+            if resizes(upsample) != resizes(config.upsample) {
+                let problem = format!(
+                    "{upsample} contradicts {}, whose decoder has the shapes of {}",
+                    self.index.path.display(),
+                    config.upsample
+                );
+                return Err(Error::argument("upsample", problem));
+            }
+            config.upsample = upsample;
         }
         self.build_generator(&part, &config, naming, device)
     }
@@ -167,12 +195,19 @@ impl Import {
     }
 
     fn read(&self, part: &Part) -> Result<StateDict> {
-        self.index.read(|name| part.name(&self.networks, name))
+        let mut state = self.index.read(|name| part.key(&self.networks, name))?;
+        part.style.adapt(&mut state);
+        Ok(state)
     }
 
     /// Returns the part of the file that is the generator.
     fn generator_part(&self) -> Result<Part> {
         let Networks { generators, discriminators } = &self.networks;
+        if generators.is_empty() && self.index.shapes.keys().any(|name| name.starts_with("network.")) {
+            let problem = "it is a weights file of this program, which holds its own settings; load it without those \
+                           for files of other programs";
+            return Err(self.unsupported(problem.to_owned()));
+        }
         if generators.is_empty() && self.key.is_none() && !discriminators.is_empty() {
             let problem = format!(
                 "it holds a discriminator{} and no generator; name the file of the generator",
@@ -228,7 +263,8 @@ impl Import {
             }
             None => prefixes.first(),
         };
-        Ok(Part::new(prefix.cloned(), &self.networks, &self.index.shapes))
+        Part::new(prefix.cloned(), &self.networks, &self.index.shapes)
+            .map_err(|problem| self.unsupported(problem))
     }
 
     fn corrupt(&self, problem: String) -> Error {
@@ -244,26 +280,40 @@ impl Import {
 struct Part {
     /// `None` for the whole file.
     prefix: Option<String>,
-    /// The names within the network.
+    style: Style,
+    /// The shapes by the original's names.
     shapes: Shapes,
 }
 
 impl Part {
-    fn new(prefix: Option<String>, networks: &Networks, shapes: &Shapes) -> Self {
-        let mut part = Self { prefix, shapes: Shapes::new() };
-        let names =
-            shapes.iter().filter_map(|(name, shape)| Some((part.name(networks, name)?, shape.clone())));
-        part.shapes = names.collect();
-        part
+    /// Finds the names of a network.
+    ///
+    /// # Errors
+    /// As [`Style::of`].
+    fn new(
+        prefix: Option<String>,
+        networks: &Networks,
+        shapes: &Shapes,
+    ) -> std::result::Result<Self, String> {
+        let mut part = Self { prefix, style: Style::Original, shapes: Shapes::new() };
+        let named = |part: &Self| -> Shapes {
+            let names =
+                shapes.iter().filter_map(|(name, shape)| Some((part.key(networks, name)?, shape.clone())));
+            names.collect()
+        };
+        part.style = Style::of(&named(&part))?;
+        part.shapes = named(&part);
+        part.style.without_removed_biases(&mut part.shapes);
+        Ok(part)
     }
 
-    /// Returns the name of a tensor within the network, or `None` if it is not a part of it.
-    fn name(&self, networks: &Networks, name: &str) -> Option<String> {
+    /// Returns the original's name of a tensor, or `None` if it is not a part of the network.
+    fn key(&self, networks: &Networks, name: &str) -> Option<String> {
         let name = match &self.prefix {
             Some(prefix) => networks.name_in(prefix, name)?,
             None => unwrapped(name),
         };
-        (!is_counter(name)).then(|| name.to_owned())
+        (!is_counter(name)).then(|| self.style.key(name))
     }
 }
 

@@ -109,7 +109,22 @@ fn unets(state: &Shapes) -> Vec<(GeneratorConfig, Naming)> {
             }
         }
     }
-    candidates
+    with_biases(candidates, state, "model.model.0.bias")
+}
+
+/// Adds the candidates with batch normalisation whose convolutions have biases, if the file has running statistics and
+/// its first convolution has a bias. They come first, because affine instance norms have all the other parameters, too.
+fn with_biases(
+    candidates: Vec<(GeneratorConfig, Naming)>,
+    state: &Shapes,
+    first_bias: &str,
+) -> Vec<(GeneratorConfig, Naming)> {
+    let may_be = state.contains_key(first_bias) && state.keys().any(|key| is_statistic(key));
+    let batch = candidates.iter().filter(|(config, _)| may_be && config.norm == Norm::Batch);
+    let mut biased: Vec<_> =
+        batch.map(|(config, naming)| (config.clone().with_conv_bias(true), *naming)).collect();
+    biased.extend(candidates);
+    biased
 }
 
 /// Returns all ResNets with the base channels and image channels of the file and this number of blocks.
@@ -134,7 +149,7 @@ fn resnets(state: &Shapes, blocks: usize) -> Vec<(GeneratorConfig, Naming)> {
             }));
         }
     }
-    candidates
+    with_biases(candidates, state, "model.1.bias")
 }
 
 /// Returns the first candidate with the fewest differences.

@@ -21,6 +21,7 @@ mod state_dict;
 mod state_pickle;
 #[cfg(feature = "pth")]
 mod stored;
+mod styles;
 #[cfg(feature = "pth")]
 mod tensors;
 #[cfg(feature = "pth")]

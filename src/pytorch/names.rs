@@ -65,7 +65,8 @@ pub(super) fn unet_prefix(level: usize) -> String {
     }
 }
 
-fn unet(depth: usize, name: &str) -> Option<String> {
+/// Returns the key of a U-Net's parameter with a name such as `encoder.2.norm.weight`.
+pub(super) fn unet(depth: usize, name: &str) -> Option<String> {
     let (side, rest) = name.split_once('.')?;
     let (index, rest) = rest.split_once('.')?;
     let (layer, field) = rest.split_once('.')?;
@@ -99,7 +100,8 @@ fn resnet(blocks: usize, naming: Naming, name: &str) -> Option<String> {
     })
 }
 
-fn patch(layers: usize, name: &str) -> Option<String> {
+/// Returns the key of a PatchGAN's parameter with a name such as `layers.2.norm.weight`.
+pub(super) fn patch(layers: usize, name: &str) -> Option<String> {
     let parts: Vec<&str> = name.split('.').collect();
     let ["layers", index, layer, field] = parts.as_slice() else { return None };
     let index: usize = index.parse().ok()?;

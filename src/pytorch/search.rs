@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::state_dict::Shapes;
+use super::styles;
 
 /// The beginnings of the names in the outermost level of a U-Net.
 const UNET: [&str; 3] = ["model.model.0.", "model.model.1.", "model.model.3."];
@@ -27,6 +28,17 @@ impl Networks {
                 && kernel == [7, 7]
             {
                 found.generators.insert(prefix.to_owned());
+            }
+            if kernel.len() == 2 {
+                found.generators.extend(of_another_implementation(name).map(str::to_owned));
+            }
+            for [first, second] in styles::DISCRIMINATORS {
+                if let Some(prefix) = prefix_of(name, first)
+                    && shapes.contains_key(&format!("{prefix}{second}"))
+                    && !shapes.contains_key(&format!("{prefix}deconv1.weight"))
+                {
+                    found.discriminators.insert(prefix.to_owned());
+                }
             }
             for (first, second) in [("model.0.weight", "model.2.weight"), ("net.0.weight", "net.2.weight")] {
                 if let Some(prefix) = prefix_of(name, first)
@@ -58,6 +70,11 @@ fn unet(name: &str) -> Option<&str> {
             && name.get(*at..).is_some_and(|rest| UNET.iter().any(|start| rest.starts_with(start)))
     };
     starts.filter(begins).min().map(|at| &name[..at])
+}
+
+/// Returns the prefix of a generator of another implementation, of which the tensor is the first.
+fn of_another_implementation(name: &str) -> Option<&str> {
+    styles::GENERATORS.iter().find_map(|marker| prefix_of(name, marker))
 }
 
 /// Returns what stands before `end` in a name, if it is empty or ends with a dot.

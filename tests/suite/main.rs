@@ -8,6 +8,7 @@ mod devices;
 mod fid;
 mod golden;
 mod gradients;
+mod implementations;
 mod kernels;
 mod labels;
 mod layering;

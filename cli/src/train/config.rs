@@ -22,15 +22,12 @@ mod demo {
     pub(super) const DECAY_EPOCHS: usize = 2;
 }
 
-/// Builds the configuration from the preset, the configuration file and the flags; later ones override earlier ones.
-pub(super) fn configure(options: &Options) -> Result<Pix2PixConfig> {
-    let mut config = match options.preset {
-        Preset::Paper => Pix2PixConfig::paper(),
-        Preset::Pytorch => Pix2PixConfig::pytorch(),
-    };
-    if options.data.is_none() {
-        config = shrink_to_demo(config)?;
-    }
+/// Builds the configuration from the preset, the configuration file and the flags; later ones override earlier ones. A
+/// run in `out` that is resumed has its own settings instead of the preset.
+pub(super) fn configure(options: &Options, out: &Path) -> Result<Pix2PixConfig> {
+    let saved = out.join("config.json");
+    let mut config =
+        if options.resume && saved.is_file() { Pix2PixConfig::load(&saved)? } else { preset(options)? };
     if let Some(path) = &options.config {
         config = with_file(&config, path)?;
     }
@@ -46,6 +43,15 @@ pub(super) fn configure(options: &Options) -> Result<Pix2PixConfig> {
     set_training(&mut config, options);
     config.validate()?;
     Ok(config)
+}
+
+/// Returns the configuration of the preset.
+fn preset(options: &Options) -> Result<Pix2PixConfig> {
+    let config = match options.preset {
+        Preset::Paper => Pix2PixConfig::paper(),
+        Preset::Pytorch => Pix2PixConfig::pytorch(),
+    };
+    if options.data.is_none() { shrink_to_demo(config) } else { Ok(config) }
 }
 
 /// Reduces the configuration to the demo's. The demo draws enough pairs, so it needs no jitter, which would blur them.
@@ -187,7 +193,7 @@ mod tests {
     fn configured(arguments: &[&str]) -> Result<Pix2PixConfig> {
         let program = Program::try_parse_from([&["pix2pix", "train"], arguments].concat()).unwrap();
         let Command::Train(options) = program.command else { panic!("not `train`") };
-        configure(&options)
+        configure(&options, Path::new("none"))
     }
 
     /// Returns a configuration file in which every field differs from the paper's value; a test of the library checks

@@ -7,6 +7,7 @@
 //! ```
 
 mod config;
+mod from;
 mod labels;
 mod options;
 mod progress;
@@ -34,11 +35,11 @@ const MAX_ROLLBACKS: u64 = 3;
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let devices = devices(options)?;
-    let config = config::configure(options)?;
     let out = run_folder(options)?;
+    let mut config = config::configure(options, &out)?;
     let (train, val) = pairs(options, &config, &out)?;
     labels::warn_of_ids(options, &train);
-    let trainer = trainer(options, &config, &out, &devices)?;
+    let trainer = trainer(options, &mut config, &out, &devices)?;
     say!(
         "{} pairs to train on, {} to validate; generator of {} parameters on {:?}",
         train.len(),
@@ -125,6 +126,9 @@ fn pairs(
 ) -> Result<(PairedFolder, Option<PairedFolder>)> {
     let data = match &options.data {
         Some(data) => data.clone(),
+        None if options.resume && out.join("checkpoints").is_dir() && !out.join("data").is_dir() => {
+            bail!("--data: {} holds a run on other pairs than the demo's; name their folder", out.display())
+        }
         None => {
             let (data, size, seed) =
                 (out.join("data"), config.data.crop_size.height as u32, config.training.seed);
@@ -163,9 +167,13 @@ fn pairs(
     }
 }
 
-/// Returns a new trainer, or with `--resume` that of the newest checkpoint. Warns of damaged checkpoints and of changed
-/// settings.
-fn trainer(options: &Options, config: &Pix2PixConfig, out: &Path, devices: &[Device]) -> Result<Trainer> {
+/// Returns a new trainer, with the weights of `--from` if given, or with `--resume` that of the newest checkpoint. Warns
+/// of damaged checkpoints and of changed settings.
+fn trainer(options: &Options, config: &mut Pix2PixConfig, out: &Path, devices: &[Device]) -> Result<Trainer> {
+    let is_saved = options.resume && out.join("checkpoints").is_dir();
+    if let Some(from) = options.from.as_deref().filter(|_| !is_saved) {
+        return Ok(from::start(options, from, config, out, &devices[0])?.with_devices(&devices[1..])?);
+    }
     if !options.resume {
         return Ok(Trainer::new(config.clone(), &devices[0])?.with_devices(&devices[1..])?);
     }

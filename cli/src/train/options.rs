@@ -54,12 +54,22 @@ pub(crate) struct Options {
     /// Run folder [default: runs/train; runs/demo without --data]
     #[arg(long, help_heading = RUN)]
     pub(crate) out: Option<PathBuf>,
-    /// Resume the run in --out from its newest checkpoint
+    /// Resume the run in --out from its newest checkpoint, with its settings where no flag gives others
     #[arg(long, help_heading = RUN)]
     pub(crate) resume: bool,
     /// Configuration file (JSON or TOML) with any fields of config.json; it overrides --preset, and flags override it
     #[arg(long, value_name = "FILE", help_heading = RUN)]
     pub(crate) config: Option<PathBuf>,
+    /// Generator to start a new run from: run folder, weights file, or file of the PyTorch original. It determines the
+    /// architecture [default: random weights]
+    #[arg(long, value_name = "WEIGHTS", help_heading = RUN, conflicts_with_all = ["generator", "norm", "base_channels"])]
+    pub(crate) from: Option<PathBuf>,
+    /// Discriminator to start from: run folder, or file of the PyTorch original [default: random weights]
+    #[arg(long, value_name = "WEIGHTS", help_heading = RUN, requires = "from", conflicts_with_all = ["patch", "unconditional"])]
+    pub(crate) from_discriminator: Option<PathBuf>,
+    /// Initialise the first and last layers of --from anew where the images have other channels [default: refuse them]
+    #[arg(long, help_heading = RUN, requires = "from")]
+    pub(crate) adapt_channels: bool,
     /// Recipe that gives the defaults
     #[arg(long, value_enum, default_value = "paper", help_heading = RUN)]
     pub(crate) preset: Preset,

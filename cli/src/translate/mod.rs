@@ -23,6 +23,7 @@ use pix2pix::data::{self, DataConfig, LeftOut, Size};
 use write::Writer;
 
 use crate::common::{Common, ModeName};
+use crate::imported::Imported;
 use crate::output::{note, one_line, say};
 use crate::outputs::protect_inputs;
 
@@ -35,6 +36,8 @@ pub(crate) struct Options {
     /// Run folder, weights file, or file of the PyTorch original
     #[arg(long, help_heading = FILES)]
     weights: PathBuf,
+    #[command(flatten)]
+    imported: Imported,
     /// Image, or folder of images
     #[arg(long, help_heading = FILES)]
     input: PathBuf,
@@ -78,7 +81,7 @@ fn translators(options: &Options) -> Result<Vec<Translator>> {
     if options.samples > 1 && options.mode != ModeName::Paper {
         bail!("--samples: {} outputs would all be equal; only the mode `paper` has noise", options.samples);
     }
-    let mut translator = Translator::load(&options.weights, &options.common.compute.device()?)?;
+    let mut translator = options.imported.translator(&options.weights, &options.common.compute.device()?)?;
     translator = translator.with_resizing(options.resize);
     if let Some(tile) = options.tile {
         translator = translator.with_tiles(tile)?;

@@ -4,6 +4,7 @@
 mod check;
 mod commands;
 mod folders;
+mod from;
 mod kill;
 mod labels;
 mod pairs;
