@@ -9,6 +9,15 @@ use crate::names::named;
 
 /// The learning rate over the epochs.
 ///
+/// The shapes are those of PyTorch's schedulers, with these differences from the PyTorch original, which steps its
+/// scheduler before an epoch, where PyTorch steps it after one:
+/// - `Step` multiplies after each `every` epochs, as `StepLR` does. The original's epoch `e` has the rate that epoch
+///   `e + 1` has here.
+/// - `Cosine` begins after `epochs` constant epochs and never reaches zero. With `epochs` 0 and `decay_epochs` n − 1 it
+///   has the rates of the original's `CosineAnnealingLR(T_max = n)` in epochs 1 to n − 1; in epoch n that rate is zero.
+/// - `Plateau` looks at the metric on the validation pairs, as `ReduceLROnPlateau` does. The original passes it a
+///   constant instead.
+///
 /// `Display` and `FromStr` use the JSON: `linear`, `cosine`, or `{"step":{"every":50,"factor":0.5}}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -23,6 +32,14 @@ pub enum Schedule {
     Step {
         /// Epochs between two multiplications.
         every: usize,
+        /// The factor, from 0 to 1.
+        factor: f64,
+    },
+    /// Multiplied by `factor` after more than `patience` epochs in which the metric
+    /// [`best_by`](TrainingConfig::best_by) on the validation pairs did not improve by at least 1 % of its best value.
+    Plateau {
+        /// Epochs without improvement before a reduction.
+        patience: usize,
         /// The factor, from 0 to 1.
         factor: f64,
     },
@@ -41,7 +58,7 @@ named!(Schedule, "schedule");
 /// | `beta_1` | 0.5 | Adam's decay rate of the first moment | 0 ≤ β < 1 | 0.5 |
 /// | `beta_2` | 0.999 | Adam's decay rate of the second moment | 0 ≤ β < 1 | 0.999 |
 /// | `seed` | 0 | seed of weights, order, augmentation and dropout | | – |
-/// | `schedule` | linear | linear decay, cosine decay, or decay in steps | | linear |
+/// | `schedule` | linear | linear decay, cosine decay, decay in steps or on a plateau | | linear |
 /// | `warmup_steps` | 0 | steps in which the learning rate rises from 0 | ≥ 0 | |
 /// | `discriminator_rate` | 1 | factor of the discriminator's learning rate | > 0 | 1 |
 /// | `discriminator_every` | 1 | update the discriminator only every `n`-th step | ≥ 1 | 1 |
@@ -161,6 +178,12 @@ impl TrainingConfig {
             let problem = format!(
                 "a step every {every} epochs by the factor {factor} is out of range; use every ≥ 1 and 0 ≤ factor ≤ 1"
             );
+            return Err(Error::config("training.schedule", problem));
+        }
+        if let Schedule::Plateau { factor, .. } = self.schedule
+            && !(0.0..=1.0).contains(&factor)
+        {
+            let problem = format!("a plateau's factor of {factor} is out of range; use 0 to 1");
             return Err(Error::config("training.schedule", problem));
         }
         if self.export_ema && self.ema_decay.is_none() {

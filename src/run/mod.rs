@@ -9,6 +9,7 @@ mod loss_sums;
 mod lossless_f64;
 mod manifest;
 mod network;
+mod plateau;
 mod snapshot;
 mod state;
 

@@ -4,12 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::loss_sums::LossSums;
 use super::lossless_f64::LosslessF64;
+use super::plateau::Plateau;
 use crate::config::Pix2PixConfig;
 use crate::metrics::Metric;
 use crate::report::LogPosition;
 
 /// The progress of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Progress {
     /// The epoch in progress, counted from 1; 0 before the first.
     pub(crate) epoch: usize,
@@ -20,6 +21,9 @@ pub(crate) struct Progress {
     /// The sum of the salts of all calls of [`Trainer::reseed`](crate::Trainer::reseed).
     #[serde(default, rename = "detours")]
     pub(crate) salt: u64,
+    /// The state of the schedule `plateau`.
+    #[serde(default, skip_serializing_if = "Plateau::is_new")]
+    pub(crate) plateau: Plateau,
 }
 
 /// The checkpoint with the best metric so far.

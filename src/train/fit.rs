@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::{Event, Run, Trainer};
+use crate::config::Schedule;
 use crate::data::{Batch, BatchSource, EpochCursor};
 use crate::error::{Error, Result};
 
@@ -21,6 +22,7 @@ impl Trainer {
     ///
     /// # Errors
     /// - [`Error::Io`] or [`Error::Checkpoint`] before training, as in [`open_run`](Self::open_run)
+    /// - [`Error::Config`] before training if `training.schedule` is `plateau` and there are no validation pairs
     /// - [`Error::Io`] or [`Error::Image`] if a pair cannot be read or a file cannot be written: the run is saved, and
     ///   can be resumed once the file is repaired
     /// - [`Error::Device`] if the device fails, for instance because the GPU was lost or is out of memory: the run is
@@ -47,6 +49,11 @@ impl Trainer {
         run: impl AsRef<Path>,
         mut watch: impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<()> {
+        if val.is_none() && matches!(self.config.training.schedule, Schedule::Plateau { .. }) {
+            let problem =
+                "plateau needs validation pairs, whose metric it watches; use another schedule, or name them";
+            return Err(Error::config("training.schedule", problem));
+        }
         if let Some(size) = train.image_size() {
             self.config.data.image_size = Some(size);
         }

@@ -27,7 +27,7 @@ pub use open_run::Run;
 
 use self::ema::Ema;
 use self::shards::{Networks, trainable};
-use crate::config::{Pix2PixConfig, TrainingConfig};
+use crate::config::{Pix2PixConfig, Schedule, TrainingConfig};
 use crate::data::{DataConfig, EpochCursor};
 use crate::device;
 use crate::discriminator::Discriminator;
@@ -277,7 +277,8 @@ impl Trainer {
 
     /// Returns the learning rate of a step of the current epoch, counted from 0.
     fn learning_rate_of(&self, step: u64) -> f64 {
-        schedule::learning_rate(&self.config.training, self.progress.epoch, step)
+        let reductions = self.progress.plateau.reductions;
+        schedule::learning_rate(&self.config.training, self.progress.epoch, step, reductions)
     }
 
     /// Changes the random stream of dropout, order and augmentation from this step on; each non-zero `salt` gives a
@@ -291,7 +292,8 @@ impl Trainer {
         self.best.map(|best| best.step)
     }
 
-    /// Records this step as the best if its metric is better than all before. NaN never becomes the best.
+    /// Records this step as the best if its metric is better than all before, and counts its epoch for the schedule
+    /// `plateau`. NaN never becomes the best.
     fn compare_with_best(&mut self, metrics: &Metrics) {
         let metric = self.config.training.best_by;
         let value = metric.higher_is_better(metrics);
@@ -301,6 +303,9 @@ impl Trainer {
         };
         if is_best {
             self.best = Some(Best::new(self.steps(), metric, value));
+        }
+        if let Schedule::Plateau { patience, .. } = self.config.training.schedule {
+            self.progress.plateau.count(value, patience);
         }
     }
 

@@ -2,17 +2,17 @@
 
 use crate::config::{Schedule, TrainingConfig};
 
-/// Returns the learning rate of step `step`, counted from 0, in `epoch`, counted from 1.
-pub(super) fn learning_rate(config: &TrainingConfig, epoch: usize, step: u64) -> f64 {
+/// Returns the learning rate of step `step`, counted from 0, in `epoch`, counted from 1, after `reductions` on a plateau.
+pub(super) fn learning_rate(config: &TrainingConfig, epoch: usize, step: u64, reductions: u32) -> f64 {
     let warm_up = (step + 1) as f64 / (config.warmup_steps.max(1)) as f64;
-    config.learning_rate * epoch_factor(config, epoch) * warm_up.min(1.0)
+    config.learning_rate * epoch_factor(config, epoch, reductions) * warm_up.min(1.0)
 }
 
 /// Returns the factor of the learning rate in `epoch`.
 ///
 /// The PyTorch original begins to decay in the last constant epoch, and so reaches zero in its last epoch, which trains
 /// nothing. Unless `decay_to_zero` is set, the last epoch has the smallest rate above zero.
-fn epoch_factor(config: &TrainingConfig, epoch: usize) -> f64 {
+fn epoch_factor(config: &TrainingConfig, epoch: usize, reductions: u32) -> f64 {
     let decayed = (epoch + usize::from(config.decay_to_zero)).saturating_sub(config.epochs);
     let part = (decayed as f64 / (config.decay_epochs + 1) as f64).min(1.0);
     match config.schedule {
@@ -22,6 +22,7 @@ fn epoch_factor(config: &TrainingConfig, epoch: usize) -> f64 {
             let drops = epoch.saturating_sub(1) / every.max(1);
             factor.powi(drops.min(i32::MAX as usize) as i32)
         }
+        Schedule::Plateau { factor, .. } => factor.powi(reductions.min(i32::MAX as u32) as i32),
     }
 }
 
@@ -30,7 +31,7 @@ mod tests {
     use super::*;
 
     fn factor(config: &TrainingConfig, epoch: usize) -> f64 {
-        learning_rate(config, epoch, 0) / config.learning_rate
+        learning_rate(config, epoch, 0, 0) / config.learning_rate
     }
 
     #[test]
@@ -51,7 +52,7 @@ mod tests {
     #[test]
     fn the_papers_rate_is_constant() {
         let config = TrainingConfig::new();
-        assert_eq!([1, 200].map(|epoch| learning_rate(&config, epoch, 7)), [2e-4; 2]);
+        assert_eq!([1, 200].map(|epoch| learning_rate(&config, epoch, 7, 0)), [2e-4; 2]);
     }
 
     #[test]
@@ -74,11 +75,45 @@ mod tests {
         }
     }
 
+    /// PyTorch's scheduler has counted `e` epochs in the original's epoch `e`, because the original steps it first.
+    #[test]
+    fn steps_come_one_epoch_later_than_in_the_pytorch_original() {
+        let config = TrainingConfig::new().with_schedule(Schedule::Step { every: 50, factor: 0.1 });
+        for epoch in 1..=200 {
+            let original = 0.1f64.powi((epoch / 50) as i32);
+            assert!((factor(&config, epoch + 1) - original).abs() < 1e-12, "epoch {epoch}");
+        }
+        assert!((factor(&config, 50), factor(&config, 51)) == (1.0, 0.1));
+    }
+
+    #[test]
+    fn the_cosine_can_be_that_of_the_pytorch_original() {
+        for epochs in [2, 7, 100] {
+            let config = TrainingConfig::new()
+                .with_epochs(0)
+                .with_decay_epochs(epochs - 1)
+                .with_schedule(Schedule::Cosine);
+            for epoch in 1..epochs {
+                let original = (1.0 + (std::f64::consts::PI * epoch as f64 / epochs as f64).cos()) / 2.0;
+                assert!((factor(&config, epoch) - original).abs() < 1e-12, "{epoch} of {epochs}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_reduction_on_a_plateau_multiplies_the_rate() {
+        let config = TrainingConfig::new().with_schedule(Schedule::Plateau { patience: 5, factor: 0.2 });
+        for (reductions, expected) in [(0, 1.0), (1, 0.2), (2, 0.04)] {
+            let factor = learning_rate(&config, 9, 0, reductions) / config.learning_rate;
+            assert!((factor - expected).abs() < 1e-12);
+        }
+    }
+
     #[test]
     fn warm_up_takes_four_steps() {
         let config = TrainingConfig::new().with_learning_rate(1.0).with_warmup_steps(4);
         assert_eq!(
-            [0, 1, 3, 4, 1000].map(|step| learning_rate(&config, 1, step)),
+            [0, 1, 3, 4, 1000].map(|step| learning_rate(&config, 1, step, 0)),
             [0.25, 0.5, 1.0, 1.0, 1.0]
         );
     }

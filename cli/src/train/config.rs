@@ -13,6 +13,9 @@ use super::options::{Decay, Gan, NormKind, Options, PATCHES, Preset, Shape};
 /// The defaults of `--schedule step`.
 const STEP_EVERY: usize = 50;
 const STEP_FACTOR: f64 = 0.1;
+/// The defaults of `--schedule plateau`, those of the PyTorch original.
+const PLATEAU_PATIENCE: usize = 5;
+const PLATEAU_FACTOR: f64 = 0.2;
 
 /// The demo: small images and networks, for about two minutes on two cores.
 mod demo {
@@ -134,17 +137,37 @@ fn set_schedule(schedule: &mut Schedule, options: &Options) -> Result<()> {
         Some(Decay::Step) if !matches!(schedule, Schedule::Step { .. }) => {
             *schedule = Schedule::Step { every: STEP_EVERY, factor: STEP_FACTOR };
         }
-        Some(Decay::Step) | None => {}
+        Some(Decay::Plateau) if !matches!(schedule, Schedule::Plateau { .. }) => {
+            *schedule = Schedule::Plateau { patience: PLATEAU_PATIENCE, factor: PLATEAU_FACTOR };
+        }
+        Some(Decay::Step | Decay::Plateau) | None => {}
     }
-    if let Schedule::Step { every, factor } = schedule {
-        set(every, options.step_every);
-        set(factor, options.step_factor);
-        return Ok(());
-    }
-    let given =
+    let steps =
         [("--step-every", options.step_every.is_some()), ("--step-factor", options.step_factor.is_some())];
-    match given.into_iter().find(|(_, is_given)| *is_given) {
-        Some((flag, _)) => Err(anyhow!("{flag}: the schedule has no steps; add `--schedule step`")),
+    let plateaus = [
+        ("--plateau-patience", options.plateau_patience.is_some()),
+        ("--plateau-factor", options.plateau_factor.is_some()),
+    ];
+    let others = match schedule {
+        Schedule::Step { every, factor } => {
+            set(every, options.step_every);
+            set(factor, options.step_factor);
+            [[("", false); 2], plateaus]
+        }
+        Schedule::Plateau { patience, factor } => {
+            set(patience, options.plateau_patience);
+            set(factor, options.plateau_factor);
+            [steps, [("", false); 2]]
+        }
+        _ => [steps, plateaus],
+    };
+    match others.into_iter().flatten().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) if flag.starts_with("--step") => {
+            Err(anyhow!("{flag}: the schedule has no steps; add `--schedule step`"))
+        }
+        Some((flag, _)) => {
+            Err(anyhow!("{flag}: the schedule waits for no plateau; add `--schedule plateau`"))
+        }
         None => Ok(()),
     }
 }
@@ -273,6 +296,8 @@ mod tests {
         assert_eq!(with(&["--step-every", "9"]).training.schedule, schedule(9, 0.3));
         assert_eq!(with(&["--schedule", "step"]).training.schedule, schedule(3, 0.3));
         assert_eq!(with(&["--schedule", "linear"]).training.schedule, Schedule::Linear);
+        let plateau = with(&["--schedule", "plateau", "--plateau-patience", "3"]).training.schedule;
+        assert_eq!(plateau, Schedule::Plateau { patience: 3, factor: 0.2 });
         let resized = with(&["--size", "64", "--load-size", "70"]);
         assert_eq!((resized.data.crop_size, resized.data.load_size), (64.into(), 70.into()));
         assert_eq!(resized.generator.backbone, Backbone::EncoderDecoder { depth: 6 });
@@ -338,6 +363,8 @@ mod tests {
             ("lr", paper.training.learning_rate.to_string()),
             ("step_every", STEP_EVERY.to_string()),
             ("step_factor", STEP_FACTOR.to_string()),
+            ("plateau_patience", PLATEAU_PATIENCE.to_string()),
+            ("plateau_factor", PLATEAU_FACTOR.to_string()),
             ("warmup_steps", paper.training.warmup_steps.to_string()),
             ("accumulate", paper.training.accumulate.to_string()),
             ("seed", paper.training.seed.to_string()),

@@ -124,7 +124,8 @@ pub(crate) struct Options {
     /// Learning rate [default: 0.0002]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) lr: Option<f64>,
-    /// Schedule of the learning rate: the shape of its decay in --decay-epochs, or `step` [default: linear]
+    /// Schedule of the learning rate: the shape of its decay in --decay-epochs, `step`, or `plateau`, which waits until
+    /// the metric on the validation pairs no longer improves [default: linear]
     #[arg(long, value_enum, help_heading = OBJECTIVE)]
     pub(crate) schedule: Option<Decay>,
     /// Epochs between two reductions of the learning rate, with `--schedule step` [default: 50]
@@ -133,6 +134,12 @@ pub(crate) struct Options {
     /// Factor of the learning rate at each reduction, with `--schedule step` [default: 0.1]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) step_factor: Option<f64>,
+    /// Epochs without improvement before a reduction of the learning rate, with `--schedule plateau` [default: 5]
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) plateau_patience: Option<usize>,
+    /// Factor of the learning rate at each reduction, with `--schedule plateau` [default: 0.2]
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) plateau_factor: Option<f64>,
     /// Steps of warm-up, in which the learning rate rises from zero [default: 0]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) warmup_steps: Option<u64>,
@@ -210,6 +217,7 @@ pub(crate) enum Decay {
     Linear,
     Cosine,
     Step,
+    Plateau,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
