@@ -27,7 +27,7 @@ pub(crate) enum Values<'a> {
     /// Values in ordinary memory.
     Slice(&'a [f32]),
     /// Values on a device, which are read when they are written.
-    Device(Tensor<1>),
+    Device(Box<Tensor<1>>),
     /// A counter of PyTorch: a 64-bit integer that is 0.
     Counter,
 }
@@ -57,7 +57,7 @@ impl Entry<'_> {
             Values::Slice(values) => visit(&little_endian(values)),
             Values::Counter => visit(&[0; size_of::<i64>()]),
             Values::Device(tensor) => {
-                let data = read_data(tensor.clone())?;
+                let data = read_data(Tensor::clone(tensor))?;
                 visit(&little_endian(data.as_slice().expect("read as f32")))
             }
         }
@@ -153,7 +153,7 @@ impl ModuleVisitor for Collect {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let value = param.val();
         let shape = value.dims();
-        let values = Values::Device(value.reshape([shape.iter().product::<usize>()]));
+        let values = Values::Device(Box::new(value.reshape([shape.iter().product::<usize>()])));
         self.entries.push(Entry { name: self.names.path(), shape: shape.to_vec(), values });
     }
 }

@@ -29,8 +29,9 @@ mod demo {
 /// run in `out` that is resumed has its own settings instead of the preset.
 pub(super) fn configure(options: &Options, out: &Path) -> Result<Pix2PixConfig> {
     let saved = out.join("config.json");
-    let mut config =
-        if options.resume && saved.is_file() { Pix2PixConfig::load(&saved)? } else { preset(options)? };
+    // Without checkpoints, the run starts again.
+    let is_saved = options.resume && out.join("checkpoints").is_dir() && saved.is_file();
+    let mut config = if is_saved { Pix2PixConfig::load(&saved)? } else { preset(options)? };
     if let Some(path) = &options.config {
         config = with_file(&config, path)?;
     }
