@@ -148,10 +148,8 @@ fn different(shapes: &Shapes) -> Option<(&'static str, &'static str)> {
         let difference = "its skip connections begin behind LeakyReLU and dropout, and its last layer resizes, pads \
                           and convolves";
         Some(("the generator of eriklindernoren/PyTorch-GAN", difference))
-    } else if has("model.8.weight")
-        && has("model.12.weight")
-        && !has("model.11.weight")
-        && !has("model.1.weight")
+    } else if [8, 12].iter().all(|at| size(&format!("model.{at}.weight")) > 0)
+        && !shapes.keys().any(|name| name.starts_with("model.11.") || name.starts_with("model.1."))
     {
         let difference = "its last convolution pads only above and to the left, after four halvings";
         Some(("the discriminator of eriklindernoren/PyTorch-GAN", difference))
