@@ -375,6 +375,7 @@ mod tests {
                 preprocess,
                 image_size,
                 resize_filter,
+                target_resize_filter,
                 crop_size,
                 mirror,
                 sampling,

@@ -146,6 +146,7 @@ impl fmt::Display for Size {
 /// | `preprocess` | resize | the scale of the images before the crop | | resize / resize, scale_width, crop, none |
 /// | `image_size` | none | median height and width of the original images, which training records | | |
 /// | `resize_filter` | bilinear | the resampling filter | | bilinear / bicubic |
+/// | `target_resize_filter` | none | the resampling filter of the targets, if it differs | | same |
 /// | `crop_size` | 256 | height and width of the random crop | 1– | 256 |
 /// | `mirror` | true | whether half of the pairs are mirrored | | true |
 /// | `sampling` | shuffled | selection and order of an epoch's pairs | | not stated (Lua: with replacement) / shuffled |
@@ -183,9 +184,13 @@ pub struct DataConfig {
     /// number, but tells [`is_at_training_scale`](Self::is_at_training_scale) what the network was trained on.
     #[setters(strip_option, into)]
     pub image_size: Option<Size>,
-    /// The resampling filter.
+    /// The resampling filter, of both images unless `target_resize_filter` is given.
     #[serde(alias = "filter")]
     pub resize_filter: ResizeFilter,
+    /// The resampling filter of the targets, for instance `Nearest` for label maps; without it, that of the inputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[setters(strip_option)]
+    pub target_resize_filter: Option<ResizeFilter>,
     /// Height and width of the random crop.
     #[setters(into)]
     pub crop_size: Size,
@@ -210,6 +215,7 @@ impl Default for DataConfig {
             preprocess: Preprocess::Resize,
             image_size: None,
             resize_filter: ResizeFilter::Bilinear,
+            target_resize_filter: None,
             crop_size: 256.into(),
             mirror: true,
             sampling: Sampling::Shuffled,
@@ -224,6 +230,11 @@ impl DataConfig {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Returns the resampling filters of an input and of a target.
+    pub(crate) fn resize_filters(&self) -> [ResizeFilter; 2] {
+        [self.resize_filter, self.target_resize_filter.unwrap_or(self.resize_filter)]
     }
 
     /// Checks every field.

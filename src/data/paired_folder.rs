@@ -17,7 +17,7 @@ use super::listing::{LeftOut, Listing, Reason, normalized};
 use super::pair::Pair;
 use super::{preprocess, scale};
 use crate::error::{Error, Result};
-use crate::raster::{IMAGE_CHANNELS, PlanarImage, read_image};
+use crate::raster::{IMAGE_CHANNELS, PlanarImage, ResizeFilter, read_image};
 use crate::rng::stream;
 
 /// A folder of pairs on disk. Opening it lists the files; the iterators over batches read the images.
@@ -223,7 +223,9 @@ impl PairedFolder {
     /// [`Preprocess::Crop`].
     pub fn whole(&self, device: &Device) -> Batches {
         self.in_order(1, device, |folder, index| {
-            folder.read(index, folder.config.crop_size, |image| preprocess::whole(image, &folder.config))
+            folder.read(index, folder.config.crop_size, |image, filter| {
+                preprocess::whole(image, filter, &folder.config)
+            })
         })
     }
 
@@ -268,7 +270,9 @@ impl PairedFolder {
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
     pub fn pair(&self, index: usize) -> Result<Pair> {
-        self.read(index, self.config.crop_size, |image| preprocess::for_validation(image, &self.config))
+        self.read(index, self.config.crop_size, |image, filter| {
+            preprocess::for_validation(image, filter, &self.config)
+        })
     }
 
     /// Reads images A and B of pair `index` as they are in the files.
@@ -298,8 +302,8 @@ impl PairedFolder {
 
     /// Reads pair `index` with the augmentation of `epoch`.
     fn augmented(&self, index: usize, epoch: EpochCursor) -> Result<Pair> {
-        let pair = self.read(index, self.config.load_size, |image| {
-            preprocess::for_training(image, &self.config, epoch, index)
+        let pair = self.read(index, self.config.load_size, |image, filter| {
+            preprocess::for_training(image, filter, &self.config, epoch, index)
         })?;
         if self.config.preprocess == Preprocess::None && self.config.batch_size > 1 {
             self.check_equal_size(index, &pair)?;
@@ -325,13 +329,14 @@ impl PairedFolder {
         }
     }
 
-    /// Reads pair `index` and applies `prepare` to both images. A label map has the size `labels_size` by then.
+    /// Reads pair `index` and applies `prepare` to both images, each with its resampling filter. A label map has the size `labels_size` by then.
     fn read(
         &self,
         index: usize,
         labels_size: Size,
         prepare: impl Fn(
             PlanarImage,
+            ResizeFilter,
         ) -> std::result::Result<PlanarImage, Box<dyn std::error::Error + Send + Sync>>,
     ) -> Result<Pair> {
         let (files, config) = (&self.pairs[index], &self.config);
@@ -347,7 +352,11 @@ impl PairedFolder {
             }
             None => files.read(channels)?,
         };
-        let prepare = |side, image| prepare(image).map_err(|error| Error::image(files.path(side), error));
+        let filters = config.resize_filters();
+        let prepare = |side: usize, image| {
+            let filter = filters[usize::from(side != input)];
+            prepare(image, filter).map_err(|error| Error::image(files.path(side), error))
+        };
         let (a, b) = (prepare(0, a)?, prepare(1, b)?);
         Ok(match config.direction {
             Direction::AToB => Pair { input: a, target: b },

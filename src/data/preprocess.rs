@@ -3,7 +3,7 @@
 use super::augment::Jitter;
 use super::config::{DataConfig, Preprocess, Size};
 use super::epoch::EpochCursor;
-use crate::raster::PlanarImage;
+use crate::raster::{PlanarImage, ResizeFilter};
 
 type Prepared = std::result::Result<PlanarImage, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -11,11 +11,12 @@ type Prepared = std::result::Result<PlanarImage, Box<dyn std::error::Error + Sen
 /// share.
 pub(super) fn for_training(
     image: PlanarImage,
+    filter: ResizeFilter,
     config: &DataConfig,
     epoch: EpochCursor,
     index: usize,
 ) -> Prepared {
-    let image = scaled(image, config, config.load_size)?;
+    let image = scaled(image, filter, config, config.load_size)?;
     let from = size(&image);
     let crop_size = if config.preprocess == Preprocess::None { from } else { config.crop_size };
     check_crop(from, crop_size, config)?;
@@ -24,8 +25,8 @@ pub(super) fn for_training(
 }
 
 /// Prepares an image for validation: as for training, but at the scale of the crop size, and cropped in the middle.
-pub(super) fn for_validation(image: PlanarImage, config: &DataConfig) -> Prepared {
-    let image = whole(image, config)?;
+pub(super) fn for_validation(image: PlanarImage, filter: ResizeFilter, config: &DataConfig) -> Prepared {
+    let image = whole(image, filter, config)?;
     if config.preprocess != Preprocess::Crop {
         return Ok(image);
     }
@@ -36,18 +37,18 @@ pub(super) fn for_validation(image: PlanarImage, config: &DataConfig) -> Prepare
 }
 
 /// Prepares a whole image at the scale of the crop size.
-pub(super) fn whole(image: PlanarImage, config: &DataConfig) -> Prepared {
-    scaled(image, config, config.crop_size)
+pub(super) fn whole(image: PlanarImage, filter: ResizeFilter, config: &DataConfig) -> Prepared {
+    scaled(image, filter, config, config.crop_size)
 }
 
-/// Scales an image to `target` as [`Preprocess`] says.
-fn scaled(image: PlanarImage, config: &DataConfig, target: Size) -> Prepared {
+/// Scales an image to `target` with `filter` as [`Preprocess`] says.
+fn scaled(image: PlanarImage, filter: ResizeFilter, config: &DataConfig, target: Size) -> Prepared {
     let target = match config.preprocess {
         Preprocess::Resize => target,
         Preprocess::ScaleWidth => size(&image).with_width(target.width),
         Preprocess::Crop | Preprocess::None => return Ok(image),
     };
-    image.resized(target.into(), config.resize_filter)
+    image.resized(target.into(), filter)
 }
 
 fn size(image: &PlanarImage) -> Size {
@@ -75,6 +76,8 @@ fn check_crop(from: Size, crop: Size, config: &DataConfig) -> std::result::Resul
 mod tests {
     use super::*;
 
+    const FILTER: ResizeFilter = ResizeFilter::Bilinear;
+
     /// Returns an image whose value is its column.
     fn image(height: usize, width: usize) -> PlanarImage {
         PlanarImage::new(
@@ -91,9 +94,9 @@ mod tests {
     fn shapes(preprocess: Preprocess) -> [[usize; 2]; 3] {
         let config = config(preprocess).with_load_size(36);
         [
-            for_training(image(20, 40), &config, EpochCursor::new(1, 0), 0).unwrap(),
-            for_validation(image(20, 40), &config).unwrap(),
-            whole(image(20, 40), &config).unwrap(),
+            for_training(image(20, 40), FILTER, &config, EpochCursor::new(1, 0), 0).unwrap(),
+            for_validation(image(20, 40), FILTER, &config).unwrap(),
+            whole(image(20, 40), FILTER, &config).unwrap(),
         ]
         .map(|image| [image.shape()[1], image.shape()[2]])
     }
@@ -109,21 +112,23 @@ mod tests {
     #[test]
     fn crops_keep_the_scale_of_the_file() {
         let config = config(Preprocess::Crop);
-        let crop = for_training(image(20, 40), &config, EpochCursor::new(1, 0), 0).unwrap();
+        let crop = for_training(image(20, 40), FILTER, &config, EpochCursor::new(1, 0), 0).unwrap();
         assert!(crop.values().windows(2).take(15).all(|two| (two[1] - two[0] - 0.01).abs() < 1e-6));
         let crops: Vec<PlanarImage> = (0..50)
-            .map(|index| for_training(image(20, 40), &config, EpochCursor::new(1, 0), index).unwrap())
+            .map(|index| for_training(image(20, 40), FILTER, &config, EpochCursor::new(1, 0), index).unwrap())
             .collect();
         assert!(crops.iter().any(|crop| crop.values()[0] < 0.03));
         assert!(crops.iter().any(|crop| crop.values()[0] > 0.2));
-        assert_eq!(for_validation(image(20, 40), &config).unwrap().values()[0], 0.12);
+        assert_eq!(for_validation(image(20, 40), FILTER, &config).unwrap().values()[0], 0.12);
     }
 
     #[test]
     fn an_image_smaller_than_the_crop_is_refused_with_the_remedy() {
         let problem = |preprocess, height, width| {
             let config = config(preprocess);
-            for_training(image(height, width), &config, EpochCursor::new(1, 0), 0).unwrap_err().to_string()
+            for_training(image(height, width), FILTER, &config, EpochCursor::new(1, 0), 0)
+                .unwrap_err()
+                .to_string()
         };
         let message = problem(Preprocess::Crop, 10, 40);
         assert!(
@@ -132,6 +137,6 @@ mod tests {
         );
         let message = problem(Preprocess::ScaleWidth, 20, 80);
         assert!(message.contains("scaled to a width of 18, it has 5x18 pixels"), "{message}");
-        assert!(for_validation(image(10, 40), &config(Preprocess::Crop)).is_err());
+        assert!(for_validation(image(10, 40), FILTER, &config(Preprocess::Crop)).is_err());
     }
 }

@@ -9,6 +9,7 @@ mod indexed;
 mod levels;
 mod palette;
 mod planar;
+mod resize;
 mod source;
 mod truncated;
 
@@ -16,7 +17,8 @@ pub use decode::{read_image, read_image_with_profile};
 pub use encode::storable;
 pub use levels::round_to_8_bits;
 pub use palette::Palette;
-pub use planar::{PlanarImage, ResizeFilter, to_images};
+pub use planar::{PlanarImage, to_images};
+pub use resize::ResizeFilter;
 
 pub(crate) use canvas::Canvas;
 pub(crate) use class_map::ClassMap;

@@ -1,31 +1,13 @@
 //! An owned image with any number of channels, and its resampling.
 
 use burn::tensor::Tensor;
-use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::F32;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
-use serde::{Deserialize, Serialize};
 
 use super::levels;
+use super::resize::{self, ResizeFilter};
 use super::source::{Pixels, reflected};
 use crate::error::Result;
-use crate::names;
 use crate::transfer::read_back;
-
-/// The resampling filter. Both filters are antialiased: they widen when an image shrinks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ResizeFilter {
-    /// Cubic, as in the PyTorch original.
-    Bicubic,
-    /// Linear, as in the Lua original of the paper.
-    #[default]
-    Bilinear,
-}
-
-names::named!(ResizeFilter, "resize_filter");
 
 /// An image with any number of channels and values in `[-1, 1]`, stored channel by channel and row by row.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,12 +122,10 @@ impl PlanarImage {
         self
     }
 
-    /// Resizes the image to `[height, width]`, and clamps overshoots of the filter.
-    ///
-    /// Pillow rounds to integers after each axis, and this function does not: results differ by at most one level.
+    /// Resizes the image to `[height, width]` as Pillow does; results differ by at most one level of 8 bits.
     ///
     /// # Errors
-    /// The resizing library's error, for an image without pixels.
+    /// That the image has no pixels, or the resizing library's error.
     pub(crate) fn resized(
         self,
         [height, width]: [usize; 2],
@@ -155,19 +135,13 @@ impl PlanarImage {
         if [from_height, from_width] == [height, width] {
             return Ok(self);
         }
-        let filter = match filter {
-            ResizeFilter::Bicubic => FilterType::CatmullRom,
-            ResizeFilter::Bilinear => FilterType::Bilinear,
-        };
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
-        let mut resizer = Resizer::new();
+        if from_height * from_width == 0 {
+            return Err("the image has no pixels".into());
+        }
         let mut values = Vec::with_capacity(channels * height * width);
         for plane in self.values.chunks_exact(from_height * from_width) {
-            let pixels: Vec<F32> = plane.iter().map(|&value| F32::new(value)).collect();
-            let source = TypedImageRef::new(from_width as u32, from_height as u32, &pixels)?;
-            let mut target = TypedImage::<F32>::new(width as u32, height as u32);
-            resizer.resize_typed(&source, &mut target, &options)?;
-            values.extend(target.pixels().iter().map(|pixel| pixel.0.clamp(-1.0, 1.0)));
+            let from = [from_height, from_width];
+            values.extend(resize::resized(plane.to_vec(), from, [height, width], filter)?);
         }
         Ok(Self { shape: [channels, height, width], values })
     }
@@ -228,18 +202,6 @@ mod tests {
     #[should_panic(expected = "`shape` is [3, 2, 2], which needs 12 values, not 8")]
     fn values_that_do_not_fill_the_shape_are_rejected() {
         let _ = PlanarImage::new(vec![0.0; 8], [3, 2, 2]);
-    }
-
-    #[test]
-    fn names_of_filters_are_those_in_json() {
-        for filter in [ResizeFilter::Bicubic, ResizeFilter::Bilinear] {
-            assert_eq!(filter.to_string().parse::<ResizeFilter>().unwrap(), filter);
-        }
-        let message = "cubic".parse::<ResizeFilter>().unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "resize_filter: `cubic` cannot be used: unknown variant `cubic`, expected `bicubic` or `bilinear`"
-        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::generator::tiled::TiledGenerator;
 use crate::generator::{Backbone, Generator};
 use crate::layers::{DropoutMode, Mode, in_thread_pool};
 use crate::pytorch;
-use crate::raster::{Canvas, IMAGE_CHANNELS, NOT_A_NUMBER, Pixels, PlanarImage, read_image};
+use crate::raster::{Canvas, IMAGE_CHANNELS, NOT_A_NUMBER, Pixels, PlanarImage, ResizeFilter, read_image};
 use crate::transfer::read_back;
 use crate::weights::{self, BEST_FILE, GENERATOR_FILE};
 use tiles::{Tiled, tensor};
@@ -252,7 +252,8 @@ impl Translator {
             Some(size) => {
                 let own = input.size;
                 let image = PlanarImage::new(input.window([0, 0], own), [channels[0], own[0], own[1]]);
-                self.paint_resized(&self.resized(image, size)?, &mut canvas)?;
+                let [filter, _] = self.config.data.resize_filters();
+                self.paint_resized(&resized(image, size, filter)?, &mut canvas)?;
             }
             None => self.paint(&input, &mut canvas)?,
         }
@@ -395,14 +396,10 @@ impl Translator {
         let mut output = Canvas::array(shape);
         self.paint(&Pixels::array(image.values(), image.shape()), &mut output)?;
         let own = canvas.size();
-        let output = self.resized(PlanarImage::new(output.into_values(), shape), own)?;
+        let [_, filter] = self.config.data.resize_filters();
+        let output = resized(PlanarImage::new(output.into_values(), shape), own, filter)?;
         canvas.paint(output.values(), own, [0, 0]);
         Ok(())
-    }
-
-    /// Resizes an image with the filter of the training.
-    fn resized(&self, image: PlanarImage, size: [usize; 2]) -> Result<PlanarImage> {
-        image.resized(size, self.config.data.resize_filter).map_err(Error::in_memory_image)
     }
 
     /// Translates whole images of one padded size together, each with its own statistics.
@@ -456,6 +453,10 @@ fn config_for(generator: &Generator, preset: Pix2PixConfig) -> Pix2PixConfig {
 /// Returns the top left corner of the padded image in coordinates of the image. The padding is equal on both sides.
 fn start(size: [usize; 2], padded: [usize; 2]) -> [isize; 2] {
     [0, 1].map(|axis| -(((padded[axis] - size[axis]) / 2) as isize))
+}
+
+fn resized(image: PlanarImage, size: [usize; 2], filter: ResizeFilter) -> Result<PlanarImage> {
+    image.resized(size, filter).map_err(Error::in_memory_image)
 }
 
 /// Rejects images without pixels, and values that are NaN or infinite.

@@ -2,6 +2,7 @@
 //! are separate binaries beside this folder.
 
 mod architecture;
+mod augment;
 mod checkpoint;
 mod data;
 mod devices;

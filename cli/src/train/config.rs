@@ -147,6 +147,10 @@ fn set_training(config: &mut Pix2PixConfig, options: &Options) {
     set(&mut config.data.direction, options.direction.map(Into::into));
     set(&mut config.data.load_size, options.load_size.map(Size::from));
     set(&mut config.data.preprocess, options.preprocess.map(Into::into));
+    set(&mut config.data.resize_filter, options.resize_filter.map(Into::into));
+    if let Some(filter) = options.target_resize_filter {
+        config.data.target_resize_filter = Some(filter.into());
+    }
     config.data.mirror &= !options.no_mirror;
     set(&mut config.data.batch_size, options.batch_size);
     set(&mut config.data.workers, options.workers);
@@ -179,6 +183,7 @@ fn set<T>(field: &mut T, given: Option<T>) {
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, Parser};
+    use pix2pix::data::ResizeFilter;
     use serde_json::Value;
 
     use super::*;
@@ -258,6 +263,13 @@ mod tests {
             with(&["--preprocess", "crop"]),
             changed(|c| c.data.preprocess = pix2pix::data::Preprocess::Crop)
         );
+        assert_eq!(
+            with(&["--resize-filter", "lanczos", "--target-resize-filter", "bicubic"]),
+            changed(|c| {
+                c.data.resize_filter = ResizeFilter::Lanczos;
+                c.data.target_resize_filter = Some(ResizeFilter::Bicubic);
+            })
+        );
         assert_eq!(with(&["--gan", "vanilla"]), changed(|c| c.loss.gan = GanMode::Vanilla));
         assert_eq!(
             with(&["--generator", "unet"]),
@@ -304,6 +316,10 @@ mod tests {
         let expected = [
             ("size", format!("{}; {} without --data", paper.data.crop_size, demo.data.crop_size)),
             ("load_size", format!("{}; {} without --data", paper.data.load_size, demo.data.load_size)),
+            (
+                "resize_filter",
+                format!("{}; {} with --preset pytorch", paper.data.resize_filter, pytorch.data.resize_filter),
+            ),
             ("batch_size", paper.data.batch_size.to_string()),
             ("workers", paper.data.workers.to_string()),
             ("save_every", paper.training.save_every.to_string()),

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use pix2pix::data::Preprocess;
+use pix2pix::data::{Preprocess, ResizeFilter};
 
 use crate::common::{Compute, Way};
 
@@ -41,6 +41,12 @@ pub(crate) struct Options {
     /// Scale of the images before the random crop; `crop` and `none` train at the files' own scale [default: resize]
     #[arg(long, value_enum, help_heading = DATA)]
     pub(crate) preprocess: Option<Preparation>,
+    /// Resampling filter [default: bilinear; bicubic with --preset pytorch]
+    #[arg(long, value_enum, help_heading = DATA)]
+    pub(crate) resize_filter: Option<Filter>,
+    /// Resampling filter of the targets, for instance `nearest` for label maps [default: that of the inputs]
+    #[arg(long, value_enum, help_heading = DATA)]
+    pub(crate) target_resize_filter: Option<Filter>,
     /// Do not mirror images at random [default: half of the pairs are mirrored; none without --data]
     #[arg(long, help_heading = DATA)]
     pub(crate) no_mirror: bool,
@@ -175,6 +181,28 @@ impl From<Preparation> for Preprocess {
             Preparation::ScaleWidth => Self::ScaleWidth,
             Preparation::Crop => Self::Crop,
             Preparation::None => Self::None,
+        }
+    }
+}
+
+/// [`ResizeFilter`] as a flag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Filter {
+    Bilinear,
+    Bicubic,
+    /// The sharpest
+    Lanczos,
+    /// The nearest pixel: keeps the colours and ids of label maps
+    Nearest,
+}
+
+impl From<Filter> for ResizeFilter {
+    fn from(filter: Filter) -> Self {
+        match filter {
+            Filter::Bilinear => Self::Bilinear,
+            Filter::Bicubic => Self::Bicubic,
+            Filter::Lanczos => Self::Lanczos,
+            Filter::Nearest => Self::Nearest,
         }
     }
 }
