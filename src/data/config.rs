@@ -10,6 +10,11 @@ use crate::error::{Error, Result};
 use crate::names;
 use crate::raster::ResizeFilter;
 
+/// The allowed factors of random scaling.
+const SCALES: std::ops::RangeInclusive<f64> = 0.25..=4.0;
+/// The largest warp. A larger one could fold an image over itself.
+const MAX_WARP: f64 = 0.08;
+
 /// Which half of a pair is the condition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -149,6 +154,9 @@ impl fmt::Display for Size {
 /// | `target_resize_filter` | none | the resampling filter of the targets, if it differs | | same |
 /// | `crop_size` | 256 | height and width of the random crop | 1– | 256 |
 /// | `mirror` | true | whether half of the pairs are mirrored | | true |
+/// | `rotate90` | false | whether pairs are rotated by 0 to 3 quarter turns; by half a turn if the crop is not square | | not used |
+/// | `scale_range` | none | range of a random factor of the size before the crop | 0.25–4 | not used |
+/// | `warp` | 0 | largest displacement of a smooth random warp, as a fraction of the crop's shorter side | 0–0.08 | not used |
 /// | `sampling` | shuffled | selection and order of an epoch's pairs | | not stated (Lua: with replacement) / shuffled |
 /// | `batch_size` | 1 | pairs in a batch | 1– | 1 |
 /// | `workers` | 2 | threads that read ahead; 0 reads in the calling thread | 0– | 4 |
@@ -196,12 +204,30 @@ pub struct DataConfig {
     pub crop_size: Size,
     /// Whether half of the pairs are mirrored.
     pub mirror: bool,
+    /// Whether pairs are rotated by 0 to 3 quarter turns at random, or by half a turn where the crop is not square.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rotate90: bool,
+    /// The lowest and the highest factor of the size before the crop, drawn evenly in their logarithms. Reflection fills
+    /// a crop that is larger than the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[setters(strip_option)]
+    pub scale_range: Option<[f64; 2]>,
+    /// The largest displacement of a smooth random warp, as a fraction of the crop's shorter side; 0.03 changes shapes
+    /// visibly.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub warp: f64,
     /// The selection and the order of the pairs in an epoch.
     pub sampling: Sampling,
     /// Pairs in a batch.
     pub batch_size: usize,
     /// Threads that read ahead; 0 reads in the calling thread.
     pub workers: usize,
+}
+
+/// Returns whether a setting is off, and left out of JSON.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 impl Default for DataConfig {
@@ -218,6 +244,9 @@ impl Default for DataConfig {
             target_resize_filter: None,
             crop_size: 256.into(),
             mirror: true,
+            rotate90: false,
+            scale_range: None,
+            warp: 0.0,
             sampling: Sampling::Shuffled,
             batch_size: 1,
             workers: 2,
@@ -264,6 +293,18 @@ impl DataConfig {
                 );
                 return Err(Error::config("data.input_channels", problem));
             }
+        }
+        if let Some([low, high]) = self.scale_range
+            && !(low <= high && SCALES.contains(&low) && SCALES.contains(&high))
+        {
+            let [min, max] = [SCALES.start(), SCALES.end()];
+            let problem =
+                format!("[{low}, {high}] is not a range from {min} to {max}, for instance [0.8, 1.25]");
+            return Err(Error::config("data.scale_range", problem));
+        }
+        if !(0.0..=MAX_WARP).contains(&self.warp) {
+            let problem = format!("{} is out of range; use 0 to {MAX_WARP}, for instance 0.03", self.warp);
+            return Err(Error::config("data.warp", problem));
         }
         if load.height < crop.height || load.width < crop.width {
             return Err(Error::config("data.load_size", format!("{load} is below the crop size of {crop}")));
@@ -322,6 +363,30 @@ mod tests {
         assert_eq!(serde_json::from_str::<DataConfig>("{}").unwrap(), DataConfig::default());
         let problem = serde_json::from_str::<DataConfig>(r#"{"colour": 3}"#).unwrap_err().to_string();
         assert!(problem.contains("unknown field `colour`"), "{problem}");
+    }
+
+    #[test]
+    fn augmentation_that_is_off_is_left_out_of_json_and_its_ranges_are_checked() {
+        let json = serde_json::to_value(DataConfig::default()).unwrap();
+        for field in ["rotate90", "scale_range", "warp", "target_resize_filter"] {
+            assert!(json.get(field).is_none(), "{field}: {json}");
+        }
+        let on = DataConfig::default().with_rotate90(true).with_scale_range([0.8, 1.25]).with_warp(0.03);
+        on.validate().unwrap();
+        assert_eq!(serde_json::from_value::<DataConfig>(serde_json::to_value(&on).unwrap()).unwrap(), on);
+        for (wrong, expected) in [
+            (
+                on.clone().with_scale_range([1.25, 0.8]),
+                "data.scale_range: [1.25, 0.8] is not a range from 0.25 to 4",
+            ),
+            (on.clone().with_scale_range([f64::NAN, 1.0]), "data.scale_range: [NaN, 1]"),
+            (on.clone().with_scale_range([0.0, 1.0]), "data.scale_range: [0, 1]"),
+            (on.clone().with_warp(0.1), "data.warp: 0.1 is out of range; use 0 to 0.08"),
+            (on.with_warp(-0.01), "data.warp: -0.01"),
+        ] {
+            let message = wrong.validate().unwrap_err().to_string();
+            assert!(message.starts_with(expected), "{message}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod pair;
 mod paired_folder;
 mod preprocess;
 mod scale;
+mod warp;
 mod write_image;
 
 pub use batch_source::{BatchIterator, BatchSource};

@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use image::DynamicImage;
 use rand::RngExt;
 
+use super::augment::Augmentation;
 use super::batches::{Batches, Plan};
 use super::config::{DataConfig, Direction, Preprocess, Size};
 use super::epoch::EpochCursor;
@@ -302,8 +303,9 @@ impl PairedFolder {
 
     /// Reads pair `index` with the augmentation of `epoch`.
     fn augmented(&self, index: usize, epoch: EpochCursor) -> Result<Pair> {
-        let pair = self.read(index, self.config.load_size, |image, filter| {
-            preprocess::for_training(image, filter, &self.config, epoch, index)
+        let augmentation = Augmentation::draw(&self.config, epoch, index);
+        let pair = self.read(index, augmentation.scaled(self.config.load_size), |image, filter| {
+            preprocess::for_training(image, filter, &self.config, &augmentation)
         })?;
         if self.config.preprocess == Preprocess::None && self.config.batch_size > 1 {
             self.check_equal_size(index, &pair)?;
@@ -352,7 +354,10 @@ impl PairedFolder {
             }
             None => files.read(channels)?,
         };
-        let filters = config.resize_filters();
+        let mut filters = config.resize_filters();
+        if config.labels.is_some() {
+            filters[0] = ResizeFilter::Nearest; // it is resized already; a warp must not mix classes
+        }
         let prepare = |side: usize, image| {
             let filter = filters[usize::from(side != input)];
             prepare(image, filter).map_err(|error| Error::image(files.path(side), error))

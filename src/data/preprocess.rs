@@ -1,27 +1,23 @@
 //! Prepares images for training, for validation, and whole, as [`Preprocess`] says.
 
-use super::augment::Jitter;
+use super::augment::Augmentation;
 use super::config::{DataConfig, Preprocess, Size};
-use super::epoch::EpochCursor;
 use crate::raster::{PlanarImage, ResizeFilter};
 
 type Prepared = std::result::Result<PlanarImage, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Prepares an image of pair `index` for training: scales it, and cuts the random crop that both images of the pair
-/// share.
+/// Prepares an image for training: scales it, and changes it as `augmentation` says, which both images of the pair share.
 pub(super) fn for_training(
     image: PlanarImage,
     filter: ResizeFilter,
     config: &DataConfig,
-    epoch: EpochCursor,
-    index: usize,
+    augmentation: &Augmentation,
 ) -> Prepared {
-    let image = scaled(image, filter, config, config.load_size)?;
-    let from = size(&image);
+    let from = target(&image, config, config.load_size);
     let crop_size = if config.preprocess == Preprocess::None { from } else { config.crop_size };
     check_crop(from, crop_size, config)?;
-    let config = DataConfig { load_size: from, crop_size, ..config.clone() };
-    Ok(Jitter::draw(&config, epoch.seed, epoch.number, index).apply(&image))
+    let image = image.resized(augmentation.scaled(from).into(), filter)?;
+    augmentation.apply(&image, crop_size, filter)
 }
 
 /// Prepares an image for validation: as for training, but at the scale of the crop size, and cropped in the middle.
@@ -38,17 +34,17 @@ pub(super) fn for_validation(image: PlanarImage, filter: ResizeFilter, config: &
 
 /// Prepares a whole image at the scale of the crop size.
 pub(super) fn whole(image: PlanarImage, filter: ResizeFilter, config: &DataConfig) -> Prepared {
-    scaled(image, filter, config, config.crop_size)
+    let target = target(&image, config, config.crop_size);
+    image.resized(target.into(), filter)
 }
 
-/// Scales an image to `target` with `filter` as [`Preprocess`] says.
-fn scaled(image: PlanarImage, filter: ResizeFilter, config: &DataConfig, target: Size) -> Prepared {
-    let target = match config.preprocess {
+/// Returns the size of an image that is scaled to `size` as [`Preprocess`] says.
+fn target(image: &PlanarImage, config: &DataConfig, target: Size) -> Size {
+    match config.preprocess {
         Preprocess::Resize => target,
-        Preprocess::ScaleWidth => size(&image).with_width(target.width),
-        Preprocess::Crop | Preprocess::None => return Ok(image),
-    };
-    image.resized(target.into(), filter)
+        Preprocess::ScaleWidth => size(image).with_width(target.width),
+        Preprocess::Crop | Preprocess::None => size(image),
+    }
 }
 
 fn size(image: &PlanarImage) -> Size {
@@ -74,6 +70,7 @@ fn check_crop(from: Size, crop: Size, config: &DataConfig) -> std::result::Resul
 
 #[cfg(test)]
 mod tests {
+    use super::super::epoch::EpochCursor;
     use super::*;
 
     const FILTER: ResizeFilter = ResizeFilter::Bilinear;
@@ -86,6 +83,10 @@ mod tests {
         )
     }
 
+    fn augmentation(config: &DataConfig, index: usize) -> Augmentation {
+        Augmentation::draw(config, EpochCursor::new(1, 0), index)
+    }
+
     fn config(preprocess: Preprocess) -> DataConfig {
         DataConfig::new().with_preprocess(preprocess).with_load_size(18).with_crop_size(16).with_mirror(false)
     }
@@ -94,7 +95,7 @@ mod tests {
     fn shapes(preprocess: Preprocess) -> [[usize; 2]; 3] {
         let config = config(preprocess).with_load_size(36);
         [
-            for_training(image(20, 40), FILTER, &config, EpochCursor::new(1, 0), 0).unwrap(),
+            for_training(image(20, 40), FILTER, &config, &augmentation(&config, 0)).unwrap(),
             for_validation(image(20, 40), FILTER, &config).unwrap(),
             whole(image(20, 40), FILTER, &config).unwrap(),
         ]
@@ -112,10 +113,10 @@ mod tests {
     #[test]
     fn crops_keep_the_scale_of_the_file() {
         let config = config(Preprocess::Crop);
-        let crop = for_training(image(20, 40), FILTER, &config, EpochCursor::new(1, 0), 0).unwrap();
+        let crop = for_training(image(20, 40), FILTER, &config, &augmentation(&config, 0)).unwrap();
         assert!(crop.values().windows(2).take(15).all(|two| (two[1] - two[0] - 0.01).abs() < 1e-6));
         let crops: Vec<PlanarImage> = (0..50)
-            .map(|index| for_training(image(20, 40), FILTER, &config, EpochCursor::new(1, 0), index).unwrap())
+            .map(|index| for_training(image(20, 40), FILTER, &config, &augmentation(&config, index)).unwrap())
             .collect();
         assert!(crops.iter().any(|crop| crop.values()[0] < 0.03));
         assert!(crops.iter().any(|crop| crop.values()[0] > 0.2));
@@ -126,7 +127,7 @@ mod tests {
     fn an_image_smaller_than_the_crop_is_refused_with_the_remedy() {
         let problem = |preprocess, height, width| {
             let config = config(preprocess);
-            for_training(image(height, width), FILTER, &config, EpochCursor::new(1, 0), 0)
+            for_training(image(height, width), FILTER, &config, &augmentation(&config, 0))
                 .unwrap_err()
                 .to_string()
         };

@@ -136,6 +136,9 @@ fn every_setting_changes_the_batches() {
         config().with_preprocess(Preprocess::None),
         config().with_preprocess(Preprocess::ScaleWidth).with_load_size([18, 20]),
         config().with_mirror(false),
+        config().with_rotate90(true),
+        config().with_scale_range([0.8, 1.25]),
+        config().with_warp(0.03),
         config().with_batch_size(3),
     ] {
         assert!(run(changed.clone()) != reference, "{changed:?}");

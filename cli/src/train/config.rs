@@ -152,6 +152,11 @@ fn set_training(config: &mut Pix2PixConfig, options: &Options) {
         config.data.target_resize_filter = Some(filter.into());
     }
     config.data.mirror &= !options.no_mirror;
+    config.data.rotate90 |= options.rotate90;
+    if options.scale_range.is_some() {
+        config.data.scale_range = options.scale_range;
+    }
+    set(&mut config.data.warp, options.warp);
     set(&mut config.data.batch_size, options.batch_size);
     set(&mut config.data.workers, options.workers);
     let training = &mut config.training;
@@ -270,6 +275,14 @@ mod tests {
                 c.data.target_resize_filter = Some(ResizeFilter::Bicubic);
             })
         );
+        assert_eq!(
+            with(&["--rotate90", "--scale-range", "0.8..1.25", "--warp", "0.03"]),
+            changed(|c| {
+                c.data.rotate90 = true;
+                c.data.scale_range = Some([0.8, 1.25]);
+                c.data.warp = 0.03;
+            })
+        );
         assert_eq!(with(&["--gan", "vanilla"]), changed(|c| c.loss.gan = GanMode::Vanilla));
         assert_eq!(
             with(&["--generator", "unet"]),
@@ -282,6 +295,21 @@ mod tests {
         let resized = with(&["--size", "64", "--load-size", "70"]);
         assert_eq!((resized.data.crop_size, resized.data.load_size), (64.into(), 70.into()));
         assert_eq!(resized.generator.backbone, Backbone::EncoderDecoder { depth: 6 });
+    }
+
+    #[test]
+    fn a_range_is_two_numbers() {
+        let parse = |range| Program::try_parse_from(["pix2pix", "train", "--scale-range", range]);
+        assert!(parse("0.5..2").is_ok());
+        for wrong in ["0.8", "0.8-1.2", "..2", "a..b"] {
+            let message = parse(wrong).err().unwrap().to_string();
+            assert!(
+                message.contains("--scale-range") && message.contains("for example 0.8..1.25"),
+                "{message}"
+            );
+        }
+        let message = configured(&["--scale-range", "2..1"]).unwrap_err().to_string();
+        assert!(message.contains("data.scale_range: [2, 1] is not a range"), "{message}");
     }
 
     #[test]
@@ -322,6 +350,7 @@ mod tests {
             ),
             ("batch_size", paper.data.batch_size.to_string()),
             ("workers", paper.data.workers.to_string()),
+            ("warp", paper.data.warp.to_string()),
             ("save_every", paper.training.save_every.to_string()),
             ("save_steps", paper.training.save_steps.to_string()),
             ("keep", paper.training.keep.to_string()),

@@ -50,6 +50,15 @@ pub(crate) struct Options {
     /// Do not mirror images at random [default: half of the pairs are mirrored; none without --data]
     #[arg(long, help_heading = DATA)]
     pub(crate) no_mirror: bool,
+    /// Rotate pairs at random by quarter turns, or by half a turn if --size is not square [default: not rotated]
+    #[arg(long, help_heading = DATA)]
+    pub(crate) rotate90: bool,
+    /// Scale pairs at random before the crop by a factor in this range, for example 0.8..1.25 [default: not scaled]
+    #[arg(long, value_name = "LOW..HIGH", value_parser = range, help_heading = DATA)]
+    pub(crate) scale_range: Option<[f64; 2]>,
+    /// Warp pairs at random and smoothly, by at most this fraction of the crop's side, for example 0.03 [default: 0]
+    #[arg(long, value_name = "FRACTION", help_heading = DATA)]
+    pub(crate) warp: Option<f64>,
     /// Pairs in a batch [default: 1]
     #[arg(long, help_heading = DATA)]
     pub(crate) batch_size: Option<usize>,
@@ -151,6 +160,15 @@ pub(crate) struct Options {
     /// Seed of everything random [default: 0]
     #[arg(long, help_heading = "Device and seed")]
     pub(crate) seed: Option<u64>,
+}
+
+/// Parses `0.8..1.25`.
+fn range(text: &str) -> Result<[f64; 2], String> {
+    let ends = text.split_once("..").map(|(low, high)| (low.trim().parse(), high.trim().parse()));
+    match ends {
+        Some((Ok(low), Ok(high))) => Ok([low, high]),
+        _ => Err("write two numbers with two dots between them, for example 0.8..1.25".to_owned()),
+    }
 }
 
 const DATA: &str = "Data";
