@@ -1,6 +1,7 @@
 //! The configuration of a data set: sizes, channels, augmentation and batches.
 
 use std::fmt;
+use std::str::FromStr;
 
 use derive_setters::Setters;
 use serde::{Deserialize, Serialize};
@@ -66,7 +67,8 @@ names::named!(Preprocess, "preprocess");
 
 /// Height and width of an image in pixels.
 ///
-/// In JSON, a square is one number, and any other size an array `[height, width]`.
+/// As text it is `256` for a square, `64x96` for a height of 64 and a width of 96. In JSON, a square is one number, and
+/// any other size an array `[height, width]`.
 ///
 /// # Examples
 /// ```
@@ -74,7 +76,9 @@ names::named!(Preprocess, "preprocess");
 ///
 /// let config = DataConfig::default().with_load_size([72, 108]).with_crop_size([64, 96]);
 /// assert_eq!(config.crop_size.to_string(), "64x96");
+/// assert_eq!("64x96".parse::<Size>()?, config.crop_size);
 /// assert_eq!(Size::from(256), Size::from([256, 256]));
+/// # Ok::<(), pix2pix::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "SizeInJson", into = "SizeInJson")]
@@ -135,6 +139,27 @@ impl fmt::Display for Size {
             write!(f, "{}", self.height)
         } else {
             write!(f, "{}x{}", self.height, self.width)
+        }
+    }
+}
+
+impl FromStr for Size {
+    type Err = Error;
+
+    /// Reads `256`, a square, or `64x96`, a height and a width.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with the text and an example.
+    fn from_str(text: &str) -> Result<Self> {
+        let (height, width) = text.split_once(['x', 'X', '×']).unwrap_or((text, text));
+        match (height.trim().parse(), width.trim().parse()) {
+            (Ok(height), Ok(width)) => Ok(Self { height, width }),
+            _ => {
+                let problem = format!(
+                    "`{text}` is not a size; write 256, or 256x512 for a height of 256 and a width of 512"
+                );
+                Err(Error::argument("size", problem))
+            }
         }
     }
 }
@@ -350,6 +375,19 @@ mod tests {
         assert_eq!(serde_json::from_value::<DataConfig>(json).unwrap(), config);
         let problem = serde_json::from_str::<DataConfig>(r#"{"crop_size": "big"}"#).unwrap_err().to_string();
         assert!(problem.contains("a size is one number, or an array of height and width"), "{problem}");
+    }
+
+    #[test]
+    fn sizes_survive_as_text() {
+        for (text, size) in [("256", [256, 256]), ("64x96", [64, 96]), ("1X2", [1, 2]), ("3 × 4", [3, 4])] {
+            let size = Size::from(size);
+            assert_eq!(text.parse::<Size>().unwrap(), size);
+            assert_eq!(size.to_string().parse::<Size>().unwrap(), size);
+        }
+        for wrong in ["", "x", "64x", "64x96x3", "-1", "big", "6.5"] {
+            let message = wrong.parse::<Size>().unwrap_err().to_string();
+            assert!(message.starts_with(&format!("size: `{wrong}` is not a size; write 256")), "{message}");
+        }
     }
 
     #[test]

@@ -443,7 +443,7 @@ fn config_for(generator: &Generator, preset: Pix2PixConfig) -> Pix2PixConfig {
     let generator = generator.config();
     let mut config = preset;
     if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = generator.backbone {
-        config = config.with_size(1 << depth).expect("every power of two is a valid size");
+        config = config.with_size(1usize << depth).expect("every power of two is a valid size");
     }
     let mut config = config.with_channels(generator.input_channels, generator.output_channels);
     config.generator = generator.clone();

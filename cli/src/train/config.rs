@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use pix2pix::config::Schedule;
-use pix2pix::data::Size;
 use pix2pix::{Backbone, Condition, GanMode, Norm, Pix2PixConfig};
 
 use super::labels;
@@ -38,9 +37,12 @@ pub(super) fn configure(options: &Options) -> Result<Pix2PixConfig> {
         config = config.with_labels(labels);
     }
     set_networks(&mut config, options);
-    if let Some(size) = options.size {
-        config = config.with_size(size)?;
-    }
+    config = match (options.size, options.depth) {
+        (Some(size), None) => config.with_size(size)?,
+        (Some(size), Some(depth)) => config.with_crop_size(size).with_depth(depth)?,
+        (None, Some(depth)) => config.with_depth(depth)?,
+        (None, None) => config,
+    };
     set_objective(&mut config, options);
     set_schedule(&mut config.training.schedule, options)?;
     set_training(&mut config, options);
@@ -101,7 +103,10 @@ fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
 fn depth(config: &Pix2PixConfig) -> usize {
     match config.generator.backbone {
         Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } => depth,
-        _ => config.data.crop_size.height.trailing_zeros().clamp(2, 12) as usize,
+        _ => {
+            let size = config.data.crop_size;
+            size.height.trailing_zeros().min(size.width.trailing_zeros()).clamp(2, 12) as usize
+        }
     }
 }
 
@@ -145,7 +150,7 @@ fn set_schedule(schedule: &mut Schedule, options: &Options) -> Result<()> {
 
 fn set_training(config: &mut Pix2PixConfig, options: &Options) {
     set(&mut config.data.direction, options.direction.map(Into::into));
-    set(&mut config.data.load_size, options.load_size.map(Size::from));
+    set(&mut config.data.load_size, options.load_size);
     set(&mut config.data.preprocess, options.preprocess.map(Into::into));
     set(&mut config.data.resize_filter, options.resize_filter.map(Into::into));
     if let Some(filter) = options.target_resize_filter {
@@ -295,6 +300,37 @@ mod tests {
         let resized = with(&["--size", "64", "--load-size", "70"]);
         assert_eq!((resized.data.crop_size, resized.data.load_size), (64.into(), 70.into()));
         assert_eq!(resized.generator.backbone, Backbone::EncoderDecoder { depth: 6 });
+        let wide = with(&["--size", "96x192"]);
+        assert_eq!(
+            (wide.data.crop_size, wide.data.load_size, wide.generator.backbone),
+            ([96, 192].into(), [107, 214].into(), Backbone::EncoderDecoder { depth: 5 })
+        );
+        let shallow = with(&["--size", "80x48", "--load-size", "90x60", "--depth", "4"]);
+        assert_eq!((shallow.data.crop_size, shallow.data.load_size), ([80, 48].into(), [90, 60].into()));
+        assert_eq!(shallow.generator.backbone, Backbone::EncoderDecoder { depth: 4 });
+        let depth = Backbone::EncoderDecoder { depth: 3 };
+        assert_eq!(
+            with(&["--depth", "3"]),
+            unchanged.clone().with_generator(unchanged.generator.clone().with_backbone(depth))
+        );
+    }
+
+    #[test]
+    fn sizes_that_do_not_fit_name_the_flags() {
+        let message =
+            |flags: &[&str]| configured(&[&["--data", "pairs"], flags].concat()).unwrap_err().to_string();
+        let size = message(&["--size", "300"]);
+        assert!(size.contains("use 288 or 320 (`--size`), or set the depth apart (`--depth`)"), "{size}");
+        let depth = message(&["--size", "300", "--depth", "3"]);
+        assert!(depth.contains("use 296 or 304 (`--size`), or a depth of at most 2 (`--depth`)"), "{depth}");
+        let resnet = message(&["--generator", "resnet9", "--depth", "3"]);
+        assert!(resnet.contains("resnet:9 has no depth (`--depth`)"), "{resnet}");
+        let patch = message(&["--size", "16"]);
+        assert!(patch.contains("(`--size`)") && patch.contains("`--patch 34`"), "{patch}");
+        assert!(configured(&["--data", "pairs", "--size", "300", "--depth", "2"]).is_ok());
+        let wrong =
+            Program::try_parse_from(["pix2pix", "train", "--size", "wide"]).err().unwrap().to_string();
+        assert!(wrong.contains("--size") && wrong.contains("256x512"), "{wrong}");
     }
 
     #[test]

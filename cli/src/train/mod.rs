@@ -126,8 +126,11 @@ fn pairs(
     let data = match &options.data {
         Some(data) => data.clone(),
         None => {
-            let (data, size, seed) =
-                (out.join("data"), config.data.crop_size.height as u32, config.training.seed);
+            let (data, size, seed) = (
+                out.join("data"),
+                config.data.crop_size.height.max(config.data.crop_size.width) as u32,
+                config.training.seed,
+            );
             demo::draw_pairs(data.join("train"), 0..DEMO_PAIRS, size, seed)?;
             demo::draw_pairs(data.join("val"), demo::HELD_OUT..demo::HELD_OUT + DEMO_HELD_OUT, size, seed)?;
             data

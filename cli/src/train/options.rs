@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use pix2pix::data::{Preprocess, ResizeFilter};
+use pix2pix::data::{Preprocess, ResizeFilter, Size};
 
 use crate::common::{Compute, Way};
 
@@ -31,13 +31,14 @@ pub(crate) struct Options {
     /// Number of classes, with `--labels ids` [default: that of the palette]
     #[arg(long, requires = "labels", help_heading = DATA)]
     pub(crate) classes: Option<usize>,
-    /// Side of the square images in pixels; sets the depth of a U-Net, and --load-size to 286/256 of it [default: 256;
-    /// 64 without --data]
+    /// Pixels of the crops: the side of a square, or height and width, for example 256x512; sets --depth, and
+    /// --load-size to 286/256 of it [default: 256; 64 without --data]
     #[arg(long, help_heading = DATA)]
-    pub(crate) size: Option<usize>,
-    /// Pixels that images are resized to before the random crop [default: 286; 64 without --data]
-    #[arg(long, help_heading = DATA)]
-    pub(crate) load_size: Option<usize>,
+    pub(crate) size: Option<Size>,
+    /// Pixels that images are resized to before the random crop, one number or height and width [default: 286; 64
+    /// without --data]
+    #[arg(long, value_name = "SIZE", help_heading = DATA)]
+    pub(crate) load_size: Option<Size>,
     /// Scale of the images before the random crop; `crop` and `none` train at the files' own scale [default: resize]
     #[arg(long, value_enum, help_heading = DATA)]
     pub(crate) preprocess: Option<Preparation>,
@@ -103,6 +104,10 @@ pub(crate) struct Options {
     /// Architecture of the generator [default: unet]
     #[arg(long, value_enum, help_heading = NETWORKS)]
     pub(crate) generator: Option<Shape>,
+    /// Times that a U-Net halves the image; 2 to this power must divide both sides of --size [default: the most that
+    /// --size allows]
+    #[arg(long, help_heading = NETWORKS)]
+    pub(crate) depth: Option<usize>,
     /// Side of the discriminator's patches in pixels: 1, 16, 34, 70, 142 or 286 [default: 70]
     #[arg(long, value_parser = PATCHES, help_heading = NETWORKS)]
     pub(crate) patch: Option<String>,
