@@ -512,6 +512,86 @@ mod tests {
     }
 
     #[test]
+    fn sizes_that_make_the_u_net_shallow_are_refused_and_good_ones_named() {
+        let message = |size| Pix2PixConfig::paper().with_size(size).unwrap_err().to_string();
+        for (size, good) in [
+            (300, "use 288 or 320 (`--size`)"),
+            (250, "use 224 or 256"),
+            (100, "use 96 or 128"),
+            (48, "use 32 or 64"),
+            (18, "use 16 or 32"),
+            (0, "use 4 or 8"),
+        ] {
+            let message = message(size);
+            let expected = format!("data.crop_size: {size} would make the U-Net too");
+            assert!(message.starts_with(&expected) && message.contains(good), "{message}");
+        }
+        for (size, expected) in [(16, 4), (32, 5), (96, 5), (256, 8), (320, 6), (8192, 12)] {
+            let config = Pix2PixConfig::paper().with_size(size).unwrap();
+            assert_eq!(config.generator.backbone, Backbone::Unet { depth: expected });
+            // The discriminator of the paper is too deep for 16 pixels.
+            config.with_discriminator(DiscriminatorConfig::new(3, 3).with_layers(1)).validate().unwrap();
+        }
+        for (size, expected) in [([64, 128], 6), ([256, 512], 8), ([96, 320], 5), ([16, 64], 4)] {
+            let config = Pix2PixConfig::paper().with_size(size).unwrap();
+            assert_eq!(config.generator.backbone, Backbone::Unet { depth: expected });
+            assert_eq!(config.data.load_size, size.map(|side: usize| side * 286 / 256).into());
+            config.with_discriminator(DiscriminatorConfig::new(3, 3).with_layers(1)).validate().unwrap();
+        }
+        let message = Pix2PixConfig::paper().with_size([100, 256]).unwrap_err().to_string();
+        assert!(message.contains("100x256 would") && message.contains("use 96x256 or 128x256"), "{message}");
+        let mut resnet = Pix2PixConfig::paper();
+        resnet.generator.backbone = Backbone::Resnet { blocks: 9 };
+        assert_eq!(resnet.with_size(300).unwrap().data.load_size, 335.into());
+    }
+
+    #[test]
+    fn sizes_that_the_depth_does_not_divide_name_the_nearest_ones_and_the_depth() {
+        let message = |size: [usize; 2], depth| {
+            let config = Pix2PixConfig::paper().with_crop_size(size).with_depth(depth).unwrap();
+            config.validate().unwrap_err().to_string()
+        };
+        for (size, depth, expected) in [
+            (
+                [300, 300],
+                8,
+                "300 is not divisible by 256, which the generator needs; use 256 or 512 (`--size`), or a depth of at most 2",
+            ),
+            (
+                [64, 80],
+                5,
+                "64x80 is not divisible by 32, which the generator needs; use 64 or 64x96 (`--size`), or a depth of at most 4",
+            ),
+            ([100, 40], 6, "use 128x64 (`--size`), or a depth of at most 2"),
+            ([99, 99], 3, "use 96 or 104 (`--size`)"),
+        ] {
+            let message = message(size, depth);
+            assert!(message.starts_with("data.crop_size: ") && message.contains(expected), "{message}");
+        }
+        assert!(!message([99, 99], 3).contains("--depth"));
+        let mut resnet = Pix2PixConfig::paper();
+        resnet.generator.backbone = Backbone::Resnet { blocks: 9 };
+        let message = resnet.with_depth(5).unwrap_err().to_string();
+        assert!(message.contains("generator.backbone: resnet:9 has no depth (`--depth`)"), "{message}");
+    }
+
+    #[test]
+    fn sizes_below_a_patch_name_the_flags_and_the_largest_patch_that_fits() {
+        let message = |size: usize, layers| {
+            let mut config = Pix2PixConfig::paper().with_size(size).unwrap();
+            config.discriminator.layers = layers;
+            config.validate().unwrap_err().to_string()
+        };
+        assert_eq!(
+            message(16, 3),
+            "discriminator.layers: 3 layers, patches of 70 pixels, leave no patch of an image of 16 pixels; use larger \
+             images (`--size`), or 2 layers, patches of 34 pixels (`--patch 34`)"
+        );
+        let message = message(32, 6);
+        assert!(message.contains("patches of 574 pixels") && message.contains("`--patch "), "{message}");
+    }
+
+    #[test]
     fn contradictions_name_the_field_the_value_and_the_rule() {
         let message = |change: fn(&mut Pix2PixConfig)| {
             let mut config = Pix2PixConfig::paper();
