@@ -4,7 +4,7 @@ mod canvas;
 mod class_map;
 mod decode;
 mod encode;
-mod header;
+mod upright_size;
 mod indexed;
 mod levels;
 mod palette;
@@ -21,7 +21,7 @@ pub use planar::{PlanarImage, ResizeFilter, to_images};
 pub(crate) use canvas::Canvas;
 pub(crate) use class_map::ClassMap;
 pub(crate) use encode::encode;
-pub(crate) use header::header_size;
+pub(crate) use upright_size::header_size;
 pub(crate) use indexed::read_indices;
 #[cfg(feature = "eval")]
 pub(crate) use levels::levels;
