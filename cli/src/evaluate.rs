@@ -24,6 +24,7 @@ use serde_json::json;
 
 use crate::common::{self, Common, ModeName, Way};
 use crate::files;
+use crate::limits::LimitOptions;
 use crate::output::{note, one_line, say};
 use crate::outputs::{protect_inputs, shortened};
 use crate::splits;
@@ -58,6 +59,8 @@ pub(crate) struct Options {
     /// Write the output for each pair as PNG to this folder [default: no images]
     #[arg(long, value_name = "DIR", help_heading = METRICS)]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    limits: LimitOptions,
     #[command(flatten)]
     common: Common,
 }
@@ -184,7 +187,7 @@ fn pairs(options: &Options, folder: &Path, translator: &Translator) -> Result<Pa
     if let Some(way) = options.direction {
         config.direction = way.into();
     }
-    Ok(PairedFolder::open(folder, &config)?)
+    Ok(PairedFolder::open(folder, &config)?.with_limits(options.limits.limits()?))
 }
 
 /// Evaluates every pair, prints its line, and writes its output to that of `images`, if there are any. Fails if the

@@ -17,6 +17,7 @@ mod evaluate;
 mod export;
 mod files;
 mod import;
+mod limits;
 mod output;
 mod outputs;
 mod pairs;

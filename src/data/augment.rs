@@ -28,9 +28,9 @@ impl Jitter {
         }
     }
 
-    /// Crops and mirrors an image of the load size.
-    pub(super) fn apply(self, image: &PlanarImage) -> PlanarImage {
-        let crop = image.window([self.top as isize, self.left as isize], self.size.into());
+    /// Crops and mirrors an image of the load size. `window` returns its window at `[top, left]` of height and width.
+    pub(super) fn apply(self, window: impl FnOnce([usize; 2], [usize; 2]) -> PlanarImage) -> PlanarImage {
+        let crop = window([self.top, self.left], self.size.into());
         if self.mirrored { crop.mirrored() } else { crop }
     }
 }
@@ -59,6 +59,9 @@ mod tests {
         assert!(all.iter().all(|jitter| jitter.left <= 10 && jitter.top <= 4));
         assert!(all.iter().any(|jitter| jitter.left == 10) && all.iter().any(|jitter| jitter.top == 4));
         let image = PlanarImage::new(vec![0.5; 800], [1, 20, 40]);
-        assert_eq!(all[0].apply(&image).shape(), [1, 16, 30]);
+        assert_eq!(
+            all[0].apply(|[top, left], size| image.window([top as isize, left as isize], size)).shape(),
+            [1, 16, 30]
+        );
     }
 }

@@ -7,12 +7,12 @@ mod class_ids;
 mod config;
 mod content;
 mod epoch;
-mod halves;
-mod labelled;
+mod image_part;
 mod labels;
 mod listing;
 mod padding;
 mod pair;
+mod pair_files;
 mod paired_folder;
 mod preprocess;
 mod scale;
@@ -33,5 +33,6 @@ pub use write_image::write_image;
 pub(crate) use padding::{pad, padded_size, unpad};
 
 pub use crate::raster::{
-    PlanarImage, ResizeFilter, read_image, read_image_with_profile, round_to_8_bits, storable, to_images,
+    ImageHeader, ImageLimits, LoadedImage, MemoryBudget, MemoryPermit, PlanarImage, ResizeFilter, load_image,
+    read_image, read_image_with_profile, round_to_8_bits, storable, to_images,
 };

@@ -11,13 +11,13 @@ use rand::RngExt;
 use super::batches::{Batches, Plan};
 use super::config::{DataConfig, Direction, Preprocess, Size};
 use super::epoch::EpochCursor;
-use super::halves::{check_same_size, half_width};
-use super::labelled;
+use super::image_part::{ImagePart, Meaning, Resized};
 use super::listing::{LeftOut, Listing, Reason, normalized};
 use super::pair::Pair;
+use super::pair_files::PairFiles;
 use super::{preprocess, scale};
 use crate::error::{Error, Result};
-use crate::raster::{IMAGE_CHANNELS, PlanarImage, read_image};
+use crate::raster::{IMAGE_CHANNELS, ImageLimits};
 use crate::rng::stream;
 
 /// A folder of pairs on disk. Opening it lists the files; the iterators over batches read the images.
@@ -41,22 +41,16 @@ use crate::rng::stream;
 /// ```
 #[derive(Clone, Debug)]
 pub struct PairedFolder {
-    pairs: Arc<[Files]>,
+    pairs: Arc<[PairFiles]>,
     left_out: Arc<[LeftOut]>,
     /// The folder that was opened.
     root: PathBuf,
     config: DataConfig,
+    limits: ImageLimits,
 }
 
 /// The usual names of folders of pairs. A folder that contains one of them is a data set, and not a folder of pairs.
 const SPLITS: [&str; 5] = ["train", "val", "valid", "validation", "test"];
-
-/// The files of a pair.
-#[derive(Clone, Debug)]
-enum Files {
-    SideBySide(PathBuf),
-    Separate { a: PathBuf, b: PathBuf },
-}
 
 impl PairedFolder {
     /// Lists the pairs in `folder`, in the order of their names.
@@ -93,14 +87,20 @@ impl PairedFolder {
             return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched: vec![] });
         } else {
             let Listing { images, left_out, .. } = Listing::open(folder)?;
-            (images.into_iter().map(Files::SideBySide).collect(), left_out)
+            (images.into_iter().map(PairFiles::SideBySide).collect(), left_out)
         };
         if pairs.is_empty() {
             let problem = no_pairs(&left_out);
             return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched: vec![] });
         }
         let (pairs, left_out) = (pairs.into(), left_out.into());
-        Ok(Self { pairs, left_out, root: folder.to_owned(), config: config.clone() })
+        Ok(Self {
+            pairs,
+            left_out,
+            root: folder.to_owned(),
+            config: config.clone(),
+            limits: ImageLimits::default(),
+        })
     }
 
     /// Divides the pairs into those to train on and those held out for validation, of which there are about `fraction`.
@@ -119,7 +119,7 @@ impl PairedFolder {
             let problem = "there is 1 pair; at least 2 are needed to hold one out";
             return Err(Error::argument("val_fraction", problem));
         }
-        let place = |pair: &Files| {
+        let place = |pair: &PairFiles| {
             let path = pair.path(0);
             place(&normalized(&path.strip_prefix(&self.root).unwrap_or(path).with_extension("")))
         };
@@ -131,7 +131,7 @@ impl PairedFolder {
             let indices = (0..self.len()).filter(|at| is_held_out(*at) == wanted);
             let pairs = indices.map(|at| self.pairs[at].clone()).collect();
             let left_out = if wanted { Vec::new().into() } else { self.left_out.clone() };
-            Self { pairs, left_out, root: self.root.clone(), config: self.config.clone() }
+            Self { pairs, left_out, ..self.clone() }
         };
         Ok((part(false), part(true)))
     }
@@ -179,6 +179,13 @@ impl PairedFolder {
         Ok(self)
     }
 
+    /// Sets the limits on the size of images, and on the memory that they take while they are read.
+    #[must_use]
+    pub fn with_limits(mut self, limits: ImageLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Sets the number of pairs in a batch.
     ///
     /// # Errors
@@ -223,7 +230,7 @@ impl PairedFolder {
     /// [`Preprocess::Crop`].
     pub fn whole(&self, device: &Device) -> Batches {
         self.in_order(1, device, |folder, index| {
-            folder.read(index, folder.config.crop_size, |image| preprocess::whole(image, &folder.config))
+            folder.read(index, |image| preprocess::whole(image, &folder.config))
         })
     }
 
@@ -247,17 +254,9 @@ impl PairedFolder {
     ///
     /// Of many files, it looks at 256, evenly spread over the folder.
     pub fn image_size(&self) -> Option<Size> {
-        scale::median(scale::spread(self.len(), scale::SAMPLE).filter_map(|index| self.original_size(index)))
-    }
-
-    /// Returns the size of the images of pair `index` before they are resized, from the header of the file.
-    fn original_size(&self, index: usize) -> Option<Size> {
-        let files = &self.pairs[index];
-        let size = scale::image_size(files.path(0))?;
-        Some(match files {
-            Files::SideBySide(_) => Size { width: size.width / 2, ..size },
-            Files::Separate { .. } => size,
-        })
+        scale::median(
+            scale::spread(self.len(), scale::SAMPLE).filter_map(|index| self.pairs[index].original_size()),
+        )
     }
 
     /// Reads pair `index` as [`sequential`](Self::sequential) does: without augmentation.
@@ -268,7 +267,7 @@ impl PairedFolder {
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
     pub fn pair(&self, index: usize) -> Result<Pair> {
-        self.read(index, self.config.crop_size, |image| preprocess::for_validation(image, &self.config))
+        self.read(index, |image| preprocess::for_validation(image, &self.config))
     }
 
     /// Reads images A and B of pair `index` as they are in the files.
@@ -280,7 +279,7 @@ impl PairedFolder {
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
     pub fn originals(&self, index: usize) -> Result<[DynamicImage; 2]> {
-        self.pairs[index].originals()
+        self.pairs[index].originals(&self.limits)
     }
 
     /// Returns the levels in the input image of pair `index` if it looks like a map of class ids, as
@@ -292,15 +291,12 @@ impl PairedFolder {
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
     pub fn input_class_ids(&self, index: usize) -> Result<Option<Vec<u16>>> {
-        let paths = [0, 1].map(|side| self.pairs[index].path(side));
-        labelled::class_ids(paths, usize::from(self.config.direction == Direction::BToA))
+        self.pairs[index].class_ids(usize::from(self.config.direction == Direction::BToA), &self.limits)
     }
 
     /// Reads pair `index` with the augmentation of `epoch`.
     fn augmented(&self, index: usize, epoch: EpochCursor) -> Result<Pair> {
-        let pair = self.read(index, self.config.load_size, |image| {
-            preprocess::for_training(image, &self.config, epoch, index)
-        })?;
+        let pair = self.read(index, |image| preprocess::for_training(image, &self.config, epoch, index))?;
         if self.config.preprocess == Preprocess::None && self.config.batch_size > 1 {
             self.check_equal_size(index, &pair)?;
         }
@@ -310,7 +306,7 @@ impl PairedFolder {
     /// Refuses a pair whose size is not that of the first pair: a batch of whole images needs equal sizes.
     fn check_equal_size(&self, index: usize, pair: &Pair) -> Result<()> {
         let [_, height, width] = pair.input.shape();
-        let (size, first) = (Size { height, width }, self.original_size(0));
+        let (size, first) = (Size { height, width }, self.pairs[0].original_size());
         match first.filter(|first| *first != size) {
             None => Ok(()),
             Some(first) => {
@@ -325,76 +321,21 @@ impl PairedFolder {
         }
     }
 
-    /// Reads pair `index` and applies `prepare` to both images. A label map has the size `labels_size` by then.
-    fn read(
-        &self,
-        index: usize,
-        labels_size: Size,
-        prepare: impl Fn(
-            PlanarImage,
-        ) -> std::result::Result<PlanarImage, Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Result<Pair> {
-        let (files, config) = (&self.pairs[index], &self.config);
-        let channels = match config.direction {
-            Direction::AToB => [config.input_channels, config.target_channels],
-            Direction::BToA => [config.target_channels, config.input_channels],
+    /// Reads pair `index` and applies `prepare` to both images.
+    fn read(&self, index: usize, prepare: impl Fn(&ImagePart) -> Resized) -> Result<Pair> {
+        let config = &self.config;
+        let input = config.labels.as_ref().map_or(Meaning::Channels(config.input_channels), Meaning::Labels);
+        let target = Meaning::Channels(config.target_channels);
+        let meanings = match config.direction {
+            Direction::AToB => [input, target],
+            Direction::BToA => [target, input],
         };
-        let input = usize::from(config.direction == Direction::BToA);
-        let [a, b] = match &config.labels {
-            Some(labels) => {
-                let paths = [0, 1].map(|side| files.path(side));
-                labelled::read(paths, labels, input, config.target_channels, labels_size)?
-            }
-            None => files.read(channels)?,
-        };
-        let prepare = |side, image| prepare(image).map_err(|error| Error::image(files.path(side), error));
-        let (a, b) = (prepare(0, a)?, prepare(1, b)?);
+        let working = |header: &_| preprocess::working_bytes(header, config);
+        let [a, b] = self.pairs[index].read(meanings, &self.limits, working, prepare)?;
         Ok(match config.direction {
             Direction::AToB => Pair { input: a, target: b },
             Direction::BToA => Pair { input: b, target: a },
         })
-    }
-}
-
-impl Files {
-    /// Returns the file of image A (0) or B (1).
-    fn path(&self, side: usize) -> &Path {
-        match self {
-            Self::SideBySide(path) => path,
-            Self::Separate { a, b } => [a, b][side],
-        }
-    }
-
-    /// Reads images A and B, converted to these numbers of channels.
-    fn read(&self, channels: [usize; 2]) -> Result<[PlanarImage; 2]> {
-        match self {
-            Self::SideBySide(path) => {
-                let both = read_image(path)?;
-                let half = half_width(path, &both)?;
-                let part = |side| PlanarImage::from_columns(&both, channels[side], side * half, half);
-                Ok([part(0), part(1)])
-            }
-            Self::Separate { .. } => {
-                let [a, b] = self.originals()?;
-                Ok([PlanarImage::from_image(&a, channels[0]), PlanarImage::from_image(&b, channels[1])])
-            }
-        }
-    }
-
-    /// Reads images A and B.
-    fn originals(&self) -> Result<[DynamicImage; 2]> {
-        match self {
-            Self::SideBySide(path) => {
-                let both = read_image(path)?;
-                let half = half_width(path, &both)? as u32;
-                Ok([0, half].map(|left| both.crop_imm(left, 0, half, both.height())))
-            }
-            Self::Separate { a, b } => {
-                let images = [read_image(a)?, read_image(b)?];
-                check_same_size([a, b], [&images[0], &images[1]])?;
-                Ok(images)
-            }
-        }
     }
 }
 
@@ -405,7 +346,7 @@ fn place(name: &str) -> f64 {
 
 /// Lists the images of two folders by their paths in them without extension, and pairs those of equal paths. Images
 /// without a partner are left out, unless most are.
-fn matched(folder: &Path, a: &Path, b: &Path) -> Result<(Vec<Files>, Vec<LeftOut>)> {
+fn matched(folder: &Path, a: &Path, b: &Path) -> Result<(Vec<PairFiles>, Vec<LeftOut>)> {
     let (mut of_a, mut of_b, mut left_out) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     for (side, found) in [(a, &mut of_a), (b, &mut of_b)] {
         let listing = Listing::open(side)?;
@@ -419,7 +360,7 @@ fn matched(folder: &Path, a: &Path, b: &Path) -> Result<(Vec<Files>, Vec<LeftOut
     let names: Vec<String> = of_a.keys().cloned().collect();
     for name in names {
         if let ([a], Some([b])) = (of_a[&name].as_slice(), of_b.get(&name).map(Vec::as_slice)) {
-            pairs.push(Files::Separate { a: a.clone(), b: b.clone() });
+            pairs.push(PairFiles::Separate { a: a.clone(), b: b.clone() });
             of_a.remove(&name);
             of_b.remove(&name);
         }

@@ -8,7 +8,7 @@ use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
 use serde::{Deserialize, Serialize};
 
 use super::levels;
-use super::source::{Pixels, reflected};
+use super::source::{Pixels, Region, reflected};
 use crate::error::Result;
 use crate::names;
 use crate::transfer::read_back;
@@ -97,21 +97,60 @@ impl PlanarImage {
         image.expect("a byte for every channel of every pixel")
     }
 
-    /// Reads `width` columns of an image as grey (1), colour (3), or colour with alpha (4 channels).
-    pub(crate) fn from_columns(image: &DynamicImage, channels: usize, left: usize, width: usize) -> Self {
-        let height = image.height() as usize;
+    /// Reads a part of an image as grey (1), colour (3), or colour with alpha (4 channels).
+    pub(crate) fn from_part(image: &DynamicImage, channels: usize, region: Region) -> Self {
         match Pixels::of(image, channels) {
             Some(pixels) => {
-                let values = pixels.window([0, left as isize], [height, width]);
+                let [height, width] = region.size;
+                let values = pixels.window(region.start.map(|start| start as isize), region.size);
                 Self { shape: [channels, height, width], values }
             }
-            None => Self::from_columns(&DynamicImage::from(image.to_rgba16()), channels, left, width),
+            None => Self::from_part(&DynamicImage::from(image.to_rgba16()), channels, region),
         }
     }
 
+    /// Reads a part of an image as [`from_part`](Self::from_part) does, and resizes it to `size`, height and width.
+    /// Equals [`resized`](Self::resized), but holds only a few rows of the image as numbers.
+    ///
+    /// # Errors
+    /// As [`resized`](Self::resized).
+    pub(crate) fn resized_part(
+        image: &DynamicImage,
+        channels: usize,
+        region: Region,
+        size: [usize; 2],
+        filter: ResizeFilter,
+    ) -> std::result::Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let Some(pixels) = Pixels::of(image, channels) else {
+            let converted = DynamicImage::from(image.to_rgba16());
+            return Self::resized_part(&converted, channels, region, size, filter);
+        };
+        let ([top, left], [height, width]) = (region.start, region.size);
+        if [height, width] == size {
+            return Ok(Self::from_part(image, channels, region));
+        }
+        let rows = band(width);
+        let mut values = Vec::with_capacity(channels * size[0] * size[1]);
+        for channel in 0..channels {
+            let pixels = pixels.channel(channel);
+            // The horizontal pass, band by band, and the vertical pass over its result, which is as narrow as the output.
+            let mut narrow = Vec::with_capacity(height * size[1]);
+            for row in (0..height).step_by(rows) {
+                let rows = rows.min(height - row);
+                let window = pixels.window([(top + row) as isize, left as isize], [rows, width]);
+                let band = Self { shape: [1, rows, width], values: window };
+                narrow.extend(band.convolved([rows, size[1]], filter)?);
+            }
+            let narrow = Self { shape: [1, height, size[1]], values: narrow };
+            values.extend(narrow.convolved(size, filter)?.into_iter().map(|value| value.clamp(-1.0, 1.0)));
+        }
+        Ok(Self { shape: [channels, size[0], size[1]], values })
+    }
+
     /// Reads an image as grey (1), colour (3), or colour with alpha (4 channels).
+    #[cfg(test)]
     pub(crate) fn from_image(image: &DynamicImage, channels: usize) -> Self {
-        Self::from_columns(image, channels, 0, image.width() as usize)
+        Self::from_part(image, channels, Region::of(image))
     }
 
     /// Returns the window at `[top, left]`; reflection padding fills its part outside the image.
@@ -155,6 +194,21 @@ impl PlanarImage {
         if [from_height, from_width] == [height, width] {
             return Ok(self);
         }
+        let mut values = self.convolved([height, width], filter)?;
+        values.iter_mut().for_each(|value| *value = value.clamp(-1.0, 1.0));
+        Ok(Self { shape: [channels, height, width], values })
+    }
+
+    /// Returns the values of the image resized to `[height, width]`, with the overshoots of the filter.
+    fn convolved(
+        self,
+        [height, width]: [usize; 2],
+        filter: ResizeFilter,
+    ) -> std::result::Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>> {
+        let [channels, from_height, from_width] = self.shape;
+        if [from_height, from_width] == [height, width] {
+            return Ok(self.values);
+        }
         let filter = match filter {
             ResizeFilter::Bicubic => FilterType::CatmullRom,
             ResizeFilter::Bilinear => FilterType::Bilinear,
@@ -167,10 +221,27 @@ impl PlanarImage {
             let source = TypedImageRef::new(from_width as u32, from_height as u32, &pixels)?;
             let mut target = TypedImage::<F32>::new(width as u32, height as u32);
             resizer.resize_typed(&source, &mut target, &options)?;
-            values.extend(target.pixels().iter().map(|pixel| pixel.0.clamp(-1.0, 1.0)));
+            values.extend(target.pixels().iter().map(|pixel| pixel.0));
         }
-        Ok(Self { shape: [channels, height, width], values })
+        Ok(values)
     }
+}
+
+/// The values of a band of rows that is resized at once.
+///
+/// Fewer than [`Pixels::window`] reads in parallel: the threads of a loader must not wait for the thread pool, which is
+/// training.
+const BAND: usize = 1 << 19;
+
+/// Returns the number of rows in a band: a multiple of 4, because the resizing library handles 4 rows together.
+fn band(width: usize) -> usize {
+    (BAND / width.max(1)).max(4) / 4 * 4
+}
+
+/// Returns the largest number of bytes that [`PlanarImage::resized_part`] takes for an image of this height, besides
+/// image and output, to resize it to `width` columns.
+pub(crate) fn resizing_bytes(height: u32, width: usize) -> u64 {
+    4 * (3 * u64::from(height) * width as u64 + 4 * BAND as u64)
 }
 
 /// Returns the images of a batch with 8 bits per channel, as [`PlanarImage::to_image`] does.
@@ -247,6 +318,24 @@ mod tests {
         let deep = ImageBuffer::<Luma<u16>, _>::from_raw(2, 1, vec![0, 257]).unwrap();
         let planes = PlanarImage::from_image(&DynamicImage::ImageLuma16(deep), 1);
         assert_eq!(planes.values, [-1.0, 257.0 / 32_767.5 - 1.0]);
+    }
+
+    #[test]
+    fn resizing_in_bands_equals_resizing_the_whole() {
+        let image = ImageBuffer::from_fn(3001, 797, |x, y| {
+            image::Rgba([(x * 7 + y) as u16 * 31, (x * y) as u16, (y * 90) as u16, (x * 20) as u16])
+        });
+        let image = DynamicImage::ImageRgba16(image);
+        assert!(band(1500) < 790);
+        let region = Region { start: [7, 1501], size: [790, 1500] };
+        for filter in [ResizeFilter::Bicubic, ResizeFilter::Bilinear] {
+            for (channels, size) in [(1, [64, 48]), (3, [797, 33]), (4, [100, 1500]), (3, [900, 1500])] {
+                let whole = PlanarImage::from_part(&image, channels, region).resized(size, filter).unwrap();
+                let bands = PlanarImage::resized_part(&image, channels, region, size, filter).unwrap();
+                assert_eq!(bands.shape, whole.shape);
+                assert!(bands.values == whole.values, "{channels} channels to {size:?}");
+            }
+        }
     }
 
     #[test]

@@ -16,7 +16,9 @@ use crate::generator::tiled::TiledGenerator;
 use crate::generator::{Backbone, Generator};
 use crate::layers::{DropoutMode, Mode, in_thread_pool};
 use crate::pytorch;
-use crate::raster::{Canvas, IMAGE_CHANNELS, NOT_A_NUMBER, Pixels, PlanarImage, read_image};
+use crate::raster::{
+    Canvas, IMAGE_CHANNELS, ImageHeader, ImageLimits, NOT_A_NUMBER, Pixels, PlanarImage, Region, load_image,
+};
 use crate::transfer::read_back;
 use crate::weights::{self, BEST_FILE, GENERATOR_FILE};
 use tiles::{Tiled, tensor};
@@ -44,6 +46,7 @@ pub struct Translator {
     mode: Mode,
     tile: usize,
     resizes: bool,
+    limits: ImageLimits,
     device: Device,
 }
 
@@ -127,6 +130,7 @@ impl Translator {
             mode: Mode::PAPER.with_noise(0),
             tile: DEFAULT_TILE,
             resizes: false,
+            limits: ImageLimits::default(),
             device: device.clone().without_autodiff(),
         }
     }
@@ -214,6 +218,13 @@ impl Translator {
         self
     }
 
+    /// Sets the limits on the image files that are read.
+    #[must_use]
+    pub fn with_limits(mut self, limits: ImageLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Translates an image. The output has the image's size, its 8 or 16 bits, and its alpha.
     ///
     /// The image is converted to the network's input channels: grey, colour, or colour with alpha, which is opaque if
@@ -250,9 +261,9 @@ impl Translator {
         let mut canvas = Canvas::like(&input, channels[1]);
         match self.resized_to(&input) {
             Some(size) => {
-                let own = input.size;
-                let image = PlanarImage::new(input.window([0, 0], own), [channels[0], own[0], own[1]]);
-                self.paint_resized(&self.resized(image, size)?, &mut canvas)?;
+                let filter = self.config.data.resize_filter;
+                let small = PlanarImage::resized_part(image, channels[0], Region::of(image), size, filter);
+                self.paint_resized(&small.map_err(Error::in_memory_image)?, &mut canvas)?;
             }
             None => self.paint(&input, &mut canvas)?,
         }
@@ -267,11 +278,13 @@ impl Translator {
     /// [`translate`](Self::translate).
     pub fn translate_file(&self, path: impl AsRef<Path>) -> Result<DynamicImage> {
         let path = path.as_ref();
-        let image = match &self.config.data.labels {
-            Some(labels) => labels.read_image(path)?,
-            None => read_image(path)?,
+        // The output has at most 16 bits, colour and alpha.
+        let working = |header: &ImageHeader| header.pixels() * 8;
+        let loaded = match &self.config.data.labels {
+            Some(labels) => labels.load_image(path, &self.limits, working)?,
+            None => load_image(path, &self.limits, working)?,
         };
-        self.translate(&image).map_err(|error| match error {
+        self.translate(&loaded.image).map_err(|error| match error {
             Error::Image { source, .. } => Error::image(path, source),
             other => other,
         })
@@ -395,14 +408,11 @@ impl Translator {
         let mut output = Canvas::array(shape);
         self.paint(&Pixels::array(image.values(), image.shape()), &mut output)?;
         let own = canvas.size();
-        let output = self.resized(PlanarImage::new(output.into_values(), shape), own)?;
+        let output = PlanarImage::new(output.into_values(), shape)
+            .resized(own, self.config.data.resize_filter)
+            .map_err(Error::in_memory_image)?;
         canvas.paint(output.values(), own, [0, 0]);
         Ok(())
-    }
-
-    /// Resizes an image with the filter of the training.
-    fn resized(&self, image: PlanarImage, size: [usize; 2]) -> Result<PlanarImage> {
-        image.resized(size, self.config.data.resize_filter).map_err(Error::in_memory_image)
     }
 
     /// Translates whole images of one padded size together, each with its own statistics.

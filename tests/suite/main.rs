@@ -4,6 +4,7 @@
 mod architecture;
 mod checkpoint;
 mod data;
+mod decoders;
 mod devices;
 mod fid;
 mod golden;

@@ -19,11 +19,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use pix2pix::data::{DataConfig, Direction, PairedFolder};
+use pix2pix::data::{DataConfig, Direction, ImageLimits, PairedFolder};
 use serde::Serialize;
 
 use crate::common::Way;
 use crate::files;
+use crate::limits::LimitOptions;
 use crate::output::{note, say};
 use crate::splits;
 use findings::Finding;
@@ -54,6 +55,8 @@ pub(crate) struct Options {
     /// End with status 1 if there are findings [default: 0]
     #[arg(long, help_heading = CHECK)]
     strict: bool,
+    #[command(flatten)]
+    limits: LimitOptions,
 }
 
 const CHECK: &str = "Check";
@@ -72,7 +75,7 @@ struct Report {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let splits = scanned(&options.data)?;
+    let splits = scanned(&options.data, &options.limits.limits()?)?;
     let palettes = [0, 1].map(|side| {
         let mut colours = Colours::default();
         splits.iter().for_each(|split| colours.merge(&split.colours[side]));
@@ -112,12 +115,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// Reads the pairs of all splits. A folder without splits is `train`.
-fn scanned(data: &Path) -> Result<Vec<Scanned>> {
+fn scanned(data: &Path, limits: &ImageLimits) -> Result<Vec<Scanned>> {
     let mut found = splits::found(data);
     if found.is_empty() {
         found.push(("train", data.to_owned()));
     }
-    let open = |folder: PathBuf| PairedFolder::open(folder, &DataConfig::default());
+    let open = |folder: PathBuf| {
+        Ok::<_, pix2pix::Error>(
+            PairedFolder::open(folder, &DataConfig::default())?.with_limits(limits.clone()),
+        )
+    };
     let open_all = found.into_iter().map(|(name, folder)| Ok((name, open(folder)?)));
     // All are opened before any is read, so that a mistake shows at once.
     let folders: Vec<_> = open_all.collect::<Result<_>>()?;

@@ -143,12 +143,16 @@ fn pairs(
             other.display()
         ),
     };
-    let train = PairedFolder::open(train, &config.data)?;
+    let limits = options.limits.limits()?;
+    let open = |folder| {
+        Ok::<_, pix2pix::Error>(PairedFolder::open(folder, &config.data)?.with_limits(limits.clone()))
+    };
+    let train = open(train)?;
     match (val, options.val_fraction) {
         (Some(val), Some(_)) => {
             bail!("--val-fraction: {} holds the pairs to validate; leave out the flag", val.display())
         }
-        (Some(val), None) => Ok((train, Some(PairedFolder::open(val, &config.data)?))),
+        (Some(val), None) => Ok((train, Some(open(val)?))),
         (None, Some(fraction)) => {
             let (train, val) = train.hold_out(fraction)?;
             Ok((train, Some(val)))

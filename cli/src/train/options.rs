@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use pix2pix::data::Preprocess;
 
 use crate::common::{Compute, Way};
+use crate::limits::LimitOptions;
 
 /// Trains a generator on pairs of images
 ///
@@ -137,6 +138,8 @@ pub(crate) struct Options {
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) ema_decay: Option<f64>,
 
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     #[command(flatten)]
     pub(crate) compute: Compute,
     /// Devices of --backend that share each batch; a CPU may be counted several times

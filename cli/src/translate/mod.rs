@@ -23,6 +23,7 @@ use pix2pix::data::{self, DataConfig, LeftOut, Size};
 use write::Writer;
 
 use crate::common::{Common, ModeName};
+use crate::limits::LimitOptions;
 use crate::output::{note, one_line, say};
 use crate::outputs::protect_inputs;
 
@@ -66,6 +67,8 @@ pub(crate) struct Options {
     /// Outputs for each image, each with its own dropout noise (mode paper)
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = TRANSLATION)]
     samples: u64,
+    #[command(flatten)]
+    limits: LimitOptions,
     #[command(flatten)]
     common: Common,
 }
@@ -144,8 +147,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         bail!("{}: the file exists already; remove it, or use --overwrite", options.output.display());
     }
     let config = &samples[0].config().data;
+    let limits = options.limits.limits()?;
     if options.half.is_none() {
-        half::ask(&jobs, options.input.is_dir(), config)?;
+        half::ask(&jobs, options.input.is_dir(), config, &limits)?;
     }
     let half = options.half.unwrap_or(Half::None);
     if !options.resize {
@@ -154,7 +158,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
     let start = Instant::now();
     let bar = progress_bar(jobs.len());
-    let failed = pipeline::translate_all(&jobs, &samples, half, &writer, &bar);
+    let failed = pipeline::translate_all(&jobs, &samples, half, limits, &writer, &bar);
     bar.finish_and_clear();
 
     let done = jobs.len() - failed.len();
