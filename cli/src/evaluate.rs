@@ -17,17 +17,16 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use image::ImageFormat;
 use pix2pix::burn::tensor::TensorData;
-use pix2pix::data::{Batch, LeftOut, PairedFolder, Preprocess, round_to_8_bits, to_images};
+use pix2pix::data::{Batch, DataFolder, LeftOut, PairedFolder, Preprocess, round_to_8_bits, to_images};
 use pix2pix::metrics::{self, Metrics};
 use pix2pix::{Device, Mode, Tensor, Translator};
 use serde_json::json;
 
-use crate::common::{self, Common, ModeName, Way};
+use crate::common::{self, Common, LayoutName, ModeName, Way};
 use crate::files;
 use crate::limits::LimitOptions;
 use crate::output::{note, one_line, say};
 use crate::outputs::{protect_inputs, shortened};
-use crate::splits;
 
 /// Computes L1, PSNR and SSIM of a generator on pairs of images
 ///
@@ -41,9 +40,12 @@ pub(crate) struct Options {
     /// Folder of pairs, or one with `train/`, `val/` …
     #[arg(long, help_heading = INPUT)]
     data: PathBuf,
-    /// Folder in --data to evaluate
-    #[arg(long, default_value = DEFAULT_SPLIT, help_heading = INPUT)]
-    split: String,
+    /// Split, or any other folder in --data, to evaluate [default: val; all pairs of a folder without splits]
+    #[arg(long, help_heading = INPUT)]
+    split: Option<String>,
+    /// How a file holds both images [default: as in training]
+    #[arg(long, value_enum, help_heading = INPUT)]
+    layout: Option<LayoutName>,
     /// Which half is the input [default: as in training]
     #[arg(long, value_enum, help_heading = INPUT)]
     direction: Option<Way>,
@@ -74,13 +76,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let device = options.common.compute.device()?;
     let translator = Translator::load(&options.weights, &device)?;
     translator.config().validate()?;
-    let folder = split_folder(options)?;
-    let pairs = pairs(options, &folder, &translator)?;
+    let pairs = pairs(options, &translator)?;
     let images = match &options.output {
         Some(folder) => image_paths(&pairs, folder),
         None => vec![],
     };
-    protect_pairs(options, &folder, &pairs, &images)?;
+    protect_pairs(options, &pairs, &images)?;
     let Evaluated { rows, mut errors, unwritten } =
         evaluate_all(options, &translator, &pairs, &images, &device)?;
     if let Some(summary) = LeftOut::summary(pairs.left_out()) {
@@ -155,39 +156,27 @@ fn image_paths(pairs: &PairedFolder, folder: &Path) -> Vec<PathBuf> {
     inputs.iter().map(|path| shortened(name(path))).collect()
 }
 
-/// Returns the folder of the split, or the data folder itself if it has no splits and none is named.
-fn split_folder(options: &Options) -> Result<PathBuf> {
-    if let Some(folder) = splits::folder(&options.data, &options.split) {
-        return Ok(folder);
-    }
-    if options.split == DEFAULT_SPLIT && splits::found(&options.data).is_empty() {
-        return Ok(options.data.clone());
-    }
-    let entries = std::fs::read_dir(&options.data).with_context(|| options.data.display().to_string())?;
-    let folders = entries.filter_map(|entry| entry.ok().filter(|entry| entry.path().is_dir()));
-    let mut names: Vec<String> =
-        folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    let found = if names.is_empty() { "no folders".to_owned() } else { names.join(", ") };
-    bail!("--split: `{}` is not a folder in {}, which has {found}", options.split, options.data.display())
-}
-
 /// Refuses outputs in the folder of the pairs, where they would replace files or become pairs, and a JSON file that would
 /// replace a file of a pair.
-fn protect_pairs(options: &Options, folder: &Path, pairs: &PairedFolder, images: &[PathBuf]) -> Result<()> {
+fn protect_pairs(options: &Options, pairs: &PairedFolder, images: &[PathBuf]) -> Result<()> {
     let inputs = || (0..pairs.len()).map(|index| pairs.path(index));
-    protect_inputs(images.iter().cloned(), inputs(), folder, folder)?;
+    protect_inputs(images.iter().cloned(), inputs(), pairs.folder(), pairs.folder())?;
     protect_inputs(options.json.clone(), inputs(), Path::new(""), Path::new(""))
 }
 
-/// Opens the pairs in `folder` with the data configuration of the training.
-fn pairs(options: &Options, folder: &Path, translator: &Translator) -> Result<PairedFolder> {
+/// Opens the pairs of the split with the data configuration of the training. Pairs without splits are all evaluated.
+fn pairs(options: &Options, translator: &Translator) -> Result<PairedFolder> {
     let mut config = translator.config().data.clone();
     config.batch_size = 1;
     if let Some(way) = options.direction {
         config.direction = way.into();
     }
-    Ok(PairedFolder::open(folder, &config)?.with_limits(options.limits.limits()?))
+    config.layout = options.layout.map(Into::into).or(config.layout);
+    let data = DataFolder::open(&options.data)?.with_limits(options.limits.limits()?);
+    Ok(match &options.split {
+        None if data.splits().is_empty() => data.whole(&config)?,
+        split => data.split(split.as_deref().unwrap_or(DEFAULT_SPLIT), &config).map_err(common::as_flag)?,
+    })
 }
 
 /// Evaluates every pair, prints its line, and writes its output to that of `images`, if there are any. Fails if the

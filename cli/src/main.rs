@@ -21,7 +21,6 @@ mod limits;
 mod output;
 mod outputs;
 mod pairs;
-mod splits;
 mod stop;
 mod study;
 mod time;

@@ -6,13 +6,12 @@
 //! ```
 
 use std::collections::HashSet;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use image::imageops::{self, FilterType};
-use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+use image::{DynamicImage, Rgb, RgbImage};
 use imageproc::edges::canny;
 use pix2pix::data::{self, ImageLimits};
 
@@ -106,13 +105,7 @@ fn make(options: &Options, path: &Path, limits: &ImageLimits, file: &Path) -> Re
     let loaded = data::load_image(path, limits, |header| 8 * header.pixels())?;
     let [left, right] =
         pair(options, loaded.image).map_err(|problem| anyhow!("{}: {problem}", path.display()))?;
-    let (width, height) = right.dimensions();
-    let mut both = RgbImage::new(2 * width, height);
-    imageops::replace(&mut both, &left, 0, 0);
-    imageops::replace(&mut both, &right, i64::from(width), 0);
-    let mut bytes = Cursor::new(Vec::new());
-    both.write_to(&mut bytes, ImageFormat::Png).with_context(|| file.display().to_string())?;
-    files::replace(file, bytes.get_ref())
+    files::replace(file, &data::encode_pair([&left, &right])?)
 }
 
 /// Returns a unique name for a photograph's pair: its whole path, so that `a.png`, `a.jpg` and `b/a.png` differ.

@@ -371,6 +371,7 @@ mod tests {
                 input_channels,
                 target_channels,
                 labels,
+                layout,
                 load_size,
                 preprocess,
                 image_size,

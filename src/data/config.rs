@@ -6,6 +6,7 @@ use derive_setters::Setters;
 use serde::{Deserialize, Serialize};
 
 use super::labels::Labels;
+use super::layout::Layout;
 use crate::error::{Error, Result};
 use crate::names;
 use crate::raster::ResizeFilter;
@@ -174,6 +175,10 @@ pub struct DataConfig {
     /// The classes of the input, if it is a label map: each has a channel, and `input_channels` is their number.
     /// [`Pix2PixConfig::with_labels`](crate::Pix2PixConfig::with_labels) sets both.
     pub labels: Option<Labels>,
+    /// How a file holds both images; by default side by side, and folders of files that show that they are not such pairs
+    /// are refused. A layout that is given is not checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
     /// Height and width that both images are resized to before the crop.
     #[setters(into)]
     pub load_size: Size,
@@ -206,6 +211,7 @@ impl Default for DataConfig {
             input_channels: 3,
             target_channels: 3,
             labels: None,
+            layout: None,
             load_size: 286.into(),
             preprocess: Preprocess::Resize,
             image_size: None,

@@ -1,6 +1,5 @@
 //! A folder of pairs: files with both images side by side, or folders `A` and `B` with files of equal names.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,10 +11,12 @@ use super::batches::{Batches, Plan};
 use super::config::{DataConfig, Direction, Preprocess, Size};
 use super::epoch::EpochCursor;
 use super::image_part::{ImagePart, Meaning, Resized};
-use super::listing::{LeftOut, Listing, Reason, normalized};
+use super::layout::Layout;
+use super::listing::{LeftOut, normalized};
 use super::pair::Pair;
 use super::pair_files::PairFiles;
-use super::{preprocess, scale};
+use super::splits::{Source, source, splits};
+use super::{pairing, preprocess, scale};
 use crate::error::{Error, Result};
 use crate::raster::{IMAGE_CHANNELS, ImageLimits};
 use crate::rng::stream;
@@ -23,11 +24,13 @@ use crate::rng::stream;
 /// A folder of pairs on disk. Opening it lists the files; the iterators over batches read the images.
 ///
 /// It has one of two layouts:
-/// - files that hold A on the left and B on the right, of equal width;
-/// - folders `A/` and `B/` with files of equal name (the extension may differ) and size.
+/// - files that hold A on the left and B on the right, of equal width, or A above B: see [`Layout`](super::Layout);
+/// - folders `A/` and `B/` (or `a/` and `b/`, `input/` and `target/`) with files of equal name (the extension may differ)
+///   and size.
 ///
-/// Subfolders are included, and files are images by their content: see [`Listing`]. Files that are not used are in
-/// [`left_out`](Self::left_out).
+/// Subfolders are included, and files are images by their content: see [`Listing`](super::Listing). Files that are not
+/// used are in [`left_out`](Self::left_out): single images that are not pairs, for example.
+/// [`DataFolder`](super::DataFolder) opens a folder with splits.
 ///
 /// # Examples
 /// ```no_run
@@ -49,58 +52,41 @@ pub struct PairedFolder {
     limits: ImageLimits,
 }
 
-/// The usual names of folders of pairs. A folder that contains one of them is a data set, and not a folder of pairs.
-const SPLITS: [&str; 5] = ["train", "val", "valid", "validation", "test"];
-
 impl PairedFolder {
     /// Lists the pairs in `folder`, in the order of their names.
     ///
     /// # Errors
     /// - [`Error::Io`] if the folder cannot be read
-    /// - [`Error::Pairs`] if it holds no images, or if most names in `A/` and `B/` do not match
+    /// - [`Error::Pairs`] if it has no pairs, if most images in `A/` and `B/` have no partner, or if most files show that
+    ///   they are not side-by-side pairs, unless [`DataConfig::layout`] is given
     /// - [`Error::Config`] if `config` is out of range
     pub fn open(folder: impl AsRef<Path>, config: &DataConfig) -> Result<Self> {
-        config.validate()?;
-        let channels = [
-            ("data.input_channels", config.input_channels),
-            ("data.target_channels", config.target_channels),
-        ];
-        for (field, value) in channels {
-            let is_label_map = field == "data.input_channels" && config.labels.is_some();
-            if !is_label_map && !IMAGE_CHANNELS.contains(&value) {
-                let problem =
-                    format!("{value} is not 1 (grey), 3 (colour) or 4 (colour and alpha), as in image files");
-                return Err(Error::config(field, problem));
-            }
-        }
-        if config.labels.is_some() && config.preprocess != Preprocess::Resize {
-            let problem =
-                format!("{} does not work with label maps (data.labels); use resize", config.preprocess);
-            return Err(Error::config("data.preprocess", problem));
-        }
+        validate(config)?;
         let folder = folder.as_ref();
-        let [a, b] = ["A", "B"].map(|name| folder.join(name));
-        let (pairs, left_out) = if a.is_dir() && b.is_dir() {
-            matched(folder, &a, &b)?
-        } else if let Some(split) = SPLITS.iter().find(|split| folder.join(split).is_dir()) {
-            let problem = format!("no pairs here; it contains a folder `{split}`: did you mean that one?");
-            return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched: vec![] });
-        } else {
-            let Listing { images, left_out, .. } = Listing::open(folder)?;
-            (images.into_iter().map(PairFiles::SideBySide).collect(), left_out)
-        };
-        if pairs.is_empty() {
-            let problem = no_pairs(&left_out);
+        let found = splits(folder)?;
+        if let Some(split) = found.first() {
+            let shown: Vec<&str> = found.iter().map(|split| split.shown.as_str()).collect();
+            let problem = format!(
+                "no pairs here; it is a data set with {}: did you mean {}?",
+                shown.join(", "),
+                split.shown
+            );
             return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched: vec![] });
         }
+        Self::from_source(folder, &source(folder)?, config, &ImageLimits::default())
+    }
+
+    /// Lists the pairs of a source in `folder`.
+    pub(super) fn from_source(
+        folder: &Path,
+        source: &Source,
+        config: &DataConfig,
+        limits: &ImageLimits,
+    ) -> Result<Self> {
+        validate(config)?;
+        let (pairs, left_out) = pairing::pairs(folder, source, config.layout, limits)?;
         let (pairs, left_out) = (pairs.into(), left_out.into());
-        Ok(Self {
-            pairs,
-            left_out,
-            root: folder.to_owned(),
-            config: config.clone(),
-            limits: ImageLimits::default(),
-        })
+        Ok(Self { pairs, left_out, root: folder.to_owned(), config: config.clone(), limits: limits.clone() })
     }
 
     /// Divides the pairs into those to train on and those held out for validation, of which there are about `fraction`.
@@ -155,6 +141,22 @@ impl PairedFolder {
     /// Returns the configuration.
     pub fn config(&self) -> &DataConfig {
         &self.config
+    }
+
+    /// Returns the folder that was opened.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns how a file holds both images of a pair; `None` if A and B are separate files.
+    #[must_use]
+    pub fn layout(&self) -> Option<Layout> {
+        match &self.pairs[0] {
+            PairFiles::SideBySide(_) => Some(Layout::SideBySide),
+            PairFiles::Stacked(_) => Some(Layout::Stacked),
+            PairFiles::Separate { .. } => None,
+        }
     }
 
     /// Returns the file of pair `index`; if A and B are separate files, that of A.
@@ -344,53 +346,23 @@ fn place(name: &str) -> f64 {
     stream(u64::from(crc32c::crc32c(name.as_bytes())), 0).random()
 }
 
-/// Lists the images of two folders by their paths in them without extension, and pairs those of equal paths. Images
-/// without a partner are left out, unless most are.
-fn matched(folder: &Path, a: &Path, b: &Path) -> Result<(Vec<PairFiles>, Vec<LeftOut>)> {
-    let (mut of_a, mut of_b, mut left_out) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-    for (side, found) in [(a, &mut of_a), (b, &mut of_b)] {
-        let listing = Listing::open(side)?;
-        left_out.extend(listing.left_out);
-        for path in listing.images {
-            let name = normalized(&path.strip_prefix(side).unwrap_or(&path).with_extension(""));
-            found.entry(name).or_insert_with(Vec::new).push(path);
+/// Checks the configuration of pairs in image files.
+fn validate(config: &DataConfig) -> Result<()> {
+    config.validate()?;
+    let channels =
+        [("data.input_channels", config.input_channels), ("data.target_channels", config.target_channels)];
+    for (field, value) in channels {
+        let is_label_map = field == "data.input_channels" && config.labels.is_some();
+        if !is_label_map && !IMAGE_CHANNELS.contains(&value) {
+            let problem =
+                format!("{value} is not 1 (grey), 3 (colour) or 4 (colour and alpha), as in image files");
+            return Err(Error::config(field, problem));
         }
     }
-    let mut pairs = Vec::new();
-    let names: Vec<String> = of_a.keys().cloned().collect();
-    for name in names {
-        if let ([a], Some([b])) = (of_a[&name].as_slice(), of_b.get(&name).map(Vec::as_slice)) {
-            pairs.push(PairFiles::Separate { a: a.clone(), b: b.clone() });
-            of_a.remove(&name);
-            of_b.remove(&name);
-        }
+    if config.labels.is_some() && config.preprocess != Preprocess::Resize {
+        let problem =
+            format!("{} does not work with label maps (data.labels); use resize", config.preprocess);
+        return Err(Error::config("data.preprocess", problem));
     }
-    let rest: Vec<PathBuf> = of_a.into_values().chain(of_b.into_values()).flatten().collect();
-    if rest.len() > pairs.len() {
-        let unmatched =
-            rest.iter().map(|path| path.strip_prefix(folder).unwrap_or(path).display().to_string());
-        let unmatched = unmatched.collect();
-        let others = LeftOut::summary(&left_out).map_or_else(String::new, |summary| format!(" ({summary})"));
-        let problem = format!(
-            "every image in A needs one of the same name in B, but {} have no partner and {} pairs have one{others}; add \
-             the partners or remove the files",
-            rest.len(),
-            pairs.len()
-        );
-        return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched });
-    }
-    left_out.extend(rest.into_iter().map(|path| LeftOut::new(path, Reason::NoPartner)));
-    let outside = Listing::open_except(folder, &[a, b])?;
-    left_out.extend(outside.images.into_iter().map(|path| LeftOut::new(path, Reason::OutsidePairs)));
-    left_out.extend(outside.left_out);
-    Ok((pairs, left_out))
-}
-
-/// Describes the problem of a folder without pairs, and the remedy.
-fn no_pairs(left_out: &[LeftOut]) -> String {
-    let found = LeftOut::summary(left_out).map_or_else(String::new, |summary| format!(" ({summary})"));
-    format!(
-        "no pairs here{found}; put side-by-side images (png, jpg, webp, bmp, gif, tif) in it, or folders A and B with \
-         images of equal names"
-    )
+    Ok(())
 }

@@ -181,3 +181,11 @@ fn decode(bytes: impl BufRead + Seek, limits: Limits) -> image::ImageResult<(Dyn
     image.apply_orientation(orientation);
     Ok((image, profile))
 }
+
+/// Returns the width and height in the header of an image file, before rotation by the EXIF orientation, or `None` if
+/// the header cannot be read.
+pub(crate) fn stored_size(path: &Path) -> Option<[u32; 2]> {
+    let (mut file, _) = open(path).ok()?;
+    let header = guarded(path, || ImageHeader::read(&mut file)).ok()?;
+    Some([header.width, header.height])
+}

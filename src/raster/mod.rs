@@ -24,6 +24,7 @@ pub use planar::{PlanarImage, ResizeFilter, to_images};
 
 pub(crate) use canvas::Canvas;
 pub(crate) use class_map::ClassMap;
+pub(crate) use decode::stored_size;
 pub(crate) use encode::encode;
 pub(crate) use indexed::read_indices;
 #[cfg(feature = "eval")]

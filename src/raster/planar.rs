@@ -199,6 +199,31 @@ impl PlanarImage {
         Ok(Self { shape: [channels, height, width], values })
     }
 
+    /// Resizes the image as [`resized`](Self::resized) does, but holds only a few columns of the result: calls `put` with
+    /// each and its left border.
+    ///
+    /// # Errors
+    /// As [`resized`](Self::resized).
+    pub(crate) fn resized_in_columns(
+        self,
+        [height, width]: [usize; 2],
+        filter: ResizeFilter,
+        mut put: impl FnMut(&Self, usize),
+    ) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let [channels, from_height, _] = self.shape;
+        let wide = Self {
+            shape: [channels, from_height, width],
+            values: self.convolved([from_height, width], filter)?,
+        };
+        let columns = (BAND / height.max(1)).max(COLUMNS) / COLUMNS * COLUMNS;
+        for left in (0..width).step_by(columns) {
+            let columns = columns.min(width - left);
+            let part = wide.window([0, left as isize], [from_height, columns]);
+            put(&part.resized([height, columns], filter)?, left);
+        }
+        Ok(())
+    }
+
     /// Returns the values of the image resized to `[height, width]`, with the overshoots of the filter.
     fn convolved(
         self,
@@ -232,6 +257,9 @@ impl PlanarImage {
 /// Fewer than [`Pixels::window`] reads in parallel: the threads of a loader must not wait for the thread pool, which is
 /// training.
 const BAND: usize = 1 << 19;
+
+/// The number of columns of which bands of columns have a multiple: the resizing library handles so many together.
+const COLUMNS: usize = 64;
 
 /// Returns the number of rows in a band: a multiple of 4, because the resizing library handles 4 rows together.
 fn band(width: usize) -> usize {
@@ -334,6 +362,26 @@ mod tests {
                 let bands = PlanarImage::resized_part(&image, channels, region, size, filter).unwrap();
                 assert_eq!(bands.shape, whole.shape);
                 assert!(bands.values == whole.values, "{channels} channels to {size:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn resizing_in_columns_equals_resizing_the_whole() {
+        let values = (0..3 * 61 * 83).map(|index| ((index * 7919) % 211) as f32 / 105.0 - 1.0).collect();
+        let image = PlanarImage::new(values, [3, 61, 83]);
+        for filter in [ResizeFilter::Bicubic, ResizeFilter::Bilinear] {
+            for size in [[4000, 901], [30, 200], [61, 300], [9000, 83]] {
+                let whole = image.clone().resized(size, filter).unwrap();
+                let mut next = 0;
+                let put = |part: &PlanarImage, left: usize| {
+                    let [_, height, width] = part.shape;
+                    assert_eq!((left, height), (next, size[0]));
+                    assert!(*part == whole.window([0, left as isize], [height, width]), "{size:?} at {left}");
+                    next += width;
+                };
+                image.clone().resized_in_columns(size, filter, put).unwrap();
+                assert_eq!(next, size[1]);
             }
         }
     }

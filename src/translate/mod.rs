@@ -408,11 +408,12 @@ impl Translator {
         let mut output = Canvas::array(shape);
         self.paint(&Pixels::array(image.values(), image.shape()), &mut output)?;
         let own = canvas.size();
-        let output = PlanarImage::new(output.into_values(), shape)
-            .resized(own, self.config.data.resize_filter)
-            .map_err(Error::in_memory_image)?;
-        canvas.paint(output.values(), own, [0, 0]);
-        Ok(())
+        let output = PlanarImage::new(output.into_values(), shape);
+        let put = |part: &PlanarImage, left: usize| {
+            let [_, height, width] = part.shape();
+            canvas.paint(part.values(), [height, width], [0, left as isize]);
+        };
+        output.resized_in_columns(own, self.config.data.resize_filter, put).map_err(Error::in_memory_image)
     }
 
     /// Translates whole images of one padded size together, each with its own statistics.

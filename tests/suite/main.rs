@@ -12,6 +12,7 @@ mod gradients;
 mod kernels;
 mod labels;
 mod layering;
+mod layouts;
 mod overnight;
 mod pytorch;
 #[path = "../support/mod.rs"]

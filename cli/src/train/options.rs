@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use pix2pix::data::Preprocess;
 
-use crate::common::{Compute, Way};
+use crate::common::{Compute, LayoutName, Way};
 use crate::limits::LimitOptions;
 
 /// Trains a generator on pairs of images
@@ -20,8 +20,12 @@ pub(crate) struct Options {
     #[arg(long, help_heading = DATA)]
     pub(crate) data: Option<PathBuf>,
     /// Fraction of the pairs to hold out for validation, chosen by their names, for data without `val/` [default: none]
-    #[arg(long, value_name = "FRACTION", help_heading = DATA, requires = "data")]
+    #[arg(long, value_name = "FRACTION", help_heading = DATA)]
     pub(crate) val_fraction: Option<f64>,
+    /// How a file holds both images of a pair; what is given is not checked [default: side-by-side, and folders of other
+    /// images are refused]
+    #[arg(long, value_enum, help_heading = DATA)]
+    pub(crate) layout: Option<LayoutName>,
     /// Which half is translated into the other [default: a-to-b]
     #[arg(long, value_enum, help_heading = DATA)]
     pub(crate) direction: Option<Way>,
@@ -61,9 +65,9 @@ pub(crate) struct Options {
     /// Configuration file (JSON or TOML) with any fields of config.json; it overrides --preset, and flags override it
     #[arg(long, value_name = "FILE", help_heading = RUN)]
     pub(crate) config: Option<PathBuf>,
-    /// Recipe that gives the defaults
-    #[arg(long, value_enum, default_value = "paper", help_heading = RUN)]
-    pub(crate) preset: Preset,
+    /// Recipe that gives the defaults [default: paper; with --resume the run's own settings]
+    #[arg(long, value_enum, help_heading = RUN)]
+    pub(crate) preset: Option<Preset>,
     /// Stop after this many steps [default: after the last epoch]
     #[arg(long, help_heading = RUN)]
     pub(crate) steps: Option<u64>,

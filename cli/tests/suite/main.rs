@@ -6,6 +6,7 @@ mod commands;
 mod folders;
 mod kill;
 mod labels;
+mod layouts;
 mod pairs;
 mod program;
 mod scale;
