@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
-use pix2pix::data::{Direction, Layout};
+use pix2pix::data::{Direction, Layout, Pages};
 use pix2pix::{Device, Mode, Tensor, device};
 
 /// The device and the seed.
@@ -73,6 +73,27 @@ impl From<LayoutName> for Layout {
         match layout {
             LayoutName::SideBySide => Self::SideBySide,
             LayoutName::Stacked => Self::Stacked,
+        }
+    }
+}
+
+/// [`Pages`] as a flag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PagesName {
+    /// The first page
+    First,
+    /// Each page is an image
+    All,
+    /// The channels of all pages are those of one image
+    Channels,
+}
+
+impl From<PagesName> for Pages {
+    fn from(pages: PagesName) -> Self {
+        match pages {
+            PagesName::First => Self::First,
+            PagesName::All => Self::All,
+            PagesName::Channels => Self::Channels,
         }
     }
 }

@@ -17,7 +17,10 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use image::ImageFormat;
 use pix2pix::burn::tensor::TensorData;
-use pix2pix::data::{Batch, DataFolder, LeftOut, PairedFolder, Preprocess, round_to_8_bits, to_images};
+use pix2pix::data::{
+    Batch, DataFolder, ImageArray, LeftOut, PairedFolder, PlanarImage, Preprocess, SampleFormat,
+    round_to_8_bits, to_images, write_arrays,
+};
 use pix2pix::metrics::{self, Metrics};
 use pix2pix::{Device, Mode, Tensor, Translator};
 use serde_json::json;
@@ -84,6 +87,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     protect_pairs(options, &pairs, &images)?;
     let Evaluated { rows, mut errors, unwritten } =
         evaluate_all(options, &translator, &pairs, &images, &device)?;
+    files::report_pages((0..pairs.len()).map(|index| pairs.path(index)), pairs.config().pages);
     if let Some(summary) = LeftOut::summary(pairs.left_out()) {
         say!("{summary}");
     }
@@ -132,7 +136,8 @@ struct Evaluated {
     unwritten: Vec<String>,
 }
 
-/// Returns the image to write for each pair: its path below the folder that all pairs share, in `folder`, as PNG.
+/// Returns the image to write for each pair: its path below the folder that all pairs share, in `folder`, as PNG, or
+/// as TIFF if the network was trained on arrays.
 fn image_paths(pairs: &PairedFolder, folder: &Path) -> Vec<PathBuf> {
     let inputs: Vec<&Path> = (0..pairs.len()).map(|index| pairs.path(index)).collect();
     let mut shared = inputs.first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
@@ -140,7 +145,8 @@ fn image_paths(pairs: &PairedFolder, folder: &Path) -> Vec<PathBuf> {
         shared = shared.parent().unwrap_or(Path::new(""));
     }
     let place = |path: &Path| folder.join(path.strip_prefix(shared).unwrap_or(path));
-    let png = |path: &Path| place(path).with_extension("png");
+    let extension = if pairs.config().target_samples.is_some() { "tif" } else { "png" };
+    let png = |path: &Path| place(path).with_extension(extension);
     let key = |path: &Path| path.to_string_lossy().to_lowercase();
     let mut wanted: HashMap<String, usize> = HashMap::new();
     inputs.iter().for_each(|path| *wanted.entry(key(&png(path))).or_default() += 1);
@@ -149,7 +155,8 @@ fn image_paths(pairs: &PairedFolder, folder: &Path) -> Vec<PathBuf> {
         1 => png(path),
         _ => {
             let mut whole = place(path).into_os_string();
-            whole.push(".png");
+            whole.push(".");
+            whole.push(extension);
             whole.into()
         }
     };
@@ -202,7 +209,7 @@ fn evaluate_all(
         let mode = options.mode.mode(options.common.seed.wrapping_add(index as u64)).per_image();
         let output = translated(translator, input, mode)?;
         if let Some(path) = images.get(index)
-            && let Err(error) = write(&output, path)
+            && let Err(error) = write(&output, pairs.config().target_samples, path)
         {
             evaluated.unwritten.push(one_line(&error));
         }
@@ -229,8 +236,16 @@ fn translated(translator: &Translator, input: Tensor<4>, mode: Mode) -> Result<T
     Ok(Tensor::from_data(TensorData::new(output, shape), &device))
 }
 
-/// Writes an output as PNG, atomically.
-fn write(output: &Tensor<4>, path: &Path) -> Result<()> {
+/// Writes an output, atomically: as an image, or as an array of the type and range of the training's targets.
+fn write(output: &Tensor<4>, samples: Option<SampleFormat>, path: &Path) -> Result<()> {
+    if let Some(format) = samples {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        }
+        let [_, channels, height, width] = output.dims();
+        let image = PlanarImage::new(common::values(output.clone())?, [channels, height, width]);
+        return Ok(write_arrays(&[ImageArray::from_planar(&image, format)], path)?);
+    }
     let image = to_images(output.clone())?.remove(0);
     let mut bytes = Cursor::new(vec![]);
     image.write_to(&mut bytes, ImageFormat::Png).with_context(|| path.display().to_string())?;

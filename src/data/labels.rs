@@ -166,7 +166,7 @@ impl Labels {
         &self,
         path: impl AsRef<Path>,
         limits: &ImageLimits,
-        working: impl FnOnce(&ImageHeader) -> u64,
+        working: impl Fn(&ImageHeader) -> u64,
     ) -> Result<LoadedImage> {
         let path = path.as_ref();
         let mut loaded = load_image(path, limits, |header| working(header) + header.pixels())?;

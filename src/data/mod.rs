@@ -22,6 +22,7 @@ mod preprocess;
 mod scale;
 mod seam;
 mod splits;
+mod write_arrays;
 mod write_image;
 
 pub use batch_source::{BatchIterator, BatchSource};
@@ -38,11 +39,15 @@ pub use pair::{Batch, Pair};
 pub use paired_folder::PairedFolder;
 pub use scale::image_size;
 pub use seam::looks_like_pair;
+pub use write_arrays::write_arrays;
 pub use write_image::write_image;
 
 pub(crate) use padding::{pad, padded_size, unpad};
 
+pub(crate) use crate::raster::IMAGE_CHANNELS;
+
 pub use crate::raster::{
-    ImageHeader, ImageLimits, LoadedImage, MemoryBudget, MemoryPermit, PlanarImage, ResizeFilter, load_image,
+    ImageArray, ImageHeader, ImageLimits, LoadedArray, LoadedImage, MemoryBudget, MemoryPermit, Page, Pages,
+    PlanarImage, ResizeFilter, SampleFormat, SampleType, Samples, load_array, load_image, page_count,
     read_image, read_image_with_profile, round_to_8_bits, storable, to_images,
 };

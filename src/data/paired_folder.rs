@@ -6,19 +6,20 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use image::DynamicImage;
 use rand::RngExt;
+use rayon::prelude::*;
 
 use super::batches::{Batches, Plan};
 use super::config::{DataConfig, Direction, Preprocess, Size};
 use super::epoch::EpochCursor;
-use super::image_part::{ImagePart, Meaning, Resized};
+use super::image_part::{ImagePart, Resized};
 use super::layout::Layout;
 use super::listing::{LeftOut, normalized};
 use super::pair::Pair;
-use super::pair_files::PairFiles;
+use super::pair_files::{Meaning, PairFiles, Place};
 use super::splits::{Source, source, splits};
 use super::{pairing, preprocess, scale};
 use crate::error::{Error, Result};
-use crate::raster::{IMAGE_CHANNELS, ImageLimits};
+use crate::raster::{IMAGE_CHANNELS, ImageArray, ImageLimits, SampleFormat};
 use crate::rng::stream;
 
 /// A folder of pairs on disk. Opening it lists the files; the iterators over batches read the images.
@@ -84,7 +85,7 @@ impl PairedFolder {
         limits: &ImageLimits,
     ) -> Result<Self> {
         validate(config)?;
-        let (pairs, left_out) = pairing::pairs(folder, source, config.layout, limits)?;
+        let (pairs, left_out) = pairing::pairs(folder, source, config, limits)?;
         let (pairs, left_out) = (pairs.into(), left_out.into());
         Ok(Self { pairs, left_out, root: folder.to_owned(), config: config.clone(), limits: limits.clone() })
     }
@@ -152,10 +153,10 @@ impl PairedFolder {
     /// Returns how a file holds both images of a pair; `None` if A and B are separate files.
     #[must_use]
     pub fn layout(&self) -> Option<Layout> {
-        match &self.pairs[0] {
-            PairFiles::SideBySide(_) => Some(Layout::SideBySide),
-            PairFiles::Stacked(_) => Some(Layout::Stacked),
-            PairFiles::Separate { .. } => None,
+        match &self.pairs[0].place {
+            Place::SideBySide(_) => Some(Layout::SideBySide),
+            Place::Stacked(_) => Some(Layout::Stacked),
+            Place::Separate { .. } => None,
         }
     }
 
@@ -178,6 +179,16 @@ impl PairedFolder {
         if count < self.len() {
             self.pairs = self.pairs[..count].into();
         }
+        Ok(self)
+    }
+
+    /// Sets the configuration with which the pairs are read. Its layout and its pages must be those of the pairs.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a field is out of range.
+    pub fn with_config(mut self, config: &DataConfig) -> Result<Self> {
+        validate(config)?;
+        self.config = config.clone();
         Ok(self)
     }
 
@@ -284,6 +295,34 @@ impl PairedFolder {
         self.pairs[index].originals(&self.limits)
     }
 
+    /// Reads the array of the input (`side` 0) or the target (1) of pair `index`, with the samples of its file. A file that
+    /// holds both images is read as a whole.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Image`], naming the file, if it is not a usable image.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub fn array(&self, index: usize, side: usize) -> Result<ImageArray> {
+        let is_swapped = self.config.direction == Direction::BToA;
+        self.pairs[index].array(if is_swapped { 1 - side } else { side }, &self.limits)
+    }
+
+    /// Returns the smallest and the largest sample in the files of the inputs (`side` 0) or the targets (1). Files that hold
+    /// both images count as a whole.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Image`], naming the file, if one is not a usable image, or has a NaN or infinite sample.
+    pub fn sample_range(&self, side: usize) -> Result<[f64; 2]> {
+        let of_pair = |index: usize| {
+            let range = self.array(index, side)?.range();
+            range.map_err(|problem| Error::image(self.path(index), problem))
+        };
+        let ranges: Vec<[f64; 2]> = (0..self.len()).into_par_iter().map(of_pair).collect::<Result<_>>()?;
+        let none = [f64::INFINITY, f64::NEG_INFINITY];
+        Ok(ranges.into_iter().fold(none, |[low, high], range| [low.min(range[0]), high.max(range[1])]))
+    }
+
     /// Returns the levels in the input image of pair `index` if it looks like a map of class ids, as
     /// [`class_ids`](super::class_ids) does.
     ///
@@ -326,8 +365,15 @@ impl PairedFolder {
     /// Reads pair `index` and applies `prepare` to both images.
     fn read(&self, index: usize, prepare: impl Fn(&ImagePart) -> Resized) -> Result<Pair> {
         let config = &self.config;
-        let input = config.labels.as_ref().map_or(Meaning::Channels(config.input_channels), Meaning::Labels);
-        let target = Meaning::Channels(config.target_channels);
+        let meaning = |samples: Option<SampleFormat>, channels| match samples {
+            Some(format) => Meaning::Samples(format, channels),
+            None => Meaning::Channels(channels),
+        };
+        let input = match &config.labels {
+            Some(labels) => Meaning::Labels(labels),
+            None => meaning(config.input_samples, config.input_channels),
+        };
+        let target = meaning(config.target_samples, config.target_channels);
         let meanings = match config.direction {
             Direction::AToB => [input, target],
             Direction::BToA => [target, input],
@@ -351,13 +397,18 @@ fn validate(config: &DataConfig) -> Result<()> {
     config.validate()?;
     let channels =
         [("data.input_channels", config.input_channels), ("data.target_channels", config.target_channels)];
-    for (field, value) in channels {
-        let is_label_map = field == "data.input_channels" && config.labels.is_some();
-        if !is_label_map && !IMAGE_CHANNELS.contains(&value) {
+    let is_of_images =
+        [config.labels.is_none() && config.input_samples.is_none(), config.target_samples.is_none()];
+    for ((field, value), is_of_images) in channels.into_iter().zip(is_of_images) {
+        if is_of_images && !IMAGE_CHANNELS.contains(&value) {
             let problem =
                 format!("{value} is not 1 (grey), 3 (colour) or 4 (colour and alpha), as in image files");
             return Err(Error::config(field, problem));
         }
+    }
+    if config.labels.is_some() && config.input_samples.is_some() {
+        let problem = "does not work with label maps (data.labels); leave one of them out";
+        return Err(Error::config("data.input_samples", problem));
     }
     if config.labels.is_some() && config.preprocess != Preprocess::Resize {
         let problem =

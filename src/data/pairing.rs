@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::config::DataConfig;
 use super::layout::Layout;
 use super::listing::{LeftOut, Listing, Reason, normalized};
-use super::pair_files::PairFiles;
+use super::pair_files::{PairFiles, Place};
 use super::seam::{NotPairs, evidence_against, not_pairs};
 use super::splits::{Source, folders, shown};
 use crate::error::{Error, Result};
-use crate::raster::{ImageLimits, stored_size};
+use crate::raster::{ImageLimits, Page, Pages, page_count, stored_size};
 
 /// Shapes of images are equal if the logarithms of width to height differ by less.
 const SAME_SHAPE: f64 = 0.03;
@@ -27,22 +28,45 @@ const MAX_SHOWN: usize = 8;
 /// # Errors
 /// - [`Error::Io`] if a folder cannot be read
 /// - [`Error::Pairs`] if there are none, if most images of two folders have no partner, or if most files with both
-///   images are not side-by-side pairs, unless `layout` is given
+///   images are not side-by-side pairs, unless the layout is given
 pub(super) fn pairs(
     folder: &Path,
     source: &Source,
-    layout: Option<Layout>,
+    config: &DataConfig,
     limits: &ImageLimits,
 ) -> Result<(Vec<PairFiles>, Vec<LeftOut>)> {
     let (pairs, left_out) = match source {
         Source::Sides { a, b } => separate(folder, a, b)?,
-        Source::Files(folder) => joined(folder, layout, limits)?,
+        Source::Files(folder) => joined(folder, config.layout, limits)?,
     };
     if pairs.is_empty() {
         let problem = no_pairs(folder, &left_out);
         return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched: vec![] });
     }
-    Ok((pairs, left_out))
+    Ok((with_pages(pairs, config.pages)?, left_out))
+}
+
+/// Sets the pages of the pairs: of files with many, each page is a pair of its own, or its channels are those of one.
+fn with_pages(pairs: Vec<PairFiles>, pages: Pages) -> Result<Vec<PairFiles>> {
+    let of_file = |pair: PairFiles| {
+        Ok(match pages {
+            Pages::First => vec![pair],
+            Pages::Channels => vec![PairFiles { page: Page::All, ..pair }],
+            Pages::All => {
+                let [count, other] = [page_count(pair.path(0))?, page_count(pair.path(1))?];
+                if count != other {
+                    let problem = format!(
+                        "it has {other} pages, but its partner {} has {count}; both must have the same number",
+                        pair.path(0).display()
+                    );
+                    return Err(Error::image(pair.path(1), problem));
+                }
+                (0..count).map(|page| PairFiles { page: Page::Number(page), ..pair.clone() }).collect()
+            }
+        })
+    };
+    let pairs: Vec<Vec<PairFiles>> = pairs.into_par_iter().map(of_file).collect::<Result<_>>()?;
+    Ok(pairs.into_iter().flatten().collect())
 }
 
 /// Lists files that hold both images. Single files that are not pairs are left out.
@@ -80,8 +104,8 @@ fn joined(
     for (path, problem) in images.into_iter().zip(problems) {
         match problem.filter(|_| is_single) {
             Some(problem) => left_out.push(LeftOut::new(path, Reason::NotAPair(problem))),
-            None if layout == Some(Layout::Stacked) => pairs.push(PairFiles::Stacked(path)),
-            None => pairs.push(PairFiles::SideBySide(path)),
+            None if layout == Some(Layout::Stacked) => pairs.push(Place::Stacked(path).into()),
+            None => pairs.push(Place::SideBySide(path).into()),
         }
     }
     Ok((pairs, left_out))
@@ -137,7 +161,7 @@ fn separate(folder: &Path, a: &Path, b: &Path) -> Result<(Vec<PairFiles>, Vec<Le
     let names: Vec<String> = of_a.keys().cloned().collect();
     for name in names {
         if let ([a], Some([b])) = (of_a[&name].as_slice(), of_b.get(&name).map(Vec::as_slice)) {
-            pairs.push(PairFiles::Separate { a: a.clone(), b: b.clone() });
+            pairs.push(Place::Separate { a: a.clone(), b: b.clone() }.into());
             of_a.remove(&name);
             of_b.remove(&name);
         }

@@ -92,7 +92,6 @@ fn check_crop(from: Size, crop: Size, config: &DataConfig) -> std::result::Resul
 mod tests {
     use image::{DynamicImage, ImageBuffer, Luma};
 
-    use super::super::image_part::Meaning;
     use super::*;
     use crate::raster::{PlanarImage, Region};
 
@@ -103,8 +102,7 @@ mod tests {
     }
 
     fn part(image: &DynamicImage) -> ImagePart<'_> {
-        let size = [image.height() as usize, image.width() as usize];
-        ImagePart::new(image, Region { start: [0, 0], size }, Meaning::Channels(1)).unwrap()
+        ImagePart::Pixels { image, region: Region::of(image), channels: 1 }
     }
 
     fn config(preprocess: Preprocess) -> DataConfig {

@@ -1,4 +1,4 @@
-//! Reads image files within limits on size and memory, and turns panics of decoders into errors.
+//! Decodes image files within limits on size and memory, and turns panics of decoders into errors.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read, Seek};
@@ -34,59 +34,12 @@ pub struct LoadedImage {
     pub permit: MemoryPermit,
 }
 
-/// Reads an image file and rotates the image upright by its EXIF orientation. Of an animation, it reads the first
-/// frame.
-///
-/// Images above 128 megapixels are rejected by their header; [`load_image`] takes other limits. Truncated files are
-/// rejected. Changed bytes in formats without checksums, such as JPEG, are not detected.
-///
-/// # Errors
-/// - [`Error::Io`] if the file cannot be read
-/// - [`Error::Image`] if it is not an image, damaged or too large, if a pixel is NaN (in floating-point TIFF files), if
-///   it is a JPEG of a kind that its decoder gets wrong, or if the path names a folder, a pipe or a device
-pub fn read_image(path: impl AsRef<Path>) -> Result<DynamicImage> {
-    read_image_with_profile(path).map(|(image, _)| image)
-}
-
-/// Reads an image as [`read_image`] does, and the ICC colour profile in the file, if there is one of at most 4 MiB.
-///
-/// The profile is returned unchanged. It may describe other channels than those of the image: CMYK images are converted
-/// to RGB, for example.
-///
-/// # Errors
-/// As [`read_image`].
-pub fn read_image_with_profile(path: impl AsRef<Path>) -> Result<(DynamicImage, Option<Vec<u8>>)> {
-    let loaded = load_image(path, &ImageLimits::default(), |_| 0)?;
-    Ok((loaded.image, loaded.profile))
-}
-
-/// Reads an image as [`read_image_with_profile`] does, within `limits`, and holds its memory in their budget.
-///
-/// `working` returns the bytes of the copies that the caller will make of it. This function waits once, before it
-/// decodes, until there is room for everything; the caller must not hold another permit of the same budget.
-///
-/// # Errors
-/// As [`read_image`].
-///
-/// # Examples
-/// ```
-/// # #[cfg(feature = "codecs")] {
-/// use pix2pix::data::{ImageLimits, load_image, write_image};
-///
-/// let file = std::env::temp_dir().join(format!("pix2pix-load-{}.png", std::process::id()));
-/// write_image(&pix2pix::image::DynamicImage::new_rgb8(40, 30), &file)?;
-/// let loaded = load_image(&file, &ImageLimits::new(), |header| header.bytes)?;
-/// assert_eq!(loaded.image.width(), 40);
-/// # std::fs::remove_file(file).ok();
-/// # }
-/// # Ok::<(), pix2pix::Error>(())
-/// ```
-pub fn load_image(
-    path: impl AsRef<Path>,
+/// Reads an image of a type that `image` decodes, and holds its memory in the budget of `limits`.
+pub(super) fn load_decoded(
+    path: &Path,
     limits: &ImageLimits,
-    working: impl FnOnce(&ImageHeader) -> u64,
+    working: impl Fn(&ImageHeader) -> u64,
 ) -> Result<LoadedImage> {
-    let path = path.as_ref();
     let (mut file, length) = open(path)?;
     let header = guarded(path, || ImageHeader::read(&mut file))?;
     if let Some(problem) = limits.problem([header.width, header.height], header.bytes) {
@@ -140,6 +93,18 @@ fn guarded<T>(path: &Path, decode: impl FnOnce() -> image::ImageResult<T>) -> Re
         .map_err(|error| Error::image(path, error))
 }
 
+/// Runs a decoder whose errors are texts.
+pub(super) fn guarded_by<T>(
+    path: &Path,
+    decode: impl FnOnce() -> std::result::Result<T, String>,
+) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(decode))
+        .map_err(|_| {
+            Error::image(path, "the decoder failed on this file; convert it to 16-bit TIFF or .npy")
+        })?
+        .map_err(|problem| Error::image(path, problem))
+}
+
 /// Rejects images without pixels, which some formats allow, and NaN.
 fn check(path: &Path, image: &DynamicImage) -> Result<()> {
     if image.width() == 0 || image.height() == 0 {
@@ -153,7 +118,7 @@ fn check(path: &Path, image: &DynamicImage) -> Result<()> {
 
 /// Opens a regular file, and returns its length. Reading a pipe or a device may block or never end, so those are
 /// rejected.
-fn open(path: &Path) -> Result<(BufReader<File>, u64)> {
+pub(super) fn open(path: &Path) -> Result<(BufReader<File>, u64)> {
     let io = |error| Error::io(path, error);
     let metadata = std::fs::metadata(path).map_err(io)?;
     if !metadata.is_file() {

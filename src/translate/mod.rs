@@ -1,5 +1,6 @@
 //! Translates images with a trained generator: [`Translator`].
 
+mod arrays;
 mod tiles;
 
 use std::collections::BTreeMap;
@@ -290,12 +291,17 @@ impl Translator {
         })
     }
 
-    /// Translates an image file, and writes the output as [`write_image`](crate::data::write_image) does.
+    /// Translates an image file, and writes the output as [`write_image`](crate::data::write_image) does. A network that
+    /// was [trained on arrays](Self::takes_arrays) reads and writes arrays, as
+    /// [`write_arrays`](crate::data::write_arrays) does.
     ///
     /// # Errors
     /// As [`translate_file`](Self::translate_file) for `input`, and as [`write_image`](crate::data::write_image) for
     /// `output`.
     pub fn translate_to(&self, input: impl AsRef<Path>, output: impl AsRef<Path>) -> Result<()> {
+        if self.takes_arrays() {
+            return self.translate_pages(input.as_ref(), output.as_ref());
+        }
         write_image(&self.translate_file(input)?, output)
     }
 
@@ -362,6 +368,10 @@ impl Translator {
 
     /// Returns the network's input and output channels, if image files can hold them.
     fn image_channels(&self) -> Result<[usize; 2]> {
+        if self.config.data.input_samples.is_some() || self.config.data.target_samples.is_some() {
+            let problem = "the network was trained on arrays; use `translate_samples`";
+            return Err(Error::config("data.input_samples", problem));
+        }
         let channels = [self.generator.config().input_channels, self.generator.config().output_channels];
         let fields = ["generator.input_channels", "generator.output_channels"];
         for (field, value) in fields.into_iter().zip(channels) {

@@ -228,3 +228,61 @@ fn a_loaded_image_holds_its_memory() {
     drop(loaded);
     assert_eq!(limits.budget().used(), 0);
 }
+
+/// A file made by other programs, and what they read from it.
+#[derive(serde::Deserialize)]
+struct Made {
+    name: String,
+    file: String,
+    /// The index of its table of pixels; `None` if the file must be refused.
+    pixels: Option<usize>,
+    tolerance: u8,
+}
+
+#[derive(serde::Deserialize)]
+struct AllMade {
+    /// Red, green, blue and alpha of each pixel.
+    tables: Vec<String>,
+    files: Vec<Made>,
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+/// See `tests/golden/image_files.py`.
+#[test]
+fn files_of_other_programs_are_decoded_rightly_or_refused_with_a_remedy() {
+    let made: AllMade = serde_json::from_str(include_str!("../golden/image_files.json")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image");
+    let mut wrong = Vec::new();
+    for Made { name, file, pixels, tolerance } in &made.files {
+        std::fs::write(&path, from_hex(file)).unwrap();
+        match (read_image(&path), pixels) {
+            (Ok(image), Some(table)) => {
+                let (found, expected) = (image.to_rgba8().into_raw(), from_hex(&made.tables[*table]));
+                // The colour of a transparent pixel has no meaning.
+                let is_visible = |at: usize| at % 4 == 3 || expected[at / 4 * 4 + 3] > 0;
+                let worst = (0..expected.len().max(found.len()))
+                    .filter(|at| is_visible(*at))
+                    .map(|at| found.get(at).zip(expected.get(at)).map_or(255, |(a, b)| a.abs_diff(*b)));
+                let worst = worst.max().unwrap_or(0);
+                if worst > *tolerance {
+                    wrong.push(format!("{name}: differs by {worst}"));
+                }
+            }
+            (Ok(_), None) => wrong.push(format!("{name}: is read")),
+            (Err(error), Some(_)) => wrong.push(format!("{name}: {error}")),
+            (Err(error), None) => {
+                if !["convert it", "image has 1, 3 or 4"]
+                    .iter()
+                    .any(|remedy| error.to_string().contains(remedy))
+                {
+                    wrong.push(format!("{name}: no remedy: {error}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "of {} files:\n{}", made.files.len(), wrong.join("\n"));
+}

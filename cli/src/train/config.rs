@@ -153,6 +153,7 @@ fn set_schedule(schedule: &mut Schedule, options: &Options) -> Result<()> {
 
 fn set_training(config: &mut Pix2PixConfig, options: &Options) {
     set(&mut config.data.direction, options.direction.map(Into::into));
+    set(&mut config.data.pages, options.pages.map(Into::into));
     config.data.layout = options.layout.map(Into::into).or(config.data.layout);
     set(&mut config.data.load_size, options.load_size.map(Size::from));
     set(&mut config.data.preprocess, options.preprocess.map(Into::into));

@@ -10,6 +10,7 @@ mod config;
 mod labels;
 mod options;
 mod progress;
+mod samples;
 mod source;
 
 use std::path::{Path, PathBuf};
@@ -38,8 +39,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let devices = devices(options)?;
     let out = run_folder(options)?;
     let source = Source::find(options, &out)?;
-    let config = config::configure(options, &source, &out)?;
-    let (train, val) = pairs(options, &source, &config, &out)?;
+    let mut config = config::configure(options, &source, &out)?;
+    let (mut train, mut val) = pairs(options, &source, &config, &out)?;
+    if let Some(of_samples) = samples::configured(options, &config, &train)? {
+        train = train.with_config(&of_samples.data)?;
+        val = val.map(|val| val.with_config(&of_samples.data)).transpose()?;
+        config = of_samples;
+    }
+    let paths = [Some(&train), val.as_ref()].into_iter().flatten();
+    files::report_pages(
+        paths.flat_map(|pairs| (0..pairs.len()).map(|index| pairs.path(index))),
+        config.data.pages,
+    );
     labels::warn_of_ids(options, &train);
     let trainer = trainer(options, &config, &out, &devices)?;
     say!(

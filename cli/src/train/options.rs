@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use pix2pix::data::Preprocess;
 
-use crate::common::{Compute, LayoutName, Way};
+use super::samples::Range;
+use crate::common::{Compute, LayoutName, PagesName, Way};
 use crate::limits::LimitOptions;
 
 /// Trains a generator on pairs of images
@@ -26,6 +27,16 @@ pub(crate) struct Options {
     /// images are refused]
     #[arg(long, value_enum, help_heading = DATA)]
     pub(crate) layout: Option<LayoutName>,
+    /// Samples that become black and white for the network, as LOW..HIGH, or `measured` over the data set [default: the
+    /// whole range of 8 or 16 bits; measured for other types of samples]
+    #[arg(long, value_name = "LOW..HIGH|measured", allow_hyphen_values = true, help_heading = DATA)]
+    pub(crate) range: Option<Range>,
+    /// The same for the target alone [default: --range]
+    #[arg(long, value_name = "LOW..HIGH|measured", allow_hyphen_values = true, help_heading = DATA)]
+    pub(crate) target_range: Option<Range>,
+    /// Pages of TIFF files [default: first]
+    #[arg(long, value_enum, help_heading = DATA)]
+    pub(crate) pages: Option<PagesName>,
     /// Which half is translated into the other [default: a-to-b]
     #[arg(long, value_enum, help_heading = DATA)]
     pub(crate) direction: Option<Way>,

@@ -9,6 +9,7 @@ mod labels;
 mod layouts;
 mod pairs;
 mod program;
+mod samples;
 mod scale;
 mod study;
 #[path = "../../../tests/support/mod.rs"]
