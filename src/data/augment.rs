@@ -5,11 +5,10 @@ use rand::RngExt;
 
 use super::config::{DataConfig, Size};
 use super::epoch::EpochCursor;
+use super::image_part::{ImagePart, Resized};
 use super::warp::Warp;
 use crate::raster::{PlanarImage, ResizeFilter};
 use crate::rng::{AUGMENT, JITTER, stream};
-
-type Augmented = Result<PlanarImage, Box<dyn std::error::Error + Send + Sync>>;
 
 /// A random crop of a resized image, mirrored or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,12 +73,11 @@ impl Augmentation {
     }
 
     /// Crops, warps, mirrors and rotates an image that is scaled. `filter` says how the warp reads it.
-    pub(super) fn apply(&self, image: &PlanarImage, crop: Size, filter: ResizeFilter) -> Augmented {
-        let [_, height, width] = image.shape();
-        let jitter = Jitter::draw([height, width].into(), crop, self.mirror, self.epoch, self.index);
+    pub(super) fn apply(&self, image: &ImagePart, crop: Size, filter: ResizeFilter) -> Resized {
+        let jitter = Jitter::draw(image.size().into(), crop, self.mirror, self.epoch, self.index);
         let (corner, size) = ([jitter.top, jitter.left], jitter.size.into());
         let image = match &self.warp {
-            Some(warp) => warp.window(image, corner, size, filter)?,
+            Some(warp) => warp.window(&image.whole(), corner, size, filter)?,
             None => image.window(corner, size),
         };
         let image = if jitter.mirrored { image.mirrored() } else { image };

@@ -7,9 +7,10 @@ use derive_setters::Setters;
 use serde::{Deserialize, Serialize};
 
 use super::labels::Labels;
+use super::layout::Layout;
 use crate::error::{Error, Result};
 use crate::names;
-use crate::raster::ResizeFilter;
+use crate::raster::{Pages, ResizeFilter, SampleFormat};
 
 /// The allowed factors of random scaling.
 const SCALES: std::ops::RangeInclusive<f64> = 0.25..=4.0;
@@ -208,6 +209,20 @@ pub struct DataConfig {
     /// The classes of the input, if it is a label map: each has a channel, and `input_channels` is their number.
     /// [`Pix2PixConfig::with_labels`](crate::Pix2PixConfig::with_labels) sets both.
     pub labels: Option<Labels>,
+    /// The range of the input files' samples, if they are read as arrays of any type and number of channels; by default
+    /// they are read as images of 8 or 16 bits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_samples: Option<SampleFormat>,
+    /// The same of the target files. Outputs are written with this type and range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_samples: Option<SampleFormat>,
+    /// The pages of TIFF files that are read, if they are read as arrays.
+    #[serde(skip_serializing_if = "is_default")]
+    pub pages: Pages,
+    /// How a file holds both images; by default side by side, and folders of files that show that they are not such pairs
+    /// are refused. A layout that is given is not checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
     /// Height and width that both images are resized to before the crop.
     #[setters(into)]
     pub load_size: Size,
@@ -255,6 +270,10 @@ fn is_zero(value: &f64) -> bool {
     *value == 0.0
 }
 
+fn is_default(pages: &Pages) -> bool {
+    *pages == Pages::default()
+}
+
 impl Default for DataConfig {
     fn default() -> Self {
         Self {
@@ -262,6 +281,10 @@ impl Default for DataConfig {
             input_channels: 3,
             target_channels: 3,
             labels: None,
+            input_samples: None,
+            target_samples: None,
+            pages: Pages::First,
+            layout: None,
             load_size: 286.into(),
             preprocess: Preprocess::Resize,
             image_size: None,
@@ -330,6 +353,16 @@ impl DataConfig {
         if !(0.0..=MAX_WARP).contains(&self.warp) {
             let problem = format!("{} is out of range; use 0 to {MAX_WARP}, for instance 0.03", self.warp);
             return Err(Error::config("data.warp", problem));
+        }
+        let samples =
+            [("data.input_samples", self.input_samples), ("data.target_samples", self.target_samples)];
+        for (field, samples) in samples {
+            if let Some(SampleFormat { low, high, .. }) = samples
+                && !(low < high && (high - low).is_finite())
+            {
+                let problem = format!("the range {low}..{high} is not one of rising, finite numbers");
+                return Err(Error::config(field, problem));
+            }
         }
         if load.height < crop.height || load.width < crop.width {
             return Err(Error::config("data.load_size", format!("{load} is below the crop size of {crop}")));

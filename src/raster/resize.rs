@@ -54,7 +54,7 @@ pub(super) fn resized(
 
 /// Returns whether Pillow resamples columns before rows, which it does since version 13 if the height shrinks by more
 /// than twice as many pixels as the width. Clamping in between makes the order visible, but not for the other filters.
-fn is_vertical_first(from: [usize; 2], to: [usize; 2], filter: ResizeFilter) -> bool {
+pub(super) fn is_vertical_first(from: [usize; 2], to: [usize; 2], filter: ResizeFilter) -> bool {
     let shrinks = |axis: usize| from[axis] as i128 - to[axis] as i128;
     filter.overshoots() && shrinks(0) > 0 && shrinks(0) > 2 * shrinks(1)
 }

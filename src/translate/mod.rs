@@ -1,5 +1,6 @@
 //! Translates images with a trained generator: [`Translator`].
 
+mod arrays;
 mod tiles;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,9 @@ use crate::generator::tiled::TiledGenerator;
 use crate::generator::{Backbone, Generator};
 use crate::layers::{DropoutMode, Mode, in_thread_pool};
 use crate::pytorch;
-use crate::raster::{Canvas, IMAGE_CHANNELS, NOT_A_NUMBER, Pixels, PlanarImage, ResizeFilter, read_image};
+use crate::raster::{
+    Canvas, IMAGE_CHANNELS, ImageHeader, ImageLimits, NOT_A_NUMBER, Pixels, PlanarImage, Region, load_image,
+};
 use crate::transfer::read_back;
 use crate::weights::{self, BEST_FILE, GENERATOR_FILE};
 use tiles::{Tiled, tensor};
@@ -44,6 +47,7 @@ pub struct Translator {
     mode: Mode,
     tile: usize,
     resizes: bool,
+    limits: ImageLimits,
     device: Device,
 }
 
@@ -127,6 +131,7 @@ impl Translator {
             mode: Mode::PAPER.with_noise(0),
             tile: DEFAULT_TILE,
             resizes: false,
+            limits: ImageLimits::default(),
             device: device.clone().without_autodiff(),
         }
     }
@@ -214,6 +219,13 @@ impl Translator {
         self
     }
 
+    /// Sets the limits on the image files that are read.
+    #[must_use]
+    pub fn with_limits(mut self, limits: ImageLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Translates an image. The output has the image's size, its 8 or 16 bits, and its alpha.
     ///
     /// The image is converted to the network's input channels: grey, colour, or colour with alpha, which is opaque if
@@ -250,10 +262,9 @@ impl Translator {
         let mut canvas = Canvas::like(&input, channels[1]);
         match self.resized_to(&input) {
             Some(size) => {
-                let own = input.size;
-                let image = PlanarImage::new(input.window([0, 0], own), [channels[0], own[0], own[1]]);
                 let [filter, _] = self.config.data.resize_filters();
-                self.paint_resized(&resized(image, size, filter)?, &mut canvas)?;
+                let small = PlanarImage::resized_part(image, channels[0], Region::of(image), size, filter);
+                self.paint_resized(&small.map_err(Error::in_memory_image)?, &mut canvas)?;
             }
             None => self.paint(&input, &mut canvas)?,
         }
@@ -268,22 +279,29 @@ impl Translator {
     /// [`translate`](Self::translate).
     pub fn translate_file(&self, path: impl AsRef<Path>) -> Result<DynamicImage> {
         let path = path.as_ref();
-        let image = match &self.config.data.labels {
-            Some(labels) => labels.read_image(path)?,
-            None => read_image(path)?,
+        // The output has at most 16 bits, colour and alpha.
+        let working = |header: &ImageHeader| header.pixels() * 8;
+        let loaded = match &self.config.data.labels {
+            Some(labels) => labels.load_image(path, &self.limits, working)?,
+            None => load_image(path, &self.limits, working)?,
         };
-        self.translate(&image).map_err(|error| match error {
+        self.translate(&loaded.image).map_err(|error| match error {
             Error::Image { source, .. } => Error::image(path, source),
             other => other,
         })
     }
 
-    /// Translates an image file, and writes the output as [`write_image`](crate::data::write_image) does.
+    /// Translates an image file, and writes the output as [`write_image`](crate::data::write_image) does. A network that
+    /// was [trained on arrays](Self::takes_arrays) reads and writes arrays, as
+    /// [`write_arrays`](crate::data::write_arrays) does.
     ///
     /// # Errors
     /// As [`translate_file`](Self::translate_file) for `input`, and as [`write_image`](crate::data::write_image) for
     /// `output`.
     pub fn translate_to(&self, input: impl AsRef<Path>, output: impl AsRef<Path>) -> Result<()> {
+        if self.takes_arrays() {
+            return self.translate_pages(input.as_ref(), output.as_ref());
+        }
         write_image(&self.translate_file(input)?, output)
     }
 
@@ -350,6 +368,10 @@ impl Translator {
 
     /// Returns the network's input and output channels, if image files can hold them.
     fn image_channels(&self) -> Result<[usize; 2]> {
+        if self.config.data.input_samples.is_some() || self.config.data.target_samples.is_some() {
+            let problem = "the network was trained on arrays; use `translate_samples`";
+            return Err(Error::config("data.input_samples", problem));
+        }
         let channels = [self.generator.config().input_channels, self.generator.config().output_channels];
         let fields = ["generator.input_channels", "generator.output_channels"];
         for (field, value) in fields.into_iter().zip(channels) {
@@ -396,10 +418,13 @@ impl Translator {
         let mut output = Canvas::array(shape);
         self.paint(&Pixels::array(image.values(), image.shape()), &mut output)?;
         let own = canvas.size();
+        let output = PlanarImage::new(output.into_values(), shape);
+        let put = |part: &PlanarImage, left: usize| {
+            let [_, height, width] = part.shape();
+            canvas.paint(part.values(), [height, width], [0, left as isize]);
+        };
         let [_, filter] = self.config.data.resize_filters();
-        let output = resized(PlanarImage::new(output.into_values(), shape), own, filter)?;
-        canvas.paint(output.values(), own, [0, 0]);
-        Ok(())
+        output.resized_in_columns(own, filter, put).map_err(Error::in_memory_image)
     }
 
     /// Translates whole images of one padded size together, each with its own statistics.
@@ -453,10 +478,6 @@ fn config_for(generator: &Generator, preset: Pix2PixConfig) -> Pix2PixConfig {
 /// Returns the top left corner of the padded image in coordinates of the image. The padding is equal on both sides.
 fn start(size: [usize; 2], padded: [usize; 2]) -> [isize; 2] {
     [0, 1].map(|axis| -(((padded[axis] - size[axis]) / 2) as isize))
-}
-
-fn resized(image: PlanarImage, size: [usize; 2], filter: ResizeFilter) -> Result<PlanarImage> {
-    image.resized(size, filter).map_err(Error::in_memory_image)
 }
 
 /// Rejects images without pixels, and values that are NaN or infinite.

@@ -5,6 +5,7 @@ mod architecture;
 mod augment;
 mod checkpoint;
 mod data;
+mod decoders;
 mod devices;
 mod fid;
 mod golden;
@@ -12,6 +13,7 @@ mod gradients;
 mod kernels;
 mod labels;
 mod layering;
+mod layouts;
 mod overnight;
 mod pytorch;
 #[path = "../support/mod.rs"]

@@ -8,10 +8,13 @@ use pix2pix::{Backbone, Condition, GanMode, Norm, Pix2PixConfig};
 
 use super::labels;
 use super::options::{Decay, Gan, NormKind, Options, PATCHES, Preset, Shape};
+use super::source::Source;
 
 /// The defaults of `--schedule step`.
 const STEP_EVERY: usize = 50;
 const STEP_FACTOR: f64 = 0.1;
+/// The file in a run folder that holds its configuration.
+const RUN_CONFIG: &str = "config.json";
 
 /// The demo: small images and networks, for about two minutes on two cores.
 mod demo {
@@ -21,14 +24,19 @@ mod demo {
     pub(super) const DECAY_EPOCHS: usize = 2;
 }
 
-/// Builds the configuration from the preset, the configuration file and the flags; later ones override earlier ones.
-pub(super) fn configure(options: &Options) -> Result<Pix2PixConfig> {
+/// Builds the configuration from the preset, or with `--resume` that of the run in `out`, the configuration file and the
+/// flags; later ones override earlier ones.
+pub(super) fn configure(options: &Options, source: &Source, out: &Path) -> Result<Pix2PixConfig> {
     let mut config = match options.preset {
-        Preset::Paper => Pix2PixConfig::paper(),
-        Preset::Pytorch => Pix2PixConfig::pytorch(),
+        Some(Preset::Pytorch) => Pix2PixConfig::pytorch(),
+        Some(Preset::Paper) | None => Pix2PixConfig::paper(),
     };
-    if options.data.is_none() {
+    if source.folder.is_none() {
         config = shrink_to_demo(config)?;
+    }
+    let of_run = out.join(RUN_CONFIG);
+    if options.resume && options.preset.is_none() && of_run.exists() {
+        config = with_file(&config, &of_run)?;
     }
     if let Some(path) = &options.config {
         config = with_file(&config, path)?;
@@ -151,6 +159,8 @@ fn set_schedule(schedule: &mut Schedule, options: &Options) -> Result<()> {
 fn set_training(config: &mut Pix2PixConfig, options: &Options) {
     set(&mut config.data.direction, options.direction.map(Into::into));
     set(&mut config.data.load_size, options.load_size);
+    set(&mut config.data.pages, options.pages.map(Into::into));
+    config.data.layout = options.layout.map(Into::into).or(config.data.layout);
     set(&mut config.data.preprocess, options.preprocess.map(Into::into));
     set(&mut config.data.resize_filter, options.resize_filter.map(Into::into));
     if let Some(filter) = options.target_resize_filter {
@@ -202,7 +212,8 @@ mod tests {
     fn configured(arguments: &[&str]) -> Result<Pix2PixConfig> {
         let program = Program::try_parse_from([&["pix2pix", "train"], arguments].concat()).unwrap();
         let Command::Train(options) = program.command else { panic!("not `train`") };
-        configure(&options)
+        let source = Source { folder: options.data.clone(), val_fraction: None };
+        configure(&options, &source, Path::new("absent"))
     }
 
     /// Returns a configuration file in which every field differs from the paper's value; a test of the library checks

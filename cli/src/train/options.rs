@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use pix2pix::data::{Preprocess, ResizeFilter, Size};
 
-use crate::common::{Compute, Way};
+use super::samples::Range;
+use crate::common::{Compute, LayoutName, PagesName, Way};
+use crate::limits::LimitOptions;
 
 /// Trains a generator on pairs of images
 ///
@@ -19,8 +21,22 @@ pub(crate) struct Options {
     #[arg(long, help_heading = DATA)]
     pub(crate) data: Option<PathBuf>,
     /// Fraction of the pairs to hold out for validation, chosen by their names, for data without `val/` [default: none]
-    #[arg(long, value_name = "FRACTION", help_heading = DATA, requires = "data")]
+    #[arg(long, value_name = "FRACTION", help_heading = DATA)]
     pub(crate) val_fraction: Option<f64>,
+    /// How a file holds both images of a pair; what is given is not checked [default: side-by-side, and folders of other
+    /// images are refused]
+    #[arg(long, value_enum, help_heading = DATA)]
+    pub(crate) layout: Option<LayoutName>,
+    /// Samples that become black and white for the network, as LOW..HIGH, or `measured` over the data set [default: the
+    /// whole range of 8 or 16 bits; measured for other types of samples]
+    #[arg(long, value_name = "LOW..HIGH|measured", allow_hyphen_values = true, help_heading = DATA)]
+    pub(crate) range: Option<Range>,
+    /// The same for the target alone [default: --range]
+    #[arg(long, value_name = "LOW..HIGH|measured", allow_hyphen_values = true, help_heading = DATA)]
+    pub(crate) target_range: Option<Range>,
+    /// Pages of TIFF files [default: first]
+    #[arg(long, value_enum, help_heading = DATA)]
+    pub(crate) pages: Option<PagesName>,
     /// Which half is translated into the other [default: a-to-b]
     #[arg(long, value_enum, help_heading = DATA)]
     pub(crate) direction: Option<Way>,
@@ -76,9 +92,9 @@ pub(crate) struct Options {
     /// Configuration file (JSON or TOML) with any fields of config.json; it overrides --preset, and flags override it
     #[arg(long, value_name = "FILE", help_heading = RUN)]
     pub(crate) config: Option<PathBuf>,
-    /// Recipe that gives the defaults
-    #[arg(long, value_enum, default_value = "paper", help_heading = RUN)]
-    pub(crate) preset: Preset,
+    /// Recipe that gives the defaults [default: paper; with --resume the run's own settings]
+    #[arg(long, value_enum, help_heading = RUN)]
+    pub(crate) preset: Option<Preset>,
     /// Stop after this many steps [default: after the last epoch]
     #[arg(long, help_heading = RUN)]
     pub(crate) steps: Option<u64>,
@@ -157,6 +173,8 @@ pub(crate) struct Options {
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) ema_decay: Option<f64>,
 
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     #[command(flatten)]
     pub(crate) compute: Compute,
     /// Devices of --backend that share each batch; a CPU may be counted several times

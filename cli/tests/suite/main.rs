@@ -6,8 +6,10 @@ mod commands;
 mod folders;
 mod kill;
 mod labels;
+mod layouts;
 mod pairs;
 mod program;
+mod samples;
 mod scale;
 mod study;
 #[path = "../../../tests/support/mod.rs"]
