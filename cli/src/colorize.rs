@@ -15,7 +15,7 @@ use anyhow::{Context, Error, Result, anyhow};
 use clap::Args;
 use image::{DynamicImage, imageops::FilterType};
 use palette::{FromColor, IntoColor, Lab, Srgb};
-use pix2pix::data::{self, Batch, EpochCursor, Size};
+use pix2pix::data::{self, Batch, EpochCursor, ImageLimits, Size};
 use pix2pix::{Device, Pix2PixConfig, Tensor, Trainer, Translator};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -23,6 +23,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::common::Common;
 use crate::files;
+use crate::limits::LimitOptions;
 use crate::output::{note, one_line, say};
 
 /// Scales to `[-1, 1]`: L, from 0 to 100, becomes L / `LIGHTNESS` − 1; a and b are divided by `COLOUR`.
@@ -63,6 +64,8 @@ pub(crate) struct Options {
     #[arg(long, requires = "input", help_heading = COLOURING)]
     output: Option<PathBuf>,
     #[command(flatten)]
+    limits: LimitOptions,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -78,7 +81,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         train(folder, options, &device)?;
     }
     if let (Some(input), Some(output)) = (&options.input, &options.output) {
-        let coloured = colour(&Translator::load(&options.out, &device)?, &data::read_image(input)?)?;
+        // Lightness and colours are floating-point numbers.
+        let limits = options.limits.limits()?;
+        let loaded = data::load_image(input, &limits, |header| 32 * header.pixels())?;
+        let coloured = colour(&Translator::load(&options.out, &device)?, &loaded.image)?;
         coloured.save(output).with_context(|| output.display().to_string())?;
         say!("{}", output.display());
     }
@@ -91,15 +97,17 @@ struct Photographs {
     paths: Vec<PathBuf>,
     size: Size,
     batch_size: usize,
+    limits: ImageLimits,
     /// Indices in `paths` of unreadable photographs.
     unreadable: RefCell<BTreeSet<usize>>,
 }
 
 impl Photographs {
-    fn open(folder: &Path, config: &Pix2PixConfig) -> Result<Self> {
+    fn open(folder: &Path, config: &Pix2PixConfig, limits: ImageLimits) -> Result<Self> {
         let paths = files::images(folder, None)?.images;
         let (size, batch_size) = (config.data.crop_size, config.data.batch_size);
-        Ok(Self { folder: folder.to_owned(), paths, size, batch_size, unreadable: RefCell::default() })
+        let unreadable = RefCell::default();
+        Ok(Self { folder: folder.to_owned(), paths, size, batch_size, limits, unreadable })
     }
 
     /// Returns the batches of an epoch, starting at its first batch. Their random order depends only on its seed and
@@ -151,8 +159,11 @@ impl Photographs {
     fn square(&self, path: &Path, seed: u64) -> Result<DynamicImage> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let side = self.size.height as u32;
-        let image =
-            data::read_image(path)?.resize_to_fill(side * 9 / 8, side * 9 / 8, FilterType::CatmullRom);
+        let image = data::load_image(path, &self.limits, |header| header.bytes)?.image.resize_to_fill(
+            side * 9 / 8,
+            side * 9 / 8,
+            FilterType::CatmullRom,
+        );
         let [left, top] = [image.width(), image.height()].map(|length| rng.random_range(0..=length - side));
         let square = image.crop_imm(left, top, side, side);
         Ok(if rng.random_bool(0.5) { square.fliph() } else { square })
@@ -166,7 +177,7 @@ fn train(folder: &Path, options: &Options, device: &Device) -> Result<()> {
     config.data.batch_size = options.batch_size;
     config.training.epochs = options.epochs;
     config.training.seed = options.common.seed;
-    let photographs = Photographs::open(folder, &config)?;
+    let photographs = Photographs::open(folder, &config, options.limits.limits()?)?;
     let mut trainer = Trainer::resume_or_new(&options.out, config, device)?;
     say!("{} photographs, {} epochs", photographs.paths.len(), trainer.epochs());
 

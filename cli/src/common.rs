@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
-use pix2pix::data::Direction;
+use pix2pix::data::{Direction, Layout, Pages};
 use pix2pix::{Device, Mode, Tensor, device};
 
 /// The device and the seed.
@@ -33,6 +33,14 @@ impl Compute {
     }
 }
 
+/// Names an argument of the library as the flag of the same name.
+pub(crate) fn as_flag(error: pix2pix::Error) -> anyhow::Error {
+    match error {
+        pix2pix::Error::Argument { name, problem } => anyhow!("--{}: {problem}", name.replace('_', "-")),
+        other => other.into(),
+    }
+}
+
 /// [`Direction`] as a flag.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Way {
@@ -47,6 +55,45 @@ impl From<Way> for Direction {
         match way {
             Way::AToB => Self::AToB,
             Way::BToA => Self::BToA,
+        }
+    }
+}
+
+/// [`Layout`] as a flag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LayoutName {
+    /// A on the left, B on the right
+    SideBySide,
+    /// A above, B below
+    Stacked,
+}
+
+impl From<LayoutName> for Layout {
+    fn from(layout: LayoutName) -> Self {
+        match layout {
+            LayoutName::SideBySide => Self::SideBySide,
+            LayoutName::Stacked => Self::Stacked,
+        }
+    }
+}
+
+/// [`Pages`] as a flag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PagesName {
+    /// The first page
+    First,
+    /// Each page is an image
+    All,
+    /// The channels of all pages are those of one image
+    Channels,
+}
+
+impl From<PagesName> for Pages {
+    fn from(pages: PagesName) -> Self {
+        match pages {
+            PagesName::First => Self::First,
+            PagesName::All => Self::All,
+            PagesName::Channels => Self::Channels,
         }
     }
 }

@@ -17,16 +17,19 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use image::ImageFormat;
 use pix2pix::burn::tensor::TensorData;
-use pix2pix::data::{Batch, LeftOut, PairedFolder, Preprocess, round_to_8_bits, to_images};
+use pix2pix::data::{
+    Batch, DataFolder, ImageArray, LeftOut, PairedFolder, PlanarImage, Preprocess, SampleFormat,
+    round_to_8_bits, to_images, write_arrays,
+};
 use pix2pix::metrics::{self, Metrics};
 use pix2pix::{Device, Mode, Tensor, Translator};
 use serde_json::json;
 
-use crate::common::{self, Common, ModeName, Way};
+use crate::common::{self, Common, LayoutName, ModeName, Way};
 use crate::files;
+use crate::limits::LimitOptions;
 use crate::output::{note, one_line, say};
 use crate::outputs::{protect_inputs, shortened};
-use crate::splits;
 
 /// Computes L1, PSNR and SSIM of a generator on pairs of images
 ///
@@ -40,9 +43,12 @@ pub(crate) struct Options {
     /// Folder of pairs, or one with `train/`, `val/` …
     #[arg(long, help_heading = INPUT)]
     data: PathBuf,
-    /// Folder in --data to evaluate
-    #[arg(long, default_value = DEFAULT_SPLIT, help_heading = INPUT)]
-    split: String,
+    /// Split, or any other folder in --data, to evaluate [default: val; all pairs of a folder without splits]
+    #[arg(long, help_heading = INPUT)]
+    split: Option<String>,
+    /// How a file holds both images [default: as in training]
+    #[arg(long, value_enum, help_heading = INPUT)]
+    layout: Option<LayoutName>,
     /// Which half is the input [default: as in training]
     #[arg(long, value_enum, help_heading = INPUT)]
     direction: Option<Way>,
@@ -59,6 +65,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR", help_heading = METRICS)]
     output: Option<PathBuf>,
     #[command(flatten)]
+    limits: LimitOptions,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -71,15 +79,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let device = options.common.compute.device()?;
     let translator = Translator::load(&options.weights, &device)?;
     translator.config().validate()?;
-    let folder = split_folder(options)?;
-    let pairs = pairs(options, &folder, &translator)?;
+    let pairs = pairs(options, &translator)?;
     let images = match &options.output {
         Some(folder) => image_paths(&pairs, folder),
         None => vec![],
     };
-    protect_pairs(options, &folder, &pairs, &images)?;
+    protect_pairs(options, &pairs, &images)?;
     let Evaluated { rows, mut errors, unwritten } =
         evaluate_all(options, &translator, &pairs, &images, &device)?;
+    files::report_pages((0..pairs.len()).map(|index| pairs.path(index)), pairs.config().pages);
     if let Some(summary) = LeftOut::summary(pairs.left_out()) {
         say!("{summary}");
     }
@@ -128,7 +136,8 @@ struct Evaluated {
     unwritten: Vec<String>,
 }
 
-/// Returns the image to write for each pair: its path below the folder that all pairs share, in `folder`, as PNG.
+/// Returns the image to write for each pair: its path below the folder that all pairs share, in `folder`, as PNG, or
+/// as TIFF if the network was trained on arrays.
 fn image_paths(pairs: &PairedFolder, folder: &Path) -> Vec<PathBuf> {
     let inputs: Vec<&Path> = (0..pairs.len()).map(|index| pairs.path(index)).collect();
     let mut shared = inputs.first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
@@ -136,7 +145,8 @@ fn image_paths(pairs: &PairedFolder, folder: &Path) -> Vec<PathBuf> {
         shared = shared.parent().unwrap_or(Path::new(""));
     }
     let place = |path: &Path| folder.join(path.strip_prefix(shared).unwrap_or(path));
-    let png = |path: &Path| place(path).with_extension("png");
+    let extension = if pairs.config().target_samples.is_some() { "tif" } else { "png" };
+    let png = |path: &Path| place(path).with_extension(extension);
     let key = |path: &Path| path.to_string_lossy().to_lowercase();
     let mut wanted: HashMap<String, usize> = HashMap::new();
     inputs.iter().for_each(|path| *wanted.entry(key(&png(path))).or_default() += 1);
@@ -145,46 +155,35 @@ fn image_paths(pairs: &PairedFolder, folder: &Path) -> Vec<PathBuf> {
         1 => png(path),
         _ => {
             let mut whole = place(path).into_os_string();
-            whole.push(".png");
+            whole.push(".");
+            whole.push(extension);
             whole.into()
         }
     };
     inputs.iter().map(|path| shortened(name(path))).collect()
 }
 
-/// Returns the folder of the split, or the data folder itself if it has no splits and none is named.
-fn split_folder(options: &Options) -> Result<PathBuf> {
-    if let Some(folder) = splits::folder(&options.data, &options.split) {
-        return Ok(folder);
-    }
-    if options.split == DEFAULT_SPLIT && splits::found(&options.data).is_empty() {
-        return Ok(options.data.clone());
-    }
-    let entries = std::fs::read_dir(&options.data).with_context(|| options.data.display().to_string())?;
-    let folders = entries.filter_map(|entry| entry.ok().filter(|entry| entry.path().is_dir()));
-    let mut names: Vec<String> =
-        folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    let found = if names.is_empty() { "no folders".to_owned() } else { names.join(", ") };
-    bail!("--split: `{}` is not a folder in {}, which has {found}", options.split, options.data.display())
-}
-
 /// Refuses outputs in the folder of the pairs, where they would replace files or become pairs, and a JSON file that would
 /// replace a file of a pair.
-fn protect_pairs(options: &Options, folder: &Path, pairs: &PairedFolder, images: &[PathBuf]) -> Result<()> {
+fn protect_pairs(options: &Options, pairs: &PairedFolder, images: &[PathBuf]) -> Result<()> {
     let inputs = || (0..pairs.len()).map(|index| pairs.path(index));
-    protect_inputs(images.iter().cloned(), inputs(), folder, folder)?;
+    protect_inputs(images.iter().cloned(), inputs(), pairs.folder(), pairs.folder())?;
     protect_inputs(options.json.clone(), inputs(), Path::new(""), Path::new(""))
 }
 
-/// Opens the pairs in `folder` with the data configuration of the training.
-fn pairs(options: &Options, folder: &Path, translator: &Translator) -> Result<PairedFolder> {
+/// Opens the pairs of the split with the data configuration of the training. Pairs without splits are all evaluated.
+fn pairs(options: &Options, translator: &Translator) -> Result<PairedFolder> {
     let mut config = translator.config().data.clone();
     config.batch_size = 1;
     if let Some(way) = options.direction {
         config.direction = way.into();
     }
-    Ok(PairedFolder::open(folder, &config)?)
+    config.layout = options.layout.map(Into::into).or(config.layout);
+    let data = DataFolder::open(&options.data)?.with_limits(options.limits.limits()?);
+    Ok(match &options.split {
+        None if data.splits().is_empty() => data.whole(&config)?,
+        split => data.split(split.as_deref().unwrap_or(DEFAULT_SPLIT), &config).map_err(common::as_flag)?,
+    })
 }
 
 /// Evaluates every pair, prints its line, and writes its output to that of `images`, if there are any. Fails if the
@@ -210,7 +209,7 @@ fn evaluate_all(
         let mode = options.mode.mode(options.common.seed.wrapping_add(index as u64)).per_image();
         let output = translated(translator, input, mode)?;
         if let Some(path) = images.get(index)
-            && let Err(error) = write(&output, path)
+            && let Err(error) = write(&output, pairs.config().target_samples, path)
         {
             evaluated.unwritten.push(one_line(&error));
         }
@@ -237,8 +236,16 @@ fn translated(translator: &Translator, input: Tensor<4>, mode: Mode) -> Result<T
     Ok(Tensor::from_data(TensorData::new(output, shape), &device))
 }
 
-/// Writes an output as PNG, atomically.
-fn write(output: &Tensor<4>, path: &Path) -> Result<()> {
+/// Writes an output, atomically: as an image, or as an array of the type and range of the training's targets.
+fn write(output: &Tensor<4>, samples: Option<SampleFormat>, path: &Path) -> Result<()> {
+    if let Some(format) = samples {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        }
+        let [_, channels, height, width] = output.dims();
+        let image = PlanarImage::new(common::values(output.clone())?, [channels, height, width]);
+        return Ok(write_arrays(&[ImageArray::from_planar(&image, format)], path)?);
+    }
     let image = to_images(output.clone())?.remove(0);
     let mut bytes = Cursor::new(vec![]);
     image.write_to(&mut bytes, ImageFormat::Png).with_context(|| path.display().to_string())?;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use image::ImageFormat;
-use pix2pix::data::{LeftOut, Listing};
+use pix2pix::data::{LeftOut, Listing, Pages, page_count};
 
 use crate::output::{note, say};
 
@@ -40,6 +40,28 @@ pub(crate) fn report_left_out(what: &str, left_out: &[LeftOut]) {
     }
     if faults.len() > MAX_NAMED {
         note!("left out {} more", faults.len() - MAX_NAMED);
+    }
+}
+
+/// Warns of TIFF files of which only the first of several pages is used.
+pub(crate) fn report_pages<'a>(paths: impl Iterator<Item = &'a Path>, pages: Pages) {
+    let is_tiff = |path: &&Path| {
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        ["tif", "tiff", "btf", "tf8"].contains(&extension.as_str())
+    };
+    if pages != Pages::First {
+        return;
+    }
+    let counts: Vec<(&Path, usize)> =
+        paths.filter(is_tiff).map(|path| (path, page_count(path).unwrap_or(1))).collect();
+    let many: Vec<&(&Path, usize)> = counts.iter().filter(|(_, count)| *count > 1).collect();
+    if let Some((path, count)) = many.first() {
+        note!(
+            "warning: of {} files with several pages only the first is used, for example page 1 of {count} of {}; --pages \
+             all takes each page for an image, --pages channels takes them for the channels of one",
+            many.len(),
+            path.display()
+        );
     }
 }
 

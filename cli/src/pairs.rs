@@ -6,17 +6,17 @@
 //! ```
 
 use std::collections::HashSet;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use image::imageops::{self, FilterType};
-use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+use image::{DynamicImage, Rgb, RgbImage};
 use imageproc::edges::canny;
-use pix2pix::data;
+use pix2pix::data::{self, ImageLimits};
 
 use crate::files;
+use crate::limits::LimitOptions;
 use crate::output::{note, one_line, say};
 use crate::outputs::shortened;
 
@@ -45,6 +45,8 @@ pub(crate) struct Options {
     /// Canny's high threshold: keeps stronger edges
     #[arg(long, default_value_t = 80.0, help_heading = EDGES)]
     high: f32,
+    #[command(flatten)]
+    limits: LimitOptions,
 }
 
 const PAIRS: &str = "Pairs";
@@ -71,12 +73,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.size == 0 {
         bail!("--size: is 0; it must be at least 1");
     }
+    let limits = options.limits.limits()?;
     let (mut counts, mut names, mut errors) = ([0; 2], HashSet::new(), Vec::new());
     for (index, path) in photographs.iter().enumerate() {
         let is_val = options.val_every > 0 && index % options.val_every == options.val_every - 1;
         let folder = options.output.join(if is_val { "val" } else { "train" });
         let file = folder.join(format!("{}.png", name(path, &options.input, &mut names)));
-        match make(options, path, &shortened(file)) {
+        match make(options, path, &limits, &shortened(file)) {
             Ok(()) => counts[usize::from(is_val)] += 1,
             Err(error) => errors.push(error),
         }
@@ -97,16 +100,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// Makes the pair of a photograph, and writes it atomically.
-fn make(options: &Options, path: &Path, file: &Path) -> Result<()> {
+fn make(options: &Options, path: &Path, limits: &ImageLimits, file: &Path) -> Result<()> {
+    // Removing the background copies the photograph twice.
+    let loaded = data::load_image(path, limits, |header| 8 * header.pixels())?;
     let [left, right] =
-        pair(options, data::read_image(path)?).map_err(|problem| anyhow!("{}: {problem}", path.display()))?;
-    let (width, height) = right.dimensions();
-    let mut both = RgbImage::new(2 * width, height);
-    imageops::replace(&mut both, &left, 0, 0);
-    imageops::replace(&mut both, &right, i64::from(width), 0);
-    let mut bytes = Cursor::new(Vec::new());
-    both.write_to(&mut bytes, ImageFormat::Png).with_context(|| file.display().to_string())?;
-    files::replace(file, bytes.get_ref())
+        pair(options, loaded.image).map_err(|problem| anyhow!("{}: {problem}", path.display()))?;
+    files::replace(file, &data::encode_pair([&left, &right])?)
 }
 
 /// Returns a unique name for a photograph's pair: its whole path, so that `a.png`, `a.jpg` and `b/a.png` differ.

@@ -1,5 +1,6 @@
 //! The configuration of a run: one value, checked once and saved as JSON.
 
+mod size;
 mod training;
 
 use std::path::Path;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 pub use training::{Schedule, TrainingConfig};
 
-use crate::data::{DataConfig, Labels, ResizeFilter};
+use crate::data::{DataConfig, Labels, ResizeFilter, Size};
 use crate::discriminator::DiscriminatorConfig;
 use crate::error::{Error, Result};
 use crate::generator::{Backbone, DropoutLayout, GeneratorConfig};
@@ -103,12 +104,12 @@ impl Pix2PixConfig {
     /// a load size in the paper's proportion, 286 to 256.
     ///
     /// A power of two up to 4096 gives a bottleneck of one pixel. Another size gets the largest depth whose power of two
-    /// divides it.
+    /// divides it; a size that is not square, the depth of the side that allows less.
     ///
     /// # Errors
-    /// [`Error::Config`] if that gives a U-Net or an encoder-decoder that is too shallow to see the whole image: a
-    /// `size` that is neither a power of two nor a multiple of 32. Such a depth can be set by hand, in
-    /// [`generator.backbone`](GeneratorConfig::backbone).
+    /// [`Error::Config`] if that gives a U-Net or an encoder-decoder that is too shallow to see the whole image: a side
+    /// that is neither a power of two nor a multiple of 32. [`with_crop_size`](Self::with_crop_size) and
+    /// [`with_depth`](Self::with_depth) set size and depth apart.
     ///
     /// # Examples
     /// ```
@@ -116,15 +117,55 @@ impl Pix2PixConfig {
     ///
     /// let config = Pix2PixConfig::paper().with_size(128)?;
     /// assert_eq!(config.generator.backbone, Backbone::Unet { depth: 7 });
-    /// assert!(Pix2PixConfig::paper().with_size(300).is_err()); // 256 and 320 are good sizes
+    /// let config = Pix2PixConfig::paper().with_size([128, 512])?;
+    /// assert_eq!(config.generator.backbone, Backbone::Unet { depth: 7 });
+    /// assert!(Pix2PixConfig::paper().with_size(300).is_err()); // 288 and 320 are good sizes
     /// # Ok::<(), pix2pix::Error>(())
     /// ```
-    pub fn with_size(mut self, size: usize) -> Result<Self> {
-        if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = &mut self.generator.backbone {
-            *depth = deepest(size)?;
+    pub fn with_size(self, size: impl Into<Size>) -> Result<Self> {
+        let size = size.into();
+        let config = match self.generator.backbone {
+            Backbone::Unet { .. } | Backbone::EncoderDecoder { .. } => {
+                self.with_depth(size::deepest(size)?)?
+            }
+            _ => self,
+        };
+        Ok(config.with_crop_size(size))
+    }
+
+    /// Sets the size of the crops, and the load size in the paper's proportion, 286 to 256. The depth of the generator
+    /// stays as it is.
+    #[must_use]
+    pub fn with_crop_size(mut self, size: impl Into<Size>) -> Self {
+        let size = size.into();
+        let load = |side: usize| usize::try_from(side as u128 * 286 / 256).unwrap_or(usize::MAX);
+        self.data.crop_size = size;
+        self.data.load_size = [load(size.height), load(size.width)].into();
+        self
+    }
+
+    /// Sets the depth of the U-Net or the encoder-decoder.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the generator is neither of them.
+    ///
+    /// # Examples
+    /// ```
+    /// use pix2pix::Pix2PixConfig;
+    ///
+    /// let config = Pix2PixConfig::paper().with_crop_size([240, 320]).with_depth(4)?;
+    /// config.validate()?;
+    /// # Ok::<(), pix2pix::Error>(())
+    /// ```
+    pub fn with_depth(mut self, new: usize) -> Result<Self> {
+        match &mut self.generator.backbone {
+            Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } => *depth = new,
+            other => {
+                let problem =
+                    format!("{other} has no depth (`--depth`); a U-Net and an encoder-decoder have one");
+                return Err(Error::config("generator.backbone", problem));
+            }
         }
-        self.data.crop_size = size.into();
-        self.data.load_size = usize::try_from(size as u128 * 286 / 256).unwrap_or(usize::MAX).into();
         Ok(self)
     }
 
@@ -170,24 +211,9 @@ impl Pix2PixConfig {
                 return Err(Error::config(field, problem));
             }
         }
-        let (size, multiple) = (data.crop_size, generator.size_multiple());
-        if !(size.height.is_multiple_of(multiple) && size.width.is_multiple_of(multiple)) {
-            let problem = format!(
-                "{size} is not divisible by {multiple}, which the generator needs; use a multiple or a smaller depth"
-            );
-            return Err(Error::config("data.crop_size", problem));
-        }
-        if size.height.min(size.width) < self.generator.min_size() {
-            let problem =
-                format!("{size} is too small for the generator; use at least {}", self.generator.min_size());
-            return Err(Error::config("data.crop_size", problem));
-        }
-        if self.loss.gan_weight > 0.0 && self.discriminator.patch_map_size(size.into()).is_none() {
-            let problem = format!(
-                "{} layers leave no patch of an image of {size} pixels; use fewer",
-                discriminator.layers
-            );
-            return Err(Error::config("discriminator.layers", problem));
+        size::check(generator, data.crop_size)?;
+        if self.loss.gan_weight > 0.0 {
+            size::check_patches(discriminator, data.crop_size)?;
         }
         Ok(())
     }
@@ -292,27 +318,6 @@ fn read<'de>(source: impl Deserializer<'de, Error = serde_json::Error>) -> Resul
     })
 }
 
-/// The least depth of a U-Net for images whose size is not a power of two.
-const MIN_DEPTH: usize = 5;
-
-/// Returns the largest depth of a U-Net for images of `size` pixels.
-fn deepest(size: usize) -> Result<usize> {
-    let depth = size.trailing_zeros() as usize;
-    if (size > 0 && depth >= MIN_DEPTH) || (size.is_power_of_two() && depth >= 2) {
-        return Ok(depth.min(12));
-    }
-    let [below, above] = match size {
-        ..4 => [4, 8],
-        4..64 => [1 << size.ilog2(), 2 << size.ilog2()],
-        64.. => [size / 64 * 64, (size / 64 * 64).saturating_add(64)],
-    };
-    let problem = format!(
-        "{size} would make the U-Net too shallow, as it is neither a power of two nor a multiple of 32; use {below} \
-         or {above}, or set the depth of generator.backbone by hand"
-    );
-    Err(Error::config("data.crop_size", problem))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,12 +377,20 @@ mod tests {
                 input_channels,
                 target_channels,
                 labels,
+                input_samples,
+                target_samples,
+                pages,
+                layout,
                 load_size,
                 preprocess,
                 image_size,
                 resize_filter,
+                target_resize_filter,
                 crop_size,
                 mirror,
+                rotate90,
+                scale_range,
+                warp,
                 sampling,
                 batch_size,
                 workers,
@@ -507,12 +520,12 @@ mod tests {
     fn sizes_that_make_the_u_net_shallow_are_refused_and_good_ones_named() {
         let message = |size| Pix2PixConfig::paper().with_size(size).unwrap_err().to_string();
         for (size, good) in [
-            (300, "256 or 320"),
-            (250, "192 or 256"),
-            (100, "64 or 128"),
-            (48, "32 or 64"),
-            (18, "16 or 32"),
-            (0, "4 or 8"),
+            (300, "use 288 or 320 (`--size`)"),
+            (250, "use 224 or 256"),
+            (100, "use 96 or 128"),
+            (48, "use 32 or 64"),
+            (18, "use 16 or 32"),
+            (0, "use 4 or 8"),
         ] {
             let message = message(size);
             let expected = format!("data.crop_size: {size} would make the U-Net too");
@@ -524,9 +537,63 @@ mod tests {
             // The discriminator of the paper is too deep for 16 pixels.
             config.with_discriminator(DiscriminatorConfig::new(3, 3).with_layers(1)).validate().unwrap();
         }
+        for (size, expected) in [([64, 128], 6), ([256, 512], 8), ([96, 320], 5), ([16, 64], 4)] {
+            let config = Pix2PixConfig::paper().with_size(size).unwrap();
+            assert_eq!(config.generator.backbone, Backbone::Unet { depth: expected });
+            assert_eq!(config.data.load_size, size.map(|side: usize| side * 286 / 256).into());
+            config.with_discriminator(DiscriminatorConfig::new(3, 3).with_layers(1)).validate().unwrap();
+        }
+        let message = Pix2PixConfig::paper().with_size([100, 256]).unwrap_err().to_string();
+        assert!(message.contains("100x256 would") && message.contains("use 96x256 or 128x256"), "{message}");
         let mut resnet = Pix2PixConfig::paper();
         resnet.generator.backbone = Backbone::Resnet { blocks: 9 };
         assert_eq!(resnet.with_size(300).unwrap().data.load_size, 335.into());
+    }
+
+    #[test]
+    fn sizes_that_the_depth_does_not_divide_name_the_nearest_ones_and_the_depth() {
+        let message = |size: [usize; 2], depth| {
+            let config = Pix2PixConfig::paper().with_crop_size(size).with_depth(depth).unwrap();
+            config.validate().unwrap_err().to_string()
+        };
+        for (size, depth, expected) in [
+            (
+                [300, 300],
+                8,
+                "300 is not divisible by 256, which the generator needs; use 256 or 512 (`--size`), or a depth of at most 2",
+            ),
+            (
+                [64, 80],
+                5,
+                "64x80 is not divisible by 32, which the generator needs; use 64 or 64x96 (`--size`), or a depth of at most 4",
+            ),
+            ([100, 40], 6, "use 128x64 (`--size`), or a depth of at most 2"),
+            ([99, 99], 3, "use 96 or 104 (`--size`)"),
+        ] {
+            let message = message(size, depth);
+            assert!(message.starts_with("data.crop_size: ") && message.contains(expected), "{message}");
+        }
+        assert!(!message([99, 99], 3).contains("--depth"));
+        let mut resnet = Pix2PixConfig::paper();
+        resnet.generator.backbone = Backbone::Resnet { blocks: 9 };
+        let message = resnet.with_depth(5).unwrap_err().to_string();
+        assert!(message.contains("generator.backbone: resnet:9 has no depth (`--depth`)"), "{message}");
+    }
+
+    #[test]
+    fn sizes_below_a_patch_name_the_flags_and_the_largest_patch_that_fits() {
+        let message = |size: usize, layers| {
+            let mut config = Pix2PixConfig::paper().with_size(size).unwrap();
+            config.discriminator.layers = layers;
+            config.validate().unwrap_err().to_string()
+        };
+        assert_eq!(
+            message(16, 3),
+            "discriminator.layers: 3 layers, patches of 70 pixels, leave no patch of an image of 16 pixels; use larger \
+             images (`--size`), or 2 layers, patches of 34 pixels (`--patch 34`)"
+        );
+        let message = message(32, 6);
+        assert!(message.contains("patches of 574 pixels") && message.contains("`--patch "), "{message}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ const EXTENSIONS: [&str; 15] = [
 ];
 
 /// The signatures of the types that can be read.
-const READABLE: [&[u8]; 9] = [
+const READABLE: [&[u8]; 10] = [
     b"\x89PNG\r\n\x1a\n",
     b"\xff\xd8\xff",
     b"GIF87a",
@@ -22,10 +22,11 @@ const READABLE: [&[u8]; 9] = [
     b"II+\0",
     b"MM\0+",
     b"BM",
+    b"\x93NUMPY",
 ];
 
 /// The signatures of image types that cannot be read.
-const OTHER_TYPES: [(&[u8], &str); 18] = [
+const OTHER_TYPES: [(&[u8], &str); 17] = [
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
     (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
@@ -40,7 +41,6 @@ const OTHER_TYPES: [(&[u8], &str); 18] = [
     (b"SIMPLE  =", "FITS"),
     (b"\x89HDF\r\n\x1a\n", "HDF5"),
     (b"gimp xcf", "GIMP"),
-    (b"\x93NUMPY", "NumPy array"),
     (b"\xd7\xcd\xc6\x9a", "WMF"),
     (b"AT&TFORM", "DjVu"),
     (b"FUJIFILMCCD-RAW", "camera raw"),
@@ -155,7 +155,7 @@ mod tests {
             (b"RIFF\x24\0\0\0WEBPVP8 ", Content::Image),
             (b"RIFF\x24\0\0\0WAVEfmt ", Content::Other),
             (b"II+\0\x08\0\0\0", Content::Image),
-            (b"\x93NUMPY\x01\0", Content::OtherType("NumPy array")),
+            (b"\x93NUMPY\x01\0", Content::Image),
             (b"BM\x36\x60\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x80\0\0\0", Content::Image),
             (b"BMW and other cars, in alphabetical order", Content::Other),
             (b"P6\n128 64\n255\n", Content::OtherType("PBM, PGM or PPM")),

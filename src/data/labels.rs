@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::names;
-use crate::raster::{ClassMap, Palette, PlanarImage, read_image, read_indices};
+use crate::raster::{
+    ClassMap, ImageHeader, ImageLimits, LoadedImage, Palette, PlanarImage, load_image, read_indices,
+};
 
 /// What the pixels of a label image hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,9 +154,26 @@ impl Labels {
     /// # Errors
     /// As [`read_image`](super::read_image).
     pub fn read_image(&self, path: impl AsRef<Path>) -> Result<DynamicImage> {
+        Ok(self.load_image(path, &ImageLimits::default(), |_| 0)?.image)
+    }
+
+    /// Reads a label image as [`read_image`](Self::read_image) does, within `limits`, as
+    /// [`load_image`](super::load_image) does.
+    ///
+    /// # Errors
+    /// As [`load_image`](super::load_image).
+    pub fn load_image(
+        &self,
+        path: impl AsRef<Path>,
+        limits: &ImageLimits,
+        working: impl Fn(&ImageHeader) -> u64,
+    ) -> Result<LoadedImage> {
         let path = path.as_ref();
-        let image = read_image(path)?;
-        Ok(self.indices(path)?.unwrap_or(image))
+        let mut loaded = load_image(path, limits, |header| working(header) + header.pixels())?;
+        if let Some(indices) = self.indices(path)? {
+            loaded.image = indices;
+        }
+        Ok(loaded)
     }
 
     /// Reads the numbers that a file stores, if the pixels hold ids and decoding as an image changes them.

@@ -1,33 +1,38 @@
 //! A folder of pairs: files with both images side by side, or folders `A` and `B` with files of equal names.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
 use image::DynamicImage;
 use rand::RngExt;
+use rayon::prelude::*;
 
+use super::augment::Augmentation;
 use super::batches::{Batches, Plan};
 use super::config::{DataConfig, Direction, Preprocess, Size};
 use super::epoch::EpochCursor;
-use super::halves::{check_same_size, half_width};
-use super::labelled;
-use super::listing::{LeftOut, Listing, Reason, normalized};
+use super::image_part::{ImagePart, Resized};
+use super::layout::Layout;
+use super::listing::{LeftOut, normalized};
 use super::pair::Pair;
-use super::{preprocess, scale};
+use super::pair_files::{Meaning, PairFiles, Place};
+use super::splits::{Source, source, splits};
+use super::{pairing, preprocess, scale};
 use crate::error::{Error, Result};
-use crate::raster::{IMAGE_CHANNELS, PlanarImage, read_image};
+use crate::raster::{IMAGE_CHANNELS, ImageArray, ImageLimits, ResizeFilter, SampleFormat};
 use crate::rng::stream;
 
 /// A folder of pairs on disk. Opening it lists the files; the iterators over batches read the images.
 ///
 /// It has one of two layouts:
-/// - files that hold A on the left and B on the right, of equal width;
-/// - folders `A/` and `B/` with files of equal name (the extension may differ) and size.
+/// - files that hold A on the left and B on the right, of equal width, or A above B: see [`Layout`](super::Layout);
+/// - folders `A/` and `B/` (or `a/` and `b/`, `input/` and `target/`) with files of equal name (the extension may differ)
+///   and size.
 ///
-/// Subfolders are included, and files are images by their content: see [`Listing`]. Files that are not used are in
-/// [`left_out`](Self::left_out).
+/// Subfolders are included, and files are images by their content: see [`Listing`](super::Listing). Files that are not
+/// used are in [`left_out`](Self::left_out): single images that are not pairs, for example.
+/// [`DataFolder`](super::DataFolder) opens a folder with splits.
 ///
 /// # Examples
 /// ```no_run
@@ -41,21 +46,12 @@ use crate::rng::stream;
 /// ```
 #[derive(Clone, Debug)]
 pub struct PairedFolder {
-    pairs: Arc<[Files]>,
+    pairs: Arc<[PairFiles]>,
     left_out: Arc<[LeftOut]>,
     /// The folder that was opened.
     root: PathBuf,
     config: DataConfig,
-}
-
-/// The usual names of folders of pairs. A folder that contains one of them is a data set, and not a folder of pairs.
-const SPLITS: [&str; 5] = ["train", "val", "valid", "validation", "test"];
-
-/// The files of a pair.
-#[derive(Clone, Debug)]
-enum Files {
-    SideBySide(PathBuf),
-    Separate { a: PathBuf, b: PathBuf },
+    limits: ImageLimits,
 }
 
 impl PairedFolder {
@@ -63,44 +59,36 @@ impl PairedFolder {
     ///
     /// # Errors
     /// - [`Error::Io`] if the folder cannot be read
-    /// - [`Error::Pairs`] if it holds no images, or if most names in `A/` and `B/` do not match
+    /// - [`Error::Pairs`] if it has no pairs, if most images in `A/` and `B/` have no partner, or if most files show that
+    ///   they are not side-by-side pairs, unless [`DataConfig::layout`] is given
     /// - [`Error::Config`] if `config` is out of range
     pub fn open(folder: impl AsRef<Path>, config: &DataConfig) -> Result<Self> {
-        config.validate()?;
-        let channels = [
-            ("data.input_channels", config.input_channels),
-            ("data.target_channels", config.target_channels),
-        ];
-        for (field, value) in channels {
-            let is_label_map = field == "data.input_channels" && config.labels.is_some();
-            if !is_label_map && !IMAGE_CHANNELS.contains(&value) {
-                let problem =
-                    format!("{value} is not 1 (grey), 3 (colour) or 4 (colour and alpha), as in image files");
-                return Err(Error::config(field, problem));
-            }
-        }
-        if config.labels.is_some() && config.preprocess != Preprocess::Resize {
-            let problem =
-                format!("{} does not work with label maps (data.labels); use resize", config.preprocess);
-            return Err(Error::config("data.preprocess", problem));
-        }
+        validate(config)?;
         let folder = folder.as_ref();
-        let [a, b] = ["A", "B"].map(|name| folder.join(name));
-        let (pairs, left_out) = if a.is_dir() && b.is_dir() {
-            matched(folder, &a, &b)?
-        } else if let Some(split) = SPLITS.iter().find(|split| folder.join(split).is_dir()) {
-            let problem = format!("no pairs here; it contains a folder `{split}`: did you mean that one?");
-            return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched: vec![] });
-        } else {
-            let Listing { images, left_out, .. } = Listing::open(folder)?;
-            (images.into_iter().map(Files::SideBySide).collect(), left_out)
-        };
-        if pairs.is_empty() {
-            let problem = no_pairs(&left_out);
+        let found = splits(folder)?;
+        if let Some(split) = found.first() {
+            let shown: Vec<&str> = found.iter().map(|split| split.shown.as_str()).collect();
+            let problem = format!(
+                "no pairs here; it is a data set with {}: did you mean {}?",
+                shown.join(", "),
+                split.shown
+            );
             return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched: vec![] });
         }
+        Self::from_source(folder, &source(folder)?, config, &ImageLimits::default())
+    }
+
+    /// Lists the pairs of a source in `folder`.
+    pub(super) fn from_source(
+        folder: &Path,
+        source: &Source,
+        config: &DataConfig,
+        limits: &ImageLimits,
+    ) -> Result<Self> {
+        validate(config)?;
+        let (pairs, left_out) = pairing::pairs(folder, source, config, limits)?;
         let (pairs, left_out) = (pairs.into(), left_out.into());
-        Ok(Self { pairs, left_out, root: folder.to_owned(), config: config.clone() })
+        Ok(Self { pairs, left_out, root: folder.to_owned(), config: config.clone(), limits: limits.clone() })
     }
 
     /// Divides the pairs into those to train on and those held out for validation, of which there are about `fraction`.
@@ -119,7 +107,7 @@ impl PairedFolder {
             let problem = "there is 1 pair; at least 2 are needed to hold one out";
             return Err(Error::argument("val_fraction", problem));
         }
-        let place = |pair: &Files| {
+        let place = |pair: &PairFiles| {
             let path = pair.path(0);
             place(&normalized(&path.strip_prefix(&self.root).unwrap_or(path).with_extension("")))
         };
@@ -131,7 +119,7 @@ impl PairedFolder {
             let indices = (0..self.len()).filter(|at| is_held_out(*at) == wanted);
             let pairs = indices.map(|at| self.pairs[at].clone()).collect();
             let left_out = if wanted { Vec::new().into() } else { self.left_out.clone() };
-            Self { pairs, left_out, root: self.root.clone(), config: self.config.clone() }
+            Self { pairs, left_out, ..self.clone() }
         };
         Ok((part(false), part(true)))
     }
@@ -157,6 +145,22 @@ impl PairedFolder {
         &self.config
     }
 
+    /// Returns the folder that was opened.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns how a file holds both images of a pair; `None` if A and B are separate files.
+    #[must_use]
+    pub fn layout(&self) -> Option<Layout> {
+        match &self.pairs[0].place {
+            Place::SideBySide(_) => Some(Layout::SideBySide),
+            Place::Stacked(_) => Some(Layout::Stacked),
+            Place::Separate { .. } => None,
+        }
+    }
+
     /// Returns the file of pair `index`; if A and B are separate files, that of A.
     ///
     /// # Panics
@@ -177,6 +181,23 @@ impl PairedFolder {
             self.pairs = self.pairs[..count].into();
         }
         Ok(self)
+    }
+
+    /// Sets the configuration with which the pairs are read. Its layout and its pages must be those of the pairs.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a field is out of range.
+    pub fn with_config(mut self, config: &DataConfig) -> Result<Self> {
+        validate(config)?;
+        self.config = config.clone();
+        Ok(self)
+    }
+
+    /// Sets the limits on the size of images, and on the memory that they take while they are read.
+    #[must_use]
+    pub fn with_limits(mut self, limits: ImageLimits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// Sets the number of pairs in a batch.
@@ -223,7 +244,7 @@ impl PairedFolder {
     /// [`Preprocess::Crop`].
     pub fn whole(&self, device: &Device) -> Batches {
         self.in_order(1, device, |folder, index| {
-            folder.read(index, folder.config.crop_size, |image| preprocess::whole(image, &folder.config))
+            folder.read(index, |image, filter| preprocess::whole(image, filter, &folder.config))
         })
     }
 
@@ -247,17 +268,9 @@ impl PairedFolder {
     ///
     /// Of many files, it looks at 256, evenly spread over the folder.
     pub fn image_size(&self) -> Option<Size> {
-        scale::median(scale::spread(self.len(), scale::SAMPLE).filter_map(|index| self.original_size(index)))
-    }
-
-    /// Returns the size of the images of pair `index` before they are resized, from the header of the file.
-    fn original_size(&self, index: usize) -> Option<Size> {
-        let files = &self.pairs[index];
-        let size = scale::image_size(files.path(0))?;
-        Some(match files {
-            Files::SideBySide(_) => Size { width: size.width / 2, ..size },
-            Files::Separate { .. } => size,
-        })
+        scale::median(
+            scale::spread(self.len(), scale::SAMPLE).filter_map(|index| self.pairs[index].original_size()),
+        )
     }
 
     /// Reads pair `index` as [`sequential`](Self::sequential) does: without augmentation.
@@ -268,7 +281,7 @@ impl PairedFolder {
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
     pub fn pair(&self, index: usize) -> Result<Pair> {
-        self.read(index, self.config.crop_size, |image| preprocess::for_validation(image, &self.config))
+        self.read(index, |image, filter| preprocess::for_validation(image, filter, &self.config))
     }
 
     /// Reads images A and B of pair `index` as they are in the files.
@@ -280,7 +293,35 @@ impl PairedFolder {
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
     pub fn originals(&self, index: usize) -> Result<[DynamicImage; 2]> {
-        self.pairs[index].originals()
+        self.pairs[index].originals(&self.limits)
+    }
+
+    /// Reads the array of the input (`side` 0) or the target (1) of pair `index`, with the samples of its file. A file that
+    /// holds both images is read as a whole.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Image`], naming the file, if it is not a usable image.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub fn array(&self, index: usize, side: usize) -> Result<ImageArray> {
+        let is_swapped = self.config.direction == Direction::BToA;
+        self.pairs[index].array(if is_swapped { 1 - side } else { side }, &self.limits)
+    }
+
+    /// Returns the smallest and the largest sample in the files of the inputs (`side` 0) or the targets (1). Files that hold
+    /// both images count as a whole.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Image`], naming the file, if one is not a usable image, or has a NaN or infinite sample.
+    pub fn sample_range(&self, side: usize) -> Result<[f64; 2]> {
+        let of_pair = |index: usize| {
+            let range = self.array(index, side)?.range();
+            range.map_err(|problem| Error::image(self.path(index), problem))
+        };
+        let ranges: Vec<[f64; 2]> = (0..self.len()).into_par_iter().map(of_pair).collect::<Result<_>>()?;
+        let none = [f64::INFINITY, f64::NEG_INFINITY];
+        Ok(ranges.into_iter().fold(none, |[low, high], range| [low.min(range[0]), high.max(range[1])]))
     }
 
     /// Returns the levels in the input image of pair `index` if it looks like a map of class ids, as
@@ -292,14 +333,14 @@ impl PairedFolder {
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
     pub fn input_class_ids(&self, index: usize) -> Result<Option<Vec<u16>>> {
-        let paths = [0, 1].map(|side| self.pairs[index].path(side));
-        labelled::class_ids(paths, usize::from(self.config.direction == Direction::BToA))
+        self.pairs[index].class_ids(usize::from(self.config.direction == Direction::BToA), &self.limits)
     }
 
     /// Reads pair `index` with the augmentation of `epoch`.
     fn augmented(&self, index: usize, epoch: EpochCursor) -> Result<Pair> {
-        let pair = self.read(index, self.config.load_size, |image| {
-            preprocess::for_training(image, &self.config, epoch, index)
+        let augmentation = Augmentation::draw(&self.config, epoch, index);
+        let pair = self.read(index, |image, filter| {
+            preprocess::for_training(image, filter, &self.config, &augmentation)
         })?;
         if self.config.preprocess == Preprocess::None && self.config.batch_size > 1 {
             self.check_equal_size(index, &pair)?;
@@ -310,7 +351,7 @@ impl PairedFolder {
     /// Refuses a pair whose size is not that of the first pair: a batch of whole images needs equal sizes.
     fn check_equal_size(&self, index: usize, pair: &Pair) -> Result<()> {
         let [_, height, width] = pair.input.shape();
-        let (size, first) = (Size { height, width }, self.original_size(0));
+        let (size, first) = (Size { height, width }, self.pairs[0].original_size());
         match first.filter(|first| *first != size) {
             None => Ok(()),
             Some(first) => {
@@ -325,76 +366,35 @@ impl PairedFolder {
         }
     }
 
-    /// Reads pair `index` and applies `prepare` to both images. A label map has the size `labels_size` by then.
-    fn read(
-        &self,
-        index: usize,
-        labels_size: Size,
-        prepare: impl Fn(
-            PlanarImage,
-        ) -> std::result::Result<PlanarImage, Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Result<Pair> {
-        let (files, config) = (&self.pairs[index], &self.config);
-        let channels = match config.direction {
-            Direction::AToB => [config.input_channels, config.target_channels],
-            Direction::BToA => [config.target_channels, config.input_channels],
+    /// Reads pair `index` and applies `prepare` to both images, each with its resampling filter.
+    fn read(&self, index: usize, prepare: impl Fn(&ImagePart, ResizeFilter) -> Resized) -> Result<Pair> {
+        let config = &self.config;
+        let meaning = |samples: Option<SampleFormat>, channels| match samples {
+            Some(format) => Meaning::Samples(format, channels),
+            None => Meaning::Channels(channels),
         };
-        let input = usize::from(config.direction == Direction::BToA);
-        let [a, b] = match &config.labels {
-            Some(labels) => {
-                let paths = [0, 1].map(|side| files.path(side));
-                labelled::read(paths, labels, input, config.target_channels, labels_size)?
-            }
-            None => files.read(channels)?,
+        let input = match &config.labels {
+            Some(labels) => Meaning::Labels(labels),
+            None => meaning(config.input_samples, config.input_channels),
         };
-        let prepare = |side, image| prepare(image).map_err(|error| Error::image(files.path(side), error));
-        let (a, b) = (prepare(0, a)?, prepare(1, b)?);
+        let target = meaning(config.target_samples, config.target_channels);
+        let meanings = match config.direction {
+            Direction::AToB => [input, target],
+            Direction::BToA => [target, input],
+        };
+        let working = |header: &_| preprocess::working_bytes(header, config);
+        let mut filters = config.resize_filters();
+        if config.labels.is_some() {
+            filters[0] = ResizeFilter::Nearest; // a warp must not mix classes
+        }
+        let is_swapped = config.direction == Direction::BToA;
+        let prepare =
+            |side: usize, image: &ImagePart| prepare(image, filters[side ^ usize::from(is_swapped)]);
+        let [a, b] = self.pairs[index].read(meanings, &self.limits, working, prepare)?;
         Ok(match config.direction {
             Direction::AToB => Pair { input: a, target: b },
             Direction::BToA => Pair { input: b, target: a },
         })
-    }
-}
-
-impl Files {
-    /// Returns the file of image A (0) or B (1).
-    fn path(&self, side: usize) -> &Path {
-        match self {
-            Self::SideBySide(path) => path,
-            Self::Separate { a, b } => [a, b][side],
-        }
-    }
-
-    /// Reads images A and B, converted to these numbers of channels.
-    fn read(&self, channels: [usize; 2]) -> Result<[PlanarImage; 2]> {
-        match self {
-            Self::SideBySide(path) => {
-                let both = read_image(path)?;
-                let half = half_width(path, &both)?;
-                let part = |side| PlanarImage::from_columns(&both, channels[side], side * half, half);
-                Ok([part(0), part(1)])
-            }
-            Self::Separate { .. } => {
-                let [a, b] = self.originals()?;
-                Ok([PlanarImage::from_image(&a, channels[0]), PlanarImage::from_image(&b, channels[1])])
-            }
-        }
-    }
-
-    /// Reads images A and B.
-    fn originals(&self) -> Result<[DynamicImage; 2]> {
-        match self {
-            Self::SideBySide(path) => {
-                let both = read_image(path)?;
-                let half = half_width(path, &both)? as u32;
-                Ok([0, half].map(|left| both.crop_imm(left, 0, half, both.height())))
-            }
-            Self::Separate { a, b } => {
-                let images = [read_image(a)?, read_image(b)?];
-                check_same_size([a, b], [&images[0], &images[1]])?;
-                Ok(images)
-            }
-        }
     }
 }
 
@@ -403,53 +403,28 @@ fn place(name: &str) -> f64 {
     stream(u64::from(crc32c::crc32c(name.as_bytes())), 0).random()
 }
 
-/// Lists the images of two folders by their paths in them without extension, and pairs those of equal paths. Images
-/// without a partner are left out, unless most are.
-fn matched(folder: &Path, a: &Path, b: &Path) -> Result<(Vec<Files>, Vec<LeftOut>)> {
-    let (mut of_a, mut of_b, mut left_out) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-    for (side, found) in [(a, &mut of_a), (b, &mut of_b)] {
-        let listing = Listing::open(side)?;
-        left_out.extend(listing.left_out);
-        for path in listing.images {
-            let name = normalized(&path.strip_prefix(side).unwrap_or(&path).with_extension(""));
-            found.entry(name).or_insert_with(Vec::new).push(path);
+/// Checks the configuration of pairs in image files.
+fn validate(config: &DataConfig) -> Result<()> {
+    config.validate()?;
+    let channels =
+        [("data.input_channels", config.input_channels), ("data.target_channels", config.target_channels)];
+    let is_of_images =
+        [config.labels.is_none() && config.input_samples.is_none(), config.target_samples.is_none()];
+    for ((field, value), is_of_images) in channels.into_iter().zip(is_of_images) {
+        if is_of_images && !IMAGE_CHANNELS.contains(&value) {
+            let problem =
+                format!("{value} is not 1 (grey), 3 (colour) or 4 (colour and alpha), as in image files");
+            return Err(Error::config(field, problem));
         }
     }
-    let mut pairs = Vec::new();
-    let names: Vec<String> = of_a.keys().cloned().collect();
-    for name in names {
-        if let ([a], Some([b])) = (of_a[&name].as_slice(), of_b.get(&name).map(Vec::as_slice)) {
-            pairs.push(Files::Separate { a: a.clone(), b: b.clone() });
-            of_a.remove(&name);
-            of_b.remove(&name);
-        }
+    if config.labels.is_some() && config.input_samples.is_some() {
+        let problem = "does not work with label maps (data.labels); leave one of them out";
+        return Err(Error::config("data.input_samples", problem));
     }
-    let rest: Vec<PathBuf> = of_a.into_values().chain(of_b.into_values()).flatten().collect();
-    if rest.len() > pairs.len() {
-        let unmatched =
-            rest.iter().map(|path| path.strip_prefix(folder).unwrap_or(path).display().to_string());
-        let unmatched = unmatched.collect();
-        let others = LeftOut::summary(&left_out).map_or_else(String::new, |summary| format!(" ({summary})"));
-        let problem = format!(
-            "every image in A needs one of the same name in B, but {} have no partner and {} pairs have one{others}; add \
-             the partners or remove the files",
-            rest.len(),
-            pairs.len()
-        );
-        return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched });
+    if config.labels.is_some() && config.preprocess != Preprocess::Resize {
+        let problem =
+            format!("{} does not work with label maps (data.labels); use resize", config.preprocess);
+        return Err(Error::config("data.preprocess", problem));
     }
-    left_out.extend(rest.into_iter().map(|path| LeftOut::new(path, Reason::NoPartner)));
-    let outside = Listing::open_except(folder, &[a, b])?;
-    left_out.extend(outside.images.into_iter().map(|path| LeftOut::new(path, Reason::OutsidePairs)));
-    left_out.extend(outside.left_out);
-    Ok((pairs, left_out))
-}
-
-/// Describes the problem of a folder without pairs, and the remedy.
-fn no_pairs(left_out: &[LeftOut]) -> String {
-    let found = LeftOut::summary(left_out).map_or_else(String::new, |summary| format!(" ({summary})"));
-    format!(
-        "no pairs here{found}; put side-by-side images (png, jpg, webp, bmp, gif, tif) in it, or folders A and B with \
-         images of equal names"
-    )
+    Ok(())
 }

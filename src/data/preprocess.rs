@@ -1,58 +1,68 @@
 //! Prepares images for training, for validation, and whole, as [`Preprocess`] says.
 
-use super::augment::Jitter;
+use super::augment::Augmentation;
 use super::config::{DataConfig, Preprocess, Size};
-use super::epoch::EpochCursor;
-use crate::raster::PlanarImage;
+use super::image_part::{ImagePart, Resized};
+use crate::raster::{ImageHeader, ResizeFilter, resizing_bytes};
 
-type Prepared = std::result::Result<PlanarImage, Box<dyn std::error::Error + Send + Sync>>;
-
-/// Prepares an image of pair `index` for training: scales it, and cuts the random crop that both images of the pair
-/// share.
+/// Prepares an image for training: scales it, and changes it as `augmentation` says, which both images of the pair share.
 pub(super) fn for_training(
-    image: PlanarImage,
+    image: &ImagePart,
+    filter: ResizeFilter,
     config: &DataConfig,
-    epoch: EpochCursor,
-    index: usize,
-) -> Prepared {
-    let image = scaled(image, config, config.load_size)?;
-    let from = size(&image);
+    augmentation: &Augmentation,
+) -> Resized {
+    let from = scaled_size(image, config, config.load_size).unwrap_or(image.size().into());
     let crop_size = if config.preprocess == Preprocess::None { from } else { config.crop_size };
     check_crop(from, crop_size, config)?;
-    let config = DataConfig { load_size: from, crop_size, ..config.clone() };
-    Ok(Jitter::draw(&config, epoch.seed, epoch.number, index).apply(&image))
+    let scaled = augmentation.scaled(from).into();
+    if scaled == image.size() {
+        return augmentation.apply(image, crop_size, filter);
+    }
+    augmentation.apply(&ImagePart::Values(image.resized(scaled, filter)?), crop_size, filter)
 }
 
 /// Prepares an image for validation: as for training, but at the scale of the crop size, and cropped in the middle.
-pub(super) fn for_validation(image: PlanarImage, config: &DataConfig) -> Prepared {
-    let image = whole(image, config)?;
+pub(super) fn for_validation(image: &ImagePart, filter: ResizeFilter, config: &DataConfig) -> Resized {
     if config.preprocess != Preprocess::Crop {
-        return Ok(image);
+        return whole(image, filter, config);
     }
-    let (from, crop) = (size(&image), config.crop_size);
+    let (from, crop) = (Size::from(image.size()), config.crop_size);
     check_crop(from, crop, config)?;
     let start = [(from.height - crop.height) / 2, (from.width - crop.width) / 2];
     Ok(image.window(start.map(|start| start as isize), crop.into()))
 }
 
 /// Prepares a whole image at the scale of the crop size.
-pub(super) fn whole(image: PlanarImage, config: &DataConfig) -> Prepared {
-    scaled(image, config, config.crop_size)
+pub(super) fn whole(image: &ImagePart, filter: ResizeFilter, config: &DataConfig) -> Resized {
+    match scaled_size(image, config, config.crop_size) {
+        Some(target) => image.resized(target.into(), filter),
+        None => Ok(image.whole()),
+    }
 }
 
-/// Scales an image to `target` as [`Preprocess`] says.
-fn scaled(image: PlanarImage, config: &DataConfig, target: Size) -> Prepared {
-    let target = match config.preprocess {
-        Preprocess::Resize => target,
-        Preprocess::ScaleWidth => size(&image).with_width(target.width),
-        Preprocess::Crop | Preprocess::None => return Ok(image),
-    };
-    image.resized(target.into(), config.resize_filter)
+/// Returns the bytes that preparing an image takes besides its decoded pixels.
+pub(super) fn working_bytes(header: &ImageHeader, config: &DataConfig) -> u64 {
+    let classes = if config.labels.is_some() { 4 * header.pixels() } else { 0 };
+    let channels = config.input_channels.max(config.target_channels) as u64;
+    classes
+        + match config.preprocess {
+            // Rotating an image upright exchanges width and height.
+            Preprocess::Resize | Preprocess::ScaleWidth => {
+                resizing_bytes([header.width, header.height], config.load_size)
+            }
+            Preprocess::Crop => 0,
+            Preprocess::None => 4 * channels * header.pixels(),
+        }
 }
 
-fn size(image: &PlanarImage) -> Size {
-    let [_, height, width] = image.shape();
-    Size { height, width }
+/// Returns the size to which [`Preprocess`] scales an image, or `None` for its own.
+fn scaled_size(image: &ImagePart, config: &DataConfig, target: Size) -> Option<Size> {
+    match config.preprocess {
+        Preprocess::Resize => Some(target),
+        Preprocess::ScaleWidth => Some(Size::from(image.size()).with_width(target.width)),
+        Preprocess::Crop | Preprocess::None => None,
+    }
 }
 
 /// Refuses an image that is smaller than the crop.
@@ -73,14 +83,24 @@ fn check_crop(from: Size, crop: Size, config: &DataConfig) -> std::result::Resul
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use image::{DynamicImage, ImageBuffer, Luma};
 
-    /// Returns an image whose value is its column.
-    fn image(height: usize, width: usize) -> PlanarImage {
-        PlanarImage::new(
-            (0..height * width).map(|i| (i % width) as f32 / 100.0).collect(),
-            [1, height, width],
-        )
+    use super::super::epoch::EpochCursor;
+    use super::*;
+    use crate::raster::{PlanarImage, Region};
+
+    /// Returns an image whose value grows by 2/100 with each column.
+    fn image(height: usize, width: usize) -> DynamicImage {
+        let level = |x: u32| Luma([(x as f32 * 655.35).round() as u16]);
+        DynamicImage::ImageLuma16(ImageBuffer::from_fn(width as u32, height as u32, |x, _| level(x)))
+    }
+
+    fn augmentation(config: &DataConfig, index: usize) -> Augmentation {
+        Augmentation::draw(config, EpochCursor::new(1, 0), index)
+    }
+
+    fn part(image: &DynamicImage) -> ImagePart<'_> {
+        ImagePart::Pixels { image, region: Region::of(image), channels: 1 }
     }
 
     fn config(preprocess: Preprocess) -> DataConfig {
@@ -90,10 +110,12 @@ mod tests {
     /// Returns the shapes of a prepared image of 20×40: for training, for validation, whole.
     fn shapes(preprocess: Preprocess) -> [[usize; 2]; 3] {
         let config = config(preprocess).with_load_size(36);
+        let image = image(20, 40);
+        let image = part(&image);
         [
-            for_training(image(20, 40), &config, EpochCursor::new(1, 0), 0).unwrap(),
-            for_validation(image(20, 40), &config).unwrap(),
-            whole(image(20, 40), &config).unwrap(),
+            for_training(&image, ResizeFilter::Bilinear, &config, &augmentation(&config, 0)).unwrap(),
+            for_validation(&image, ResizeFilter::Bilinear, &config).unwrap(),
+            whole(&image, ResizeFilter::Bilinear, &config).unwrap(),
         ]
         .map(|image| [image.shape()[1], image.shape()[2]])
     }
@@ -109,21 +131,35 @@ mod tests {
     #[test]
     fn crops_keep_the_scale_of_the_file() {
         let config = config(Preprocess::Crop);
-        let crop = for_training(image(20, 40), &config, EpochCursor::new(1, 0), 0).unwrap();
-        assert!(crop.values().windows(2).take(15).all(|two| (two[1] - two[0] - 0.01).abs() < 1e-6));
+        let image = image(20, 40);
+        let image = part(&image);
+        let crop = for_training(&image, ResizeFilter::Bilinear, &config, &augmentation(&config, 0)).unwrap();
+        assert!(crop.values().windows(2).take(15).all(|two| (two[1] - two[0] - 0.02).abs() < 1e-4));
         let crops: Vec<PlanarImage> = (0..50)
-            .map(|index| for_training(image(20, 40), &config, EpochCursor::new(1, 0), index).unwrap())
+            .map(|index| {
+                for_training(&image, ResizeFilter::Bilinear, &config, &augmentation(&config, index)).unwrap()
+            })
             .collect();
-        assert!(crops.iter().any(|crop| crop.values()[0] < 0.03));
-        assert!(crops.iter().any(|crop| crop.values()[0] > 0.2));
-        assert_eq!(for_validation(image(20, 40), &config).unwrap().values()[0], 0.12);
+        assert!(crops.iter().any(|crop| crop.values()[0] < -0.94));
+        assert!(crops.iter().any(|crop| crop.values()[0] > -0.6));
+        assert!(
+            (for_validation(&image, ResizeFilter::Bilinear, &config).unwrap().values()[0] + 0.76).abs()
+                < 1e-4
+        );
     }
 
     #[test]
     fn an_image_smaller_than_the_crop_is_refused_with_the_remedy() {
         let problem = |preprocess, height, width| {
             let config = config(preprocess);
-            for_training(image(height, width), &config, EpochCursor::new(1, 0), 0).unwrap_err().to_string()
+            for_training(
+                &part(&image(height, width)),
+                ResizeFilter::Bilinear,
+                &config,
+                &augmentation(&config, 0),
+            )
+            .unwrap_err()
+            .to_string()
         };
         let message = problem(Preprocess::Crop, 10, 40);
         assert!(
@@ -132,6 +168,8 @@ mod tests {
         );
         let message = problem(Preprocess::ScaleWidth, 20, 80);
         assert!(message.contains("scaled to a width of 18, it has 5x18 pixels"), "{message}");
-        assert!(for_validation(image(10, 40), &config(Preprocess::Crop)).is_err());
+        assert!(
+            for_validation(&part(&image(10, 40)), ResizeFilter::Bilinear, &config(Preprocess::Crop)).is_err()
+        );
     }
 }

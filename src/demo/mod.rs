@@ -8,10 +8,9 @@ mod paint;
 use std::ops::Range;
 use std::path::Path;
 
-use image::{ImageFormat, RgbImage, imageops};
-
 pub use facade::pair;
 
+use crate::data::encode_pair;
 use crate::error::{Error, Result};
 
 /// The first index of the validation pairs. Training pairs start at 0.
@@ -43,32 +42,30 @@ pub fn draw_pairs(folder: impl AsRef<Path>, indices: Range<u64>, size: u32, seed
     std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
     for (number, index) in indices.enumerate() {
         let path = folder.join(format!("{number:04}.png"));
+        let (left, right) = pair(seed, index, size);
         let unfinished = path.with_extension("part");
-        side_by_side(&pair(seed, index, size))
-            .save_with_format(&unfinished, ImageFormat::Png)
-            .map_err(|error| Error::image(&unfinished, error))?;
-        std::fs::rename(&unfinished, &path).map_err(|error| Error::io(&path, error))?;
+        let png = encode_pair([&left, &right]).map_err(|error| error.in_file(&unfinished))?;
+        let written = std::fs::write(&unfinished, png).and_then(|()| std::fs::rename(&unfinished, &path));
+        written.map_err(|error| Error::io(&path, error))?;
     }
     Ok(())
-}
-
-/// Joins both images of a pair side by side, as in a file.
-fn side_by_side((left, right): &(RgbImage, RgbImage)) -> RgbImage {
-    let (width, height) = left.dimensions();
-    let mut both = RgbImage::new(2 * width, height);
-    imageops::replace(&mut both, left, 0, 0);
-    imageops::replace(&mut both, right, i64::from(width), 0);
-    both
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use image::RgbImage;
+
     use super::*;
+
+    fn side_by_side((left, right): (RgbImage, RgbImage)) -> RgbImage {
+        let png = encode_pair([&left, &right]).unwrap();
+        image::load_from_memory(&png).unwrap().into_rgb8()
+    }
 
     #[test]
     fn pairs_are_a_function_of_seed_index_and_size() {
-        let checksum = |seed, index, size| crc32c::crc32c(side_by_side(&pair(seed, index, size)).as_raw());
+        let checksum = |seed, index, size| crc32c::crc32c(side_by_side(pair(seed, index, size)).as_raw());
         assert_eq!(
             [checksum(0, 0, 64), checksum(0, HELD_OUT, 64), checksum(7, 3, 256)],
             [0x0b8a_9326, 0x2de6_25c6, 0xf1db_5208]
@@ -84,6 +81,6 @@ mod tests {
         let train = folder.path().join("new/train");
         assert_eq!(std::fs::read_dir(&train).unwrap().count(), 2);
         let found = image::open(train.join("0001.png")).unwrap().to_rgb8();
-        assert_eq!(found, side_by_side(&pair(1, 6, 32)));
+        assert_eq!(found, side_by_side(pair(1, 6, 32)));
     }
 }

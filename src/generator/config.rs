@@ -14,7 +14,10 @@ use crate::names::named;
 const MAX_BLOCKS: usize = 1000;
 
 /// The allowed depths of a U-Net.
-const DEPTHS: std::ops::RangeInclusive<usize> = 2..=12;
+const DEPTHS: std::ops::RangeInclusive<usize> = 2..=MAX_DEPTH;
+
+/// The largest depth of a U-Net.
+pub(crate) const MAX_DEPTH: usize = 12;
 
 /// The number of downsampling layers of a ResNet, and of upsampling layers.
 pub(crate) const RESNET_STEPS: usize = 2;

@@ -15,6 +15,7 @@ use crate::layers::{Arithmetic, Initializer, Mode, in_thread_pool, parameter_cou
 use resnet::ResNet;
 use unet::UNet;
 
+pub(crate) use config::MAX_DEPTH;
 pub use config::{Backbone, DropoutLayout, GeneratorConfig};
 
 impl GeneratorConfig {

@@ -21,6 +21,16 @@ impl ClassMap {
         Self { classes, size, count }
     }
 
+    /// Returns height and width.
+    pub(crate) fn size(&self) -> [usize; 2] {
+        self.size
+    }
+
+    /// Returns the number of classes.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
     /// Views the map as a channel for each class: 1 at its pixels, −1 elsewhere.
     pub(crate) fn pixels(&self) -> Pixels<'_> {
         Pixels::classes(&self.classes, self.size, self.count)

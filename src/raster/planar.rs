@@ -1,31 +1,13 @@
 //! An owned image with any number of channels, and its resampling.
 
 use burn::tensor::Tensor;
-use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::F32;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
-use serde::{Deserialize, Serialize};
 
 use super::levels;
-use super::source::{Pixels, reflected};
+use super::resize::{self, ResizeFilter, horizontal, is_vertical_first, vertical};
+use super::source::{Pixels, Region, reflected};
 use crate::error::Result;
-use crate::names;
 use crate::transfer::read_back;
-
-/// The resampling filter. Both filters are antialiased: they widen when an image shrinks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ResizeFilter {
-    /// Cubic, as in the PyTorch original.
-    Bicubic,
-    /// Linear, as in the Lua original of the paper.
-    #[default]
-    Bilinear,
-}
-
-names::named!(ResizeFilter, "resize_filter");
 
 /// An image with any number of channels and values in `[-1, 1]`, stored channel by channel and row by row.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,21 +79,70 @@ impl PlanarImage {
         image.expect("a byte for every channel of every pixel")
     }
 
-    /// Reads `width` columns of an image as grey (1), colour (3), or colour with alpha (4 channels).
-    pub(crate) fn from_columns(image: &DynamicImage, channels: usize, left: usize, width: usize) -> Self {
-        let height = image.height() as usize;
+    /// Reads a part of an image as grey (1), colour (3), or colour with alpha (4 channels).
+    pub(crate) fn from_part(image: &DynamicImage, channels: usize, region: Region) -> Self {
         match Pixels::of(image, channels) {
             Some(pixels) => {
-                let values = pixels.window([0, left as isize], [height, width]);
+                let [height, width] = region.size;
+                let values = pixels.window(region.start.map(|start| start as isize), region.size);
                 Self { shape: [channels, height, width], values }
             }
-            None => Self::from_columns(&DynamicImage::from(image.to_rgba16()), channels, left, width),
+            None => Self::from_part(&DynamicImage::from(image.to_rgba16()), channels, region),
         }
     }
 
+    /// Reads a part of an image as [`from_part`](Self::from_part) does, and resizes it to `size`, height and width.
+    /// Equals [`resized`](Self::resized), but holds only a few rows of the image as numbers.
+    ///
+    /// # Errors
+    /// As [`resized`](Self::resized).
+    pub(crate) fn resized_part(
+        image: &DynamicImage,
+        channels: usize,
+        region: Region,
+        size: [usize; 2],
+        filter: ResizeFilter,
+    ) -> std::result::Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let Some(pixels) = Pixels::of(image, channels) else {
+            let converted = DynamicImage::from(image.to_rgba16());
+            return Self::resized_part(&converted, channels, region, size, filter);
+        };
+        let ([top, left], [height, width]) = (region.start, region.size);
+        if [height, width] == size {
+            return Ok(Self::from_part(image, channels, region));
+        }
+        let mut values = Vec::with_capacity(channels * size[0] * size[1]);
+        for channel in 0..channels {
+            let pixels = pixels.channel(channel);
+            let read =
+                |y: usize, x: usize, size| pixels.window([(top + y) as isize, (left + x) as isize], size);
+            // The first pass runs band by band, and the second over its result, which is as small as the output.
+            let mut plane = if is_vertical_first([height, width], size, filter) {
+                let mut short = vec![0.0; size[0] * width];
+                for (x, columns) in bands(width, height) {
+                    let band = vertical(read(0, x, [height, columns]), columns, [height, size[0]], filter)?;
+                    for (row, band) in short.chunks_exact_mut(width).zip(band.chunks_exact(columns)) {
+                        row[x..x + columns].copy_from_slice(band);
+                    }
+                }
+                horizontal(short, [width, size[1]], filter)?
+            } else {
+                let mut narrow = Vec::with_capacity(height * size[1]);
+                for (y, rows) in bands(height, width) {
+                    narrow.extend(horizontal(read(y, 0, [rows, width]), [width, size[1]], filter)?);
+                }
+                vertical(narrow, size[1], [height, size[0]], filter)?
+            };
+            resize::clamp(&mut plane);
+            values.append(&mut plane);
+        }
+        Ok(Self { shape: [channels, size[0], size[1]], values })
+    }
+
     /// Reads an image as grey (1), colour (3), or colour with alpha (4 channels).
+    #[cfg(test)]
     pub(crate) fn from_image(image: &DynamicImage, channels: usize) -> Self {
-        Self::from_columns(image, channels, 0, image.width() as usize)
+        Self::from_part(image, channels, Region::of(image))
     }
 
     /// Returns the window at `[top, left]`; reflection padding fills its part outside the image.
@@ -140,12 +171,10 @@ impl PlanarImage {
         self
     }
 
-    /// Resizes the image to `[height, width]`, and clamps overshoots of the filter.
-    ///
-    /// Pillow rounds to integers after each axis, and this function does not: results differ by at most one level.
+    /// Resizes the image to `[height, width]` as Pillow does; results differ by at most one level of 8 bits.
     ///
     /// # Errors
-    /// The resizing library's error, for an image without pixels.
+    /// That the image has no pixels, or the resizing library's error.
     pub(crate) fn resized(
         self,
         [height, width]: [usize; 2],
@@ -155,22 +184,73 @@ impl PlanarImage {
         if [from_height, from_width] == [height, width] {
             return Ok(self);
         }
-        let filter = match filter {
-            ResizeFilter::Bicubic => FilterType::CatmullRom,
-            ResizeFilter::Bilinear => FilterType::Bilinear,
-        };
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
-        let mut resizer = Resizer::new();
+        if from_height * from_width == 0 {
+            return Err("the image has no pixels".into());
+        }
         let mut values = Vec::with_capacity(channels * height * width);
         for plane in self.values.chunks_exact(from_height * from_width) {
-            let pixels: Vec<F32> = plane.iter().map(|&value| F32::new(value)).collect();
-            let source = TypedImageRef::new(from_width as u32, from_height as u32, &pixels)?;
-            let mut target = TypedImage::<F32>::new(width as u32, height as u32);
-            resizer.resize_typed(&source, &mut target, &options)?;
-            values.extend(target.pixels().iter().map(|pixel| pixel.0.clamp(-1.0, 1.0)));
+            let from = [from_height, from_width];
+            values.extend(resize::resized(plane.to_vec(), from, [height, width], filter)?);
         }
         Ok(Self { shape: [channels, height, width], values })
     }
+
+    /// Resizes the image as [`resized`](Self::resized) does, but holds only a few columns of the result: calls `put` with
+    /// each and its left border.
+    ///
+    /// # Errors
+    /// As [`resized`](Self::resized).
+    pub(crate) fn resized_in_columns(
+        self,
+        [height, width]: [usize; 2],
+        filter: ResizeFilter,
+        mut put: impl FnMut(&Self, usize),
+    ) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let [channels, from_height, from_width] = self.shape;
+        if is_vertical_first([from_height, from_width], [height, width], filter) {
+            put(&self.resized([height, width], filter)?, 0);
+            return Ok(());
+        }
+        let mut wide = Self { shape: [channels, from_height, width], values: Vec::new() };
+        for plane in self.values.chunks_exact(from_height * from_width) {
+            wide.values.extend(horizontal(plane.to_vec(), [from_width, width], filter)?);
+        }
+        for (left, columns) in bands(width, height) {
+            let part = wide.window([0, left as isize], [from_height, columns]);
+            let mut resized = Self { shape: [channels, height, columns], values: Vec::new() };
+            for plane in part.values.chunks_exact(from_height * columns) {
+                resized.values.extend(vertical(plane.to_vec(), columns, [from_height, height], filter)?);
+            }
+            resize::clamp(&mut resized.values);
+            put(&resized, left);
+        }
+        Ok(())
+    }
+}
+
+/// The values of a band of rows that is resized at once.
+///
+/// Fewer than [`Pixels::window`] reads in parallel: the threads of a loader must not wait for the thread pool, which is
+/// training.
+const BAND: usize = 1 << 19;
+
+/// The lengths of bands are multiples of this: the resizing library handles so many rows or columns together.
+const TOGETHER: usize = 64;
+
+/// Divides an axis of `length` into bands, each a start and a length; `other` is the length of the other axis.
+fn bands(length: usize, other: usize) -> impl Iterator<Item = (usize, usize)> {
+    let band = (BAND / other.max(1)).max(TOGETHER) / TOGETHER * TOGETHER;
+    (0..length).step_by(band).map(move |start| (start, band.min(length - start)))
+}
+
+/// Returns the largest number of bytes that [`PlanarImage::resized_part`] takes besides image and output, for an image of
+/// these sides in any order.
+pub(crate) fn resizing_bytes(sides: [u32; 2], size: impl Into<[usize; 2]>) -> u64 {
+    let long = u64::from(sides[0].max(sides[1]));
+    let target = size.into().into_iter().max().unwrap_or(0) as u64;
+    // A band of the longest lines, and the result of the first pass, before and after the second.
+    let band = (BAND as u64).max(TOGETHER as u64 * long);
+    4 * 3 * (long * target + band)
 }
 
 /// Returns the images of a batch with 8 bits per channel, as [`PlanarImage::to_image`] does.
@@ -231,22 +311,52 @@ mod tests {
     }
 
     #[test]
-    fn names_of_filters_are_those_in_json() {
-        for filter in [ResizeFilter::Bicubic, ResizeFilter::Bilinear] {
-            assert_eq!(filter.to_string().parse::<ResizeFilter>().unwrap(), filter);
-        }
-        let message = "cubic".parse::<ResizeFilter>().unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "resize_filter: `cubic` cannot be used: unknown variant `cubic`, expected `bicubic` or `bilinear`"
-        );
-    }
-
-    #[test]
     fn sixteen_bits_are_kept() {
         let deep = ImageBuffer::<Luma<u16>, _>::from_raw(2, 1, vec![0, 257]).unwrap();
         let planes = PlanarImage::from_image(&DynamicImage::ImageLuma16(deep), 1);
         assert_eq!(planes.values, [-1.0, 257.0 / 32_767.5 - 1.0]);
+    }
+
+    #[test]
+    fn resizing_in_bands_equals_resizing_the_whole() {
+        let image = ImageBuffer::from_fn(3001, 797, |x, y| {
+            image::Rgba([(x * 7 + y) as u16 * 31, (x * y) as u16, (y * 90) as u16, (x * 20) as u16])
+        });
+        let image = DynamicImage::ImageRgba16(image);
+        assert!(bands(790, 1500).count() > 1 && bands(1500, 790).count() > 1);
+        let region = Region { start: [7, 1501], size: [790, 1500] };
+        for filter in
+            [ResizeFilter::Bicubic, ResizeFilter::Bilinear, ResizeFilter::Nearest, ResizeFilter::Lanczos]
+        {
+            for (channels, size) in
+                [(1, [40, 1200]), (1, [64, 48]), (3, [797, 33]), (4, [100, 1500]), (3, [900, 1500])]
+            {
+                let whole = PlanarImage::from_part(&image, channels, region).resized(size, filter).unwrap();
+                let bands = PlanarImage::resized_part(&image, channels, region, size, filter).unwrap();
+                assert_eq!(bands.shape, whole.shape);
+                assert!(bands.values == whole.values, "{channels} channels to {size:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn resizing_in_columns_equals_resizing_the_whole() {
+        let values = (0..3 * 61 * 83).map(|index| ((index * 7919) % 211) as f32 / 105.0 - 1.0).collect();
+        let image = PlanarImage::new(values, [3, 61, 83]);
+        for filter in [ResizeFilter::Bicubic, ResizeFilter::Bilinear] {
+            for size in [[4000, 901], [30, 200], [61, 300], [9000, 83]] {
+                let whole = image.clone().resized(size, filter).unwrap();
+                let mut next = 0;
+                let put = |part: &PlanarImage, left: usize| {
+                    let [_, height, width] = part.shape;
+                    assert_eq!((left, height), (next, size[0]));
+                    assert!(*part == whole.window([0, left as isize], [height, width]), "{size:?} at {left}");
+                    next += width;
+                };
+                image.clone().resized_in_columns(size, filter, put).unwrap();
+                assert_eq!(next, size[1]);
+            }
+        }
     }
 
     #[test]

@@ -17,6 +17,22 @@ const GREY: [f32; 3] = [0.299, 0.587, 0.114];
 /// The smallest number of values that is read in parallel.
 const MIN_PARALLEL: usize = 1 << 20;
 
+/// A part of an image.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Region {
+    /// Top and left.
+    pub(crate) start: [usize; 2],
+    /// Height and width.
+    pub(crate) size: [usize; 2],
+}
+
+impl Region {
+    /// Returns the whole of an image.
+    pub(crate) fn of(image: &DynamicImage) -> Self {
+        Self { start: [0, 0], size: [image.height() as usize, image.width() as usize] }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Samples<'a> {
     /// 0 to 255.
@@ -119,6 +135,11 @@ impl<'a> Pixels<'a> {
             Samples::Unit(samples) => samples.iter().any(|value| value.is_nan()),
             Samples::Network(samples) => samples.iter().any(|value| !value.is_finite()),
         }
+    }
+
+    /// Views one of the channels alone.
+    pub(crate) fn channel(&self, index: usize) -> Self {
+        Self { channels: vec![self.channels[index]], ..self.clone() }
     }
 
     /// Views the alpha channel alone, if the image has one.

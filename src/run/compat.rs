@@ -49,12 +49,30 @@ pub(super) fn changes(config: &Pix2PixConfig, saved: &Pix2PixConfig) -> Vec<Stri
 fn compare(name: &str, now: &Value, before: &Value, changes: &mut Vec<String>) {
     match (now, before) {
         (Value::Object(fields), Value::Object(others)) => {
-            for (field, value) in fields {
+            // A setting that is off may be left out on either side.
+            let left_out = others.keys().filter(|field| !fields.contains_key(*field));
+            for field in fields.keys().chain(left_out) {
+                let [now, before] = [fields, others].map(|fields| fields.get(field).unwrap_or(&Value::Null));
                 let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
-                compare(&name, value, others.get(field).unwrap_or(&Value::Null), changes);
+                compare(&name, now, before, changes);
             }
         }
         _ if now == before => {}
         _ => changes.push(format!("{name} is {}, was {}", readable(now), readable(before))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_that_json_leaves_out_is_listed_when_it_is_set_and_when_it_is_removed() {
+        let plain = Pix2PixConfig::paper();
+        let nearest = serde_json::json!({ "data": { "target_resize_filter": "nearest" } });
+        let nearest = plain.with_overrides(&nearest).unwrap();
+        assert_eq!(changes(&nearest, &plain), ["data.target_resize_filter is nearest, was none"]);
+        assert_eq!(changes(&plain, &nearest), ["data.target_resize_filter is none, was nearest"]);
+        assert!(changes(&nearest, &nearest).is_empty());
     }
 }

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use image::{RgbImage, imageops};
 
 use super::Trainer;
-use crate::data::{Batch, BatchSource, PlanarImage, pad, to_images, unpad};
+use crate::data::{Batch, BatchSource, IMAGE_CHANNELS, PlanarImage, pad, to_images, unpad};
 use crate::error::Result;
 use crate::layers::Mode;
 use crate::metrics::{self, Metrics};
@@ -36,7 +36,8 @@ impl Trainer {
     }
 
     /// Returns an image with a row of input, output and target for each of the first `count` pairs, translated as in
-    /// [`evaluate`](Self::evaluate). An input that is a label map has the colours of its classes.
+    /// [`evaluate`](Self::evaluate). An input that is a label map has the colours of its classes. Of arrays with other
+    /// numbers of channels than images have, the first channel is shown.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read;
@@ -44,7 +45,7 @@ impl Trainer {
     pub fn sample_grid(&self, pairs: &(impl BatchSource + ?Sized), count: usize) -> Result<RgbImage> {
         let mut rows: Vec<[RgbImage; 3]> = vec![];
         self.translate_each(pairs, count, |[input, output, target]| {
-            let image = |tensor| Ok(to_images(tensor)?[0].to_rgb8());
+            let image = |tensor| Ok(to_images(shown(tensor))?[0].to_rgb8());
             let input = match &self.config.data.labels {
                 Some(labels) => labels.to_image(&planes(input)?),
                 None => image(input)?,
@@ -104,6 +105,11 @@ fn planes(batch: Tensor<4>) -> Result<PlanarImage> {
 /// Returns the paper's test mode, with the dropout noise of pair `index`.
 fn test_mode(index: usize) -> Mode {
     Mode::PAPER.with_noise(index as u64).per_image()
+}
+
+/// Returns a batch of images as it is, and the first channel of a batch of other arrays.
+fn shown(batch: Tensor<4>) -> Tensor<4> {
+    if IMAGE_CHANNELS.contains(&batch.dims()[1]) { batch } else { batch.narrow(1, 0, 1) }
 }
 
 #[cfg(all(test, feature = "flex"))]

@@ -1,5 +1,6 @@
 //! Translates images with a trained generator: [`Translator`].
 
+mod arrays;
 mod tiles;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,9 @@ use crate::generator::tiled::TiledGenerator;
 use crate::generator::{Backbone, Generator};
 use crate::layers::{DropoutMode, Mode, in_thread_pool};
 use crate::pytorch;
-use crate::raster::{Canvas, IMAGE_CHANNELS, NOT_A_NUMBER, Pixels, PlanarImage, read_image};
+use crate::raster::{
+    Canvas, IMAGE_CHANNELS, ImageHeader, ImageLimits, NOT_A_NUMBER, Pixels, PlanarImage, Region, load_image,
+};
 use crate::transfer::read_back;
 use crate::weights::{self, BEST_FILE, GENERATOR_FILE};
 use tiles::{Tiled, tensor};
@@ -44,6 +47,7 @@ pub struct Translator {
     mode: Mode,
     tile: usize,
     resizes: bool,
+    limits: ImageLimits,
     device: Device,
 }
 
@@ -127,6 +131,7 @@ impl Translator {
             mode: Mode::PAPER.with_noise(0),
             tile: DEFAULT_TILE,
             resizes: false,
+            limits: ImageLimits::default(),
             device: device.clone().without_autodiff(),
         }
     }
@@ -226,6 +231,13 @@ impl Translator {
         self
     }
 
+    /// Sets the limits on the image files that are read.
+    #[must_use]
+    pub fn with_limits(mut self, limits: ImageLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Translates an image. The output has the image's size, its 8 or 16 bits, and its alpha.
     ///
     /// The image is converted to the network's input channels: grey, colour, or colour with alpha, which is opaque if
@@ -262,9 +274,9 @@ impl Translator {
         let mut canvas = Canvas::like(&input, channels[1]);
         match self.resized_to(&input) {
             Some(size) => {
-                let own = input.size;
-                let image = PlanarImage::new(input.window([0, 0], own), [channels[0], own[0], own[1]]);
-                self.paint_resized(&self.resized(image, size)?, &mut canvas)?;
+                let [filter, _] = self.config.data.resize_filters();
+                let small = PlanarImage::resized_part(image, channels[0], Region::of(image), size, filter);
+                self.paint_resized(&small.map_err(Error::in_memory_image)?, &mut canvas)?;
             }
             None => self.paint(&input, &mut canvas)?,
         }
@@ -279,22 +291,29 @@ impl Translator {
     /// [`translate`](Self::translate).
     pub fn translate_file(&self, path: impl AsRef<Path>) -> Result<DynamicImage> {
         let path = path.as_ref();
-        let image = match &self.config.data.labels {
-            Some(labels) => labels.read_image(path)?,
-            None => read_image(path)?,
+        // The output has at most 16 bits, colour and alpha.
+        let working = |header: &ImageHeader| header.pixels() * 8;
+        let loaded = match &self.config.data.labels {
+            Some(labels) => labels.load_image(path, &self.limits, working)?,
+            None => load_image(path, &self.limits, working)?,
         };
-        self.translate(&image).map_err(|error| match error {
+        self.translate(&loaded.image).map_err(|error| match error {
             Error::Image { source, .. } => Error::image(path, source),
             other => other,
         })
     }
 
-    /// Translates an image file, and writes the output as [`write_image`](crate::data::write_image) does.
+    /// Translates an image file, and writes the output as [`write_image`](crate::data::write_image) does. A network that
+    /// was [trained on arrays](Self::takes_arrays) reads and writes arrays, as
+    /// [`write_arrays`](crate::data::write_arrays) does.
     ///
     /// # Errors
     /// As [`translate_file`](Self::translate_file) for `input`, and as [`write_image`](crate::data::write_image) for
     /// `output`.
     pub fn translate_to(&self, input: impl AsRef<Path>, output: impl AsRef<Path>) -> Result<()> {
+        if self.takes_arrays() {
+            return self.translate_pages(input.as_ref(), output.as_ref());
+        }
         write_image(&self.translate_file(input)?, output)
     }
 
@@ -361,6 +380,10 @@ impl Translator {
 
     /// Returns the network's input and output channels, if image files can hold them.
     fn image_channels(&self) -> Result<[usize; 2]> {
+        if self.config.data.input_samples.is_some() || self.config.data.target_samples.is_some() {
+            let problem = "the network was trained on arrays; use `translate_samples`";
+            return Err(Error::config("data.input_samples", problem));
+        }
         let channels = [self.generator.config().input_channels, self.generator.config().output_channels];
         let fields = ["generator.input_channels", "generator.output_channels"];
         for (field, value) in fields.into_iter().zip(channels) {
@@ -407,14 +430,13 @@ impl Translator {
         let mut output = Canvas::array(shape);
         self.paint(&Pixels::array(image.values(), image.shape()), &mut output)?;
         let own = canvas.size();
-        let output = self.resized(PlanarImage::new(output.into_values(), shape), own)?;
-        canvas.paint(output.values(), own, [0, 0]);
-        Ok(())
-    }
-
-    /// Resizes an image with the filter of the training.
-    fn resized(&self, image: PlanarImage, size: [usize; 2]) -> Result<PlanarImage> {
-        image.resized(size, self.config.data.resize_filter).map_err(Error::in_memory_image)
+        let output = PlanarImage::new(output.into_values(), shape);
+        let put = |part: &PlanarImage, left: usize| {
+            let [_, height, width] = part.shape();
+            canvas.paint(part.values(), [height, width], [0, left as isize]);
+        };
+        let [_, filter] = self.config.data.resize_filters();
+        output.resized_in_columns(own, filter, put).map_err(Error::in_memory_image)
     }
 
     /// Translates whole images of one padded size together, each with its own statistics.
@@ -458,7 +480,7 @@ fn config_for(generator: &Generator, preset: Pix2PixConfig) -> Pix2PixConfig {
     let generator = generator.config();
     let mut config = preset;
     if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = generator.backbone {
-        config = config.with_size(1 << depth).expect("every power of two is a valid size");
+        config = config.with_size(1usize << depth).expect("every power of two is a valid size");
     }
     let mut config = config.with_channels(generator.input_channels, generator.output_channels);
     config.generator = generator.clone();

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::support::{picture, small_config, split_weights, write_pairs};
-use pix2pix::data::PairedFolder;
+use pix2pix::data::{PairedFolder, ResizeFilter};
 use pix2pix::error::CheckpointProblem;
 use pix2pix::{Error, Event, Mode, Pix2PixConfig, Tensor, Trainer, Translator, device};
 
@@ -451,11 +451,16 @@ fn other_versions_and_other_networks_are_refused() {
 
     let mut longer = averaged.clone();
     (longer.training.epochs, longer.training.clip_norm) = (30, Some(1.0));
+    longer.data.target_resize_filter = Some(ResizeFilter::Nearest);
     let trainer = Trainer::resume_or_new(&run, longer, &device::cpu()).unwrap();
     assert_eq!(trainer.epochs(), 30);
     assert_eq!(
         trainer.config_changes(),
-        ["training.clip_norm is 1.0, was none", "training.epochs is 30, was 3"]
+        [
+            "data.target_resize_filter is nearest, was none",
+            "training.clip_norm is 1.0, was none",
+            "training.epochs is 30, was 3"
+        ]
     );
     assert!(Trainer::resume_or_new(&run, averaged, &device::cpu()).unwrap().config_changes().is_empty());
 

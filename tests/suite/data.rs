@@ -128,6 +128,7 @@ fn every_setting_changes_the_batches() {
         config().with_target_channels(4),
         config().with_load_size(20),
         config().with_resize_filter(ResizeFilter::Bicubic),
+        config().with_target_resize_filter(ResizeFilter::Nearest),
         config().with_crop_size(14),
         config().with_crop_size([14, 16]),
         config().with_load_size([18, 24]),
@@ -135,6 +136,9 @@ fn every_setting_changes_the_batches() {
         config().with_preprocess(Preprocess::None),
         config().with_preprocess(Preprocess::ScaleWidth).with_load_size([18, 20]),
         config().with_mirror(false),
+        config().with_rotate90(true),
+        config().with_scale_range([0.8, 1.25]),
+        config().with_warp(0.03),
         config().with_batch_size(3),
     ] {
         assert!(run(changed.clone()) != reference, "{changed:?}");
@@ -431,4 +435,31 @@ fn counts_of_zero_are_rejected() {
     assert_eq!(pairs.clone().with_batch_size(2).unwrap().sequential(&device::cpu()).len(), 2);
     let message = pairs.with_batch_size(0).unwrap_err().to_string();
     assert_eq!(message, "batch_size: is 0; it must be at least 1");
+}
+
+#[test]
+fn nearest_keeps_the_ids_of_a_label_map_on_either_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let ids = GrayImage::from_fn(33, 29, |x, y| Luma([(x / 3 * 7 + y / 2 * 5) as u8 % 40 * 6]));
+    let photograph = DynamicImage::from(picture(33, 29, 4)).to_luma8();
+    let mut both = GrayImage::new(66, 29);
+    image::imageops::replace(&mut both, &ids, 0, 0);
+    image::imageops::replace(&mut both, &photograph, 33, 0);
+    both.save(folder.path().join("0.png")).unwrap();
+    let config = config().with_input_channels(1).with_target_channels(1).with_crop_size(18);
+    let sides = [
+        config.clone().with_resize_filter(ResizeFilter::Nearest),
+        config.clone().with_direction(Direction::BToA).with_target_resize_filter(ResizeFilter::Nearest),
+    ];
+    for config in sides {
+        let pair = PairedFolder::open(folder.path(), &config).unwrap().pair(0).unwrap();
+        let map = if config.direction == Direction::AToB { pair.input } else { pair.target };
+        let map = map.to_image().into_luma8();
+        // The pixel at the middle of each target pixel.
+        let expected =
+            GrayImage::from_fn(18, 18, |x, y| *ids.get_pixel((2 * x + 1) * 33 / 36, (2 * y + 1) * 29 / 36));
+        assert_eq!(map, expected);
+    }
+    let json = serde_json::to_value(config).unwrap();
+    assert!(json.get("target_resize_filter").is_none(), "it is left out where it is not used: {json}");
 }

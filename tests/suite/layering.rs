@@ -77,7 +77,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "run",
         ],
     ),
-    ("demo", &["error"]),
+    ("demo", &["data", "error"]),
     ("guide", &[]),
 ];
 

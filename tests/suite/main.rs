@@ -2,8 +2,10 @@
 //! are separate binaries beside this folder.
 
 mod architecture;
+mod augment;
 mod checkpoint;
 mod data;
+mod decoders;
 mod devices;
 mod fid;
 mod golden;
@@ -12,6 +14,7 @@ mod implementations;
 mod kernels;
 mod labels;
 mod layering;
+mod layouts;
 mod overnight;
 mod pytorch;
 #[path = "../support/mod.rs"]

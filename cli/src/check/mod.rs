@@ -19,13 +19,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use pix2pix::data::{DataConfig, Direction, PairedFolder};
+use pix2pix::data::{DataConfig, DataFolder, Direction, ImageLimits, Layout};
 use serde::Serialize;
 
-use crate::common::Way;
+use crate::common::{LayoutName, Way};
 use crate::files;
+use crate::limits::LimitOptions;
 use crate::output::{note, say};
-use crate::splits;
 use findings::Finding;
 use labels::{Colours, Palette};
 use scan::Scanned;
@@ -54,6 +54,11 @@ pub(crate) struct Options {
     /// End with status 1 if there are findings [default: 0]
     #[arg(long, help_heading = CHECK)]
     strict: bool,
+    /// How a file holds both images [default: side-by-side, and folders of other images are refused]
+    #[arg(long, value_enum, help_heading = CHECK)]
+    layout: Option<LayoutName>,
+    #[command(flatten)]
+    limits: LimitOptions,
 }
 
 const CHECK: &str = "Check";
@@ -72,7 +77,7 @@ struct Report {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let splits = scanned(&options.data)?;
+    let splits = scanned(&options.data, options.layout.map(Into::into), &options.limits.limits()?)?;
     let palettes = [0, 1].map(|side| {
         let mut colours = Colours::default();
         splits.iter().for_each(|split| colours.merge(&split.colours[side]));
@@ -112,16 +117,23 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// Reads the pairs of all splits. A folder without splits is `train`.
-fn scanned(data: &Path) -> Result<Vec<Scanned>> {
-    let mut found = splits::found(data);
-    if found.is_empty() {
-        found.push(("train", data.to_owned()));
-    }
-    let open = |folder: PathBuf| PairedFolder::open(folder, &DataConfig::default());
-    let open_all = found.into_iter().map(|(name, folder)| Ok((name, open(folder)?)));
+fn scanned(data: &Path, layout: Option<Layout>, limits: &ImageLimits) -> Result<Vec<Scanned>> {
+    let data = DataFolder::open(data)?.with_limits(limits.clone());
+    let config = DataConfig::new().with_layout(layout);
     // All are opened before any is read, so that a mistake shows at once.
-    let folders: Vec<_> = open_all.collect::<Result<_>>()?;
-    Ok(folders.into_iter().map(|(name, folder)| scan::scan(name, folder)).collect())
+    let folders: Vec<_> = match data.splits().as_slice() {
+        [] => vec![("train", data.whole(&config)?)],
+        names => {
+            let open = |name: &&'static str| Ok((*name, data.split(name, &config)?));
+            names.iter().map(open).collect::<Result<_>>()?
+        }
+    };
+    let mut splits: Vec<Scanned> =
+        folders.into_iter().map(|(name, folder)| scan::scan(name, folder)).collect();
+    if let Some(first) = splits.first_mut() {
+        first.left_out.extend(data.outside()?);
+    }
+    Ok(splits)
 }
 
 /// Prints the table of findings, the palette and the command.

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use pix2pix::config::Schedule;
-use pix2pix::data::Size;
 use pix2pix::{Backbone, Condition, GanMode, Norm, Pix2PixConfig};
 
 use super::labels;
 use super::options::{Decay, Gan, NormKind, Options, PATCHES, Preset, Shape};
+use super::source::Source;
 
 /// The defaults of `--schedule step`.
 const STEP_EVERY: usize = 50;
@@ -16,6 +16,8 @@ const STEP_FACTOR: f64 = 0.1;
 /// The defaults of `--schedule plateau`, those of the PyTorch original.
 const PLATEAU_PATIENCE: usize = 5;
 const PLATEAU_FACTOR: f64 = 0.2;
+/// The file in a run folder that holds its configuration.
+const RUN_CONFIG: &str = "config.json";
 
 /// The demo: small images and networks, for about two minutes on two cores.
 mod demo {
@@ -27,11 +29,14 @@ mod demo {
 
 /// Builds the configuration from the preset, the configuration file and the flags; later ones override earlier ones. A
 /// run in `out` that is resumed has its own settings instead of the preset.
-pub(super) fn configure(options: &Options, out: &Path) -> Result<Pix2PixConfig> {
-    let saved = out.join("config.json");
+pub(super) fn configure(options: &Options, source: &Source, out: &Path) -> Result<Pix2PixConfig> {
+    let saved = out.join(RUN_CONFIG);
     // Without checkpoints, the run starts again.
     let is_saved = options.resume && out.join("checkpoints").is_dir() && saved.is_file();
-    let mut config = if is_saved { Pix2PixConfig::load(&saved)? } else { preset(options)? };
+    let mut config = match options.preset {
+        None if is_saved => Pix2PixConfig::load(&saved)?,
+        other => preset(other, source)?,
+    };
     if let Some(path) = &options.config {
         config = with_file(&config, path)?;
     }
@@ -39,9 +44,12 @@ pub(super) fn configure(options: &Options, out: &Path) -> Result<Pix2PixConfig> 
         config = config.with_labels(labels);
     }
     set_networks(&mut config, options);
-    if let Some(size) = options.size {
-        config = config.with_size(size)?;
-    }
+    config = match (options.size, options.depth) {
+        (Some(size), None) => config.with_size(size)?,
+        (Some(size), Some(depth)) => config.with_crop_size(size).with_depth(depth)?,
+        (None, Some(depth)) => config.with_depth(depth)?,
+        (None, None) => config,
+    };
     set_objective(&mut config, options);
     set_schedule(&mut config.training.schedule, options)?;
     set_training(&mut config, options);
@@ -49,13 +57,13 @@ pub(super) fn configure(options: &Options, out: &Path) -> Result<Pix2PixConfig> 
     Ok(config)
 }
 
-/// Returns the configuration of the preset.
-fn preset(options: &Options) -> Result<Pix2PixConfig> {
-    let config = match options.preset {
-        Preset::Paper => Pix2PixConfig::paper(),
-        Preset::Pytorch => Pix2PixConfig::pytorch(),
+/// Returns the configuration of a preset, reduced for the demo.
+fn preset(preset: Option<Preset>, source: &Source) -> Result<Pix2PixConfig> {
+    let config = match preset {
+        Some(Preset::Pytorch) => Pix2PixConfig::pytorch(),
+        Some(Preset::Paper) | None => Pix2PixConfig::paper(),
     };
-    if options.data.is_none() { shrink_to_demo(config) } else { Ok(config) }
+    if source.folder.is_none() { shrink_to_demo(config) } else { Ok(config) }
 }
 
 /// Reduces the configuration to the demo's. The demo draws enough pairs, so it needs no jitter, which would blur them.
@@ -111,7 +119,10 @@ fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
 fn depth(config: &Pix2PixConfig) -> usize {
     match config.generator.backbone {
         Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } => depth,
-        _ => config.data.crop_size.height.trailing_zeros().clamp(2, 12) as usize,
+        _ => {
+            let size = config.data.crop_size;
+            size.height.trailing_zeros().min(size.width.trailing_zeros()).clamp(2, 12) as usize
+        }
     }
 }
 
@@ -175,9 +186,20 @@ fn set_schedule(schedule: &mut Schedule, options: &Options) -> Result<()> {
 
 fn set_training(config: &mut Pix2PixConfig, options: &Options) {
     set(&mut config.data.direction, options.direction.map(Into::into));
-    set(&mut config.data.load_size, options.load_size.map(Size::from));
+    set(&mut config.data.load_size, options.load_size);
+    set(&mut config.data.pages, options.pages.map(Into::into));
+    config.data.layout = options.layout.map(Into::into).or(config.data.layout);
     set(&mut config.data.preprocess, options.preprocess.map(Into::into));
+    set(&mut config.data.resize_filter, options.resize_filter.map(Into::into));
+    if let Some(filter) = options.target_resize_filter {
+        config.data.target_resize_filter = Some(filter.into());
+    }
     config.data.mirror &= !options.no_mirror;
+    config.data.rotate90 |= options.rotate90;
+    if options.scale_range.is_some() {
+        config.data.scale_range = options.scale_range;
+    }
+    set(&mut config.data.warp, options.warp);
     set(&mut config.data.batch_size, options.batch_size);
     set(&mut config.data.workers, options.workers);
     let training = &mut config.training;
@@ -209,6 +231,7 @@ fn set<T>(field: &mut T, given: Option<T>) {
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, Parser};
+    use pix2pix::data::ResizeFilter;
     use serde_json::Value;
 
     use super::*;
@@ -217,7 +240,8 @@ mod tests {
     fn configured(arguments: &[&str]) -> Result<Pix2PixConfig> {
         let program = Program::try_parse_from([&["pix2pix", "train"], arguments].concat()).unwrap();
         let Command::Train(options) = program.command else { panic!("not `train`") };
-        configure(&options, Path::new("none"))
+        let source = Source { folder: options.data.clone(), val_fraction: None };
+        configure(&options, &source, Path::new("absent"))
     }
 
     /// Returns a configuration file in which every field differs from the paper's value; a test of the library checks
@@ -288,6 +312,21 @@ mod tests {
             with(&["--preprocess", "crop"]),
             changed(|c| c.data.preprocess = pix2pix::data::Preprocess::Crop)
         );
+        assert_eq!(
+            with(&["--resize-filter", "lanczos", "--target-resize-filter", "bicubic"]),
+            changed(|c| {
+                c.data.resize_filter = ResizeFilter::Lanczos;
+                c.data.target_resize_filter = Some(ResizeFilter::Bicubic);
+            })
+        );
+        assert_eq!(
+            with(&["--rotate90", "--scale-range", "0.8..1.25", "--warp", "0.03"]),
+            changed(|c| {
+                c.data.rotate90 = true;
+                c.data.scale_range = Some([0.8, 1.25]);
+                c.data.warp = 0.03;
+            })
+        );
         assert_eq!(with(&["--gan", "vanilla"]), changed(|c| c.loss.gan = GanMode::Vanilla));
         assert_eq!(
             with(&["--generator", "unet"]),
@@ -302,6 +341,52 @@ mod tests {
         let resized = with(&["--size", "64", "--load-size", "70"]);
         assert_eq!((resized.data.crop_size, resized.data.load_size), (64.into(), 70.into()));
         assert_eq!(resized.generator.backbone, Backbone::EncoderDecoder { depth: 6 });
+        let wide = with(&["--size", "96x192"]);
+        assert_eq!(
+            (wide.data.crop_size, wide.data.load_size, wide.generator.backbone),
+            ([96, 192].into(), [107, 214].into(), Backbone::EncoderDecoder { depth: 5 })
+        );
+        let shallow = with(&["--size", "80x48", "--load-size", "90x60", "--depth", "4"]);
+        assert_eq!((shallow.data.crop_size, shallow.data.load_size), ([80, 48].into(), [90, 60].into()));
+        assert_eq!(shallow.generator.backbone, Backbone::EncoderDecoder { depth: 4 });
+        let depth = Backbone::EncoderDecoder { depth: 3 };
+        assert_eq!(
+            with(&["--depth", "3"]),
+            unchanged.clone().with_generator(unchanged.generator.clone().with_backbone(depth))
+        );
+    }
+
+    #[test]
+    fn sizes_that_do_not_fit_name_the_flags() {
+        let message =
+            |flags: &[&str]| configured(&[&["--data", "pairs"], flags].concat()).unwrap_err().to_string();
+        let size = message(&["--size", "300"]);
+        assert!(size.contains("use 288 or 320 (`--size`), or set the depth apart (`--depth`)"), "{size}");
+        let depth = message(&["--size", "300", "--depth", "3"]);
+        assert!(depth.contains("use 296 or 304 (`--size`), or a depth of at most 2 (`--depth`)"), "{depth}");
+        let resnet = message(&["--generator", "resnet9", "--depth", "3"]);
+        assert!(resnet.contains("resnet:9 has no depth (`--depth`)"), "{resnet}");
+        let patch = message(&["--size", "16"]);
+        assert!(patch.contains("(`--size`)") && patch.contains("`--patch 34`"), "{patch}");
+        assert!(configured(&["--data", "pairs", "--size", "300", "--depth", "2"]).is_ok());
+        let wrong =
+            Program::try_parse_from(["pix2pix", "train", "--size", "wide"]).err().unwrap().to_string();
+        assert!(wrong.contains("--size") && wrong.contains("256x512"), "{wrong}");
+    }
+
+    #[test]
+    fn a_range_is_two_numbers() {
+        let parse = |range| Program::try_parse_from(["pix2pix", "train", "--scale-range", range]);
+        assert!(parse("0.5..2").is_ok());
+        for wrong in ["0.8", "0.8-1.2", "..2", "a..b"] {
+            let message = parse(wrong).err().unwrap().to_string();
+            assert!(
+                message.contains("--scale-range") && message.contains("for example 0.8..1.25"),
+                "{message}"
+            );
+        }
+        let message = configured(&["--scale-range", "2..1"]).unwrap_err().to_string();
+        assert!(message.contains("data.scale_range: [2, 1] is not a range"), "{message}");
     }
 
     #[test]
@@ -336,8 +421,13 @@ mod tests {
         let expected = [
             ("size", format!("{}; {} without --data", paper.data.crop_size, demo.data.crop_size)),
             ("load_size", format!("{}; {} without --data", paper.data.load_size, demo.data.load_size)),
+            (
+                "resize_filter",
+                format!("{}; {} with --preset pytorch", paper.data.resize_filter, pytorch.data.resize_filter),
+            ),
             ("batch_size", paper.data.batch_size.to_string()),
             ("workers", paper.data.workers.to_string()),
+            ("warp", paper.data.warp.to_string()),
             ("save_every", paper.training.save_every.to_string()),
             ("save_steps", paper.training.save_steps.to_string()),
             ("keep", paper.training.keep.to_string()),

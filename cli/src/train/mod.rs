@@ -11,20 +11,23 @@ mod from;
 mod labels;
 mod options;
 mod progress;
+mod samples;
+mod source;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use pix2pix::data::PairedFolder;
-use pix2pix::{Device, Error, Pix2PixConfig, Trainer, demo, device};
+use pix2pix::data::{DataFolder, PairedFolder};
+use pix2pix::{Device, Error, Event, Pix2PixConfig, Trainer, demo, device};
 
+use crate::common::as_flag;
 use crate::files;
 use crate::output::{note, say};
-use crate::splits;
 use crate::stop;
 use options::OnNan;
 pub(crate) use options::Options;
 use progress::Progress;
+use source::Source;
 
 /// Pairs that the demo draws.
 const DEMO_PAIRS: u64 = 450;
@@ -36,8 +39,19 @@ const MAX_ROLLBACKS: u64 = 3;
 pub(crate) fn run(options: &Options) -> Result<()> {
     let devices = devices(options)?;
     let out = run_folder(options)?;
-    let mut config = config::configure(options, &out)?;
-    let (train, val) = pairs(options, &config, &out)?;
+    let source = Source::find(options, &out)?;
+    let mut config = config::configure(options, &source, &out)?;
+    let (mut train, mut val) = pairs(options, &source, &config, &out)?;
+    if let Some(of_samples) = samples::configured(options, &config, &train)? {
+        train = train.with_config(&of_samples.data)?;
+        val = val.map(|val| val.with_config(&of_samples.data)).transpose()?;
+        config = of_samples;
+    }
+    let paths = [Some(&train), val.as_ref()].into_iter().flatten();
+    files::report_pages(
+        paths.flat_map(|pairs| (0..pairs.len()).map(|index| pairs.path(index))),
+        config.data.pages,
+    );
     labels::warn_of_ids(options, &train);
     let trainer = trainer(options, &mut config, &out, &devices)?;
     say!(
@@ -51,7 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         files::report_left_out(name, pairs.map_or(&[], PairedFolder::left_out));
     }
     let start = trainer.steps();
-    let run = Run { options, config, devices, out, train, val };
+    let run = Run { options, source, config, devices, out, train, val };
     let steps = run.fit(trainer)?;
     let out = run.out.display();
     if stop::requested() {
@@ -65,6 +79,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// A run and its data, from which a rollback makes a new trainer.
 struct Run<'a> {
     options: &'a Options,
+    source: Source,
     config: Pix2PixConfig,
     devices: Vec<Device>,
     out: PathBuf,
@@ -83,8 +98,17 @@ impl Run<'_> {
         stop::listen();
         // The checkpoint of the last rollback, by its step, and the number of rollbacks to it.
         let (mut origin, mut rollbacks) = (None, 0);
+        let mut is_recorded = false;
+        let mut watch = |event: &Event, progress: &mut Progress| {
+            // By now the run folder is open, and locked against other runs.
+            if !is_recorded && let Err(error) = self.source.record(&self.out) {
+                note!("warning: {error:#}; --resume will need --data");
+            }
+            is_recorded = true;
+            progress.show(event)
+        };
         while let Err(error) =
-            trainer.fit(&self.train, self.val.as_ref(), &self.out, |event| progress.show(&event))
+            trainer.fit(&self.train, self.val.as_ref(), &self.out, |event| watch(&event, &mut progress))
         {
             let rolls_back =
                 matches!(error, Error::Diverged { .. }) && self.options.on_nan == OnNan::Rollback;
@@ -118,53 +142,37 @@ fn devices(options: &Options) -> Result<Vec<Device>> {
     Ok(found.into_iter().cycle().take(options.devices.max(1)).collect())
 }
 
-/// Opens the training and validation pairs. Without `--data`, it draws them first.
+/// Opens the pairs to train on and to validate. The demo draws them first.
 fn pairs(
     options: &Options,
+    source: &Source,
     config: &Pix2PixConfig,
     out: &Path,
 ) -> Result<(PairedFolder, Option<PairedFolder>)> {
-    let data = match &options.data {
-        Some(data) => data.clone(),
-        None if options.resume && out.join("checkpoints").is_dir() && !out.join("data").is_dir() => {
-            bail!("--data: {} holds a run on other pairs than the demo's; name their folder", out.display())
-        }
+    let folder = match &source.folder {
+        Some(folder) => folder.clone(),
         None => {
-            let (data, size, seed) =
-                (out.join("data"), config.data.crop_size.height as u32, config.training.seed);
+            let (data, size, seed) = (
+                Source::demo(out),
+                config.data.crop_size.height.max(config.data.crop_size.width) as u32,
+                config.training.seed,
+            );
             demo::draw_pairs(data.join("train"), 0..DEMO_PAIRS, size, seed)?;
             demo::draw_pairs(data.join("val"), demo::HELD_OUT..demo::HELD_OUT + DEMO_HELD_OUT, size, seed)?;
             data
         }
     };
-    let val = splits::folder(&data, "val");
-    let train = match (splits::folder(&data, "train"), splits::found(&data).first()) {
-        (Some(train), _) => train,
-        (None, None) => data,
-        (None, Some((_, other))) => bail!(
-            "{}: it has the folder {}, but no folder `train`; put the pairs to train on there",
-            data.display(),
-            other.display()
-        ),
-    };
-    let train = PairedFolder::open(train, &config.data)?;
-    match (val, options.val_fraction) {
-        (Some(val), Some(_)) => {
-            bail!("--val-fraction: {} holds the pairs to validate; leave out the flag", val.display())
-        }
-        (Some(val), None) => Ok((train, Some(PairedFolder::open(val, &config.data)?))),
-        (None, Some(fraction)) => {
-            let (train, val) = train.hold_out(fraction)?;
-            Ok((train, Some(val)))
-        }
-        (None, None) => {
-            note!(
-                "warning: no folder `val`, so no metrics and no best generator; --val-fraction 0.1 holds out a tenth of the \
-                 pairs"
-            );
-            Ok((train, None))
-        }
+    let data = DataFolder::open(folder)?.with_limits(options.limits.limits()?);
+    let (train, val) = data.train_and_val(&config.data, source.val_fraction).map_err(as_flag)?;
+    say!("{}", data.describe(&train, val.as_ref()));
+    files::report_left_out("outside the splits", &data.outside()?);
+    if val.is_none() {
+        note!(
+            "warning: no folder `val`, so no metrics and no best generator; --val-fraction 0.1 holds out a tenth of the \
+             pairs"
+        );
     }
+    Ok((train, val))
 }
 
 /// Returns a new trainer, with the weights of `--from` if given, or with `--resume` that of the newest checkpoint. Warns

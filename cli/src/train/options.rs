@@ -4,9 +4,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use pix2pix::data::Preprocess;
+use pix2pix::data::{Preprocess, ResizeFilter, Size};
 
-use crate::common::{Compute, Way};
+use super::samples::Range;
+use crate::common::{Compute, LayoutName, PagesName, Way};
+use crate::limits::LimitOptions;
 
 /// Trains a generator on pairs of images
 ///
@@ -19,8 +21,22 @@ pub(crate) struct Options {
     #[arg(long, help_heading = DATA)]
     pub(crate) data: Option<PathBuf>,
     /// Fraction of the pairs to hold out for validation, chosen by their names, for data without `val/` [default: none]
-    #[arg(long, value_name = "FRACTION", help_heading = DATA, requires = "data")]
+    #[arg(long, value_name = "FRACTION", help_heading = DATA)]
     pub(crate) val_fraction: Option<f64>,
+    /// How a file holds both images of a pair; what is given is not checked [default: side-by-side, and folders of other
+    /// images are refused]
+    #[arg(long, value_enum, help_heading = DATA)]
+    pub(crate) layout: Option<LayoutName>,
+    /// Samples that become black and white for the network, as LOW..HIGH, or `measured` over the data set [default: the
+    /// whole range of 8 or 16 bits; measured for other types of samples]
+    #[arg(long, value_name = "LOW..HIGH|measured", allow_hyphen_values = true, help_heading = DATA)]
+    pub(crate) range: Option<Range>,
+    /// The same for the target alone [default: --range]
+    #[arg(long, value_name = "LOW..HIGH|measured", allow_hyphen_values = true, help_heading = DATA)]
+    pub(crate) target_range: Option<Range>,
+    /// Pages of TIFF files [default: first]
+    #[arg(long, value_enum, help_heading = DATA)]
+    pub(crate) pages: Option<PagesName>,
     /// Which half is translated into the other [default: a-to-b]
     #[arg(long, value_enum, help_heading = DATA)]
     pub(crate) direction: Option<Way>,
@@ -31,19 +47,35 @@ pub(crate) struct Options {
     /// Number of classes, with `--labels ids` [default: that of the palette]
     #[arg(long, requires = "labels", help_heading = DATA)]
     pub(crate) classes: Option<usize>,
-    /// Side of the square images in pixels; sets the depth of a U-Net, and --load-size to 286/256 of it [default: 256;
-    /// 64 without --data]
+    /// Pixels of the crops: the side of a square, or height and width, for example 256x512; sets --depth, and
+    /// --load-size to 286/256 of it [default: 256; 64 without --data]
     #[arg(long, help_heading = DATA)]
-    pub(crate) size: Option<usize>,
-    /// Pixels that images are resized to before the random crop [default: 286; 64 without --data]
-    #[arg(long, help_heading = DATA)]
-    pub(crate) load_size: Option<usize>,
+    pub(crate) size: Option<Size>,
+    /// Pixels that images are resized to before the random crop, one number or height and width [default: 286; 64
+    /// without --data]
+    #[arg(long, value_name = "SIZE", help_heading = DATA)]
+    pub(crate) load_size: Option<Size>,
     /// Scale of the images before the random crop; `crop` and `none` train at the files' own scale [default: resize]
     #[arg(long, value_enum, help_heading = DATA)]
     pub(crate) preprocess: Option<Preparation>,
+    /// Resampling filter [default: bilinear; bicubic with --preset pytorch]
+    #[arg(long, value_enum, help_heading = DATA)]
+    pub(crate) resize_filter: Option<Filter>,
+    /// Resampling filter of the targets, for instance `nearest` for label maps [default: that of the inputs]
+    #[arg(long, value_enum, help_heading = DATA)]
+    pub(crate) target_resize_filter: Option<Filter>,
     /// Do not mirror images at random [default: half of the pairs are mirrored; none without --data]
     #[arg(long, help_heading = DATA)]
     pub(crate) no_mirror: bool,
+    /// Rotate pairs at random by quarter turns, or by half a turn if --size is not square [default: not rotated]
+    #[arg(long, help_heading = DATA)]
+    pub(crate) rotate90: bool,
+    /// Scale pairs at random before the crop by a factor in this range, for example 0.8..1.25 [default: not scaled]
+    #[arg(long, value_name = "LOW..HIGH", value_parser = range, help_heading = DATA)]
+    pub(crate) scale_range: Option<[f64; 2]>,
+    /// Warp pairs at random and smoothly, by at most this fraction of the crop's side, for example 0.03 [default: 0]
+    #[arg(long, value_name = "FRACTION", help_heading = DATA)]
+    pub(crate) warp: Option<f64>,
     /// Pairs in a batch [default: 1]
     #[arg(long, help_heading = DATA)]
     pub(crate) batch_size: Option<usize>,
@@ -70,9 +102,9 @@ pub(crate) struct Options {
     /// Initialise the first and last layers of --from anew where the images have other channels [default: refuse them]
     #[arg(long, help_heading = RUN, requires = "from")]
     pub(crate) adapt_channels: bool,
-    /// Recipe that gives the defaults
-    #[arg(long, value_enum, default_value = "paper", help_heading = RUN)]
-    pub(crate) preset: Preset,
+    /// Recipe that gives the defaults [default: paper; with --resume the run's own settings]
+    #[arg(long, value_enum, help_heading = RUN)]
+    pub(crate) preset: Option<Preset>,
     /// Stop after this many steps [default: after the last epoch]
     #[arg(long, help_heading = RUN)]
     pub(crate) steps: Option<u64>,
@@ -98,6 +130,10 @@ pub(crate) struct Options {
     /// Architecture of the generator [default: unet]
     #[arg(long, value_enum, help_heading = NETWORKS)]
     pub(crate) generator: Option<Shape>,
+    /// Times that a U-Net halves the image; 2 to this power must divide both sides of --size [default: the most that
+    /// --size allows]
+    #[arg(long, help_heading = NETWORKS)]
+    pub(crate) depth: Option<usize>,
     /// Side of the discriminator's patches in pixels: 1, 16, 34, 70, 142 or 286 [default: 70]
     #[arg(long, value_parser = PATCHES, help_heading = NETWORKS)]
     pub(crate) patch: Option<String>,
@@ -155,6 +191,8 @@ pub(crate) struct Options {
     pub(crate) ema_decay: Option<f64>,
 
     #[command(flatten)]
+    pub(crate) limits: LimitOptions,
+    #[command(flatten)]
     pub(crate) compute: Compute,
     /// Devices of --backend that share each batch; a CPU may be counted several times
     #[arg(long, default_value_t = 1, requires = "backend", help_heading = "Device and seed")]
@@ -162,6 +200,15 @@ pub(crate) struct Options {
     /// Seed of everything random [default: 0]
     #[arg(long, help_heading = "Device and seed")]
     pub(crate) seed: Option<u64>,
+}
+
+/// Parses `0.8..1.25`.
+fn range(text: &str) -> Result<[f64; 2], String> {
+    let ends = text.split_once("..").map(|(low, high)| (low.trim().parse(), high.trim().parse()));
+    match ends {
+        Some((Ok(low), Ok(high))) => Ok([low, high]),
+        _ => Err("write two numbers with two dots between them, for example 0.8..1.25".to_owned()),
+    }
 }
 
 const DATA: &str = "Data";
@@ -192,6 +239,28 @@ impl From<Preparation> for Preprocess {
             Preparation::ScaleWidth => Self::ScaleWidth,
             Preparation::Crop => Self::Crop,
             Preparation::None => Self::None,
+        }
+    }
+}
+
+/// [`ResizeFilter`] as a flag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Filter {
+    Bilinear,
+    Bicubic,
+    /// The sharpest
+    Lanczos,
+    /// The nearest pixel: keeps the colours and ids of label maps
+    Nearest,
+}
+
+impl From<Filter> for ResizeFilter {
+    fn from(filter: Filter) -> Self {
+        match filter {
+            Filter::Bilinear => Self::Bilinear,
+            Filter::Bicubic => Self::Bicubic,
+            Filter::Lanczos => Self::Lanczos,
+            Filter::Nearest => Self::Nearest,
         }
     }
 }

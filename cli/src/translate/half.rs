@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use image::{DynamicImage, GenericImageView, Rgb, RgbImage};
-use pix2pix::data::{self, DataConfig, Direction, Size};
+use pix2pix::data::{self, DataConfig, Direction, ImageLimits, Size};
 
 use super::jobs::Job;
 use crate::output::note;
@@ -45,13 +45,13 @@ impl Half {
 
 /// Asks for `--half` if most inputs look like the side-by-side pairs that the training reads: translating both halves of
 /// them is hardly ever meant. Refuses a folder of pairs, and warns of a single one.
-pub(crate) fn ask(jobs: &[Job], is_folder: bool, config: &DataConfig) -> Result<()> {
+pub(crate) fn ask(jobs: &[Job], is_folder: bool, config: &DataConfig, limits: &ImageLimits) -> Result<()> {
     let count = jobs.len().min(SAMPLE);
     let sample = (0..count).map(|index| &jobs[index * jobs.len() / count]);
     let sizes: Vec<(&Job, Size)> =
         sample.filter_map(|job| Some((job, data::image_size(&job.input)?))).collect();
     let pairs: Vec<_> =
-        sizes.iter().filter(|(job, size)| looks_like_pair(&job.input, *size, config)).collect();
+        sizes.iter().filter(|(job, size)| looks_like_pair(&job.input, *size, config, limits)).collect();
     let Some((job, size)) = pairs.first().filter(|_| pairs.len() * 2 > sizes.len()) else { return Ok(()) };
     let (half, side) = match config.direction {
         Direction::BToA => ("right", "B, the right half"),
@@ -74,7 +74,7 @@ pub(crate) fn ask(jobs: &[Job], is_folder: bool, config: &DataConfig) -> Result<
 }
 
 /// Returns whether an image is as large as a pair of the training, or has the shape of one and a seam in the middle.
-fn looks_like_pair(path: &Path, size: Size, config: &DataConfig) -> bool {
+fn looks_like_pair(path: &Path, size: Size, config: &DataConfig, limits: &ImageLimits) -> bool {
     if size.width < 4 || !size.width.is_multiple_of(2) {
         return false;
     }
@@ -83,7 +83,10 @@ fn looks_like_pair(path: &Path, size: Size, config: &DataConfig) -> bool {
     let is_as_large =
         config.image_size.is_some() && [size.height, size.width] == [seen.height, 2 * seen.width];
     let has_shape = (ratio(size) / (2.0 * ratio(seen)) - 1.0).abs() < SAME_SHAPE;
-    is_as_large || has_shape && data::read_image(path).is_ok_and(|image| has_seam(&image.to_rgb8()))
+    is_as_large
+        || has_shape
+            && data::load_image(path, limits, |header| 3 * header.pixels())
+                .is_ok_and(|loaded| has_seam(&loaded.image.to_rgb8()))
 }
 
 /// Returns whether the step between the two columns in the middle is among the largest of the image.

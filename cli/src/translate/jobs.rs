@@ -10,11 +10,19 @@ use pix2pix::data::{self, LeftOut, Reason};
 
 use crate::files;
 
+/// The extension of NumPy's arrays.
+const NPY: &str = "npy";
+
+fn is_npy(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(NPY))
+}
+
 /// An image to read, and the file to write.
 pub(crate) struct Job {
     pub(crate) input: PathBuf,
     pub(crate) output: PathBuf,
-    pub(crate) format: ImageFormat,
+    /// The type of the file; `None` for `.npy`, which only holds arrays.
+    pub(crate) format: Option<ImageFormat>,
 }
 
 /// The content of a folder.
@@ -30,12 +38,13 @@ pub(crate) struct Listing {
 }
 
 /// Lists the image `input`, or all images in that folder. `format` is the type of the files to write into a folder.
-pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>) -> Result<Listing> {
+pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>, arrays: bool) -> Result<Listing> {
     if !input.is_dir() {
-        return list_one(input, output);
+        return list_one(input, output, arrays);
     }
     let wanted = match format {
-        Some(name) => Some((name, writable_format(name)?)),
+        Some(name) if arrays && name == NPY => Some((name, None)),
+        Some(name) => Some((name, Some(writable_format(name)?))),
         None => None,
     };
     std::fs::create_dir_all(output).with_context(|| output.display().to_string())?;
@@ -53,7 +62,7 @@ pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>) -> Result<
         .partition(|file| matches!(file.reason, Reason::Unreadable(_)));
     let errors = |files: Vec<&LeftOut>| files.into_iter().map(|file| anyhow!("{file}")).collect::<Vec<_>>();
     let (unreadable, broken) = (errors(unreadable), errors(broken));
-    let jobs = found.images.iter().map(|path| job(path, input, output, wanted)).collect();
+    let jobs = found.images.iter().map(|path| job(path, input, output, wanted, arrays)).collect();
     let mut listing = Listing { jobs, unreadable, broken, left_out: found.left_out };
     if listing.jobs.is_empty() && listing.unreadable.is_empty() && listing.broken.is_empty() {
         let others =
@@ -65,11 +74,12 @@ pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>) -> Result<
 }
 
 /// Returns the listing of a single image.
-fn list_one(input: &Path, output: &Path) -> Result<Listing> {
-    let format = ImageFormat::from_path(output).ok().filter(ImageFormat::writing_enabled);
-    let format = format.ok_or_else(|| {
-        anyhow!("{}: not the extension of an image; use for example .png", output.display())
-    })?;
+fn list_one(input: &Path, output: &Path, arrays: bool) -> Result<Listing> {
+    let format = files::writable_format(output);
+    if format.is_none() && !(arrays && is_npy(output)) {
+        let example = if arrays { ".tif" } else { ".png" };
+        bail!("{}: not the extension of an image; use for example {example}", output.display());
+    }
     let job = Job { input: input.to_owned(), output: output.to_owned(), format };
     Ok(Listing { jobs: vec![job], ..Listing::default() })
 }
@@ -84,13 +94,23 @@ fn writable_format(name: &str) -> Result<ImageFormat> {
 
 /// Returns the job of an image in the folder `input`. Its output has the type of its extension, or is a PNG file if that
 /// type cannot be written.
-fn job(path: &Path, input: &Path, output: &Path, wanted: Option<(&str, ImageFormat)>) -> Job {
+///
+/// Arrays become TIFF files, except those of `.npy` files.
+fn job(
+    path: &Path,
+    input: &Path,
+    output: &Path,
+    wanted: Option<(&str, Option<ImageFormat>)>,
+    arrays: bool,
+) -> Job {
     let place = output.join(path.strip_prefix(input).unwrap_or(path));
     let (output, format) = match (wanted, files::writable_format(path)) {
         (Some((extension, format)), _) => (place.with_extension(extension), format),
+        (None, _) if arrays && is_npy(path) => (place, None),
+        (None, _) if arrays => (place.with_extension("tif"), Some(ImageFormat::Tiff)),
         // A palette of 256 colours is too small for the output of a network.
-        (None, None | Some(ImageFormat::Gif)) => (place.with_extension("png"), ImageFormat::Png),
-        (None, Some(own)) => (place, own),
+        (None, None | Some(ImageFormat::Gif)) => (place.with_extension("png"), Some(ImageFormat::Png)),
+        (None, Some(own)) => (place, Some(own)),
     };
     Job { input: path.to_owned(), output, format }
 }

@@ -5,6 +5,7 @@
 //! pix2pix translate --weights runs/demo --input labels/ --output photos/ --mode image
 //! ```
 
+mod arrays;
 mod half;
 mod jobs;
 mod pipeline;
@@ -22,8 +23,9 @@ use pix2pix::Translator;
 use pix2pix::data::{self, DataConfig, LeftOut, Size};
 use write::Writer;
 
-use crate::common::{Common, ModeName};
+use crate::common::{Common, ModeName, PagesName};
 use crate::imported::Imported;
+use crate::limits::LimitOptions;
 use crate::output::{note, one_line, say};
 use crate::outputs::protect_inputs;
 
@@ -63,12 +65,17 @@ pub(crate) struct Options {
     /// does [default: translate at the image's own scale]
     #[arg(long, help_heading = TRANSLATION)]
     resize: bool,
+    /// Pages of TIFF files; `all` writes as many pages to a TIFF file [default: as in training]
+    #[arg(long, value_enum, help_heading = TRANSLATION)]
+    pages: Option<PagesName>,
     /// Side of a tile in pixels; larger images are translated in tiles to bound the memory [default: 1024]
     #[arg(long, help_heading = TRANSLATION)]
     tile: Option<usize>,
     /// Outputs for each image, each with its own dropout noise (mode paper)
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = TRANSLATION)]
     samples: u64,
+    #[command(flatten)]
+    limits: LimitOptions,
     #[command(flatten)]
     common: Common,
 }
@@ -82,7 +89,10 @@ fn translators(options: &Options) -> Result<Vec<Translator>> {
         bail!("--samples: {} outputs would all be equal; only the mode `paper` has noise", options.samples);
     }
     let mut translator = options.imported.translator(&options.weights, &options.common.compute.device()?)?;
-    translator = translator.with_resizing(options.resize);
+    translator = translator.with_resizing(options.resize).with_limits(options.limits.limits()?);
+    if let Some(pages) = options.pages {
+        translator = translator.with_pages(pages.into());
+    }
     if let Some(tile) = options.tile {
         translator = translator.with_tiles(tile)?;
     }
@@ -131,8 +141,12 @@ fn warn_of_scale(jobs: &[Job], half: Half, config: &DataConfig) {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let samples = translators(options)?;
+    let arrays = samples[0].takes_arrays();
+    if arrays && options.half.is_some_and(|half| half != Half::None) {
+        bail!("--half: files of arrays are translated whole; cut them first");
+    }
     let Listing { jobs: all, unreadable, broken, left_out } =
-        jobs::list(&options.input, &options.output, options.format.as_deref())?;
+        jobs::list(&options.input, &options.output, options.format.as_deref(), arrays)?;
     let count = all.len();
     let writer = Writer::new(options.quality, options.overwrite, options.samples);
     protect_inputs(
@@ -147,17 +161,23 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         bail!("{}: the file exists already; remove it, or use --overwrite", options.output.display());
     }
     let config = &samples[0].config().data;
-    if options.half.is_none() {
-        half::ask(&jobs, options.input.is_dir(), config)?;
+    let limits = options.limits.limits()?;
+    if options.half.is_none() && !arrays {
+        half::ask(&jobs, options.input.is_dir(), config, &limits)?;
     }
     let half = options.half.unwrap_or(Half::None);
+    crate::files::report_pages(jobs.iter().map(|job| job.input.as_path()), config.pages);
     if !options.resize {
         warn_of_scale(&jobs, half, config);
     }
 
     let start = Instant::now();
     let bar = progress_bar(jobs.len());
-    let failed = pipeline::translate_all(&jobs, &samples, half, &writer, &bar);
+    let failed = if arrays {
+        arrays::translate_all(&jobs, &samples, &writer, &bar)
+    } else {
+        pipeline::translate_all(&jobs, &samples, half, limits, &writer, &bar)
+    };
     bar.finish_and_clear();
 
     let done = jobs.len() - failed.len();

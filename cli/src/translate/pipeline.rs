@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Error, Result, anyhow};
-use image::{DynamicImage, ImageDecoder, ImageReader};
+use image::DynamicImage;
 use indicatif::ProgressBar;
 use pix2pix::Translator;
-use pix2pix::data::{self, Labels};
+use pix2pix::data::{self, ImageHeader, ImageLimits, Labels, MemoryBudget, MemoryPermit};
 
 use super::half::Half;
 use super::jobs::Job;
@@ -21,18 +21,20 @@ use super::write::Writer;
 const QUEUE_LEN: usize = 2;
 /// Threads that decode, and threads that encode.
 const WORKERS: usize = 2;
-/// Bytes of images between decoder and network, and again between network and encoder. A larger image passes alone.
-const MAX_BYTES: u64 = 256 << 20;
-/// The headers of longer files are not read; decoding rejects these files.
-const MAX_FILE_LEN: u64 = 1 << 30;
+/// Bytes of images between decoder and network, with the output of the one in the network. A larger image passes alone.
+const INPUT_BYTES: u64 = 640 << 20;
+/// Bytes of outputs that wait to be written. A larger one passes alone.
+const OUTPUT_BYTES: u64 = 384 << 20;
+/// Bytes of a pixel of an output: at most 16 bits, colour and alpha.
+const OUTPUT_PIXEL: u64 = 8;
 
 /// An image on its way to the network.
 struct Input<'a> {
     job: &'a Job,
     image: DynamicImage,
     profile: Option<Arc<[u8]>>,
-    /// Reserves the image's bytes until it is dropped.
-    _permit: Permit<'a>,
+    /// Holds the memory of the image and of an output until it is dropped.
+    _permit: MemoryPermit,
 }
 
 /// An output on its way to its file.
@@ -41,7 +43,7 @@ struct Output<'a> {
     sample: u64,
     image: DynamicImage,
     profile: Option<Arc<[u8]>>,
-    _permit: Permit<'a>,
+    _permit: MemoryPermit,
 }
 
 /// Translates all jobs. Worker threads decode before the network and encode after it; short queues connect them.
@@ -51,12 +53,15 @@ pub(crate) fn translate_all(
     jobs: &[Job],
     translators: &[Translator],
     half: Half,
+    limits: ImageLimits,
     writer: &Writer,
     bar: &ProgressBar,
 ) -> Vec<Error> {
     let failures = Failures::default();
     let next = AtomicUsize::new(0);
-    let (before, behind) = (Budget::new(MAX_BYTES), Budget::new(MAX_BYTES));
+    // Two budgets: while the network waits to hand on an output, it holds the memory of an input.
+    let limits = &limits.with_budget(MemoryBudget::new(INPUT_BYTES));
+    let output_budget = MemoryBudget::new(OUTPUT_BYTES);
     let (decoded, images) = sync_channel(QUEUE_LEN);
     let (translated, outputs) = sync_channel(QUEUE_LEN);
     let outputs = Mutex::new(outputs);
@@ -64,13 +69,14 @@ pub(crate) fn translate_all(
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             let decoded = decoded.clone();
-            let (next, before) = (&next, &before);
-            scope.spawn(move || read_all(jobs, labels, next, half, before, &decoded));
+            let next = &next;
+            scope.spawn(move || read_all(jobs, labels, next, half, limits, &decoded));
             scope.spawn(|| write_all(&outputs, writer, &failures));
         }
         drop(decoded);
         for (job, input) in images {
-            let done = input.and_then(|input| translate(input, translators, writer, &behind, &translated));
+            let done =
+                input.and_then(|input| translate(input, translators, writer, &output_budget, &translated));
             done.unwrap_or_else(|error| failures.add(job, error));
             bar.inc(1);
         }
@@ -85,11 +91,11 @@ fn read_all<'a>(
     labels: Option<&Labels>,
     next: &AtomicUsize,
     half: Half,
-    budget: &'a Budget,
+    limits: &ImageLimits,
     decoded: &SyncSender<(&'a Job, Result<Input<'a>>)>,
 ) {
     while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let input = catch_panic(&job.input, || read(job, labels, half, budget));
+        let input = catch_panic(&job.input, || read(job, labels, half, limits));
         if decoded.send((job, input)).is_err() {
             break;
         }
@@ -101,7 +107,7 @@ fn translate<'a>(
     input: Input<'a>,
     translators: &[Translator],
     writer: &Writer,
-    budget: &'a Budget,
+    budget: &MemoryBudget,
     translated: &SyncSender<Output<'a>>,
 ) -> Result<()> {
     let job = input.job;
@@ -150,26 +156,16 @@ impl Failures {
     }
 }
 
-/// Decodes an image once there is room for it. The colour profile of a label map does not describe the output.
-fn read<'a>(job: &'a Job, labels: Option<&Labels>, half: Half, budget: &'a Budget) -> Result<Input<'a>> {
-    let permit = budget.take(claimed(&job.input));
-    let (image, profile) = match labels {
-        Some(labels) => (labels.read_image(&job.input)?, None),
-        None => data::read_image_with_profile(&job.input)?,
+/// Decodes an image once there is memory for it. The colour profile of a label map does not describe the output.
+fn read<'a>(job: &'a Job, labels: Option<&Labels>, half: Half, limits: &ImageLimits) -> Result<Input<'a>> {
+    let output = |header: &ImageHeader| OUTPUT_PIXEL * header.pixels();
+    let loaded = match labels {
+        Some(labels) => labels.load_image(&job.input, limits, output)?,
+        None => data::load_image(&job.input, limits, output)?,
     };
-    let image = half.cut(image, &job.input)?;
-    Ok(Input { job, image, profile: profile.map(Arc::from), _permit: permit })
-}
-
-/// Returns the bytes that an image needs according to its header, or 0 if the header is invalid, which decoding
-/// reports.
-fn claimed(path: &Path) -> u64 {
-    let decoder = || {
-        let file = std::fs::metadata(path).ok()?;
-        let reader = || ImageReader::open(path).ok()?.with_guessed_format().ok()?.into_decoder().ok();
-        (file.is_file() && file.len() <= MAX_FILE_LEN).then(reader)?
-    };
-    decoder().map_or(0, |decoder| decoder.total_bytes())
+    let profile = if labels.is_some() { None } else { loaded.profile.map(Arc::from) };
+    let image = half.cut(loaded.image, &job.input)?;
+    Ok(Input { job, image, profile, _permit: loaded.permit })
 }
 
 fn size(image: &DynamicImage) -> u64 {
@@ -183,38 +179,4 @@ fn catch_panic<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
         Err(anyhow!("{}: the program failed on this image: {words}", path.display()))
     })
-}
-
-/// A limit on the bytes in use at once.
-struct Budget {
-    whole: u64,
-    used: Mutex<u64>,
-    freed: Condvar,
-}
-
-struct Permit<'a> {
-    budget: &'a Budget,
-    bytes: u64,
-}
-
-impl Budget {
-    fn new(whole: u64) -> Self {
-        Self { whole, used: Mutex::new(0), freed: Condvar::new() }
-    }
-
-    /// Waits until `bytes` are free. A request above the limit waits for the whole budget.
-    fn take(&self, bytes: u64) -> Permit<'_> {
-        let bytes = bytes.min(self.whole);
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = self.freed.wait_while(used, |used| *used + bytes > self.whole);
-        *used.unwrap_or_else(PoisonError::into_inner) += bytes;
-        Permit { budget: self, bytes }
-    }
-}
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        *self.budget.used.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
-        self.budget.freed.notify_all();
-    }
 }

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::codecs::tiff::TiffEncoder;
@@ -62,7 +62,8 @@ impl Writer {
         profile: Option<&[u8]>,
     ) -> Result<()> {
         let path = self.path(job, sample);
-        let (color, format) = (output.color(), job.format);
+        let Some(format) = job.format else { bail!("{}: .npy files hold arrays", path.display()) };
+        let color = output.color();
         let stored = data::storable(output, format);
         let profile = profile.filter(|profile| is_for(profile, color.has_color()));
         let has_room = !matches!(format, ImageFormat::Bmp | ImageFormat::Gif);

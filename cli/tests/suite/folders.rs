@@ -366,7 +366,7 @@ fn a_mistyped_split_is_an_error_that_lists_the_folders() {
     let arguments = ["--weights", "weights", "--data", "in", "--split"];
     let (status, _, message) = told(run("evaluate", here, &[&arguments[..], &["tset"]].concat()));
     assert!(
-        status == 1 && message.contains("--split: `tset` is not a folder in in, which has test, val"),
+        status == 1 && message.contains("--split: `tset` is not a folder in in, which has val/, test/"),
         "{message}"
     );
     let (status, _, message) = told(run("evaluate", here, &[&arguments[..], &["test"]].concat()));
@@ -375,7 +375,7 @@ fn a_mistyped_split_is_an_error_that_lists_the_folders() {
     std::fs::remove_dir_all(here.join("in/val")).unwrap();
     let (status, _, message) = told(run("evaluate", here, &arguments[..4]));
     assert!(
-        status == 1 && message.contains("--split: `val` is not a folder in in, which has test"),
+        status == 1 && message.contains("--split: `val` is not a folder in in, which has test/"),
         "{message}"
     );
 }
@@ -385,7 +385,7 @@ fn pairs_without_a_split_can_be_held_out_by_name() {
     let folder = workplace();
     let here = folder.path();
     for number in 0..20 {
-        picture(64, 32, number).save(here.join(format!("in/{number}.png"))).unwrap();
+        write_perfect_pair(&here.join(format!("in/{number}.png")));
     }
     let small = ["--data", "in", "--size", "32", "--base-channels", "2", "--steps", "0"];
     let (status, shown, message) = told(run("train", here, &[&small[..], &["--out", "a"]].concat()));
@@ -396,5 +396,5 @@ fn pairs_without_a_split_can_be_held_out_by_name() {
     assert!(status == 0 && !shown.contains(", 0 to validate"), "{shown} {message}");
     std::fs::create_dir(here.join("in/val")).unwrap();
     let (status, _, message) = told(run("train", here, &[&small[..], &["--out", "c"]].concat()));
-    assert!(status == 1 && message.contains("it has the folder in/val, but no folder `train`"), "{message}");
+    assert!(status == 1 && message.contains("it has val/, but no folder `train`"), "{message}");
 }

@@ -7,8 +7,10 @@ mod folders;
 mod from;
 mod kill;
 mod labels;
+mod layouts;
 mod pairs;
 mod program;
+mod samples;
 mod scale;
 mod study;
 #[path = "../../../tests/support/mod.rs"]

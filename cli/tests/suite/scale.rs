@@ -288,3 +288,44 @@ fn bad_pairs_bad_places_and_long_names_do_not_stop_a_job() {
     assert_eq!(std::fs::read(here.join("old.json")).unwrap(), b"old");
     assert!(std::fs::read_to_string(here.join("s.json")).unwrap().contains("\"skipped\""));
 }
+
+#[test]
+fn a_crop_that_is_not_square_trains_resumes_translates_and_is_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    for split in ["train", "val"] {
+        write_pairs(&here.join("data").join(split), 3, 72);
+    }
+    let flags = ["--data", "data", "--size", "64x128", "--base-channels", "2", "--rotate90", "--out", "run"];
+    succeeds("train", here, &[&flags[..], &["--steps", "2"]].concat());
+    succeeds("train", here, &[&flags[..], &["--steps", "4", "--resume"]].concat());
+    let trainer = pix2pix::Trainer::resume(here.join("run"), &device::cpu()).unwrap();
+    let data = &trainer.config().data;
+    assert_eq!((trainer.steps(), data.crop_size), (4, [64, 128].into()));
+    assert_eq!((data.load_size, data.preprocess), ([71, 143].into(), Preprocess::Resize));
+    assert_eq!(trainer.config().generator.backbone, Backbone::Unet { depth: 6 });
+
+    let shown = succeeds("evaluate", here, &["--weights", "run", "--data", "data", "--output", "images"]);
+    assert!(shown.contains("mean of 3"), "{shown}");
+    picture(128, 64, 1).save(here.join("in.png")).unwrap();
+    succeeds("translate", here, &["--weights", "run", "--input", "in.png", "--output", "out.png"]);
+    assert_eq!(pixels(here.join("out.png")).dimensions(), (128, 64));
+    picture(300, 200, 1).save(here.join("large.png")).unwrap();
+    let resized = ["--weights", "run", "--input", "large.png", "--output", "large-out.png", "--resize"];
+    succeeds("translate", here, &resized);
+    assert_eq!(pixels(here.join("large-out.png")).dimensions(), (300, 200));
+
+    succeeds("export", here, &["--weights", "run", "--output", "net_G.safetensors"]);
+    succeeds("import", here, &["--input", "net_G.safetensors", "--output", "back.safetensors"]);
+    let [before, after] =
+        [("run", "before.png"), ("back.safetensors", "after.png")].map(|(weights, output)| {
+            let files = ["--weights", weights, "--input", "in.png", "--output", output];
+            succeeds("translate", here, &[&files[..], &["--mode", "image"]].concat());
+            pixels(here.join(output))
+        });
+    assert!(before == after);
+
+    // Without --data, the program draws its own pairs.
+    let demo = ["--size", "32x64", "--base-channels", "2", "--steps", "1", "--out", "demo", "--depth", "4"];
+    succeeds("train", here, &demo);
+}
