@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Error, Result, anyhow};
 use clap::Args;
 use image::{DynamicImage, imageops::FilterType};
 use palette::{FromColor, IntoColor, Lab, Srgb};
@@ -85,7 +85,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let limits = options.limits.limits()?;
         let loaded = data::load_image(input, &limits, |header| 32 * header.pixels())?;
         let coloured = colour(&Translator::load(&options.out, &device)?, &loaded.image)?;
-        coloured.save(output).with_context(|| output.display().to_string())?;
+        data::write_image(&coloured, output)?;
         say!("{}", output.display());
     }
     Ok(())

@@ -87,7 +87,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     protect_pairs(options, &pairs, &images)?;
     let Evaluated { rows, mut errors, unwritten } =
         evaluate_all(options, &translator, &pairs, &images, &device)?;
-    files::report_pages((0..pairs.len()).map(|index| pairs.path(index)), pairs.config().pages);
+    files::report_pages(files::of_pairs(&pairs), pairs.config().pages);
     if let Some(summary) = LeftOut::summary(pairs.left_out()) {
         say!("{summary}");
     }

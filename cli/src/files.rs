@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use image::ImageFormat;
-use pix2pix::data::{LeftOut, Listing, Pages, page_count};
+use pix2pix::data::{LeftOut, Listing, Pages, PairedFolder, page_count};
 
 use crate::output::{note, say};
 
@@ -41,6 +41,14 @@ pub(crate) fn report_left_out(what: &str, left_out: &[LeftOut]) {
     if faults.len() > MAX_NAMED {
         note!("left out {} more", faults.len() - MAX_NAMED);
     }
+}
+
+/// Returns the files of all pairs, each once.
+pub(crate) fn of_pairs(pairs: &PairedFolder) -> impl Iterator<Item = &Path> {
+    (0..pairs.len()).flat_map(|index| {
+        let [input, target] = pairs.files(index);
+        [Some(input), Some(target).filter(|target| *target != input)].into_iter().flatten()
+    })
 }
 
 /// Warns of TIFF files of which only the first of several pages is used.

@@ -7,6 +7,9 @@ use crate::error::{Error, Result};
 use crate::metrics::Metric;
 use crate::names::named;
 
+/// The largest number of epochs.
+const MAX_EPOCHS: usize = 1_000_000_000;
+
 /// The learning rate over the epochs.
 ///
 /// The shapes are those of PyTorch's schedulers, with these differences from the PyTorch original, which steps its
@@ -212,6 +215,15 @@ impl TrainingConfig {
                 "training.epochs",
                 "0 trains nothing because training.decay_epochs is 0, too; set one of them to at least 1",
             ));
+        }
+        for (field, value) in [("training.epochs", self.epochs), ("training.decay_epochs", self.decay_epochs)]
+        {
+            if value > MAX_EPOCHS {
+                return Err(Error::config(
+                    field,
+                    format!("{value} is out of range; use at most {MAX_EPOCHS}"),
+                ));
+            }
         }
         for (field, value) in [
             ("training.save_every", self.save_every),

@@ -16,6 +16,12 @@ use crate::raster::{Pages, ResizeFilter, SampleFormat};
 const SCALES: std::ops::RangeInclusive<f64> = 0.25..=4.0;
 /// The largest warp. A larger one could fold an image over itself.
 const MAX_WARP: f64 = 0.08;
+/// The longest side of a crop, and of an image that is resized before.
+const MAX_SIDE: usize = 16_384;
+/// The largest number of pairs in a batch.
+const MAX_BATCH: usize = 65_536;
+/// The largest number of threads that read ahead.
+const MAX_WORKERS: usize = 1024;
 
 /// Which half of a pair is the condition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -331,6 +337,16 @@ impl DataConfig {
                 return Err(Error::config(field, "is 0; it must be at least 1"));
             }
         }
+        for (field, value, max) in [
+            ("data.load_size", load.height.max(load.width), MAX_SIDE),
+            ("data.crop_size", crop.height.max(crop.width), MAX_SIDE),
+            ("data.batch_size", self.batch_size, MAX_BATCH),
+            ("data.workers", self.workers, MAX_WORKERS),
+        ] {
+            if value > max {
+                return Err(Error::config(field, format!("{value} is out of range; use at most {max}")));
+            }
+        }
         if let Some(labels) = &self.labels {
             labels.validate()?;
             if labels.classes.len() != self.input_channels {
@@ -467,6 +483,10 @@ mod tests {
         assert_eq!(message(wide), "data.load_size: 64 is below the crop size of 64x96");
         let flat = DataConfig::default().with_crop_size([0, 96]);
         assert_eq!(message(flat), "data.crop_size: is 0; it must be at least 1");
+        let huge = DataConfig::new().with_load_size(1usize << 62).with_crop_size(64);
+        assert!(message(huge).starts_with("data.load_size: 4611686018427387904 is out of range"));
+        let crowd = DataConfig::new().with_workers(100_000);
+        assert_eq!(message(crowd), "data.workers: 100000 is out of range; use at most 1024");
         DataConfig::default().with_load_size([72, 108]).with_crop_size([64, 96]).validate().unwrap();
     }
 }

@@ -169,6 +169,16 @@ impl PairedFolder {
         self.pairs[index].path(0)
     }
 
+    /// Returns the files of the input and of the target of pair `index`; both are equal if one file holds both images.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    #[must_use]
+    pub fn files(&self, index: usize) -> [&Path; 2] {
+        let [a, b] = [0, 1].map(|side| self.pairs[index].path(side));
+        if self.config.direction == Direction::BToA { [b, a] } else { [a, b] }
+    }
+
     /// Keeps the first `count` pairs, or all if there are fewer, for example for a short validation.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
-//! Writes files atomically.
+//! Writes files atomically, and reads nothing but files.
 
 mod atomic;
 mod disk;
+mod read;
 
 #[cfg(feature = "pth")]
 pub(crate) use atomic::Output;
@@ -11,3 +12,4 @@ pub(crate) use atomic::{
 };
 #[cfg(test)]
 pub(crate) use disk::fault;
+pub(crate) use read::{MAX_TEXT, open, read};

@@ -11,6 +11,7 @@ use std::path::Path;
 use super::foreign;
 use super::pickle::{Pickle, Problem, TOO_LARGE, Value};
 use crate::error::{CheckpointProblem, Error, Result};
+use crate::files;
 
 /// The largest size of names and shapes in bytes. Those of a network take about 30 000; checkpoints of training
 /// frameworks add optimisers and settings.
@@ -54,7 +55,7 @@ impl Container {
     /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is not a plain container of `torch.save`.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let io = |error| Error::io(path, error);
-        let mut file = File::open(path).map_err(io)?;
+        let mut file = files::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
         let mut head = Vec::new();
         file.by_ref().take(foreign::HEAD).read_to_end(&mut head).map_err(io)?;

@@ -45,8 +45,12 @@ pub(super) fn layouts(file: impl Read + Seek, page: Page) -> Result<Vec<([u32; 2
     let mut found = Vec::new();
     loop {
         let (width, height) = decoder.dimensions().map_err(told)?;
-        let layout = decoder.image_buffer_layout().map_err(told)?;
-        found.push(([width, height], layout.complete_len as u64));
+        // A palette has no layout; it becomes red, green and blue.
+        let bytes = match decoder.image_buffer_layout() {
+            Ok(layout) => layout.complete_len as u64,
+            Err(_) => 3 * u64::from(width) * u64::from(height),
+        };
+        found.push(([width, height], bytes));
         if page != Page::All || !decoder.more_images() || found.len() == MAX_PAGES {
             return Ok(found);
         }

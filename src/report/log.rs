@@ -1,6 +1,6 @@
 //! The log of a run, `metrics.jsonl`, and the part of it that belongs to a checkpoint.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::record::Record;
 use crate::error::{Error, Result};
-use crate::files::{append, sync, write_atomically};
+use crate::files::{self, append, sync, write_atomically};
+
+/// The largest length of a log that is read: that of some million steps.
+const MAX_LOG: u64 = 1 << 30;
 
 /// The name of the log in a run folder.
 const METRICS: &str = "metrics.jsonl";
@@ -55,7 +58,7 @@ pub(crate) fn verify(run: &Path, position: LogPosition) -> Result<()> {
 
 /// Returns the contents of the file; empty if it does not exist.
 fn earlier(path: &Path) -> Result<Vec<u8>> {
-    match fs::read(path) {
+    match files::read(path, MAX_LOG) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         read => read.map_err(|error| Error::io(path, error)),
     }

@@ -108,7 +108,7 @@ impl Report {
             events.record(record)?;
         }
         for (epoch, path) in samples::list(&self.run.join("samples"))? {
-            let png = fs::read(&path).map_err(|error| Error::io(&path, error))?;
+            let Some(png) = embedded::read_sample(&path)? else { continue };
             // A damaged sample does not stop a run.
             if let Ok(size) = image::image_dimensions(&path) {
                 events.image(self.last_step_of(epoch), size.into(), &png)?;

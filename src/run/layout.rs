@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, MAX_TEXT};
 use crate::weights::{BEST_FILE, GENERATOR_FILE};
 
 /// The folder of checkpoints in a run folder.
@@ -79,7 +79,9 @@ pub(super) fn remove(folder: &Path) -> Result<()> {
 pub(super) fn run_id(run: &Path) -> Result<Option<String>> {
     use ErrorKind::{InvalidData, NotADirectory, NotFound};
     let path = run.join(RUN_ID);
-    match fs::read_to_string(&path) {
+    let text = files::read(&path, MAX_TEXT)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|error| std::io::Error::new(InvalidData, error)));
+    match text {
         Ok(id) => Ok(Some(id.trim().to_owned())),
         // Without the id, or with a damaged one, the checkpoints still say which run they belong to.
         Err(error) if matches!(error.kind(), NotFound | NotADirectory | InvalidData) => Ok(None),

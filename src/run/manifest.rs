@@ -11,12 +11,11 @@
 //! The last line is the checksum of all lines before it. CRC-32C finds every single flipped bit and misses one in 2³²
 //! of other accidents. It does not protect against malice.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use crate::error::{CheckpointProblem, Error, Result};
-use crate::files;
+use crate::files::{self, MAX_TEXT};
 
 /// The version of a checkpoint's contents. Format 1 had no manifest; format 2 did not name its run.
 const FORMAT: u64 = 3;
@@ -68,7 +67,7 @@ pub(super) fn verify(folder: &Path, needed: &[&str]) -> Result<Vec<String>> {
     if !path.exists() {
         return Err(older(folder)?.unwrap_or_else(|| corrupt("it is missing")));
     }
-    let text = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
+    let text = files::read(&path, MAX_TEXT).map_err(|error| Error::io(&path, error))?;
     let text = String::from_utf8(text).map_err(|_| corrupt("it is not UTF-8 text"))?;
     let last = text.trim_end_matches('\n').rfind('\n').map_or(0, |end| end + 1);
     let (listed, seal) = text.split_at(last);
@@ -113,7 +112,7 @@ fn verify_file(path: &Path, entry: &str) -> Result<()> {
 
 /// Returns the length and the checksum of a file.
 fn measure(path: &Path) -> std::io::Result<(u64, u32)> {
-    let mut file = File::open(path)?;
+    let mut file = files::open(path)?;
     let mut chunk = vec![0; CHUNK];
     let (mut bytes, mut checksum) = (0, 0);
     loop {
@@ -130,7 +129,7 @@ fn measure(path: &Path) -> std::io::Result<(u64, u32)> {
 /// Returns the error for a folder of format 1; `None` if it is not one.
 fn older(folder: &Path) -> Result<Option<Error>> {
     let path = folder.join(FORMAT_1);
-    let state = match std::fs::read(&path) {
+    let state = match files::read(&path, MAX_TEXT) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(|error| Error::io(&path, error))?,
     };

@@ -1,6 +1,5 @@
 //! The contents of a checkpoint as a value, and the files that hold them.
 
-use std::fs;
 use std::path::Path;
 
 use burn::module::Module;
@@ -12,6 +11,7 @@ use super::{LossSums, compat, layout, network};
 use crate::config::Pix2PixConfig;
 use crate::discriminator::Discriminator;
 use crate::error::{Error, Result};
+use crate::files::{self, MAX_TEXT};
 use crate::generator::Generator;
 use crate::optim::Adam;
 use crate::report::LogPosition;
@@ -174,7 +174,7 @@ impl Snapshot {
 /// Reads `state.json`, and checks that its step is that of the folder's name, and its run is `run_id` if that is known.
 fn read_state(folder: &Path, run_id: Option<&str>) -> Result<State> {
     let path = folder.join(STATE);
-    let state = fs::read(&path).map_err(|error| Error::io(&path, error))?;
+    let state = files::read(&path, MAX_TEXT).map_err(|error| Error::io(&path, error))?;
     let state: State = serde_json::from_slice(&state).map_err(|error| Error::corrupt(&path, error))?;
     if layout::step(folder) != Some(state.progress.step) {
         let problem = format!("it is of step {}, but its folder names another step", state.progress.step);

@@ -510,7 +510,9 @@ fn unusable(problem: &str) -> Error {
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
+    use crate::generator::GeneratorConfig;
     use crate::transfer::fault::{self, Fault};
+    use crate::weights::{apply, collect};
 
     #[test]
     fn a_device_that_fails_at_any_read_gives_its_error() {
@@ -547,5 +549,25 @@ mod tests {
             reads
         });
         assert!(reads[1] > 10 && [reads[0], reads[2], reads[3]] == [1; 3], "{reads:?}");
+    }
+
+    #[test]
+    fn values_that_are_not_numbers_are_refused_with_their_parameter() {
+        let config =
+            GeneratorConfig::new(1, 1).with_base_channels(2).with_backbone(Backbone::Unet { depth: 2 });
+        let network = || config.init_seeded(1, &device::cpu());
+        let good = collect(&network()).unwrap();
+        assert!(apply(network(), good.clone(), Path::new("a"), str::to_owned).is_ok());
+        for value in [f32::NAN, f32::INFINITY] {
+            let mut named = good.clone();
+            let (name, (_, values)) = named.iter_mut().next().unwrap();
+            let name = name.clone();
+            values[0] = value;
+            let message = apply(network(), named, Path::new("a"), str::to_owned).unwrap_err().to_string();
+            assert!(
+                message.starts_with("a: ") && message.contains(&name) && message.contains("NaN"),
+                "{message}"
+            );
+        }
     }
 }

@@ -15,6 +15,7 @@ use safetensors::tensor::{Dtype, Metadata};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result, ShapeMismatch};
+use crate::files;
 use crate::transfer::{read_back, upload};
 
 use checksum::{CONFIG, checksum, split_checksum};
@@ -43,7 +44,7 @@ pub(crate) fn save<M: Module>(module: &M, config: Map<String, Value>, path: &Pat
 /// [`Error::Io`] if the file cannot be read.
 pub(crate) fn is_safetensors(path: &Path) -> Result<bool> {
     let mut start = [0; 9];
-    let mut file = File::open(path).map_err(|error| Error::io(path, error))?;
+    let mut file = files::open(path).map_err(|error| Error::io(path, error))?;
     let length = file.read(&mut start).map_err(|error| Error::io(path, error))?;
     Ok(length == start.len() && start[8] == b'{')
 }
@@ -156,7 +157,7 @@ struct Header<'a> {
 
 impl<'a> Header<'a> {
     fn read(path: &'a Path) -> Result<Self> {
-        let mut file = File::open(path).map_err(|error| Error::io(path, error))?;
+        let mut file = files::open(path).map_err(|error| Error::io(path, error))?;
         let whole = file.metadata().map_err(|error| Error::io(path, error))?.len();
         let mut length = [0; 8];
         file.read_exact(&mut length).map_err(|error| Error::corrupt(path, error))?;
@@ -199,13 +200,22 @@ impl<'a> Header<'a> {
 /// module to its name in `named`.
 ///
 /// # Errors
-/// [`Error::Weights`] with every parameter that is missing, unexpected or of another shape.
+/// - [`Error::Weights`] with every parameter that is missing, unexpected or of another shape
+/// - [`Error::Checkpoint`] if a value is NaN or infinite
 pub(crate) fn apply<M: Module>(
     module: M,
     named: Named,
     path: &Path,
     key: impl Fn(&str) -> String,
 ) -> Result<M> {
+    if let Some((name, _)) =
+        named.iter().find(|(_, (_, values))| values.iter().any(|value| !value.is_finite()))
+    {
+        let problem = format!(
+            "`{name}` holds NaN or infinite values: the training diverged; use an earlier checkpoint or `best`"
+        );
+        return Err(Error::corrupt(path, problem));
+    }
     let mut mapper = Apply { names: Names::default(), key, named, missing: vec![], mismatched: vec![] };
     let module = module.map(&mut mapper);
     let unexpected: Vec<String> = mapper.named.into_keys().collect();

@@ -47,11 +47,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         val = val.map(|val| val.with_config(&of_samples.data)).transpose()?;
         config = of_samples;
     }
-    let paths = [Some(&train), val.as_ref()].into_iter().flatten();
-    files::report_pages(
-        paths.flat_map(|pairs| (0..pairs.len()).map(|index| pairs.path(index))),
-        config.data.pages,
-    );
+    let all = [Some(&train), val.as_ref()];
+    files::report_pages(all.into_iter().flatten().flat_map(files::of_pairs), config.data.pages);
     labels::warn_of_ids(options, &train);
     let trainer = trainer(options, &mut config, &out, &devices)?;
     say!(
@@ -113,6 +110,9 @@ impl Run<'_> {
             let rolls_back =
                 matches!(error, Error::Diverged { .. }) && self.options.on_nan == OnNan::Rollback;
             if !rolls_back {
+                if let (Error::Image { .. }, Some(folder)) = (&error, &self.source.folder) {
+                    note!("`pix2pix check {}` finds all files that cannot be read", folder.display());
+                }
                 return Err(error.into());
             }
             trainer = resumed(&self.config, &self.out, &self.devices)?;

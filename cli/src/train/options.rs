@@ -195,7 +195,13 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) compute: Compute,
     /// Devices of --backend that share each batch; a CPU may be counted several times
-    #[arg(long, default_value_t = 1, requires = "backend", help_heading = "Device and seed")]
+    #[arg(
+        long,
+        default_value_t = 1,
+        requires = "backend",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=256),
+        help_heading = "Device and seed"
+    )]
     pub(crate) devices: usize,
     /// Seed of everything random [default: 0]
     #[arg(long, help_heading = "Device and seed")]

@@ -85,7 +85,7 @@ fn format(
 ) -> Result<Option<SampleFormat>> {
     let sample_type = array.samples.sample_type();
     let is_integer = matches!(sample_type, SampleType::U8 | SampleType::U16);
-    let path = pairs.path(0);
+    let path = pairs.files(0)[side];
     let is_image =
         is_integer && pages == Pages::First && (sample_type == SampleType::U8 || read_image(path).is_ok());
     Ok(match range {

@@ -72,7 +72,7 @@ pub(crate) struct Options {
     #[arg(long, help_heading = TRANSLATION)]
     tile: Option<usize>,
     /// Outputs for each image, each with its own dropout noise (mode paper)
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), help_heading = TRANSLATION)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000), help_heading = TRANSLATION)]
     samples: u64,
     #[command(flatten)]
     limits: LimitOptions,

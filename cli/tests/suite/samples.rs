@@ -12,9 +12,11 @@ const SMALL: [&str; 8] = ["--size", "16", "--base-channels", "2", "--patch", "16
 
 /// Returns a pattern of whole numbers from 0 to 4000.
 fn pattern(seed: usize, channels: usize) -> Vec<u16> {
-    (0..24 * 24 * channels)
+    let mut samples: Vec<u16> = (0..24 * 24 * channels)
         .map(|at| ((at / channels * 131 + at % channels * 977 + seed * 53) % 4001) as u16)
-        .collect()
+        .collect();
+    (samples[0], samples[1]) = (0, 4000); // the range is that of every file
+    samples
 }
 
 fn twelve_bits(seed: usize) -> ImageArray {
