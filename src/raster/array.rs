@@ -359,7 +359,7 @@ impl ImageArray {
             }
         };
         image.ok_or_else(|| {
-            format!("it has {channels} channels, and an image has 1, 3 or 4; use --range, or select channels")
+            format!("it has {channels} channels, and an image has 1, 3 or 4; train a network on such files, or select channels")
         })
     }
 }

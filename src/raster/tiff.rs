@@ -146,7 +146,7 @@ fn write_page<W: Write + Seek, K: TiffKind>(
         SampleType::F64 => (64, SampleFormat::IEEEFP),
     };
     // Black is zero (1), or red, green and blue (2). Further samples have no meaning that is known (0).
-    let (photometric, known) = if matches!(channels, 3 | 4) { (2_u16, 3) } else { (1, 1) };
+    let (photometric, known) = if channels == 3 { (2_u16, 3) } else { (1, 1) };
     let offset = with_samples!(&page.samples, v => directory.write_data(v.as_slice())?);
     let length = page.samples.len() as u64 * u64::from(bits) / 8;
     directory.write_tag(Tag::ImageWidth, width as u32)?;
@@ -279,8 +279,15 @@ mod tests {
             Samples::F32(vec![1.5, -2.0, 3.0, 4.0, 5.0, 6.0]),
             Samples::F64(vec![0.1, 2.0, 3.0, 4.0, 5.0, 6.0]),
         ] {
-            let pages = [[1, 2, 3], [2, 3, 1], [3, 1, 2], [6, 1, 1]]
-                .map(|shape| ImageArray::new(samples.clone(), shape));
+            let mut pages = [[1, 2, 3], [2, 3, 1], [3, 1, 2], [6, 1, 1]]
+                .map(|shape| ImageArray::new(samples.clone(), shape))
+                .to_vec();
+            pages.extend(ImageArray::stacked(&[
+                pages[0].clone(),
+                pages[0].clone(),
+                pages[0].clone(),
+                pages[0].clone(),
+            ]));
             let file = encode(&pages).unwrap();
             for (index, page) in pages.iter().enumerate() {
                 assert_eq!(decode(&file, index, 1 << 20).as_ref(), Ok(page), "page {index}");

@@ -5,7 +5,9 @@ use std::io::{BufRead, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{ImageDecoder, ImageReader};
+use image::{ImageDecoder, ImageReader, Limits};
+
+use super::header::MAX_METADATA;
 
 /// The bytes at the beginning of a file that usually contain the header. Some decoders read all that they are given.
 const HEADER: u64 = 1 << 20;
@@ -28,7 +30,12 @@ pub(crate) fn header_size(path: &Path) -> Option<[usize; 2]> {
 }
 
 fn size(bytes: impl BufRead + Seek) -> Option<[usize; 2]> {
-    let mut decoder = ImageReader::new(bytes).with_guessed_format().ok()?.into_decoder().ok()?;
+    let mut reader = ImageReader::new(bytes).with_guessed_format().ok()?;
+    // A compressed colour profile of a PNG could take any memory.
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MAX_METADATA);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().ok()?;
     let (width, height) = decoder.dimensions();
     let size = [height as usize, width as usize];
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
