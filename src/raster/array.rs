@@ -205,6 +205,7 @@ impl ImageArray {
     ///
     /// # Errors
     /// A text with the problem and the remedy.
+    #[allow(clippy::useless_conversion, reason = "one of the types of samples is f64")]
     pub fn range(&self) -> Result<[f64; 2], String> {
         if !self.is_finite() {
             return Err(NOT_A_NUMBER.to_owned());
@@ -231,6 +232,7 @@ impl ImageArray {
     }
 
     /// Returns the network's values of a part of the array.
+    #[allow(clippy::useless_conversion, reason = "one of the types of samples is f64")]
     pub(crate) fn part_to_planar(&self, region: Region, format: SampleFormat) -> Result<PlanarImage, String> {
         if !self.is_finite() {
             return Err(NOT_A_NUMBER.to_owned());
@@ -263,6 +265,7 @@ impl ImageArray {
     }
 
     /// Joins the channels of pages of equal size and type.
+    #[cfg(feature = "codecs")]
     pub(crate) fn stacked(pages: &[Self]) -> Result<Self, String> {
         let [first, ..] = pages else { return Err("it has no pages".to_owned()) };
         let is_like_first = |page: &Self| {

@@ -1,17 +1,12 @@
 //! The sample images that the page embeds.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use image::{ImageFormat, codecs::jpeg::JpegEncoder};
 
-use super::samples::list;
+use super::samples::{list, read};
 use crate::error::{Error, Result};
-use crate::files;
-
-/// The largest length of a sample image that is read.
-const MAX_SAMPLE: u64 = 256 << 20;
 
 /// The maximum number of samples on the page.
 const MAX_SAMPLES: usize = 12;
@@ -43,19 +38,10 @@ pub(super) fn newest(folder: &Path) -> Result<Vec<Sample>> {
     (0..count).rev().filter_map(|i| sample(i).transpose()).collect()
 }
 
-/// Reads a sample image; `None` if something else has its name, which does not stop a run.
-pub(super) fn read_sample(path: &Path) -> Result<Option<Vec<u8>>> {
-    match files::read(path, MAX_SAMPLE) {
-        Ok(png) => Ok(Some(png)),
-        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData) => Ok(None),
-        Err(error) => Err(Error::io(path, error)),
-    }
-}
-
 /// Returns an image as a data URI: the PNG itself if it has at most `pixels` bytes, otherwise a JPEG of `pixels`
 /// pixels. `None` if the file is not an image.
 fn data_uri(path: &Path, pixels: usize) -> Result<Option<String>> {
-    let Some(png) = read_sample(path)? else { return Ok(None) };
+    let Some(png) = read(path)? else { return Ok(None) };
     if png.len() <= pixels {
         return Ok(Some(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png))));
     }

@@ -108,7 +108,7 @@ impl Report {
             events.record(record)?;
         }
         for (epoch, path) in samples::list(&self.run.join("samples"))? {
-            let Some(png) = embedded::read_sample(&path)? else { continue };
+            let Some(png) = samples::read(&path)? else { continue };
             // A damaged sample does not stop a run.
             if let Ok(size) = image::image_dimensions(&path) {
                 events.image(self.last_step_of(epoch), size.into(), &png)?;
