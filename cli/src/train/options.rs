@@ -17,7 +17,7 @@ use crate::limits::LimitOptions;
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Folder with `train/` and, optionally, `val/`, or of the pairs themselves: side-by-side images, or `A/` and `B/`
-    /// [default: draws façades]
+    /// [default: draws façades; with --resume the run's]
     #[arg(long, help_heading = DATA)]
     pub(crate) data: Option<PathBuf>,
     /// Fraction of the pairs to hold out for validation, chosen by their names, for data without `val/` [default: none]
