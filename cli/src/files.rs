@@ -73,6 +73,9 @@ pub(crate) fn report_pages<'a>(paths: impl Iterator<Item = &'a Path>, pages: Pag
     }
 }
 
+/// The prefix of files that are not complete yet; a run that opens its folder removes those of a killed one.
+const UNFINISHED: &str = ".writing-";
+
 /// Replaces a file atomically: writes `bytes` to a temporary file and renames it. Creates missing folders.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, bytes, false).with_context(|| path.display().to_string())
@@ -90,7 +93,7 @@ fn write(path: &Path, bytes: &[u8], sync: bool) -> std::io::Result<()> {
     // Temporary files are private to the user by default; outputs have the usual permissions.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut unfinished = builder.prefix(".pix2pix-").tempfile_in(folder)?;
+    let mut unfinished = builder.prefix(UNFINISHED).tempfile_in(folder)?;
     unfinished.write_all(bytes)?;
     if sync {
         unfinished.as_file().sync_all()?;

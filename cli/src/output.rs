@@ -1,5 +1,6 @@
 //! Writes to stdout and stderr, which may be closed or full.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::OnceLock;
 
@@ -19,13 +20,24 @@ macro_rules! note {
 pub(crate) use {note, say};
 
 pub(crate) fn write_stdout(line: std::fmt::Arguments) {
-    if let Err(error) = writeln!(io::stdout(), "{line}") {
+    if let Err(error) = writeln!(io::stdout(), "{}", printable(&line.to_string())) {
         let _ = FAILED.set(error);
     }
 }
 
 pub(crate) fn write_stderr(line: std::fmt::Arguments) {
-    let _ = writeln!(io::stderr(), "{line}"); // there is no other place to report this
+    // There is no other place to report a failure.
+    let _ = writeln!(io::stderr(), "{}", printable(&line.to_string()));
+}
+
+/// Escapes control characters: names of files and tensors may hold some that command a terminal.
+fn printable(text: &str) -> Cow<'_, str> {
+    let is_command = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(is_command) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = |c: char| if is_command(c) { c.escape_debug().collect::<String>() } else { c.to_string() };
+    Cow::Owned(text.chars().map(escaped).collect())
 }
 
 /// Returns the error of the first failed write to stdout. A closed pipe does not count: its reader has read enough.
@@ -50,6 +62,13 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\u{1b}]0;title\u{7}.png\tb\nc"), "a\\u{1b}]0;title\\u{7}.png\tb\nc");
+        assert_eq!(printable("façade\u{9b}31m"), "façade\\u{9b}31m");
+        assert!(matches!(printable("plain"), Cow::Borrowed(_)));
+    }
 
     #[test]
     fn an_error_is_one_line_without_repetitions() {

@@ -131,8 +131,9 @@ pub(super) fn evidence_against(path: &Path, limits: &ImageLimits) -> Option<bool
         return None;
     }
     // Rotating the image takes a copy.
-    let image = load_image(path, limits, |header| header.bytes).ok()?.image;
-    let is_pair = looks_like_pair(&image);
+    let loaded = load_image(path, limits, |header| header.bytes).ok()?;
+    let image = &loaded.image;
+    let is_pair = looks_like_pair(image);
     let is_narrow = image.width() < image.height() && image.width() >= MIN_SIDE;
     let is_against = is_pair == Some(false) || (is_narrow && is_pair.is_none());
     is_against.then(|| looks_like_pair(&image.rotate90()) == Some(true))

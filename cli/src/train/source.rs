@@ -69,6 +69,9 @@ impl Source {
 
     /// Records the data set in a run folder.
     pub(super) fn record(&self, out: &Path) -> Result<()> {
+        if Self::recorded(out).is_ok_and(|recorded| recorded.as_ref() == Some(self)) {
+            return Ok(());
+        }
         let path = out.join(RECORD);
         let text = serde_json::to_string_pretty(self).with_context(|| path.display().to_string())?;
         files::replace(&path, format!("{text}\n").as_bytes())

@@ -12,6 +12,7 @@ mod pairs;
 mod program;
 mod samples;
 mod scale;
+mod signals;
 mod study;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
