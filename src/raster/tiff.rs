@@ -85,7 +85,7 @@ fn read(bytes: &[u8], page: usize, limit: usize) -> Result<(ImageArray, Option<V
     }
     // A strip or a tile of a file that lies about its size would take any memory.
     let mut limits = Limits::default();
-    limits.decoding_buffer_size = layout.complete_len;
+    limits.decoding_buffer_size = layout.complete_len.max(MIN_BUFFER);
     limits.intermediate_buffer_size = layout.complete_len.max(MIN_BUFFER);
     decoder = decoder.with_limits(limits);
     let map = decoder.find_tag_unsigned_vec(Tag::ColorMap).map_err(told)?;

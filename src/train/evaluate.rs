@@ -119,7 +119,7 @@ mod tests {
 
     use super::*;
     use crate::config::Pix2PixConfig;
-    use crate::data::PairedFolder;
+    use crate::data::{Layout, PairedFolder};
     use crate::device;
 
     #[test]
@@ -131,6 +131,7 @@ mod tests {
         }
         let mut config = Pix2PixConfig::paper().with_size(32).unwrap();
         (config.generator.base_channels, config.discriminator.base_channels) = (4, 4);
+        config.data.layout = Some(Layout::SideBySide);
         let pairs = PairedFolder::open(folder.path(), &config.data).unwrap();
         let trainer = Trainer::new(config, &device::cpu()).unwrap();
         let evaluate =

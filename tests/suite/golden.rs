@@ -53,7 +53,7 @@ impl Fixture {
     fn file(&self, prefix: &str) -> PathBuf {
         let part = self.tensors.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value)));
         let state: StateDict = part.map(|(key, value)| (key.to_owned(), value.clone())).collect();
-        let file = self.folder.path().join(prefix);
+        let file = self.folder.path().join(format!("{prefix}safetensors"));
         pytorch::save(&state, &file).unwrap();
         file
     }

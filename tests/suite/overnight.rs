@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::{picture, small_config, split_weights, write_pairs};
-use pix2pix::data::PairedFolder;
+use pix2pix::data::{PairedFolder, encode_pair};
 use pix2pix::error::CheckpointProblem;
 use pix2pix::metrics::Metric;
 use pix2pix::report::Record;
@@ -148,11 +148,9 @@ fn the_best_is_that_of_all_epochs_however_often_the_run_is_saved_or_stopped() {
     let mut config = config();
     std::fs::create_dir(folder.path().join("val")).unwrap();
     for seed in 0..3 {
-        let mut both = image::RgbImage::new(64, 32);
-        for left in [0, 32] {
-            image::imageops::replace(&mut both, &picture(32, 32, seed), left, 0);
-        }
-        both.save(folder.path().join(format!("val/{seed}.png"))).unwrap();
+        let half = picture(32, 32, seed);
+        let png = encode_pair([&half, &half]).unwrap();
+        std::fs::write(folder.path().join(format!("val/{seed}.png")), png).unwrap();
     }
     let val = pairs(folder.path(), "val");
     (config.training.epochs, config.training.keep, config.training.learning_rate) = (6, 1, 0.002);
