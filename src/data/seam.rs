@@ -133,10 +133,23 @@ pub(super) fn evidence_against(path: &Path, limits: &ImageLimits) -> Option<bool
     // Rotating the image takes a copy.
     let loaded = load_image(path, limits, |header| header.bytes).ok()?;
     let image = &loaded.image;
-    let is_pair = looks_like_pair(image);
     let is_narrow = image.width() < image.height() && image.width() >= MIN_SIDE;
-    let is_against = is_pair == Some(false) || (is_narrow && is_pair.is_none());
-    is_against.then(|| looks_like_pair(&image.rotate90()) == Some(true))
+    let turned = || Some(image.rotate90()).filter(|turned| looks_like_pair(turned) == Some(true));
+    let is_against = match looks_like_pair(image) {
+        Some(false) => true,
+        None => is_narrow,
+        // Blocks of colour may have an edge in the middle; that between stacked images is the stronger one.
+        Some(true) => {
+            is_narrow && turned().is_some_and(|turned| step_in_middle(&turned) > step_in_middle(image))
+        }
+    };
+    is_against.then(|| turned().is_some())
+}
+
+/// Returns the mean difference of the two columns in the middle.
+fn step_in_middle(image: &DynamicImage) -> f64 {
+    let column = |x: u32| image.crop_imm(x, 0, 1, image.height()).into_rgb8();
+    difference(&column(image.width() / 2 - 1), &column(image.width() / 2))
 }
 
 /// Returns whether a file has the mark of [`encode_pair`](super::encode_pair).

@@ -162,3 +162,22 @@ fn pairs_on_a_plain_background_show_nothing_and_equal_halves_are_not_a_pair() {
     // A seam alone does not make a pair of two equal halves.
     assert_eq!(looks_like_pair(&DynamicImage::from(twice)), Some(false));
 }
+
+#[test]
+fn stacked_blocks_of_colour_are_not_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    for index in 0..4 {
+        // A small step in the middle of each half, and a large one between them.
+        let stacked = RgbImage::from_fn(64, 128, |x, y| {
+            let half = u32::from(y >= 64);
+            image::Rgb([
+                40 + 150 * half as u8 + 8 * u8::from(x >= 32),
+                60 * index,
+                ((y % 64) / 16 * 20) as u8,
+            ])
+        });
+        stacked.save(folder.path().join(format!("{index}.png"))).unwrap();
+    }
+    let message = PairedFolder::open(folder.path(), &config()).unwrap_err().to_string();
+    assert!(message.contains("--layout stacked"), "{message}");
+}
