@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result, ShapeMismatch};
 use crate::files;
-use crate::transfer::{read_back, upload};
+use crate::transfer::upload;
 
 use checksum::{CONFIG, checksum, split_checksum};
 pub(crate) use named::Named;
@@ -235,9 +235,7 @@ pub(crate) fn apply<M: Module>(
 /// # Errors
 /// [`Error::Device`] if the device fails to return one of them.
 pub(crate) fn collect<M: Module>(module: &M) -> Result<Named> {
-    let mut collector = Collect { names: Names::default(), named: Ok(Named::new()) };
-    module.visit(&mut collector);
-    collector.named
+    entries(module).into_iter().map(Entry::into_parameter).collect()
 }
 
 /// Returns the shapes of a module's parameters by name, without drawing initial values.
@@ -245,32 +243,6 @@ pub(crate) fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
     let mut collector = Shapes::default();
     module.visit(&mut collector);
     collector.shapes
-}
-
-struct Collect {
-    names: Names,
-    /// The parameters, or the error of the first read that failed; later parameters are not read.
-    named: Result<Named>,
-}
-
-impl ModuleVisitor for Collect {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.names.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.names.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Ok(named) = &mut self.named else { return };
-        let value = param.val();
-        let shape = value.dims().to_vec();
-        match read_back(value) {
-            Ok(values) => drop(named.insert(self.names.path(), (shape, values))),
-            Err(error) => self.named = Err(error),
-        }
-    }
 }
 
 #[derive(Default)]

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+/// The shape and the values of a parameter.
+pub(crate) type Parameter = (Vec<usize>, Vec<f32>);
+
 /// Parameters by name, with their shapes.
-pub(crate) type Named = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+pub(crate) type Named = BTreeMap<String, Parameter>;
 
 /// The path to the current parameter, without the names of enum variants: a network uses only one variant.
 #[derive(Default)]

@@ -10,10 +10,10 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::{Map, Value};
 
 use super::checksum::{CONFIG, checksum, with_checksum};
-use super::named::{Named, Names};
+use super::named::{Named, Names, Parameter};
 use crate::error::{Error, Result};
 use crate::files::write_atomically_by;
-use crate::transfer::read_data;
+use crate::transfer::{read_back, read_data};
 
 /// A tensor to be written.
 pub(crate) struct Entry<'a> {
@@ -46,6 +46,19 @@ impl Entry<'_> {
     /// Returns the number of bytes.
     pub(crate) fn size(&self) -> usize {
         self.count() * if self.is_counter() { size_of::<i64>() } else { size_of::<f32>() }
+    }
+
+    /// Reads the tensor: its name, shape and values.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails to return the values.
+    pub(super) fn into_parameter(self) -> Result<(String, Parameter)> {
+        let values = match self.values {
+            Values::Slice(values) => values.to_vec(),
+            Values::Device(tensor) => read_back(*tensor)?,
+            Values::Counter => vec![0.0],
+        };
+        Ok((self.name, (self.shape, values)))
     }
 
     /// Calls `visit` with the values as little-endian bytes.
