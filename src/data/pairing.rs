@@ -40,7 +40,7 @@ pub(super) fn pairs(
         Source::Files(folder) => joined(folder, config.layout, limits)?,
     };
     if pairs.is_empty() {
-        let problem = no_pairs(folder, &left_out);
+        let problem = no_pairs(folder, &left_out)?;
         return Err(Error::Pairs { path: folder.to_owned(), problem, unmatched: vec![] });
     }
     Ok((with_pages(pairs, config.pages)?, left_out))
@@ -190,15 +190,15 @@ fn separate(folder: &Path, a: &Path, b: &Path) -> Result<(Vec<PairFiles>, Vec<Le
 }
 
 /// Describes the problem of a folder without pairs, and the remedy.
-fn no_pairs(folder: &Path, left_out: &[LeftOut]) -> String {
+fn no_pairs(folder: &Path, left_out: &[LeftOut]) -> Result<String> {
     let found = LeftOut::summary(left_out).map_or_else(String::new, |summary| format!(" ({summary})"));
-    let folders = folders(folder).unwrap_or_default();
+    let folders = folders(folder)?;
     let seen = match folders.iter().map(|(_, path)| shown(path)).take(MAX_SHOWN).collect::<Vec<_>>() {
         names if names.is_empty() => String::new(),
         names => format!("; its folders are {}", names.join(", ")),
     };
-    format!(
+    Ok(format!(
         "no pairs here{found}{seen}; put side-by-side images (png, jpg, webp, bmp, gif, tif) in it, or folders A and B with \
          images of equal names"
-    )
+    ))
 }

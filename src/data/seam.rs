@@ -53,7 +53,7 @@ pub fn looks_like_pair(image: &DynamicImage) -> Option<bool> {
     // Only the columns that are compared become colours.
     let column = |x: u32| image.crop_imm(x, 0, 1, height).into_rgb8();
     let step = |x: u32| difference(&column(x), &column(x + 1));
-    let seam = step(middle - 1);
+    let seam = step_in_middle(image);
     let local = median(NEIGHBOURS.flat_map(|k| [middle - 1 - k, middle - 1 + k]).map(step).collect());
     if has_equal_halves(image) {
         return Some(false);

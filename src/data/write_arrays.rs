@@ -10,6 +10,9 @@ use crate::raster::{ImageArray, SampleType, encode_npy, encode_tiff};
 /// Writes arrays as the pages of a TIFF file; a single one also as `.npy`, or as PNG if that can hold it. The extension
 /// decides. The write is atomic.
 ///
+/// A `.npy` array has the shape `[H, W, C]`. One of at most 16 rows and more channels than rows is read back as
+/// `[C, H, W]`, because its shape does not tell.
+///
 /// # Errors
 /// - [`Error::Image`] if a file of this type cannot hold the arrays
 /// - [`Error::Io`] if the file cannot be written; its folder must exist

@@ -87,22 +87,15 @@ pub(super) fn load_decoded(
 }
 
 /// Runs a decoder. A bug in a decoder must not end a long run.
-fn guarded<T>(path: &Path, decode: impl FnOnce() -> image::ImageResult<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(decode))
-        .map_err(|_| Error::image(path, "the decoder failed on this file; convert it to PNG"))?
-        .map_err(|error| Error::image(path, error))
-}
-
-/// Runs a decoder whose errors are texts.
-pub(super) fn guarded_by<T>(
+pub(super) fn guarded<T, E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     path: &Path,
-    decode: impl FnOnce() -> std::result::Result<T, String>,
+    decode: impl FnOnce() -> std::result::Result<T, E>,
 ) -> Result<T> {
     catch_unwind(AssertUnwindSafe(decode))
         .map_err(|_| {
-            Error::image(path, "the decoder failed on this file; convert it to 16-bit TIFF or .npy")
+            Error::image(path, "the decoder failed on this file; convert it to PNG or to 16-bit TIFF")
         })?
-        .map_err(|problem| Error::image(path, problem))
+        .map_err(|error| Error::image(path, error))
 }
 
 /// Rejects images without pixels, which some formats allow, and NaN.

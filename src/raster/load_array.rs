@@ -5,7 +5,7 @@ use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use super::array::ImageArray;
-use super::decode::{guarded_by, load_decoded, open};
+use super::decode::{guarded, load_decoded, open};
 use super::limits::{ImageLimits, MemoryPermit};
 use super::npy;
 use super::pages::Page;
@@ -71,7 +71,7 @@ pub fn load_array(
     let mut bytes = Vec::new();
     file.take(length).read_to_end(&mut bytes).map_err(|error| Error::io(path, error))?;
     let limit = usize::try_from(limits.max_bytes()).unwrap_or(usize::MAX);
-    let array = guarded_by(path, || decode(&bytes, kind, page, limit))?;
+    let array = guarded(path, || decode(&bytes, kind, page, limit))?;
     let problem = limits.problem(
         [u32::try_from(array.width).unwrap_or(u32::MAX), u32::try_from(array.height).unwrap_or(u32::MAX)],
         0,
@@ -93,7 +93,7 @@ pub fn page_count(path: impl AsRef<Path>) -> Result<usize> {
     match Kind::of(&mut file).map_err(|error| Error::io(path, error))? {
         #[cfg(feature = "codecs")]
         Kind::Tiff => {
-            let count = guarded_by(path, || Ok(tiff::pages(file)));
+            let count = guarded(path, || Ok::<_, String>(tiff::pages(file)));
             Ok(count.ok().flatten().unwrap_or(1))
         }
         _ => Ok(1),
@@ -132,7 +132,7 @@ impl Kind {
 /// Returns the bytes of the decoded pages, after checking their size.
 #[cfg(feature = "codecs")]
 fn tiff_bytes(file: &mut BufReader<File>, page: Page, path: &Path, limits: &ImageLimits) -> Result<u64> {
-    let layouts = guarded_by(path, || tiff::layouts(file, page))?;
+    let layouts = guarded(path, || tiff::layouts(file, page))?;
     let mut sum = 0_u64;
     for (size, bytes) in layouts {
         if let Some(problem) = limits.problem(size, bytes) {

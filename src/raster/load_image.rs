@@ -69,6 +69,7 @@ pub fn load_image(
         loaded => return loaded,
     };
     // The decoder of arrays reads more kinds of TIFF files. If it fails, too, the first error is the better one for them.
+    // The array, the image and what callers make of it, which is at most 8 bytes a sample.
     let loaded = match load_array(path, Page::Number(0), limits, |bytes| 8 * bytes) {
         Ok(loaded) => loaded,
         Err(Error::Image { source, .. }) if error.is::<image::ImageError>() => {
