@@ -166,7 +166,7 @@ fn image_paths(pairs: &PairedFolder, folder: &Path) -> Vec<PathBuf> {
 /// Refuses outputs in the folder of the pairs, where they would replace files or become pairs, and a JSON file that would
 /// replace a file of a pair.
 fn protect_pairs(options: &Options, pairs: &PairedFolder, images: &[PathBuf]) -> Result<()> {
-    let inputs = || (0..pairs.len()).map(|index| pairs.path(index));
+    let inputs = || files::of_pairs(pairs);
     protect_inputs(images.iter().cloned(), inputs(), pairs.folder(), pairs.folder())?;
     protect_inputs(options.json.clone(), inputs(), Path::new(""), Path::new(""))
 }

@@ -53,15 +53,11 @@ pub(crate) fn of_pairs(pairs: &PairedFolder) -> impl Iterator<Item = &Path> {
 
 /// Warns of TIFF files of which only the first of several pages is used.
 pub(crate) fn report_pages<'a>(paths: impl Iterator<Item = &'a Path>, pages: Pages) {
-    let is_tiff = |path: &&Path| {
-        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        ["tif", "tiff", "btf", "tf8"].contains(&extension.as_str())
-    };
     if pages != Pages::First {
         return;
     }
-    let counts: Vec<(&Path, usize)> =
-        paths.filter(is_tiff).map(|path| (path, page_count(path).unwrap_or(1))).collect();
+    // Reading the images reports files that cannot be read.
+    let counts: Vec<(&Path, usize)> = paths.filter_map(|path| Some((path, page_count(path).ok()?))).collect();
     let many: Vec<&(&Path, usize)> = counts.iter().filter(|(_, count)| *count > 1).collect();
     if let Some((path, count)) = many.first() {
         note!(

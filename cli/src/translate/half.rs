@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
-use image::{DynamicImage, GenericImageView, Rgb, RgbImage};
+use image::{DynamicImage, GenericImageView};
 use pix2pix::data::{self, DataConfig, Direction, ImageLimits, Size};
 
 use super::jobs::Job;
@@ -14,8 +14,6 @@ use crate::output::note;
 const SAMPLE: usize = 16;
 /// The largest difference between the ratio of width to height of a pair and twice that of the training's images.
 const SAME_SHAPE: f64 = 0.03;
-/// The smallest step between two columns that counts as a seam, in levels of 8 bits.
-const MIN_SEAM: f64 = 6.0;
 
 /// The half of a side-by-side pair to translate.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -51,7 +49,7 @@ pub(crate) fn ask(jobs: &[Job], is_folder: bool, config: &DataConfig, limits: &I
     let sizes: Vec<(&Job, Size)> =
         sample.filter_map(|job| Some((job, data::image_size(&job.input)?))).collect();
     let pairs: Vec<_> =
-        sizes.iter().filter(|(job, size)| looks_like_pair(&job.input, *size, config, limits)).collect();
+        sizes.iter().filter(|(job, size)| is_pair_of_training(&job.input, *size, config, limits)).collect();
     let Some((job, size)) = pairs.first().filter(|_| pairs.len() * 2 > sizes.len()) else { return Ok(()) };
     let (half, side) = match config.direction {
         Direction::BToA => ("right", "B, the right half"),
@@ -74,7 +72,7 @@ pub(crate) fn ask(jobs: &[Job], is_folder: bool, config: &DataConfig, limits: &I
 }
 
 /// Returns whether an image is as large as a pair of the training, or has the shape of one and a seam in the middle.
-fn looks_like_pair(path: &Path, size: Size, config: &DataConfig, limits: &ImageLimits) -> bool {
+fn is_pair_of_training(path: &Path, size: Size, config: &DataConfig, limits: &ImageLimits) -> bool {
     if size.width < 4 || !size.width.is_multiple_of(2) {
         return false;
     }
@@ -85,45 +83,15 @@ fn looks_like_pair(path: &Path, size: Size, config: &DataConfig, limits: &ImageL
     let has_shape = (ratio(size) / (2.0 * ratio(seen)) - 1.0).abs() < SAME_SHAPE;
     is_as_large
         || has_shape
-            && data::load_image(path, limits, |header| 3 * header.pixels())
-                .is_ok_and(|loaded| has_seam(&loaded.image.to_rgb8()))
-}
-
-/// Returns whether the step between the two columns in the middle is among the largest of the image.
-fn has_seam(image: &RgbImage) -> bool {
-    let column = |x: u32| image.view(x, 0, 1, image.height()).to_image();
-    let difference = |a: &Rgb<u8>, b: &Rgb<u8>| {
-        a.0.iter().zip(b.0).map(|(a, b)| f64::from(a.abs_diff(b))).sum::<f64>() / 3.0
-    };
-    let mut steps: Vec<f64> = Vec::with_capacity(image.width() as usize);
-    let mut last = column(0);
-    for x in 1..image.width() {
-        let next = column(x);
-        let sum: f64 = last.pixels().zip(next.pixels()).map(|(a, b)| difference(a, b)).sum();
-        steps.push(sum / f64::from(image.height()));
-        last = next;
-    }
-    let middle = steps[image.width() as usize / 2 - 1];
-    steps.sort_by(f64::total_cmp);
-    let (median, high) = (steps[steps.len() / 2], steps[steps.len() - 1 - steps.len() / 32]);
-    middle >= MIN_SEAM && middle >= 2.0 * median && middle >= high
+            && data::load_image(path, limits, |_| 0)
+                .is_ok_and(|loaded| data::looks_like_pair(&loaded.image) == Some(true))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use image::{Rgb, RgbImage};
 
-    #[test]
-    fn a_seam_is_a_step_in_the_middle() {
-        let pair = RgbImage::from_fn(64, 32, |x, y| {
-            if x < 32 { Rgb([(x * 4) as u8, (y * 8) as u8, 0]) } else { Rgb([200, (x * 3) as u8, 90]) }
-        });
-        assert!(has_seam(&pair));
-        let smooth = RgbImage::from_fn(64, 32, |x, y| Rgb([(x * 4) as u8, (y * 8) as u8, 0]));
-        assert!(!has_seam(&smooth));
-        let edge_elsewhere = RgbImage::from_fn(64, 32, |x, _| Rgb([if x < 20 { 0 } else { 200 }; 3]));
-        assert!(!has_seam(&edge_elsewhere));
-    }
+    use super::*;
 
     #[test]
     fn halves_are_cut_out() {
