@@ -42,3 +42,13 @@ pub(crate) use ops::{activate, convolve, convolve_transposed, normalize, support
 pub(crate) use ops::{cross_entropy, dropout, update_parameter, update_statistics};
 #[cfg(feature = "_kernels")]
 pub(crate) use options::Options;
+
+#[cfg(all(test, feature = "_host", target_arch = "x86_64"))]
+mod tests {
+    #[test]
+    fn a_cpu_with_vector_instructions_does_not_run_the_scalar_kernels() {
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            assert!(!matches!(pulp::Arch::new(), pulp::Arch::Scalar));
+        }
+    }
+}
