@@ -257,7 +257,7 @@ impl Study {
         self.results.tables = summaries.collect();
         self.results.save(&self.out.join("results.json"))?;
         let html = page::render(&self.results, &self.out, finished)?;
-        files::replace_and_sync(&self.out.join("index.html"), html.as_bytes())
+        files::replace(&self.out.join("index.html"), html.as_bytes())
     }
 }
 
