@@ -44,6 +44,7 @@ impl Events {
     /// Replaces the earlier file by this one, atomically.
     pub(super) fn published(mut self) -> Result<Self> {
         if let Some(scratch) = self.scratch.take() {
+            files::sync(&self.file, &self.path)?;
             files::rename(scratch.path(), &self.path)?;
             let _ = scratch.keep(); // it is renamed, so there is nothing to remove
             files::sync_folder(&self.folder)?;

@@ -90,7 +90,11 @@ impl RunFolder {
         skipped: &[Skipped],
         may_start_again: bool,
     ) -> Result<Self> {
-        fs::create_dir_all(path).map_err(|error| Error::io(path, error))?;
+        if !files::exists(path)? {
+            fs::create_dir_all(path).map_err(|error| Error::io(path, error))?;
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            files::sync_folder(parent.unwrap_or(Path::new(".")))?;
+        }
         let lock = Lock::take(path)?;
         let checkpoints = path.join(CHECKPOINTS);
         for unfinished in layout::entries(&checkpoints, UNFINISHED)? {

@@ -178,6 +178,7 @@ fn pairs(
     let folder = match &source.folder {
         Some(folder) => folder.clone(),
         None => {
+            source.record(out)?; // tells these pairs from files of the user
             let (data, size, seed) = (
                 Source::demo(out),
                 config.data.crop_size.height.max(config.data.crop_size.width) as u32,
@@ -281,5 +282,5 @@ fn taken_by(folder: &Path) -> Result<Option<&'static str>> {
             return Ok(Some(name));
         }
     }
-    Ok(None)
+    Ok(Source::recorded(folder).is_err().then_some("data.json"))
 }

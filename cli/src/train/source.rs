@@ -56,7 +56,7 @@ impl Source {
         if options.resume && files::look(&out.join("config.json"))?.is_some() && !files::is_folder(&drawn)? {
             bail!("--data: {} does not record it; name the folder of the pairs", out.display());
         }
-        if files::is_filled(&drawn)? && files::look(&out.join(".run"))?.is_none() {
+        if files::is_filled(&drawn)? && Self::recorded(out)?.is_none() {
             bail!(
                 "--out: {} is not of a run, and the pairs that the demo draws would replace files in it; name another \
                  folder, or with --data the folder of the pairs",
@@ -72,7 +72,7 @@ impl Source {
     }
 
     /// Reads the record of a run, if there is one.
-    fn recorded(out: &Path) -> Result<Option<Self>> {
+    pub(super) fn recorded(out: &Path) -> Result<Option<Self>> {
         let path = out.join(RECORD);
         let name = || path.display().to_string();
         match std::fs::read_to_string(&path) {
