@@ -14,4 +14,4 @@ pub(crate) use atomic::{
 #[cfg(test)]
 pub(crate) use disk::fault;
 pub(crate) use look::{exists, is_folder, look, own_folder};
-pub(crate) use read::{MAX_TEXT, open, read};
+pub(crate) use read::{MAX_RECORD, MAX_TEXT, open, read};

@@ -10,6 +10,7 @@ use burn::tensor::{Bytes, Tensor};
 use burn_pack::Writer;
 
 use crate::error::{Error, Result};
+use crate::files::{self, MAX_RECORD};
 use crate::transfer::read_data;
 
 /// Returns a network's bytes, the same as burn's `into_record().into_bytes()`, which panics if a read fails; `folder` is
@@ -26,10 +27,14 @@ pub(super) fn to_bytes<M: Module>(network: &M, folder: &Path) -> Result<Bytes> {
 
 /// Returns the network with the weights of a record file.
 ///
+/// The whole file is read at once: burn's own reader would read each parameter when it is used, and panic if that fails.
+///
 /// # Errors
-/// [`Error::Checkpoint`] if the file is damaged or does not fit the network.
+/// [`Error::Checkpoint`] if the file is damaged or does not fit the network; [`Error::Io`] if it cannot be read.
 pub(super) fn load<M: Module>(network: M, path: &Path) -> Result<M> {
-    let record = ModuleRecord::load(path).map_err(|error| Error::corrupt(path, error))?;
+    let bytes = files::read(path, MAX_RECORD).map_err(|error| Error::io(path, error))?;
+    let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes));
+    let record = record.map_err(|error| Error::corrupt(path, error))?;
     let network = network.try_load_record(record).map_err(|error| Error::corrupt(path, error))?;
     let mut ids = Ids::default();
     network.visit(&mut ids);
