@@ -8,6 +8,7 @@ use pix2pix::data::{Direction, Layout, Pages};
 use pix2pix::{Checkpoint, Device, Mode, Tensor, Translator, device};
 
 use crate::files;
+use crate::output::note;
 
 /// What to do where the system allows no more threads.
 pub(crate) const NO_THREADS: &str = "cannot start threads; allow more processes (`ulimit -u`) or memory (`ulimit -v`), or set RAYON_NUM_THREADS=1";
@@ -60,7 +61,11 @@ pub(crate) fn checkpoint(run: &Path, name: &str) -> Result<Checkpoint> {
     if !files::is_folder(run)? {
         bail!("--checkpoint: {} is not a run folder, which alone has checkpoints", run.display());
     }
-    Checkpoint::open(run, name).map_err(as_flag)
+    let checkpoint = Checkpoint::open(run, name).map_err(as_flag)?;
+    for error in checkpoint.skipped() {
+        note!("warning: {error}; using the checkpoint of step {}", checkpoint.step());
+    }
+    Ok(checkpoint)
 }
 
 /// Returns the run folder and the name of the checkpoint that `path` is, or is a file of.

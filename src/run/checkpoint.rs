@@ -31,6 +31,7 @@ pub struct Checkpoint {
     config: Pix2PixConfig,
     state: State,
     has_ema: bool,
+    skipped: Vec<Error>,
 }
 
 impl Checkpoint {
@@ -44,10 +45,11 @@ impl Checkpoint {
         let run = run.as_ref();
         match name {
             "latest" => Self::latest(run),
-            "best" => match Self::latest(run)?.best_step() {
-                Some(step) => Self::of_step(run, step)?.ok_or_else(|| absent(run, name)),
-                None => Err(absent(run, name)),
-            },
+            "best" => {
+                let Self { state, skipped, .. } = Self::latest(run)?;
+                let best = state.best.map(|best| Self::of_step(run, best.step)).transpose()?.flatten();
+                best.map(|best| Self { skipped, ..best }).ok_or_else(|| absent(run, name))
+            }
             _ => {
                 let step = layout::step(Path::new(name));
                 let found = step.map(|step| Self::of_step(run, step)).transpose()?.flatten();
@@ -58,14 +60,15 @@ impl Checkpoint {
 
     /// Opens the newest intact checkpoint.
     fn latest(run: &Path) -> Result<Self> {
-        let mut newest = None;
+        let mut skipped = Vec::new();
         for folder in layout::checkpoints(run)?.into_iter().rev() {
             match Self::read(run, folder) {
-                Err(error) if concerns_this_checkpoint(&error) => newest = newest.or(Some(error)),
-                read => return read,
+                Err(error) if concerns_this_checkpoint(&error) => skipped.push(error),
+                read => return Ok(Self { skipped, ..read? }),
             }
         }
-        Err(newest.unwrap_or_else(|| missing(run)))
+        // If none is intact, the error is that of the newest.
+        Err(skipped.into_iter().next().unwrap_or_else(|| missing(run)))
     }
 
     /// Opens the checkpoint of a step, if there is one.
@@ -78,7 +81,7 @@ impl Checkpoint {
         let (state, config, names) = snapshot::read_start(&folder, layout::run_id(run)?.as_deref())?;
         config.validate()?;
         let has_ema = names.iter().any(|name| name == EMA);
-        Ok(Self { folder, config, state, has_ema })
+        Ok(Self { folder, config, state, has_ema, skipped: vec![] })
     }
 
     /// Returns the number of steps that were done.
@@ -86,9 +89,10 @@ impl Checkpoint {
         self.state.progress.step
     }
 
-    /// Returns the step with the best metric so far.
-    fn best_step(&self) -> Option<u64> {
-        self.state.best.map(|best| best.step)
+    /// Lists the errors of the newer checkpoints that `latest` and `best` passed over because they are damaged or cannot
+    /// be read, newest first.
+    pub fn skipped(&self) -> impl Iterator<Item = &Error> {
+        self.skipped.iter()
     }
 
     /// Returns the configuration of the run.
@@ -129,8 +133,9 @@ fn absent(run: &Path, name: &str) -> Error {
     if steps.is_empty() {
         return missing(run);
     }
-    let best = Checkpoint::latest(run).ok().and_then(|latest| latest.best_step());
-    let best = best.filter(|best| steps.contains(best)).map(|_| "best".to_owned());
+    // Only a hint: without an intact checkpoint, the best one is not known.
+    let best = Checkpoint::latest(run).ok().and_then(|latest| latest.state.best);
+    let best = best.filter(|best| steps.contains(&best.step)).map(|_| "best".to_owned());
     let names: Vec<String> = ["latest".to_owned()]
         .into_iter()
         .chain(best)

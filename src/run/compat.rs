@@ -38,7 +38,7 @@ impl Change {
                 " (the position within the epoch is counted in batches; resume with the run's size until the epoch ends)",
             ),
             "training.ema_decay" if self.given.is_null() => Some(" (the EMA would be lost)"),
-            _ => FIXED.iter().any(|fixed| is_part(&fixed)).then_some(""),
+            _ => FIXED.iter().any(is_part).then_some(""),
         }
     }
 }

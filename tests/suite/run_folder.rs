@@ -116,6 +116,11 @@ fn every_checkpoint_is_opened_by_its_name() {
     std::fs::write(run.join("checkpoints/step-000000008/generator.bpk"), "damaged").unwrap();
     let message = open("step-8").unwrap_err().to_string();
     assert!(message.contains("step-000000008/generator.bpk: damaged"), "{message}");
+    std::fs::remove_file(run.join("checkpoints/step-000000016/state.json")).unwrap();
+    let latest = open("latest").unwrap();
+    let skipped: Vec<String> = latest.skipped().map(ToString::to_string).collect();
+    assert!(latest.step() == 12 && skipped.len() == 1, "{skipped:?}");
+    assert!(skipped[0].contains("step-000000016/state.json"), "{skipped:?}");
     assert!(matches!(
         Checkpoint::open(run.join("samples"), "latest").unwrap_err(),
         Error::Checkpoint { problem: CheckpointProblem::Missing, .. }
