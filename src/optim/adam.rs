@@ -112,6 +112,8 @@ impl Adam {
         for tensor in reader.into_tensors().map_err(|error| corrupt(&error))? {
             let (name, dtype, shape, id, bytes) = tensor.into_parts().map_err(|error| corrupt(&error))?;
             let id = id.ok_or_else(|| corrupt(&format!("`{name}` does not name its parameter")))?;
+            // A copy, because each tensor would otherwise keep the whole file in memory.
+            let bytes = Bytes::from_bytes_vec(bytes.to_vec());
             let field = name.rsplit('.').next().unwrap_or_default().to_owned();
             found.entry(id).or_default().insert(field, TensorData::from_bytes(bytes, shape, dtype));
         }

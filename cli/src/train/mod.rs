@@ -17,7 +17,7 @@ mod source;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use pix2pix::data::{DataFolder, PairedFolder};
+use pix2pix::data::{DataFolder, PairedFolder, Reason};
 use pix2pix::{Device, Error, Event, Pix2PixConfig, Trainer, demo, device};
 
 use crate::common::as_flag;
@@ -191,6 +191,9 @@ fn pairs(
     };
     let data = DataFolder::open(folder)?.with_limits(options.limits.limits()?);
     let (train, val) = data.train_and_val(&config.data, source.val_fraction).map_err(as_flag)?;
+    if options.resume {
+        refuse_unreadable([Some(&train), val.as_ref()])?;
+    }
     say!("{}", data.describe(&train, val.as_ref()));
     files::report_left_out("outside the splits", &data.outside()?);
     if val.is_none() {
@@ -200,6 +203,18 @@ fn pairs(
         );
     }
     Ok((train, val))
+}
+
+/// Refuses to resume a run while the disk does not return a file: without it, the run would go on with other pairs.
+fn refuse_unreadable(pairs: [Option<&PairedFolder>; 2]) -> Result<()> {
+    let mut left_out = pairs.into_iter().flatten().flat_map(PairedFolder::left_out);
+    match left_out.find(|file| matches!(file.reason, Reason::Unreadable(_))) {
+        Some(file) => bail!(
+            "{file}; without this file the run would go on with other pairs: make it readable, or remove it if the run \
+             began without it"
+        ),
+        None => Ok(()),
+    }
 }
 
 /// Returns a new trainer, with the weights of `--from` if given, or with `--resume` that of the newest checkpoint. Warns

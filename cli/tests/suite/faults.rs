@@ -228,7 +228,7 @@ fn an_error_of_any_system_call_costs_a_resumed_run_nothing() {
     copy(&here.join("run"), &here.join("saved"));
     let resume = ["train", "--out", "run", "--resume", "--epochs", "4"];
 
-    // An undisturbed run tells the result, and which calls concern the run.
+    // An undisturbed run tells the result, and which calls concern the run and its data.
     let names: BTreeSet<&str> = FAULTS.iter().map(|(name, _)| *name).collect();
     let trace = format!("trace={}", names.iter().copied().collect::<Vec<_>>().join(","));
     let (status, _, errors) = traced(&["-y", "-s", "200", "-e", &trace, "-o", "log"], here, &resume);
@@ -239,7 +239,7 @@ fn an_error_of_any_system_call_costs_a_resumed_run_nothing() {
         // `strace` counts the calls of each thread; the first thread reads and writes the run.
         let own = log.iter().filter(|call| call.name == name && call.thread == log[0].thread);
         let concerned = own.enumerate().filter(|(_, call)| {
-            let about = [here.join("run").to_str().unwrap().to_owned(), "\"run".to_owned()];
+            let about = [here.to_str().unwrap(), "\"run", "\"data"];
             about.iter().any(|about| call.arguments.contains(about))
         });
         concerned.map(|(index, _)| index + 1).collect::<Vec<usize>>()
