@@ -1,6 +1,9 @@
 //! Chooses and checks devices by the names of their backends. Except for the CPU kernels, no other file names a
 //! backend: everything else takes a `&Device`.
 
+use std::path::Path;
+use std::sync::LazyLock;
+
 use burn::backend::{Backend, Dispatch};
 use burn::tensor::Device;
 #[cfg(feature = "wgpu")]
@@ -124,6 +127,9 @@ pub fn all(name: &str) -> Result<Vec<Device>> {
 /// an error: after a convolution to a single channel, such as the last one of a discriminator, a fused kernel that
 /// keeps a result for the backward pass reads the convolution's output at wrong offsets. Training diverges within three
 /// steps. This crate does not enable `fusion`, but Cargo unifies features, so another crate may.
+///
+/// Also for a CPU on Linux if `/sys/devices/system/cpu` cannot be read: the crate `gemm` then runs `lscpu`, whatever
+/// program has that name in `PATH`, and panics if it prints something unexpected.
 pub fn check(device: &Device) -> Result<()> {
     let name = Dispatch::name(device.as_dispatch());
     if name.contains("fusion<") {
@@ -131,6 +137,42 @@ pub fn check(device: &Device) -> Result<()> {
                        so training diverges; `cargo tree -e features -i burn-fusion` shows which crate enables it \
                        (the default features of burn do); or use `flex`";
         return Err(absent(&name, problem.to_owned()));
+    }
+    if is_host(device)
+        && let Some(error) = &*CACHE_PROBLEM
+    {
+        let problem = format!(
+            "the CPU's caches cannot be read from {CPUS} ({error}), so the matrix library `gemm` would run any program \
+             named lscpu that it finds in PATH; mount /sys, for instance read-only (`mount -t sysfs -o ro sysfs /sys`), \
+             or use a GPU"
+        );
+        return Err(absent(&crate::device::name(device), problem));
+    }
+    Ok(())
+}
+
+/// The folder from which `gemm` reads the sizes of the CPU's caches.
+const CPUS: &str = "/sys/devices/system/cpu";
+
+/// Why `gemm` cannot read the sizes of the caches, if it cannot.
+static CACHE_PROBLEM: LazyLock<Option<std::io::Error>> = LazyLock::new(|| {
+    // It looks there on Linux alone.
+    if cfg!(target_os = "linux") { read_caches(Path::new(CPUS)).err() } else { None }
+});
+
+/// Reads what `gemm` reads of the first CPU before its first product: with any error, it runs `lscpu` instead.
+fn read_caches(cpus: &Path) -> std::io::Result<()> {
+    std::fs::read_dir(cpus)?.try_for_each(|cpu| cpu.map(drop))?;
+    let caches = cpus.join("cpu0/cache");
+    if !caches.is_dir() {
+        return Ok(()); // a machine that does not tell: `gemm` takes usual sizes
+    }
+    for cache in std::fs::read_dir(caches)? {
+        let cache = cache?.path();
+        let is_cache = cache.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"index"));
+        if is_cache && cache.is_dir() {
+            std::fs::read_dir(cache)?.try_for_each(|file| std::fs::read_to_string(file?.path()).map(drop))?;
+        }
     }
     Ok(())
 }
@@ -224,6 +266,23 @@ fn absent(name: &str, problem: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn caches_that_gemm_cannot_read_are_a_problem() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path();
+        assert!(read_caches(&here.join("absent")).is_err());
+        assert!(read_caches(here).is_ok());
+        let cache = here.join("cpu0/cache/index0");
+        std::fs::create_dir_all(&cache).unwrap();
+        std::fs::write(cache.join("size"), "48K\n").unwrap();
+        assert!(read_caches(here).is_ok());
+        std::fs::write(cache.join("level"), [0xff]).unwrap(); // not UTF-8, as gemm wants it
+        assert!(read_caches(here).is_err());
+        if cfg!(target_os = "linux") {
+            assert!(read_caches(Path::new(CPUS)).is_ok());
+        }
+    }
 
     #[test]
     fn the_error_of_a_backend_that_is_not_compiled_in_names_its_feature() {

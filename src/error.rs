@@ -175,15 +175,31 @@ pub enum CheckpointProblem {
     /// The folder holds another run.
     #[error("this folder holds another run, started with other settings; use another folder")]
     Foreign,
-    /// The folder holds the results of a run, but no checkpoint to resume it from: a new run would replace them.
+    /// The folder holds files that a new run would replace, but no checkpoint to resume from.
     #[error(
-        "results without checkpoints are here, and a new run would replace them; use another folder, or move them \
-         away (`Trainer::resume_or_new` with unchanged settings starts the same run again)"
+        "results without checkpoints are here ({file}), and a new run would replace them; use another folder, or move \
+         them away (`Trainer::resume_or_new` with unchanged settings starts the same run again)"
     )]
-    Results,
+    #[non_exhaustive]
+    Results {
+        /// One of these files, or a folder with some.
+        file: String,
+    },
     /// Another process trains in the folder.
     #[error("another run is training in this folder; wait for it, or use another folder")]
     InUse,
+    /// The lock of the folder was replaced while the run was training.
+    #[error(
+        "the file .lock in this folder was replaced while this run was training, so another run may be training here; \
+         this run stops and saves nothing more. Its last checkpoint can be resumed once no other run trains here"
+    )]
+    LockLost,
+    /// The folder was renamed, removed or replaced while the run was training.
+    #[error(
+        "this folder was renamed, removed or replaced while the run was training; nothing more is saved under this \
+         name. Resume the run from its last checkpoint under its new name"
+    )]
+    Moved,
     /// Another version of this crate wrote it.
     #[error(
         "checkpoint format {found}, but this version reads format {supported}; use the version that wrote it"
@@ -200,13 +216,19 @@ pub enum CheckpointProblem {
     /// The file is intact, but not one that can be read here, with what it is and the remedy.
     #[error("{0}")]
     Unsupported(String),
-    /// It belongs to a run with other settings.
+    /// The checkpoint is intact, but does not belong where it is, with the reason and the remedy.
+    #[error("not a checkpoint of this run: {0}")]
+    Misplaced(String),
+    /// Settings that cannot change within a run differ from the run's.
     #[error(
-        "the checkpoint's {field} differs from this run's; use the same settings, or another output folder"
+        "{}: this cannot change within a run; leave out the setting, or start a new run from these weights in another \
+         folder (`train --from`)",
+        changes.join(", ")
     )]
+    #[non_exhaustive]
     Mismatch {
-        /// The part of the configuration that differs.
-        field: &'static str,
+        /// The settings, each with the value in the run and the given value.
+        changes: Vec<String>,
     },
 }
 
@@ -398,13 +420,28 @@ mod tests {
                 "this folder holds another run, started with other settings; use another folder",
             ),
             (
-                CheckpointProblem::Results,
-                "results without checkpoints are here, and a new run would replace them; use another folder, or move \
+                CheckpointProblem::Results { file: "index.html".into() },
+                "results without checkpoints are here (index.html), and a new run would replace them; use another folder, or move \
                  them away (`Trainer::resume_or_new` with unchanged settings starts the same run again)",
             ),
             (
                 CheckpointProblem::InUse,
                 "another run is training in this folder; wait for it, or use another folder",
+            ),
+            (
+                CheckpointProblem::LockLost,
+                "the file .lock in this folder was replaced while this run was training, so another run may be training \
+                 here; this run stops and saves nothing more. Its last checkpoint can be resumed once no other run \
+                 trains here",
+            ),
+            (
+                CheckpointProblem::Moved,
+                "this folder was renamed, removed or replaced while the run was training; nothing more is saved under \
+                 this name. Resume the run from its last checkpoint under its new name",
+            ),
+            (
+                CheckpointProblem::Misplaced("it is of step 3".into()),
+                "not a checkpoint of this run: it is of step 3",
             ),
             (
                 CheckpointProblem::Version { found: 9, supported: 3 },
@@ -416,9 +453,9 @@ mod tests {
             ),
             (CheckpointProblem::Unsupported("rebuild".into()), "rebuild"),
             (
-                CheckpointProblem::Mismatch { field: "generator" },
-                "the checkpoint's generator differs from this run's; use the same settings, or another output \
-                 folder",
+                CheckpointProblem::Mismatch { changes: vec!["training.seed: 0 in the run, 5 given".into()] },
+                "training.seed: 0 in the run, 5 given: this cannot change within a run; leave out the setting, or start \
+                 a new run from these weights in another folder (`train --from`)",
             ),
         ] {
             assert_eq!(report(&checkpoint(problem)), format!("run: {expected}"));

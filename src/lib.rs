@@ -53,6 +53,7 @@ pub use crate::{
     generator::{Backbone, DropoutLayout, Generator, GeneratorConfig},
     layers::{DropoutMode, Mode, Norm, Statistics, UpsampleKind},
     loss::{GanMode, Pix2PixLoss, Pix2PixLossConfig, PixelLoss},
+    run::Checkpoint,
     train::{Event, Trainer},
     translate::Translator,
 };

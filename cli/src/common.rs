@@ -1,9 +1,17 @@
 //! Arguments that several commands share, and their reads from the device.
 
-use anyhow::{Result, anyhow};
+use std::path::Path;
+
+use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use pix2pix::data::{Direction, Layout, Pages};
-use pix2pix::{Device, Mode, Tensor, device};
+use pix2pix::{Checkpoint, Device, Mode, Tensor, Translator, device};
+
+use crate::files;
+use crate::output::note;
+
+/// What to do where the system allows no more threads.
+pub(crate) const NO_THREADS: &str = "cannot start threads; allow more processes (`ulimit -u`) or memory (`ulimit -v`), or set RAYON_NUM_THREADS=1";
 
 /// The device and the seed.
 #[derive(Args, Debug)]
@@ -31,6 +39,42 @@ impl Compute {
             None => Ok(device::best()),
         }
     }
+}
+
+/// Loads a translator from a run folder, from its checkpoint of this name if given, or from a file.
+pub(crate) fn translator(weights: &Path, checkpoint: Option<&str>, device: &Device) -> Result<Translator> {
+    if let Some(name) = checkpoint {
+        return Ok(Translator::from_checkpoint(&self::checkpoint(weights, name)?, device)?);
+    }
+    Translator::load(weights, device).map_err(|error| match of_checkpoint(weights) {
+        Some((run, name)) => anyhow!(
+            "--weights: {} is part of a checkpoint; add `--checkpoint {name}` to the run folder {}",
+            weights.display(),
+            run.display()
+        ),
+        None => error.into(),
+    })
+}
+
+/// Opens a checkpoint of a run folder by its name.
+pub(crate) fn checkpoint(run: &Path, name: &str) -> Result<Checkpoint> {
+    if !files::is_folder(run)? {
+        bail!("--checkpoint: {} is not a run folder, which alone has checkpoints", run.display());
+    }
+    let checkpoint = Checkpoint::open(run, name).map_err(as_flag)?;
+    for error in checkpoint.skipped() {
+        note!("warning: {error}; using the checkpoint of step {}", checkpoint.step());
+    }
+    Ok(checkpoint)
+}
+
+/// Returns the run folder and the name of the checkpoint that `path` is, or is a file of.
+fn of_checkpoint(path: &Path) -> Option<(&Path, &str)> {
+    path.ancestors().take(2).find_map(|folder| {
+        let name = folder.file_name()?.to_str().filter(|name| name.starts_with("step-"))?;
+        let checkpoints = folder.parent().filter(|parent| parent.ends_with("checkpoints"))?;
+        Some((checkpoints.parent()?, name))
+    })
 }
 
 /// Names an argument of the library as the flag of the same name.

@@ -29,7 +29,7 @@ use crate::common::{self, Common, LayoutName, ModeName, Way};
 use crate::files;
 use crate::limits::LimitOptions;
 use crate::output::{note, one_line, say};
-use crate::outputs::{protect_inputs, shortened};
+use crate::outputs::{protect_inputs, refuse_links, shortened};
 
 /// Computes L1, PSNR and SSIM of a generator on pairs of images
 ///
@@ -40,6 +40,9 @@ pub(crate) struct Options {
     /// Run folder, weights file, or file of the PyTorch original
     #[arg(long, help_heading = INPUT)]
     weights: PathBuf,
+    /// Checkpoint of the run folder: latest, best, or for example step-4000 [default: the exported generator]
+    #[arg(long, value_name = "NAME", help_heading = INPUT)]
+    checkpoint: Option<String>,
     /// Folder of pairs, or one with `train/`, `val/` …
     #[arg(long, help_heading = INPUT)]
     data: PathBuf,
@@ -77,7 +80,7 @@ const METRICS: &str = "Metrics";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let device = options.common.compute.device()?;
-    let translator = Translator::load(&options.weights, &device)?;
+    let translator = common::translator(&options.weights, options.checkpoint.as_deref(), &device)?;
     translator.config().validate()?;
     let pairs = pairs(options, &translator)?;
     let images = match &options.output {
@@ -167,6 +170,9 @@ fn image_paths(pairs: &PairedFolder, folder: &Path) -> Vec<PathBuf> {
 /// replace a file of a pair.
 fn protect_pairs(options: &Options, pairs: &PairedFolder, images: &[PathBuf]) -> Result<()> {
     let inputs = || files::of_pairs(pairs);
+    if let Some(folder) = &options.output {
+        images.iter().try_for_each(|image| refuse_links(image, folder))?;
+    }
     protect_inputs(images.iter().cloned(), inputs(), pairs.folder(), pairs.folder())?;
     protect_inputs(options.json.clone(), inputs(), Path::new(""), Path::new(""))
 }

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use pix2pix::{Trainer, Translator, pytorch};
+use pix2pix::pytorch;
 
-use crate::common::Compute;
+use crate::common::{self, Compute};
 use crate::output::say;
 
 /// Writes a generator for the PyTorch original
@@ -24,6 +24,10 @@ pub(crate) struct Options {
     /// Run folder or weights file
     #[arg(long, help_heading = FILES)]
     weights: PathBuf,
+    /// Checkpoint of the run folder: latest, best, or for example step-4000 [default: the exported generator, and the
+    /// newest discriminator]
+    #[arg(long, value_name = "NAME", help_heading = FILES)]
+    checkpoint: Option<String>,
     /// File to write the generator to: `.pth` or `.safetensors`
     #[arg(long, help_heading = FILES)]
     output: PathBuf,
@@ -42,12 +46,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         pytorch::check_format(path)?;
     }
     let device = options.compute.device()?;
-    let translator = Translator::load(&options.weights, &device)?;
+    let name = options.checkpoint.as_deref();
+    let translator = common::translator(&options.weights, name, &device)?;
     pytorch::save_generator(translator.generator(), &options.output)?;
     written(&options.output, translator.generator().parameter_count());
     drop(translator);
     if let Some(path) = &options.discriminator {
-        let discriminator = Trainer::saved_discriminator(&options.weights, &device)?;
+        let checkpoint = common::checkpoint(&options.weights, name.unwrap_or("latest"))?;
+        let discriminator = checkpoint.discriminator(&device)?;
         pytorch::save_discriminator(&discriminator, path)?;
         written(path, discriminator.parameter_count());
     }

@@ -1,6 +1,7 @@
-//! Lists the images of folders, and writes files atomically.
+//! Looks at paths, lists the images of folders, and writes files atomically.
 
-use std::io::Write;
+use std::fs::Metadata;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -8,6 +9,32 @@ use image::ImageFormat;
 use pix2pix::data::{LeftOut, Listing, Pages, PairedFolder, page_count};
 
 use crate::output::{note, say};
+
+/// Returns the metadata of what is at `path`, with links followed; `None` if nothing is there. Fails if it cannot be looked
+/// at, for instance a link that leads nowhere because its disk is not mounted.
+pub(crate) fn look(path: &Path) -> Result<Option<Metadata>> {
+    let found = match std::fs::symlink_metadata(path) {
+        Ok(own) if own.is_symlink() => std::fs::metadata(path).map(Some),
+        Ok(own) => Ok(Some(own)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    };
+    found.with_context(|| format!("{} cannot be looked at", path.display()))
+}
+
+/// Returns whether a folder is at `path`. Fails as [`look`] does.
+pub(crate) fn is_folder(path: &Path) -> Result<bool> {
+    Ok(look(path)?.is_some_and(|found| found.is_dir()))
+}
+
+/// Returns whether a file, or a folder with anything in it, is at `path`. Fails as [`look`] does.
+pub(crate) fn is_filled(path: &Path) -> Result<bool> {
+    Ok(match look(path)? {
+        None => false,
+        Some(found) if !found.is_dir() => true,
+        Some(_) => std::fs::read_dir(path).with_context(|| path.display().to_string())?.next().is_some(),
+    })
+}
 
 /// The file types that folders are searched for, as messages list them.
 pub(crate) const TYPES: &str = "png, jpg, tif, webp, bmp, gif";
@@ -72,17 +99,13 @@ pub(crate) fn report_pages<'a>(paths: impl Iterator<Item = &'a Path>, pages: Pag
 /// The prefix of files that are not complete yet; a run that opens its folder removes those of a killed one.
 const UNFINISHED: &str = ".writing-";
 
-/// Replaces a file atomically: writes `bytes` to a temporary file and renames it. Creates missing folders.
+/// Replaces a file atomically: writes `bytes` to a temporary file, waits until they are on the disk, and renames it.
+/// Creates missing folders.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    write(path, bytes, false).with_context(|| path.display().to_string())
+    write(path, bytes).with_context(|| path.display().to_string())
 }
 
-/// Replaces a file as [`replace`] does, and waits until it is on the disk.
-pub(crate) fn replace_and_sync(path: &Path, bytes: &[u8]) -> Result<()> {
-    write(path, bytes, true).with_context(|| path.display().to_string())
-}
-
-fn write(path: &Path, bytes: &[u8], sync: bool) -> std::io::Result<()> {
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut builder = tempfile::Builder::new();
@@ -91,9 +114,8 @@ fn write(path: &Path, bytes: &[u8], sync: bool) -> std::io::Result<()> {
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut unfinished = builder.prefix(UNFINISHED).tempfile_in(folder)?;
     unfinished.write_all(bytes)?;
-    if sync {
-        unfinished.as_file().sync_all()?;
-    }
+    // A power cut after the rename would otherwise leave an empty file under the name.
+    unfinished.as_file().sync_all()?;
     unfinished.persist(path)?;
     Ok(())
 }

@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum};
 use pix2pix::pytorch::Import;
 use pix2pix::{Device, Translator, UpsampleKind};
 
+use crate::{common, files};
+
 /// What a file of another program does not tell.
 #[derive(Args, Debug, Default)]
 pub(crate) struct Imported {
@@ -50,15 +52,20 @@ impl Imported {
 
     /// Loads a translator from a run folder, a weights file, or a file of another program, which alone may need these
     /// flags.
-    pub(crate) fn translator(&self, weights: &Path, device: &Device) -> Result<Translator> {
+    pub(crate) fn translator(
+        &self,
+        weights: &Path,
+        checkpoint: Option<&str>,
+        device: &Device,
+    ) -> Result<Translator> {
         let given = [
             ("--key", self.key.is_some()),
             ("--no-dropout", self.no_dropout),
             ("--upsample", self.upsample.is_some()),
         ];
         match given.iter().find(|(_, is_given)| *is_given) {
-            None => Ok(Translator::load(weights, device)?),
-            Some((flag, _)) if weights.is_dir() => {
+            None => common::translator(weights, checkpoint, device),
+            Some((flag, _)) if checkpoint.is_some() || files::is_folder(weights)? => {
                 bail!(
                     "{flag}: {} is a run folder, which holds its own settings; leave out the flag",
                     weights.display()

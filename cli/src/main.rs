@@ -81,6 +81,8 @@ enum Command {
 
 impl Command {
     fn run(&self) -> anyhow::Result<()> {
+        // Otherwise the first use would start the threads, and panic where the system allows no more.
+        rayon::ThreadPoolBuilder::new().build_global().context(common::NO_THREADS)?;
         match self {
             Self::Train(options) => return train::run(options),
             Self::Study(options) => return study::run(options),

@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+
+use crate::files;
 
 /// The longest name of a file in bytes, on the usual file systems.
 const MAX_NAME: usize = 255;
@@ -46,13 +49,16 @@ pub(crate) fn protect_inputs<'a>(
     to: &Path,
 ) -> Result<()> {
     let mut folders = RealFolders::default();
-    let inputs: HashMap<PathBuf, &Path> =
-        inputs.into_iter().filter_map(|path| Some((path.canonicalize().ok()?, path))).collect();
-    let from_real = from.canonicalize().ok().filter(|from| from.is_dir());
+    let inputs: HashMap<PathBuf, &Path> = inputs
+        .into_iter()
+        .filter_map(|path| Some(canonical(path).transpose()?.map(|real| (real, path))))
+        .collect::<Result<_>>()?;
+    let from_real = if files::is_folder(from)? { canonical(from)? } else { None };
     let to_real = folders.real(to);
     // A folder of outputs inside that of the inputs is not listed, so outputs in it never become inputs.
     let own = to_real.filter(|to| from_real.as_ref().is_some_and(|from| to != from && to.starts_with(from)));
     for output in outputs {
+        refuse_links(&output, to)?;
         let Some(real) = folders.real(&output) else { continue };
         if let Some(input) = inputs.get(&real) {
             bail!(
@@ -71,6 +77,34 @@ pub(crate) fn protect_inputs<'a>(
         }
     }
     Ok(())
+}
+
+/// Refuses an output that lies behind a link inside the folder of outputs `to`: the link may lead anywhere.
+pub(crate) fn refuse_links(output: &Path, to: &Path) -> Result<()> {
+    let Ok(below) = output.strip_prefix(to) else { return Ok(()) };
+    let mut folder = to.to_owned();
+    for part in below.parent().into_iter().flat_map(Path::components) {
+        folder.push(part);
+        match std::fs::symlink_metadata(&folder) {
+            Ok(found) if found.is_symlink() => bail!(
+                "{}: this is a link in the folder of outputs, through which nothing is written; replace it by a folder",
+                folder.display()
+            ),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => break,
+            Err(error) => return Err(error).with_context(|| folder.display().to_string()),
+        }
+    }
+    Ok(())
+}
+
+/// Returns the path with all links followed; `None` if nothing is there.
+fn canonical(path: &Path) -> Result<Option<PathBuf>> {
+    match path.canonicalize() {
+        Ok(real) => Ok(Some(real)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("{} cannot be looked at", path.display())),
+    }
 }
 
 /// Real paths of files that may not exist yet, by the real paths of their folders.
@@ -144,6 +178,10 @@ mod tests {
         {
             std::os::unix::fs::symlink(here.join("top/in"), here.join("link")).unwrap();
             assert!(check("link/a.png", "link").unwrap_err().contains("would replace the input"));
+            std::fs::create_dir_all(here.join("out")).unwrap();
+            std::os::unix::fs::symlink(here.join("elsewhere"), here.join("out/sub")).unwrap();
+            assert!(check("out/sub/deep/a.png", "out").unwrap_err().contains("out/sub: this is a link"));
+            check("out/other/a.png", "out").unwrap();
         }
     }
 }

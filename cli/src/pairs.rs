@@ -18,7 +18,7 @@ use pix2pix::data::{self, ImageLimits};
 use crate::files;
 use crate::limits::LimitOptions;
 use crate::output::{note, one_line, say};
-use crate::outputs::shortened;
+use crate::outputs::{refuse_links, shortened};
 
 /// Makes side-by-side pairs from a folder of photographs
 #[derive(Args, Debug)]
@@ -105,6 +105,7 @@ fn make(options: &Options, path: &Path, limits: &ImageLimits, file: &Path) -> Re
     let loaded = data::load_image(path, limits, |header| 8 * header.pixels())?;
     let [left, right] =
         pair(options, loaded.image).map_err(|problem| anyhow!("{}: {problem}", path.display()))?;
+    refuse_links(file, &options.output)?;
     files::replace(file, &data::encode_pair([&left, &right])?)
 }
 

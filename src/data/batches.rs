@@ -59,23 +59,30 @@ impl Batches {
     pub(super) fn new(plan: Plan, first: usize, workers: usize, device: &Device) -> Self {
         let plan = Arc::new(plan);
         let count = workers.min(plan.len().saturating_sub(first));
-        let (queues, workers) = (0..count).map(|worker| start(plan.clone(), first + worker, count)).unzip();
+        let (queues, workers): (_, Vec<_>) =
+            (0..count).map(|worker| start(plan.clone(), first + worker, count)).unzip();
+        let workers = workers.into_iter().flatten().collect();
         // Images belong on the plain device; a training step enables gradients where it needs them.
         Self { plan, next: first, queues, workers, device: device.clone().without_autodiff() }
     }
 }
 
-/// Starts a worker that reads every `step`-th batch, beginning with `first`.
-fn start(plan: Arc<Plan>, first: usize, step: usize) -> (Receiver<Result<Vec<Pair>>>, JoinHandle<()>) {
+/// Starts a worker that reads every `step`-th batch, beginning with `first`. If the system allows no more threads, its
+/// queue is closed, and [`Batches::next`] reads these batches.
+fn start(
+    plan: Arc<Plan>,
+    first: usize,
+    step: usize,
+) -> (Receiver<Result<Vec<Pair>>>, Option<JoinHandle<()>>) {
     let (sender, receiver) = sync_channel(READ_AHEAD);
-    let worker = std::thread::spawn(move || {
+    let worker = std::thread::Builder::new().spawn(move || {
         for batch in (first..plan.len()).step_by(step) {
             if sender.send(plan.read(batch)).is_err() {
                 break; // the iterator was dropped
             }
         }
     });
-    (receiver, worker)
+    (receiver, worker.ok())
 }
 
 impl Iterator for Batches {
@@ -91,7 +98,7 @@ impl Iterator for Batches {
             _ => {
                 self.queues.rotate_left(1);
                 let queue = self.queues.last()?;
-                // If a worker panicked, this thread reads the batch.
+                // If a worker panicked or could not start, this thread reads the batch.
                 queue.recv().unwrap_or_else(|_| self.plan.read(self.next))
             }
         };

@@ -8,6 +8,7 @@ use super::listing::{LeftOut, Listing, Reason};
 use super::paired_folder::PairedFolder;
 use super::splits::{Source, Split, folders, shown, source, splits};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::raster::ImageLimits;
 
 /// A data set: a folder with splits, in any of these layouts:
@@ -70,7 +71,7 @@ impl DataFolder {
         }
         let folder = self.root.join(name);
         let is_inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
-        if is_inside && !name.is_empty() && folder.is_dir() {
+        if is_inside && !name.is_empty() && files::is_folder(&folder)? {
             return PairedFolder::from_source(&folder, &source(&folder)?, config, &self.limits);
         }
         let found: Vec<String> = match self.splits.as_slice() {

@@ -210,7 +210,11 @@ impl Listing {
         let folder = folder.as_ref();
         let real = |path: &Path| path.canonicalize();
         let start = real(folder).map_err(|error| Error::io(folder, error))?;
-        let except = except.iter().filter_map(|path| real(path).ok()).collect();
+        let existing = except.iter().filter_map(|path| match real(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            real => Some(real.map_err(|error| Error::io(path, error))),
+        });
+        let except = existing.collect::<Result<_>>()?;
         let mut walk = Walk { except, files: Vec::new(), left_out: Vec::new() };
         walk.folder(folder, &mut vec![start], None).map_err(|error| Error::io(folder, error))?;
         let Walk { files, mut left_out, .. } = walk;

@@ -1,8 +1,10 @@
 //! Recognises the splits of a data folder and the folders of A and B by their names.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::files;
 
 /// The names of the folders of A and B, in lower case.
 const SIDES: [[&str; 2]; 3] = [["a", "b"], ["input", "target"], ["inputs", "targets"]];
@@ -139,8 +141,15 @@ pub(super) fn folders(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     for entry in std::fs::read_dir(folder).map_err(|error| Error::io(folder, error))? {
         let entry = entry.map_err(|error| Error::io(folder, error))?;
         let name = entry.file_name().to_string_lossy().to_lowercase();
-        if !name.starts_with('.') && entry.path().is_dir() {
-            found.push((name, entry.path()));
+        if name.starts_with('.') {
+            continue;
+        }
+        match files::is_folder(&entry.path()) {
+            Ok(true) => found.push((name, entry.path())),
+            Ok(false) => {}
+            // Links that lead nowhere are listed with the files that are left out.
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
     }
     found.sort();

@@ -1,7 +1,8 @@
-//! Writes files atomically, and reads nothing but files.
+//! Looks at paths, writes files atomically, and reads nothing but files.
 
 mod atomic;
 mod disk;
+mod look;
 mod read;
 
 #[cfg(feature = "pth")]
@@ -12,4 +13,5 @@ pub(crate) use atomic::{
 };
 #[cfg(test)]
 pub(crate) use disk::fault;
-pub(crate) use read::{MAX_TEXT, open, read};
+pub(crate) use look::{exists, is_folder, look, own_folder};
+pub(crate) use read::{MAX_RECORD, MAX_TEXT, open, read};

@@ -8,6 +8,9 @@ use std::path::Path;
 /// The largest length of a file of text: a configuration, a state or a manifest.
 pub(crate) const MAX_TEXT: u64 = 64 << 20;
 
+/// The largest length of a file of a network's parameters or of an optimiser's moments.
+pub(crate) const MAX_RECORD: u64 = 1 << 40;
+
 /// Opens a regular file.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     // Opening a pipe blocks, so it is looked at first.

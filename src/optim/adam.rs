@@ -12,6 +12,7 @@ use burn_pack::{Reader, Scalar, Writer};
 use super::clip::{self, Scale};
 use crate::config::TrainingConfig;
 use crate::error::{Error, Result};
+use crate::files::{self, MAX_RECORD};
 use crate::kernels::AdamRule;
 #[cfg(feature = "_cube")]
 use crate::kernels::update_parameter;
@@ -93,7 +94,7 @@ impl Adam {
     /// Reads the moments of `network` from a file written by [`to_bytes`](Self::to_bytes).
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if the file is damaged, or its moments are not those of all learned parameters of the
+    /// [`Error::Io`] if the file cannot be read; [`Error::Checkpoint`] if it is damaged, or its moments are not those of all learned parameters of the
     /// network. Without `was_updated`, it may also hold none.
     pub(crate) fn load<M: Module>(
         mut self,
@@ -103,12 +104,16 @@ impl Adam {
         device: &Device,
     ) -> Result<Self> {
         let corrupt = |problem: &dyn std::fmt::Display| Error::corrupt(path, problem.to_string());
-        let reader = Reader::from_file(path).map_err(|error| corrupt(&error))?;
+        // At once: a reader of the file would read each moment when it is used, and panic if that fails.
+        let bytes = files::read(path, MAX_RECORD).map_err(|error| Error::io(path, error))?;
+        let reader = Reader::from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|error| corrupt(&error))?;
         let scalars = reader.scalars().clone();
         let mut found: BTreeMap<u64, BTreeMap<String, TensorData>> = BTreeMap::new();
         for tensor in reader.into_tensors().map_err(|error| corrupt(&error))? {
             let (name, dtype, shape, id, bytes) = tensor.into_parts().map_err(|error| corrupt(&error))?;
             let id = id.ok_or_else(|| corrupt(&format!("`{name}` does not name its parameter")))?;
+            // A copy, because each tensor would otherwise keep the whole file in memory.
+            let bytes = Bytes::from_bytes_vec(bytes.to_vec());
             let field = name.rsplit('.').next().unwrap_or_default().to_owned();
             found.entry(id).or_default().insert(field, TensorData::from_bytes(bytes, shape, dtype));
         }

@@ -30,7 +30,7 @@ pub(crate) use run_info::{facts, readable, title};
 use self::log::Log;
 use self::tensorboard::Events;
 use crate::error::{Error, Result};
-use crate::files::{scratch_in, sweep, write_atomically};
+use crate::files::{own_folder, scratch_in, sweep, write_atomically};
 
 /// The step and epoch that a run resumes from; the default is a new run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Report {
     /// ```
     pub fn open(run: &Path, point: ResumePoint, title: &str, facts: Vec<(String, String)>) -> Result<Self> {
         let samples = run.join("samples");
-        fs::create_dir_all(&samples).map_err(|error| Error::io(&samples, error))?;
+        own_folder(&samples)?;
         scratch_in(&samples).map_err(|error| Error::io(&samples, error))?;
         sweep(run)?;
         sweep(&samples)?;

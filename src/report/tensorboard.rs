@@ -2,7 +2,7 @@
 //!
 //! The crates that write such files are unmaintained or need a protobuf compiler to build.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -30,7 +30,7 @@ impl Events {
     /// Creates an event file in `folder`, which is created if absent. An earlier file is kept until
     /// [`published`](Self::published).
     pub(super) fn begin(folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+        files::own_folder(folder)?;
         files::sweep(folder)?;
         let path = folder.join(FILE);
         let begun =
@@ -44,6 +44,7 @@ impl Events {
     /// Replaces the earlier file by this one, atomically.
     pub(super) fn published(mut self) -> Result<Self> {
         if let Some(scratch) = self.scratch.take() {
+            files::sync(&self.file, &self.path)?;
             files::rename(scratch.path(), &self.path)?;
             let _ = scratch.keep(); // it is renamed, so there is nothing to remove
             files::sync_folder(&self.folder)?;

@@ -1,16 +1,20 @@
 //! Locks a run folder, saves checkpoints in it, and finds the newest intact one.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
+use burn::module::Module;
 use burn::tensor::Device;
 
-use super::layout::{self, CHECKPOINTS, SKIPPED, UNFINISHED};
+use super::checkpoint::Checkpoint;
+use super::layout::{self, CHECKPOINTS, DAMAGED, MISPLACED, UNFINISHED, UNREADABLE};
 use super::lock::Lock;
-use super::snapshot::Snapshot;
+use super::manifest;
+use super::snapshot::{Snapshot, concerns_this_checkpoint};
 use crate::config::Pix2PixConfig;
-use crate::discriminator::Discriminator;
 use crate::error::{CheckpointProblem, Error, Result};
+use crate::generator::Generator;
 use crate::weights::{self, BEST_FILE, GENERATOR_FILE};
 use crate::{files, report};
 
@@ -58,34 +62,6 @@ pub(crate) fn newest(run: &Path, config: Option<&Pix2PixConfig>, device: &Device
     skipped.into_iter().next().map_or(Ok(None), |newest| Err(newest.error))
 }
 
-/// Reads the discriminator of a run's newest intact checkpoint.
-pub(crate) fn discriminator(run: &Path, device: &Device) -> Result<Discriminator> {
-    let run_id = layout::run_id(run)?;
-    let mut newest = None;
-    for folder in layout::checkpoints(run)?.into_iter().rev() {
-        match Snapshot::read_discriminator(&folder, run_id.as_deref(), device) {
-            Err(error) if concerns_this_checkpoint(&error) => newest = newest.or(Some(error)),
-            read => return read,
-        }
-    }
-    Err(newest.unwrap_or_else(|| missing(run)))
-}
-
-/// Returns whether to try an earlier checkpoint: for damage and for errors of the disk, but not without permission to
-/// read. In that case the checkpoint is intact, and its newest steps would be lost.
-fn concerns_this_checkpoint(error: &Error) -> bool {
-    match error {
-        Error::Checkpoint { problem: CheckpointProblem::Corrupt(_), .. } => true,
-        Error::Io { source, .. } => source.kind() != io::ErrorKind::PermissionDenied,
-        _ => false,
-    }
-}
-
-/// Returns the error for a run without a checkpoint.
-pub(crate) fn missing(run: &Path) -> Error {
-    Error::Checkpoint { path: run.to_owned(), problem: CheckpointProblem::Missing }
-}
-
 /// Returns the folder of the newest checkpoint, if there is one.
 pub(crate) fn latest(run: &Path) -> Result<Option<PathBuf>> {
     Ok(layout::checkpoints(run)?.pop())
@@ -95,7 +71,8 @@ pub(crate) fn latest(run: &Path) -> Result<Option<PathBuf>> {
 #[derive(Debug)]
 pub(crate) struct RunFolder {
     path: PathBuf,
-    _lock: Lock,
+    lock: Lock,
+    warnings: Vec<String>,
 }
 
 impl RunFolder {
@@ -113,13 +90,18 @@ impl RunFolder {
         skipped: &[Skipped],
         may_start_again: bool,
     ) -> Result<Self> {
-        fs::create_dir_all(path).map_err(|error| Error::io(path, error))?;
+        if !files::exists(path)? {
+            fs::create_dir_all(path).map_err(|error| Error::io(path, error))?;
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            files::sync_folder(parent.unwrap_or(Path::new(".")))?;
+        }
         let lock = Lock::take(path)?;
         let checkpoints = path.join(CHECKPOINTS);
         for unfinished in layout::entries(&checkpoints, UNFINISHED)? {
             layout::remove(&unfinished)?;
         }
         set_aside(&checkpoints, skipped)?;
+        remove_replaced(path)?;
 
         let refuse = |problem| Err(Error::Checkpoint { path: path.to_owned(), problem });
         let newest = latest(path)?.and_then(|newest| layout::step(&newest));
@@ -129,16 +111,33 @@ impl RunFolder {
         }
         let owner = layout::run_id(path)?;
         let is_same_run = owner.as_ref() == Some(&snapshot.run_id);
-        if newest.is_none() && layout::has_results(path) && !(is_same_run && (step > 0 || may_start_again)) {
-            return refuse(CheckpointProblem::Results);
+        if newest.is_none()
+            && !(is_same_run && (step > 0 || may_start_again))
+            && let Some(file) = layout::results(path)?
+        {
+            return refuse(CheckpointProblem::Results { file: file.to_owned() });
+        }
+        let mut warnings = Vec::new();
+        if !lock.is_exclusive() {
+            warnings.push(format!(
+                "{}: this file system has no locks, so nothing prevents that two runs train in this folder at the same \
+                 time",
+                path.display()
+            ));
         }
         if !is_same_run {
             if newest.is_some() && owner.is_some() {
                 return refuse(CheckpointProblem::Foreign);
             }
-            layout::set_run_id(path, &snapshot.run_id)?;
+            let file = layout::set_run_id(path, &snapshot.run_id)?;
+            if newest.is_some() {
+                warnings.push(format!(
+                    "{}: it was missing or damaged, and is written anew from the checkpoint",
+                    file.display()
+                ));
+            }
         }
-        let folder = Self { path: path.to_owned(), _lock: lock };
+        let folder = Self { path: path.to_owned(), lock, warnings };
         folder.prune(snapshot)?;
         files::require_space(path, snapshot.bytes())?;
         Ok(folder)
@@ -149,13 +148,68 @@ impl RunFolder {
         &self.path
     }
 
+    /// Returns what the user should know about the folder.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Checks that this process still has the folder to itself, under its name.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if the folder was renamed or removed, or another run has replaced its lock.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.lock.check()
+    }
+
+    /// Writes the exported generators of a resumed run anew if their files are missing or damaged.
+    pub(crate) fn restore_exports(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.restore_export(GENERATOR_FILE, snapshot, || Ok(snapshot.export_generator().clone()))?;
+        let Some(best) = snapshot.best_step() else { return Ok(()) };
+        let run = self.path.clone();
+        self.restore_export(BEST_FILE, snapshot, || match best == snapshot.progress.step {
+            true => Ok(snapshot.export_generator().clone()),
+            false => {
+                let device = snapshot.generator.devices().into_iter().next().unwrap_or_default();
+                Checkpoint::open(run, &layout::short_name(best))?.generator(&device)
+            }
+        })
+    }
+
+    /// Writes the file `name` anew with the weights of `generator` if it is missing or damaged.
+    fn restore_export(
+        &mut self,
+        name: &str,
+        snapshot: &Snapshot,
+        generator: impl FnOnce() -> Result<Generator>,
+    ) -> Result<()> {
+        let path = self.path.join(name);
+        let problem = match files::exists(&path)
+            .and_then(|exists| Ok(exists && weights::verify(&path).map(|()| true)?))
+        {
+            Ok(true) => return Ok(()),
+            Ok(false) => format!("{}: it is missing", path.display()),
+            Err(error) => error.to_string(),
+        };
+        let written =
+            generator().and_then(|generator| weights::save(&generator, snapshot.config.to_object(), &path));
+        self.warnings.push(match &written {
+            Ok(()) => format!("{problem}; it is written anew from the checkpoint"),
+            Err(error) => format!("{problem}; it cannot be written anew: {error}"),
+        });
+        // The best one may be gone with its checkpoint.
+        if name == BEST_FILE { Ok(()) } else { written }
+    }
+
     /// Saves a checkpoint and the exported generator, also as the best one if this step has the best metric.
     ///
     /// The checkpoint's folder gets its final name last, when all its files and its manifest are on the disk.
     pub(crate) fn save(&self, snapshot: &Snapshot) -> Result<()> {
         let run = &self.path;
         let folder = run.join(CHECKPOINTS);
-        fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
+        // It may be a link to another disk: only folders named as this run's checkpoints are removed there.
+        if !files::exists(&folder)? {
+            fs::create_dir(&folder).map_err(|error| Error::io(&folder, error))?;
+        }
         let scratch = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&folder);
         let scratch = scratch.map_err(|error| Error::io(&folder, error))?;
         snapshot.write(scratch.path())?;
@@ -169,8 +223,8 @@ impl RunFolder {
         }
 
         let [checkpoint, replaced] = layout::checkpoint(run, step);
-        if checkpoint.exists() {
-            if replaced.exists() {
+        if files::exists(&checkpoint)? {
+            if files::exists(&replaced)? {
                 layout::remove(&replaced)?;
             }
             files::rename(&checkpoint, &replaced)?;
@@ -178,7 +232,7 @@ impl RunFolder {
         files::rename(scratch.path(), &checkpoint)?;
         let _ = scratch.keep(); // it is renamed, so there is nothing to remove
         files::sync_folder(&folder)?;
-        if replaced.exists() {
+        if files::exists(&replaced)? {
             layout::remove(&replaced)?;
         }
         self.prune(snapshot)
@@ -186,19 +240,38 @@ impl RunFolder {
 
     /// Removes all checkpoints but the newest `training.keep` and the best.
     fn prune(&self, snapshot: &Snapshot) -> Result<()> {
-        let is_best = |path: &&PathBuf| layout::step(path) == snapshot.best_step();
         let checkpoints = layout::checkpoints(&self.path)?;
-        let mut old = checkpoints.iter().rev().skip(snapshot.config.training.keep);
-        old.try_for_each(|old| if is_best(&old) { Ok(()) } else { layout::remove(old) })
+        // A step may have two folders, and counts once.
+        let steps: BTreeSet<u64> = checkpoints.iter().filter_map(|path| layout::step(path)).collect();
+        let kept = || steps.iter().rev().take(snapshot.config.training.keep).copied();
+        let is_kept =
+            |step: Option<u64>| step == snapshot.best_step() || kept().any(|kept| step == Some(kept));
+        let mut old = checkpoints.iter().filter(|path| !is_kept(layout::step(path)));
+        old.try_for_each(|old| layout::remove(old))
     }
+}
+
+/// Removes the checkpoints that a save has replaced but, because it failed, not removed.
+fn remove_replaced(run: &Path) -> Result<()> {
+    for [newer, replaced] in layout::replaced(run)? {
+        if manifest::verify(&newer, &[]).is_ok() {
+            layout::remove(&replaced)?;
+        }
+    }
+    Ok(())
 }
 
 /// Renames the checkpoints among `skipped`, so that resuming does not find them again.
 fn set_aside(checkpoints: &Path, skipped: &[Skipped]) -> Result<()> {
-    for Skipped { folder: old, .. } in skipped {
-        let new = checkpoints.join(format!("{SKIPPED}{}", layout::name(old)));
-        if old.starts_with(checkpoints) && old.exists() {
-            if new.exists() {
+    for Skipped { folder: old, error } in skipped {
+        let prefix = match error {
+            Error::Checkpoint { problem: CheckpointProblem::Misplaced(_), .. } => MISPLACED,
+            Error::Io { .. } => UNREADABLE,
+            _ => DAMAGED,
+        };
+        let new = checkpoints.join(format!("{prefix}{}", layout::name(old)));
+        if old.starts_with(checkpoints) && files::exists(old)? {
+            if files::exists(&new)? {
                 layout::remove(&new)?;
             }
             files::rename(old, &new)?;

@@ -64,7 +64,7 @@ impl<'a> Manifest<'a> {
 pub(super) fn verify(folder: &Path, needed: &[&str]) -> Result<Vec<String>> {
     let path = folder.join(MANIFEST);
     let corrupt = |problem: &str| Error::corrupt(&path, problem);
-    if !path.exists() {
+    if !files::exists(&path)? {
         return Err(older(folder)?.unwrap_or_else(|| corrupt("it is missing")));
     }
     let text = files::read(&path, MAX_TEXT).map_err(|error| Error::io(&path, error))?;

@@ -1,5 +1,6 @@
 //! A network in burn's record format.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
@@ -9,6 +10,7 @@ use burn::tensor::{Bytes, Tensor};
 use burn_pack::Writer;
 
 use crate::error::{Error, Result};
+use crate::files::{self, MAX_RECORD};
 use crate::transfer::read_data;
 
 /// Returns a network's bytes, the same as burn's `into_record().into_bytes()`, which panics if a read fails; `folder` is
@@ -25,11 +27,37 @@ pub(super) fn to_bytes<M: Module>(network: &M, folder: &Path) -> Result<Bytes> {
 
 /// Returns the network with the weights of a record file.
 ///
+/// The whole file is read at once: burn's own reader would read each parameter when it is used, and panic if that fails.
+///
 /// # Errors
-/// [`Error::Checkpoint`] if the file is damaged or does not fit the network.
+/// [`Error::Checkpoint`] if the file is damaged or does not fit the network; [`Error::Io`] if it cannot be read.
 pub(super) fn load<M: Module>(network: M, path: &Path) -> Result<M> {
-    let record = ModuleRecord::load(path).map_err(|error| Error::corrupt(path, error))?;
-    network.try_load_record(record).map_err(|error| Error::corrupt(path, error))
+    let bytes = files::read(path, MAX_RECORD).map_err(|error| Error::io(path, error))?;
+    let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes));
+    let record = record.map_err(|error| Error::corrupt(path, error))?;
+    let network = network.try_load_record(record).map_err(|error| Error::corrupt(path, error))?;
+    let mut ids = Ids::default();
+    network.visit(&mut ids);
+    match ids.repeated {
+        Some(id) => Err(Error::corrupt(path, format!("two parameters have the id {id}"))),
+        None => Ok(network),
+    }
+}
+
+/// Collects the ids of parameters, by which gradients and moments are found.
+#[derive(Default)]
+struct Ids {
+    seen: BTreeSet<u64>,
+    repeated: Option<u64>,
+}
+
+impl ModuleVisitor for Ids {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let id = param.id.val();
+        if !self.seen.insert(id) {
+            self.repeated = Some(id);
+        }
+    }
 }
 
 struct Collect {
@@ -65,6 +93,26 @@ mod tests {
     use crate::config::Pix2PixConfig;
     use crate::device;
     use crate::generator::Backbone;
+
+    #[test]
+    fn parameters_with_the_same_id_are_refused() {
+        let mut config = Pix2PixConfig::paper().with_size(32).unwrap();
+        config.discriminator.base_channels = 2;
+        let network = config.discriminator.init_seeded(1, &device::cpu());
+        let mut collector = Collect { path: vec![], tensors: Ok(vec![]) };
+        network.visit(&mut collector);
+        let mut first = None;
+        let tensors = collector.tensors.unwrap().into_iter().map(|tensor| {
+            let (name, dtype, shape, id, bytes) = tensor.into_parts().unwrap();
+            let id = *first.get_or_insert(id.unwrap());
+            burn_pack::Tensor::new(name, dtype, shape, Some(id), bytes)
+        });
+        let bytes = Writer::new(tensors.collect()).into_bytes().unwrap();
+        let file = tempfile::NamedTempFile::with_suffix(".bpk").unwrap();
+        std::fs::write(file.path(), &bytes[..]).unwrap();
+        let message = load(network, file.path()).unwrap_err().to_string();
+        assert!(message.contains("two parameters have the id"), "{message}");
+    }
 
     #[test]
     fn the_bytes_are_those_of_burns_record() {

@@ -1,16 +1,18 @@
 //! The contents of a checkpoint as a value, and the files that hold them.
 
+use std::io;
 use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::Device;
 
+use super::loss_sums::LossSums;
 use super::manifest::{self, Manifest};
 use super::state::{Best, Progress, Provenance, State};
-use super::{LossSums, compat, layout, network};
+use super::{compat, layout, network};
 use crate::config::Pix2PixConfig;
 use crate::discriminator::Discriminator;
-use crate::error::{Error, Result};
+use crate::error::{CheckpointProblem, Error, Result};
 use crate::files::{self, MAX_TEXT};
 use crate::generator::Generator;
 use crate::optim::Adam;
@@ -18,11 +20,11 @@ use crate::report::LogPosition;
 
 const CONFIG: &str = "config.json";
 const STATE: &str = "state.json";
-const GENERATOR: &str = "generator.bpk";
-const DISCRIMINATOR: &str = "discriminator.bpk";
+pub(super) const GENERATOR: &str = "generator.bpk";
+pub(super) const DISCRIMINATOR: &str = "discriminator.bpk";
 const GENERATOR_OPTIMIZER: &str = "optimizer_g.bpk";
 const DISCRIMINATOR_OPTIMIZER: &str = "optimizer_d.bpk";
-const EMA: &str = "average.bpk";
+pub(super) const EMA: &str = "average.bpk";
 /// The files of every checkpoint. A run with an EMA adds [`EMA`].
 const FILES: [&str; 6] =
     [CONFIG, STATE, GENERATOR, DISCRIMINATOR, GENERATOR_OPTIMIZER, DISCRIMINATOR_OPTIMIZER];
@@ -102,34 +104,16 @@ impl Snapshot {
         config: Option<&Pix2PixConfig>,
         device: &Device,
     ) -> Result<(Self, Vec<String>)> {
-        let names = manifest::verify(folder, &FILES)?;
-        let state = read_state(folder, run_id)?;
-        let saved = Pix2PixConfig::load(folder.join(CONFIG))?;
+        let (state, saved, names) = read_start(folder, run_id)?;
         let mut config = config.unwrap_or(&saved).clone();
         // A fact about the data, which training records again: not a setting that could differ.
         config.data.image_size = config.data.image_size.or(saved.data.image_size);
-        compat::check(&config, &saved, state.progress.batch > 0, folder)?;
+        let changes = compat::check(&config, &saved, state.progress.is_inside_epoch(), folder)?;
         config.validate()?;
         crate::device::check(device)?;
-        let changes =
-            compat::changes(&config, &saved).into_iter().chain(state.provenance.changes()).collect();
+        let changes = changes.into_iter().chain(state.provenance.changes()).collect();
         let has_ema = config.training.ema_decay.is_some() && names.iter().any(|name| name == EMA);
         Ok((Self::restore(folder, config, state, has_ema, device)?, changes))
-    }
-
-    /// Reads the discriminator alone of the checkpoint in `folder`, of the run `run_id` if that is known.
-    pub(super) fn read_discriminator(
-        folder: &Path,
-        run_id: Option<&str>,
-        device: &Device,
-    ) -> Result<Discriminator> {
-        manifest::verify(folder, &FILES)?;
-        let state = read_state(folder, run_id)?;
-        let config = Pix2PixConfig::load(folder.join(CONFIG))?;
-        let device = device.clone().without_autodiff();
-        let discriminator = config.discriminator.init_seeded(0, &device);
-        let exact = state.provenance.exact();
-        network::load(discriminator.with_exact_convolutions(exact), &folder.join(DISCRIMINATOR))
     }
 
     /// Reads the networks, the optimisers and the EMA, if there is one, of the checkpoint in `folder`.
@@ -171,17 +155,50 @@ impl Snapshot {
     }
 }
 
+/// Verifies all files of the checkpoint in `folder`, of the run `run_id` if that is known, and reads its state and its
+/// configuration. Also returns the names of its files.
+pub(super) fn read_start(folder: &Path, run_id: Option<&str>) -> Result<(State, Pix2PixConfig, Vec<String>)> {
+    let names = manifest::verify(folder, &FILES)?;
+    Ok((read_state(folder, run_id)?, Pix2PixConfig::load(folder.join(CONFIG))?, names))
+}
+
 /// Reads `state.json`, and checks that its step is that of the folder's name, and its run is `run_id` if that is known.
 fn read_state(folder: &Path, run_id: Option<&str>) -> Result<State> {
     let path = folder.join(STATE);
     let state = files::read(&path, MAX_TEXT).map_err(|error| Error::io(&path, error))?;
     let state: State = serde_json::from_slice(&state).map_err(|error| Error::corrupt(&path, error))?;
+    let misplaced =
+        |problem| Error::Checkpoint { path: path.clone(), problem: CheckpointProblem::Misplaced(problem) };
     if layout::step(folder) != Some(state.progress.step) {
-        let problem = format!("it is of step {}, but its folder names another step", state.progress.step);
-        return Err(Error::corrupt(&path, problem));
+        let step = state.progress.step;
+        return Err(misplaced(format!(
+            "it is of step {step}, but its folder names another step; rename the folder"
+        )));
     }
-    if run_id.is_some_and(|run_id| run_id != state.run_id) {
-        return Err(Error::corrupt(&path, "it belongs to another run, started with other settings"));
+    if let Some(run_id) = run_id.filter(|run_id| *run_id != state.run_id) {
+        return Err(misplaced(format!(
+            "it belongs to another run, {}, started with other settings, and the file .run names the run {run_id}; if \
+             all checkpoints here are of one run, remove .run, otherwise move this checkpoint to its run",
+            state.run_id
+        )));
     }
     Ok(state)
+}
+
+/// Returns whether to try an earlier checkpoint: for damage and for errors of the disk, but not without permission to
+/// read. In that case the checkpoint is intact, and its newest steps would be lost.
+pub(super) fn concerns_this_checkpoint(error: &Error) -> bool {
+    match error {
+        Error::Checkpoint {
+            problem: CheckpointProblem::Corrupt(_) | CheckpointProblem::Misplaced(_),
+            ..
+        } => true,
+        Error::Io { source, .. } => source.kind() != io::ErrorKind::PermissionDenied,
+        _ => false,
+    }
+}
+
+/// Returns the error for a run without a checkpoint.
+pub(crate) fn missing(run: &Path) -> Error {
+    Error::Checkpoint { path: run.to_owned(), problem: CheckpointProblem::Missing }
 }

@@ -24,6 +24,16 @@ pub(crate) struct Progress {
     /// The state of the schedule `plateau`.
     #[serde(default, skip_serializing_if = "Plateau::is_new")]
     pub(crate) plateau: Plateau,
+    /// Whether the epoch is closed: all its batches are done, and its metrics are recorded.
+    #[serde(default)]
+    pub(crate) is_closed: bool,
+}
+
+impl Progress {
+    /// Returns whether some batches of the epoch are done, and others may not be.
+    pub(super) fn is_inside_epoch(&self) -> bool {
+        self.batch > 0 && !self.is_closed
+    }
 }
 
 /// The checkpoint with the best metric so far.
@@ -54,7 +64,7 @@ impl Best {
 }
 
 /// The contents of `state.json`.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct State {
     /// The run's [`run_id`], of the settings that it started with.
     #[serde(rename = "run")]
@@ -72,7 +82,7 @@ pub(super) struct State {
 }
 
 /// The version and the arithmetic that computed a checkpoint: its bits depend on them besides the settings.
-#[derive(Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Serialize, Deserialize, PartialEq)]
 pub(super) struct Provenance {
     version: String,
     exact: bool,

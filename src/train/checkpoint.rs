@@ -8,7 +8,6 @@ use super::Trainer;
 use super::divergence::DivergenceCheck;
 use super::ema::Ema;
 use crate::config::Pix2PixConfig;
-use crate::discriminator::Discriminator;
 use crate::error::{Error, Result};
 use crate::report::{self, LogPosition};
 use crate::run::{self, Found, RunFolder, Snapshot};
@@ -22,8 +21,8 @@ impl Trainer {
     /// [`skipped_checkpoints`](Self::skipped_checkpoints) lists the newer checkpoints that are damaged.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if networks, loss, direction or seed differ from the saved ones, the EMA would be dropped,
-    /// or no checkpoint is intact; [`Error::Config`] or [`Error::Device`], as in [`new`](Self::new).
+    /// [`Error::Checkpoint`] if networks, loss, direction or seed differ from the saved ones, the batch size differs
+    /// within an epoch, the EMA would be dropped, or no checkpoint is intact; [`Error::Config`] or [`Error::Device`], as in [`new`](Self::new).
     ///
     /// # Examples
     /// ```no_run
@@ -33,7 +32,7 @@ impl Trainer {
     /// config.training.epochs = 400;
     /// let trainer = Trainer::resume_or_new("runs/facades", config, &device::best())?;
     /// for change in trainer.config_changes() {
-    ///     println!("{change}"); // training.epochs is 400, was 200
+    ///     println!("{change}"); // training.epochs: 200 in the run, 400 given
     /// }
     /// # Ok::<(), pix2pix::Error>(())
     /// ```
@@ -65,17 +64,6 @@ impl Trainer {
         let run = run.as_ref();
         let found = run::newest(run, None, device)?.ok_or_else(|| run::missing(run))?;
         Ok(Self::from_checkpoint(found, device))
-    }
-
-    /// Reads the discriminator alone of the run in folder `run`, from its newest intact checkpoint, without the memory
-    /// that the other network and the optimisers take.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`] if there is no checkpoint, or none is intact; [`Error::Device`], as in
-    /// [`new`](Self::new).
-    pub fn saved_discriminator(run: impl AsRef<Path>, device: &Device) -> Result<Discriminator> {
-        crate::device::check(device)?;
-        run::discriminator(run.as_ref(), device)
     }
 
     /// Creates a trainer in the state of a checkpoint.
@@ -121,13 +109,14 @@ impl Trainer {
     /// Lists the errors of the checkpoints that are newer than this trainer's but could not be read, newest first, and
     /// of a damaged `metrics.jsonl`. Each error names the file.
     ///
-    /// Empty unless [`resume`](Self::resume) found damage. The first save renames these checkpoints to `damaged-…`.
+    /// Empty unless [`resume`](Self::resume) found damage. The first save renames these checkpoints to `damaged-…`,
+    /// `unreadable-…` or, if they are intact but of another run or step, `misplaced-…`.
     pub fn skipped_checkpoints(&self) -> impl Iterator<Item = &Error> {
         self.skipped.iter().map(|skipped| &skipped.error)
     }
 
     /// Lists the differences from the checkpoint that the trainer was resumed from: settings, the crate's version, and
-    /// exact arithmetic, for example `training.clip_norm is none, was 1.0`. Empty in a new run.
+    /// exact arithmetic, for example `training.clip_norm: 1.0 in the run, none given`. Empty in a new run.
     pub fn config_changes(&self) -> &[String] {
         &self.config_changes
     }

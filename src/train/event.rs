@@ -20,6 +20,8 @@ pub enum Event<'a> {
         /// `fit` then returns it.
         losses: &'a Losses,
     },
+    /// Something that the user should know before training: see [`Run::warnings`](crate::train::Run::warnings).
+    Warning(&'a str),
     /// The networks are out of balance.
     Advice(Advice),
     /// An epoch is done.

@@ -58,6 +58,9 @@ impl Trainer {
             self.config.data.image_size = Some(size);
         }
         let mut run = self.open_run(run)?;
+        for warning in run.warnings() {
+            let _ = watch(Event::Warning(warning)); // the first step asks again whether to stop
+        }
         run.add_fact("pairs", train.pairs());
         let first = self.steps();
         match self.fit_epochs(train, val, &mut run, &mut watch) {

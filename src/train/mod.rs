@@ -258,13 +258,14 @@ impl Trainer {
 
     /// Returns the next epoch to train, or the rest of the one that was interrupted; `None` once all are done.
     pub fn next_epoch(&mut self) -> Option<EpochCursor> {
-        let is_rest = std::mem::take(&mut self.is_inside_epoch) && self.progress.epoch > 0;
+        let is_rest =
+            std::mem::take(&mut self.is_inside_epoch) && self.progress.epoch > 0 && !self.progress.is_closed;
         if !is_rest {
             if self.progress.epoch >= self.epochs() {
                 return None;
             }
             self.progress.epoch += 1;
-            self.progress.batch = 0;
+            (self.progress.batch, self.progress.is_closed) = (0, false);
             self.sums = LossSums::default();
         }
         Some(EpochCursor::new(self.progress.epoch, self.seed()).at_batch(self.progress.batch))

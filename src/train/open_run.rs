@@ -46,7 +46,10 @@ impl Trainer {
     /// later checkpoint of this run, or results without checkpoints.
     pub fn open_run(&mut self, folder: impl AsRef<Path>) -> Result<Run> {
         let path = folder.as_ref();
-        let folder = self.lock(path)?;
+        let mut folder = self.lock(path)?;
+        if self.steps() > 0 {
+            folder.restore_exports(&self.snapshot(None))?;
+        }
         self.own_folder = Some(path.to_owned());
         let point = ResumePoint { step: self.steps(), epoch: self.progress.epoch, recorded: self.recorded() };
         let mut report = Report::open(path, point, &report::title(path), self.facts())?;
@@ -76,6 +79,12 @@ impl Trainer {
 }
 
 impl Run {
+    /// Returns what the user should know about the folder: that its file system has no locks, and which files were
+    /// missing or damaged and are written anew.
+    pub fn warnings(&self) -> &[String] {
+        self.folder.warnings()
+    }
+
     /// Adds a row to the table about the run on the page.
     pub fn add_fact(&mut self, name: &str, value: impl std::fmt::Display) {
         self.report.add_fact(name, value);
@@ -139,6 +148,7 @@ impl Run {
             // If this fails, either the epoch is not closed and the resumed run closes it, or its lines and the best
             // metric are in memory and `fit` saves them.
             scores = self.record_epoch(trainer, val, epoch)?;
+            trainer.progress.is_closed = epoch > 0;
             let is_best = scores.is_some() && trainer.best_step() == Some(trainer.steps());
             let is_last = epoch >= trainer.epochs();
             if epoch > 0 && (is_last || is_best || epoch.is_multiple_of(trainer.config.training.save_every)) {
@@ -197,6 +207,7 @@ impl Run {
     /// Saves a checkpoint and the exported generator, after checking that losses and weights are finite.
     ///
     /// # Errors
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) if the folder was renamed, or another run has replaced its lock;
     /// [`Error::Diverged`](crate::Error::Diverged) if a loss or a weight is NaN or infinite;
     /// [`Error::Io`](crate::Error::Io) if a file cannot be written; [`Error::Device`](crate::Error::Device) if the
     /// device fails. The checkpoints before stay as they are.
@@ -217,12 +228,14 @@ impl Run {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if the page cannot be written.
     pub fn finish(&mut self) -> Result<()> {
+        self.folder.check()?;
         self.report.write_page(true)
     }
 
-    /// Checks all losses and weights for NaN and infinity.
+    /// Checks that the folder still belongs to this run, and all losses and weights for NaN and infinity.
     fn check(&mut self, trainer: &mut Trainer) -> Result<()> {
         self.assert_is_of(trainer);
+        self.folder.check()?;
         self.read_losses(trainer)?;
         let (generator, discriminator) = trainer.networks();
         self.divergence.check_weights(trainer.steps(), generator, discriminator, self.folder.path())
@@ -251,6 +264,7 @@ impl Run {
     }
 
     fn write_page(&mut self) -> Result<()> {
+        self.folder.check()?;
         self.page_written = Instant::now();
         self.report.write_page(false)
     }

@@ -83,6 +83,7 @@ impl Trainer {
         }
         self.progress.step += 1;
         self.progress.batch += 1;
+        self.progress.is_closed = false;
         losses
     }
 

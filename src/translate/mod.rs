@@ -13,6 +13,7 @@ use crate::config::Pix2PixConfig;
 use crate::data::{DataConfig, padded_size, write_image};
 use crate::device;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::generator::tiled::TiledGenerator;
 use crate::generator::{Backbone, Generator};
 use crate::layers::{DropoutMode, Mode, in_thread_pool};
@@ -20,6 +21,7 @@ use crate::pytorch;
 use crate::raster::{
     Canvas, IMAGE_CHANNELS, ImageHeader, ImageLimits, NOT_A_NUMBER, Pixels, PlanarImage, Region, load_image,
 };
+use crate::run::Checkpoint;
 use crate::transfer::read_back;
 use crate::weights::{self, BEST_FILE, GENERATOR_FILE};
 use tiles::{Tiled, tensor};
@@ -64,7 +66,7 @@ impl Translator {
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         device::check(device)?;
         let path = path.as_ref();
-        let file = if path.is_dir() { path.join(GENERATOR_FILE) } else { PathBuf::from(path) };
+        let file = if files::is_folder(path)? { path.join(GENERATOR_FILE) } else { PathBuf::from(path) };
         let device = device.clone().without_autodiff();
         let Some(config) = weights::config(&file)? else {
             return Self::from_import(pytorch::Import::open(&file)?, &device);
@@ -75,6 +77,14 @@ impl Translator {
         let network = config.generator.init(&device);
         let generator = weights::apply(network, weights::load(&file)?, &file, str::to_owned)?;
         Ok(Self::of_run(generator, config, &device))
+    }
+
+    /// Loads the exported generator of a checkpoint of a run.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::generator`].
+    pub fn from_checkpoint(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
+        Ok(Self::of_run(checkpoint.generator(device)?, checkpoint.config().clone(), device))
     }
 
     /// Loads a generator of the PyTorch original from an opened file. Settings that the file does not contain have the

@@ -130,6 +130,25 @@ pub(crate) fn load_some(path: &Path, wanted: impl Fn(&str) -> Option<String>) ->
     }
 }
 
+/// Checks the header and the checksum of a weights file, without keeping its parameters.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn verify(path: &Path) -> Result<()> {
+    let mut header = Header::read(path)?;
+    let (mut sum, mut bytes) = (0u32, Vec::new());
+    for name in header.metadata.offset_keys() {
+        let Some(info) = header.metadata.info(&name) else { continue };
+        bytes.resize(info.data_offsets.1 - info.data_offsets.0, 0);
+        header.take(&mut bytes)?;
+        sum = sum.wrapping_add(checksum(&name, &bytes));
+    }
+    match header.config().and_then(|config| split_checksum(&config).1) {
+        Some(expected) if expected == format!("{sum:08x}") => Ok(()),
+        _ => Err(Error::corrupt(path, "the checksum of its weights differs")),
+    }
+}
+
 /// Converts the values of a tensor that is not of type f32, or returns `None` for a counter of PyTorch, which is not
 /// used.
 fn to_f32(path: &Path, name: &str, kind: Dtype, shape: &[usize], bytes: Vec<u8>) -> Result<Option<Vec<f32>>> {

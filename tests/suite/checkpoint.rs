@@ -443,11 +443,11 @@ fn other_versions_and_other_networks_are_refused() {
     let mut other = averaged.clone();
     other.generator.base_channels = 5;
     let error = Trainer::resume_or_new(&run, other, &device::cpu()).unwrap_err();
-    assert!(error.to_string().contains("generator differs"), "{error}");
+    assert!(error.to_string().contains("generator.base_channels: 4 in the run, 5 given"), "{error}");
 
     // A missing setting does not drop the EMA.
     let error = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap_err();
-    assert!(error.to_string().contains("training.ema_decay differs"), "{error}");
+    assert!(error.to_string().contains("training.ema_decay: 0.9 in the run, none given (the EMA"), "{error}");
 
     let mut longer = averaged.clone();
     (longer.training.epochs, longer.training.clip_norm) = (30, Some(1.0));
@@ -457,9 +457,9 @@ fn other_versions_and_other_networks_are_refused() {
     assert_eq!(
         trainer.config_changes(),
         [
-            "data.target_resize_filter is nearest, was none",
-            "training.clip_norm is 1.0, was none",
-            "training.epochs is 30, was 3"
+            "data.target_resize_filter: none in the run, nearest given",
+            "training.clip_norm: none in the run, 1.0 given",
+            "training.epochs: 3 in the run, 30 given"
         ]
     );
     assert!(Trainer::resume_or_new(&run, averaged, &device::cpu()).unwrap().config_changes().is_empty());
@@ -530,7 +530,7 @@ fn a_later_checkpoint_is_not_overwritten() {
     let mut other = config();
     other.data.direction = pix2pix::data::Direction::BToA;
     let message = Trainer::resume_or_new(&run, other, &device::cpu()).unwrap_err().to_string();
-    assert!(message.contains("data.direction differs"), "{message}");
+    assert!(message.contains("data.direction: a-to-b in the run, b-to-a given"), "{message}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("data", &["device", "error", "files", "names", "raster", "transfer", "rng"]),
     ("metrics", &["device", "error", "names", "raster", "transfer", "rng", "weights"]),
     ("config", &["data", "discriminator", "error", "generator", "loss", "metrics", "names"]),
-    ("optim", &["config", "device", "error", "kernels", "transfer"]),
+    ("optim", &["config", "device", "error", "files", "kernels", "transfer"]),
     ("pytorch", &["device", "discriminator", "error", "files", "generator", "layers", "weights"]),
     ("report", &["error", "files"]),
     (
@@ -52,7 +52,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "generator",
             "layers",
             "pytorch",
+            "files",
             "raster",
+            "run",
             "transfer",
             "weights",
         ],

@@ -17,6 +17,7 @@ mod layering;
 mod layouts;
 mod overnight;
 mod pytorch;
+mod run_folder;
 #[path = "../support/mod.rs"]
 mod support;
 mod torch_file;

@@ -293,7 +293,7 @@ fn results_without_checkpoints_are_not_erased() {
     for mut trainer in refused {
         for error in [trainer.save(&run), trainer.fit(&train, None, &run, watch)].map(Result::unwrap_err) {
             assert!(
-                matches!(error, Error::Checkpoint { problem: CheckpointProblem::Results, .. }),
+                matches!(error, Error::Checkpoint { problem: CheckpointProblem::Results { .. }, .. }),
                 "{error}"
             );
             let message = error.to_string();

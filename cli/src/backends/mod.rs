@@ -14,7 +14,7 @@ mod parity;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use measure::{Kernel, Memory, StepTime};
 use parity::{Difference, Outcome};
@@ -22,6 +22,7 @@ use pix2pix::{Device, Pix2PixConfig, device};
 use serde::Serialize;
 
 use crate::common::Common;
+use crate::files;
 use crate::output::{one_line, say};
 
 /// Compares the results, the speed and the memory of the compiled backends
@@ -96,7 +97,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if let Some(path) = &options.json {
         let text = serde_json::to_vec_pretty(&reports)?;
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        files::replace(path, &text)?;
     }
     Ok(())
 }

@@ -44,27 +44,30 @@ pub(crate) fn scan(name: &'static str, folder: PairedFolder) -> Scanned {
     let done = Mutex::new((Vec::new(), Vec::<LeftOut>::new(), <[Colours; 2]>::default()));
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(folder.len());
     std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                let mut own = <[Colours; 2]>::default();
-                let (mut pairs, mut left_out) = (Vec::new(), Vec::new());
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= folder.len() {
-                        break;
-                    }
-                    match folder.originals(index) {
-                        Ok([a, b]) => pairs.push((index, Signature::of([&a, &b], &mut own))),
-                        Err(error) => left_out.push(unusable(folder.path(index), &error)),
-                    }
-                    bar.inc(1);
+        let work = || {
+            let mut own = <[Colours; 2]>::default();
+            let (mut pairs, mut left_out) = (Vec::new(), Vec::new());
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= folder.len() {
+                    break;
                 }
-                let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                done.0.extend(pairs);
-                done.1.extend(left_out);
-                done.2.iter_mut().zip(&own).for_each(|(all, own)| all.merge(own));
-            });
+                match folder.originals(index) {
+                    Ok([a, b]) => pairs.push((index, Signature::of([&a, &b], &mut own))),
+                    Err(error) => left_out.push(unusable(folder.path(index), &error)),
+                }
+                bar.inc(1);
+            }
+            let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            done.0.extend(pairs);
+            done.1.extend(left_out);
+            done.2.iter_mut().zip(&own).for_each(|(all, own)| all.merge(own));
+        };
+        // This thread reads what those that the system does not allow would read.
+        for _ in 1..workers {
+            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
         }
+        work();
     });
     bar.finish_and_clear();
     let (mut pairs, mut unusable, colours) =

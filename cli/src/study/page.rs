@@ -120,7 +120,7 @@ fn shown<'a>(results: &Results, table: &'a Summary, out: &Path) -> Result<Shown<
         cells: cells.collect(),
         photographs: photographs.unwrap_or_default(),
         compared: compared.collect(),
-        chart: chart(results, table, out),
+        chart: chart(results, table, out)?,
         grid: grid(results, table, out)?,
     })
 }
@@ -148,18 +148,28 @@ fn first_run(results: &Results, job: &str) -> Option<String> {
 }
 
 /// Returns the validation curves of the first run of each row; `None` without curves.
-fn chart(results: &Results, table: &Summary, out: &Path) -> Option<Chart> {
-    let series = table.rows.iter().filter_map(|row| {
-        let path = out.join("runs").join(first_run(results, &row.job)?).join("metrics.jsonl");
-        let text = std::fs::read_to_string(path).ok()?;
+fn chart(results: &Results, table: &Summary, out: &Path) -> Result<Option<Chart>> {
+    let mut series = Vec::new();
+    for row in &table.rows {
+        let Some(run) = first_run(results, &row.job) else { continue };
+        let path = out.join("runs").join(run).join("metrics.jsonl");
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            read => read.with_context(|| path.display().to_string())?,
+        };
         let points = text.lines().filter_map(|line| match serde_json::from_str(line) {
             Ok(Record::Validation { step, l1, .. }) if l1.is_finite() => Some((step, f64::from(l1))),
             _ => None,
         });
-        Some((row.name.clone(), points.collect::<Vec<_>>()))
-    });
-    let series: Vec<_> = series.filter(|(_, points)| points.len() > 1).collect();
-    let steps = series.iter().flat_map(|(_, points)| points.iter().map(|point| point.0)).max()?.max(1);
+        let points: Vec<_> = points.collect();
+        if points.len() > 1 {
+            series.push((row.name.clone(), points));
+        }
+    }
+    let Some(steps) = series.iter().flat_map(|(_, points)| points.iter().map(|point| point.0)).max() else {
+        return Ok(None);
+    };
+    let steps = steps.max(1);
     // Without the first point: the value of the untrained generator would flatten the rest.
     let values = || series.iter().flat_map(|(_, points)| points.iter().skip(1).map(|point| point.1));
     let (low, high) = values().fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
@@ -172,11 +182,11 @@ fn chart(results: &Results, table: &Summary, out: &Path) -> Option<Chart> {
         (name.clone(), points.collect::<Vec<_>>().join(" "))
     };
     let ticks = (0..=4).map(|i| low + span * f64::from(i) / 4.0);
-    Some(Chart {
+    Ok(Some(Chart {
         curves: series.iter().map(curve).collect(),
         rows: ticks.map(|value| (y(value), format!("{value:.3}"))).collect(),
         steps,
-    })
+    }))
 }
 
 /// Draws input, target and each row's output for the first validation pairs.

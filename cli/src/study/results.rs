@@ -122,7 +122,7 @@ impl Results {
     /// Writes the results to a file.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).with_context(|| path.display().to_string())?;
-        files::replace_and_sync(path, text.as_bytes())
+        files::replace(path, text.as_bytes())
     }
 
     /// Returns the run of a variant with this seed, if it is finished.

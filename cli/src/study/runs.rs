@@ -257,7 +257,7 @@ impl Study {
         self.results.tables = summaries.collect();
         self.results.save(&self.out.join("results.json"))?;
         let html = page::render(&self.results, &self.out, finished)?;
-        files::replace_and_sync(&self.out.join("index.html"), html.as_bytes())
+        files::replace(&self.out.join("index.html"), html.as_bytes())
     }
 }
 
@@ -281,7 +281,7 @@ fn drawn_pairs(folder: &Path, size: u32, seed: u64) -> Result<PathBuf> {
     for (split, first, count) in [("train", 0, TRAIN_PAIRS), ("val", demo::HELD_OUT, VAL_PAIRS)] {
         let split = folder.join(split);
         // Files are written in order and atomically, so all exist if the last one does.
-        if !split.join(format!("{:04}.png", count - 1)).is_file() {
+        if files::look(&split.join(format!("{:04}.png", count - 1)))?.is_none() {
             demo::draw_pairs(split, first..first + count, size, seed)?;
         }
     }

@@ -4,11 +4,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use pix2pix::config::Schedule;
-use pix2pix::{Backbone, Condition, GanMode, Norm, Pix2PixConfig};
+use pix2pix::error::CheckpointProblem;
+use pix2pix::{Backbone, Checkpoint, Condition, GanMode, Norm, Pix2PixConfig};
 
-use super::labels;
 use super::options::{Decay, Gan, NormKind, Options, PATCHES, Preset, Shape};
 use super::source::Source;
+use super::{CHECKPOINTS, labels};
+use crate::files;
+use crate::output::note;
 
 /// The defaults of `--schedule step`.
 const STEP_EVERY: usize = 50;
@@ -30,13 +33,8 @@ mod demo {
 /// Builds the configuration from the preset, the configuration file and the flags; later ones override earlier ones. A
 /// run in `out` that is resumed has its own settings instead of the preset.
 pub(super) fn configure(options: &Options, source: &Source, out: &Path) -> Result<Pix2PixConfig> {
-    let saved = out.join(RUN_CONFIG);
-    // Without checkpoints, the run starts again.
-    let is_saved = options.resume && out.join("checkpoints").is_dir() && saved.is_file();
-    let mut config = match options.preset {
-        None if is_saved => Pix2PixConfig::load(&saved)?,
-        other => preset(other, source)?,
-    };
+    let saved = if options.resume && options.preset.is_none() { saved(out)? } else { None };
+    let mut config = saved.map_or_else(|| preset(options.preset, source), Ok)?;
     if let Some(path) = &options.config {
         config = with_file(&config, path)?;
     }
@@ -55,6 +53,33 @@ pub(super) fn configure(options: &Options, source: &Source, out: &Path) -> Resul
     set_training(&mut config, options);
     config.validate()?;
     Ok(config)
+}
+
+/// Returns the configuration of the run in `out`; `None` without checkpoints, because the run then starts again.
+fn saved(out: &Path) -> Result<Option<Pix2PixConfig>> {
+    if !files::is_filled(&out.join(CHECKPOINTS))? {
+        return Ok(None);
+    }
+    let path = out.join(RUN_CONFIG);
+    if files::look(&path)?.is_none() {
+        return match Checkpoint::open(out, "latest") {
+            Ok(latest) => {
+                note!(
+                    "warning: {}: it is missing; taking the settings of the newest checkpoint",
+                    path.display()
+                );
+                Ok(Some(latest.config().clone()))
+            }
+            Err(pix2pix::Error::Checkpoint { problem: CheckpointProblem::Missing, .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        };
+    }
+    let config = Pix2PixConfig::load(&path).map_err(|error| {
+        anyhow!(
+            "{error}; mend the file, or remove it: --resume then takes the settings of the newest checkpoint"
+        )
+    })?;
+    Ok(Some(config))
 }
 
 /// Returns the configuration of a preset, reduced for the demo.

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use pix2pix::pytorch::Import;
-use pix2pix::{Device, Discriminator, Generator, GeneratorConfig, Pix2PixConfig, Trainer, Translator};
+use pix2pix::{Device, Discriminator, Generator, GeneratorConfig, Pix2PixConfig, Trainer};
 
 use super::options::Options;
 use crate::output::say;
+use crate::{common, files};
 
 /// Creates the trainer of a new run with the weights of `--from`, whose architecture replaces that of `config`, and
 /// saves it, so that the run can be resumed without the flags.
@@ -19,10 +20,11 @@ pub(super) fn start(
     device: &Device,
 ) -> Result<Trainer> {
     let channels = [config.generator.input_channels, config.generator.output_channels];
-    let generator = Translator::load(from, device)?.generator().clone();
+    let checkpoint = options.checkpoint.as_deref();
+    let generator = common::translator(from, checkpoint, device)?.generator().clone();
     let found = generator.config().clone();
     let discriminator = match &options.from_discriminator {
-        Some(path) => loaded_discriminator(path, &found, device)?,
+        Some(path) => loaded_discriminator(path, checkpoint, &found, device)?,
         None => {
             config.discriminator.norm = found.norm;
             config.discriminator.base_channels = found.base_channels;
@@ -37,14 +39,20 @@ pub(super) fn start(
     let Pix2PixConfig { loss, data, training, .. } = config.clone();
     let trainer = Trainer::from_networks(generator, discriminator, loss, data, training, device)?;
     trainer.save(out)?;
-    say!("starting from {}: {:?}", from.display(), config.generator.backbone);
+    let of = checkpoint.map_or_else(String::new, |name| format!(", checkpoint {name}"));
+    say!("starting from {}{of}: {:?}", from.display(), config.generator.backbone);
     Ok(trainer)
 }
 
 /// Loads the discriminator of a run folder or of a file, which belongs to a generator of this configuration.
-fn loaded_discriminator(path: &Path, generator: &GeneratorConfig, device: &Device) -> Result<Discriminator> {
-    if path.is_dir() {
-        return Ok(Trainer::saved_discriminator(path, device)?);
+fn loaded_discriminator(
+    path: &Path,
+    checkpoint: Option<&str>,
+    generator: &GeneratorConfig,
+    device: &Device,
+) -> Result<Discriminator> {
+    if files::is_folder(path)? {
+        return Ok(common::checkpoint(path, checkpoint.unwrap_or("latest"))?.discriminator(device)?);
     }
     Ok(Import::open(path)?.discriminator_for(generator, &device.clone().without_autodiff())?)
 }

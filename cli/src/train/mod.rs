@@ -17,7 +17,7 @@ mod source;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use pix2pix::data::{DataFolder, PairedFolder};
+use pix2pix::data::{DataFolder, PairedFolder, Reason};
 use pix2pix::{Device, Error, Event, Pix2PixConfig, Trainer, demo, device};
 
 use crate::common::as_flag;
@@ -28,6 +28,9 @@ use options::OnNan;
 pub(crate) use options::Options;
 use progress::Progress;
 use source::Source;
+
+/// The folder of checkpoints in a run folder.
+const CHECKPOINTS: &str = "checkpoints";
 
 /// Pairs that the demo draws.
 const DEMO_PAIRS: u64 = 450;
@@ -65,6 +68,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let run = Run { options, source, config, devices, out, train, val };
     let steps = run.fit(trainer)?;
     let out = run.out.display();
+    if options.resume && steps == start && !stop::requested() {
+        match options.steps {
+            Some(last) if last <= steps => {
+                say!("{out} has {steps} steps already; `--resume --steps N` with N above {steps} trains on")
+            }
+            _ => say!("{out}: the run has finished, after {}", run.length()),
+        }
+    }
     if stop::requested() {
         say!("stopped and saved after step {steps}; the same command with --resume continues");
     }
@@ -85,11 +96,26 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Describes the length of the run and how to extend it.
+    fn length(&self) -> String {
+        let training = &self.config.training;
+        let decay = match training.decay_epochs {
+            0 => String::new(),
+            decay => format!(" and {decay} of --decay-epochs"),
+        };
+        let epochs = training.epochs;
+        format!("{epochs} of --epochs{decay}; `--resume --epochs N` with N above {epochs} trains on")
+    }
+
     /// Trains to the end, or until the user stops it, and returns the number of steps of the run.
     fn fit(&self, mut trainer: Trainer) -> Result<u64> {
         let last_step = self.options.steps;
         let mut progress = Progress::new(&trainer, last_step);
         if last_step.is_some_and(|last| trainer.steps() >= last) {
+            if trainer.steps() > 0 {
+                let run = trainer.open_run(&self.out)?; // writes missing and damaged files anew
+                run.warnings().iter().for_each(|warning| note!("warning: {warning}"));
+            }
             return Ok(trainer.steps());
         }
         stop::listen();
@@ -152,6 +178,7 @@ fn pairs(
     let folder = match &source.folder {
         Some(folder) => folder.clone(),
         None => {
+            source.record(out)?; // tells these pairs from files of the user
             let (data, size, seed) = (
                 Source::demo(out),
                 config.data.crop_size.height.max(config.data.crop_size.width) as u32,
@@ -164,6 +191,9 @@ fn pairs(
     };
     let data = DataFolder::open(folder)?.with_limits(options.limits.limits()?);
     let (train, val) = data.train_and_val(&config.data, source.val_fraction).map_err(as_flag)?;
+    if options.resume {
+        refuse_unreadable([Some(&train), val.as_ref()])?;
+    }
     say!("{}", data.describe(&train, val.as_ref()));
     files::report_left_out("outside the splits", &data.outside()?);
     if val.is_none() {
@@ -175,10 +205,22 @@ fn pairs(
     Ok((train, val))
 }
 
+/// Refuses to resume a run while the disk does not return a file: without it, the run would go on with other pairs.
+fn refuse_unreadable(pairs: [Option<&PairedFolder>; 2]) -> Result<()> {
+    let mut left_out = pairs.into_iter().flatten().flat_map(PairedFolder::left_out);
+    match left_out.find(|file| matches!(file.reason, Reason::Unreadable(_))) {
+        Some(file) => bail!(
+            "{file}; without this file the run would go on with other pairs: make it readable, or remove it if the run \
+             began without it"
+        ),
+        None => Ok(()),
+    }
+}
+
 /// Returns a new trainer, with the weights of `--from` if given, or with `--resume` that of the newest checkpoint. Warns
 /// of damaged checkpoints and of changed settings.
 fn trainer(options: &Options, config: &mut Pix2PixConfig, out: &Path, devices: &[Device]) -> Result<Trainer> {
-    let is_saved = options.resume && out.join("checkpoints").is_dir();
+    let is_saved = options.resume && files::is_filled(&out.join(CHECKPOINTS))?;
     if let Some(from) = options.from.as_deref().filter(|_| !is_saved) {
         return Ok(from::start(options, from, config, out, &devices[0])?.with_devices(&devices[1..])?);
     }
@@ -205,29 +247,55 @@ fn resumed(config: &Pix2PixConfig, out: &Path, devices: &[Device]) -> Result<Tra
 
 /// Returns the folder of this run. A folder with an earlier run is rejected without `--resume`.
 fn run_folder(options: &Options) -> Result<PathBuf> {
-    // A run without checkpoints still has results to protect.
-    let results = ["checkpoints", "metrics.jsonl", "generator.safetensors"];
-    let is_taken = |folder: &Path| results.iter().any(|name| folder.join(name).exists());
     let out = match (&options.out, &options.data) {
         (Some(out), _) => out.clone(),
         (None, Some(_)) => PathBuf::from("runs/train"),
         (None, None) if options.resume => PathBuf::from("runs/demo"),
-        // The demo may run several times, so it looks for a free name.
-        (None, None) => (1..)
-            .map(|n| PathBuf::from(if n == 1 { "runs/demo".to_owned() } else { format!("runs/demo-{n}") }))
-            .find(|folder| !is_taken(folder))
-            .expect("some number is free"),
+        (None, None) => return free_demo_folder(),
     };
-    if options.resume || !is_taken(&out) {
-        return Ok(out);
-    }
-    let has_checkpoints = out.join(results[0]).is_dir();
-    let out = out.display();
-    match has_checkpoints {
-        true => bail!("--out: {out} holds a run; add --resume to continue it, or name another folder"),
-        false => bail!(
-            "--out: {out} holds results without checkpoints to resume from; name another folder, or add --resume to \
-             start a new run that replaces them"
+    match taken_by(&out)? {
+        Some(_) if options.resume => Ok(out),
+        None => Ok(out),
+        Some(CHECKPOINTS) => {
+            bail!("--out: {} holds a run; add --resume to continue it, or name another folder", out.display())
+        }
+        Some(name) => bail!(
+            "--out: {} holds results without checkpoints to resume from ({name}); name another folder, or, if they are \
+             of a run that was stopped before its first checkpoint, add --resume to start it again",
+            out.display()
         ),
     }
+}
+
+/// Returns the first folder for the demo that no run has taken.
+fn free_demo_folder() -> Result<PathBuf> {
+    let mut folder = PathBuf::from("runs/demo");
+    for number in 2.. {
+        if taken_by(&folder)?.is_none() && !files::is_filled(&Source::demo(&folder))? {
+            break;
+        }
+        folder = format!("runs/demo-{number}").into();
+    }
+    Ok(folder)
+}
+
+/// Returns a file in `folder`, or a folder with files, that a new run would replace.
+fn taken_by(folder: &Path) -> Result<Option<&'static str>> {
+    const NAMES: [&str; 9] = [
+        CHECKPOINTS,
+        "metrics.jsonl",
+        "damaged-metrics.jsonl",
+        "generator.safetensors",
+        "generator-best.safetensors",
+        "index.html",
+        "config.json",
+        "samples",
+        "tensorboard",
+    ];
+    for name in NAMES {
+        if files::is_filled(&folder.join(name))? {
+            return Ok(Some(name));
+        }
+    }
+    Ok(Source::recorded(folder).is_err().then_some("data.json"))
 }

@@ -96,6 +96,10 @@ pub(crate) struct Options {
     /// architecture [default: random weights]
     #[arg(long, value_name = "WEIGHTS", help_heading = RUN, conflicts_with_all = ["generator", "norm", "base_channels"])]
     pub(crate) from: Option<PathBuf>,
+    /// Checkpoint of the run folders --from and --from-discriminator: latest, best, or for example step-4000 [default:
+    /// the exported generator, and the newest discriminator]
+    #[arg(long, value_name = "NAME", help_heading = RUN, requires = "from")]
+    pub(crate) checkpoint: Option<String>,
     /// Discriminator to start from: run folder, or file of the PyTorch original [default: random weights]
     #[arg(long, value_name = "WEIGHTS", help_heading = RUN, requires = "from", conflicts_with_all = ["patch", "unconditional"])]
     pub(crate) from_discriminator: Option<PathBuf>,

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use indicatif::{ProgressBar, ProgressStyle};
 use pix2pix::{Event, Trainer};
 
-use crate::output::say;
+use crate::output::{note, say};
 use crate::stop;
 
 /// Steps between two readings of the losses; each reading waits for the device.
@@ -75,6 +75,7 @@ impl Progress {
                 let line = format!("epoch {epoch}/{}  {}  {metrics}", self.epochs, self.losses);
                 self.bar.suspend(|| say!("{line}"));
             }
+            Event::Warning(warning) => self.bar.suspend(|| note!("warning: {warning}")),
             Event::Advice(advice) => self.bar.suspend(|| say!("step {}: {advice}", self.steps)),
             _ => {}
         }

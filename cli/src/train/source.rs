@@ -30,7 +30,9 @@ impl Source {
         let Some(folder) = &options.data else {
             return match recorded {
                 Some(recorded) => {
-                    if let Some(folder) = recorded.folder.as_ref().filter(|folder| !folder.is_dir()) {
+                    if let Some(folder) = &recorded.folder
+                        && !files::is_folder(folder)?
+                    {
                         bail!(
                             "--data: {}, which this run was trained on, is not there any more; name the folder of the pairs",
                             folder.display()
@@ -38,10 +40,7 @@ impl Source {
                     }
                     Ok(Self { val_fraction: options.val_fraction.or(recorded.val_fraction), ..recorded })
                 }
-                None if options.resume && out.join("config.json").exists() && !out.join(DEMO).is_dir() => {
-                    bail!("--data: {} does not record it; name the folder of the pairs", out.display())
-                }
-                None => Ok(Self { folder: None, val_fraction: None }),
+                None => Self::of_demo(options, out),
             };
         };
         // A run may be resumed from another folder.
@@ -51,13 +50,29 @@ impl Source {
         Ok(Self { folder: Some(folder), val_fraction })
     }
 
+    /// Returns the data set of a run that draws its pairs, if these replace nothing else in `out`.
+    fn of_demo(options: &Options, out: &Path) -> Result<Self> {
+        let drawn = Self::demo(out);
+        if options.resume && files::look(&out.join("config.json"))?.is_some() && !files::is_folder(&drawn)? {
+            bail!("--data: {} does not record it; name the folder of the pairs", out.display());
+        }
+        if files::is_filled(&drawn)? && Self::recorded(out)?.is_none() {
+            bail!(
+                "--out: {} is not of a run, and the pairs that the demo draws would replace files in it; name another \
+                 folder, or with --data the folder of the pairs",
+                drawn.display()
+            );
+        }
+        Ok(Self { folder: None, val_fraction: None })
+    }
+
     /// Returns the folder of the demo's pairs.
     pub(super) fn demo(out: &Path) -> PathBuf {
         out.join(DEMO)
     }
 
     /// Reads the record of a run, if there is one.
-    fn recorded(out: &Path) -> Result<Option<Self>> {
+    pub(super) fn recorded(out: &Path) -> Result<Option<Self>> {
         let path = out.join(RECORD);
         let name = || path.display().to_string();
         match std::fs::read_to_string(&path) {

@@ -27,7 +27,7 @@ pub(crate) fn translate_all(
 
 fn translate(job: &Job, translators: &[Translator], writer: &Writer) -> Result<()> {
     for (sample, (translator, path)) in (0..).zip(translators.iter().zip(writer.paths(job))) {
-        if writer.keeps(job, sample) {
+        if writer.keeps(job, sample)? {
             continue;
         }
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {

@@ -39,7 +39,7 @@ pub(crate) struct Listing {
 
 /// Lists the image `input`, or all images in that folder. `format` is the type of the files to write into a folder.
 pub(crate) fn list(input: &Path, output: &Path, format: Option<&str>, arrays: bool) -> Result<Listing> {
-    if !input.is_dir() {
+    if !files::is_folder(input)? {
         return list_one(input, output, arrays);
     }
     let wanted = match format {

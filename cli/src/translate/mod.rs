@@ -24,6 +24,7 @@ use pix2pix::data::{self, DataConfig, LeftOut, Size};
 use write::Writer;
 
 use crate::common::{Common, ModeName, PagesName};
+use crate::files;
 use crate::imported::Imported;
 use crate::limits::LimitOptions;
 use crate::output::{note, one_line, say};
@@ -38,6 +39,9 @@ pub(crate) struct Options {
     /// Run folder, weights file, or file of the PyTorch original
     #[arg(long, help_heading = FILES)]
     weights: PathBuf,
+    /// Checkpoint of the run folder: latest, best, or for example step-4000 [default: the exported generator]
+    #[arg(long, value_name = "NAME", help_heading = FILES)]
+    checkpoint: Option<String>,
     #[command(flatten)]
     imported: Imported,
     /// Image, or folder of images
@@ -88,7 +92,8 @@ fn translators(options: &Options) -> Result<Vec<Translator>> {
     if options.samples > 1 && options.mode != ModeName::Paper {
         bail!("--samples: {} outputs would all be equal; only the mode `paper` has noise", options.samples);
     }
-    let mut translator = options.imported.translator(&options.weights, &options.common.compute.device()?)?;
+    let (device, checkpoint) = (options.common.compute.device()?, options.checkpoint.as_deref());
+    let mut translator = options.imported.translator(&options.weights, checkpoint, &device)?;
     translator = translator.with_resizing(options.resize).with_limits(options.limits.limits()?);
     if let Some(pages) = options.pages {
         translator = translator.with_pages(pages.into());
@@ -155,18 +160,24 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         &options.input,
         &options.output,
     )?;
-    let jobs: Vec<_> = all.into_iter().filter(|job| !writer.is_done(job)).collect();
+    let mut jobs = Vec::new();
+    for job in all {
+        if !writer.is_done(&job)? {
+            jobs.push(job);
+        }
+    }
     let kept = count - jobs.len();
-    if kept > 0 && !options.input.is_dir() {
+    let is_folder = files::is_folder(&options.input)?;
+    if kept > 0 && !is_folder {
         bail!("{}: the file exists already; remove it, or use --overwrite", options.output.display());
     }
     let config = &samples[0].config().data;
     let limits = options.limits.limits()?;
     if options.half.is_none() && !arrays {
-        half::ask(&jobs, options.input.is_dir(), config, &limits)?;
+        half::ask(&jobs, is_folder, config, &limits)?;
     }
     let half = options.half.unwrap_or(Half::None);
-    crate::files::report_pages(jobs.iter().map(|job| job.input.as_path()), config.pages);
+    files::report_pages(jobs.iter().map(|job| job.input.as_path()), config.pages);
     if !options.resize {
         warn_of_scale(&jobs, half, config);
     }
@@ -176,7 +187,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let failed = if arrays {
         arrays::translate_all(&jobs, &samples, &writer, &bar)
     } else {
-        pipeline::translate_all(&jobs, &samples, half, limits, &writer, &bar)
+        pipeline::translate_all(&jobs, &samples, half, limits, &writer, &bar)?
     };
     bar.finish_and_clear();
 

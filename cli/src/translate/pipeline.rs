@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Scope;
 
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow};
 use image::DynamicImage;
 use indicatif::ProgressBar;
 use pix2pix::Translator;
@@ -16,6 +17,7 @@ use pix2pix::data::{self, ImageHeader, ImageLimits, Labels, MemoryBudget, Memory
 use super::half::Half;
 use super::jobs::Job;
 use super::write::Writer;
+use crate::common::NO_THREADS;
 
 /// Images that wait for the network, and outputs that wait to be written.
 const QUEUE_LEN: usize = 2;
@@ -56,7 +58,7 @@ pub(crate) fn translate_all(
     limits: ImageLimits,
     writer: &Writer,
     bar: &ProgressBar,
-) -> Vec<Error> {
+) -> Result<Vec<Error>> {
     let failures = Failures::default();
     let next = AtomicUsize::new(0);
     // Two budgets: while the network waits to hand on an output, it holds the memory of an input.
@@ -67,13 +69,25 @@ pub(crate) fn translate_all(
     let outputs = Mutex::new(outputs);
     let labels = translators.first().and_then(|translator| translator.config().data.labels.as_ref());
     std::thread::scope(|scope| {
+        let [mut readers, mut writers] = [0; 2];
+        let mut refusal = None;
         for _ in 0..WORKERS {
             let decoded = decoded.clone();
             let next = &next;
-            scope.spawn(move || read_all(jobs, labels, next, half, limits, &decoded));
-            scope.spawn(|| write_all(&outputs, writer, &failures));
+            match start(scope, move || read_all(jobs, labels, next, half, limits, &decoded)) {
+                Ok(()) => readers += 1,
+                Err(error) => refusal = Some(error),
+            }
+            match start(scope, || write_all(&outputs, writer, &failures)) {
+                Ok(()) => writers += 1,
+                Err(error) => refusal = Some(error),
+            }
         }
         drop(decoded);
+        // Some threads suffice, but both kinds are needed.
+        if let Some(error) = refusal.filter(|_| readers == 0 || writers == 0) {
+            return Err(error);
+        }
         for (job, input) in images {
             let done =
                 input.and_then(|input| translate(input, translators, writer, &output_budget, &translated));
@@ -81,8 +95,14 @@ pub(crate) fn translate_all(
             bar.inc(1);
         }
         drop(translated);
-    });
-    failures.into_errors()
+        Ok(())
+    })?;
+    Ok(failures.into_errors())
+}
+
+/// Starts a thread, or returns the error where the system allows no more.
+fn start<'scope>(scope: &'scope Scope<'scope, '_>, work: impl FnOnce() + Send + 'scope) -> Result<()> {
+    std::thread::Builder::new().spawn_scoped(scope, work).map(drop).context(NO_THREADS)
 }
 
 /// Decodes jobs until none is left: each worker takes the one after `next`.
@@ -112,7 +132,7 @@ fn translate<'a>(
 ) -> Result<()> {
     let job = input.job;
     for (sample, translator) in (0..).zip(translators) {
-        if writer.keeps(job, sample) {
+        if writer.keeps(job, sample)? {
             continue;
         }
         let permit = budget.take(size(&input.image));

@@ -32,13 +32,18 @@ impl Writer {
     }
 
     /// Returns whether all outputs of this image exist already and are to be kept.
-    pub(crate) fn is_done(&self, job: &Job) -> bool {
-        (0..self.samples).all(|sample| self.keeps(job, sample))
+    pub(crate) fn is_done(&self, job: &Job) -> Result<bool> {
+        for sample in 0..self.samples {
+            if !self.keeps(job, sample)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Returns whether output `sample` of an image exists already and is to be kept.
-    pub(crate) fn keeps(&self, job: &Job, sample: u64) -> bool {
-        !self.overwrite && self.path(job, sample).exists()
+    pub(crate) fn keeps(&self, job: &Job, sample: u64) -> Result<bool> {
+        Ok(!self.overwrite && files::look(&self.path(job, sample))?.is_some())
     }
 
     /// Returns the files of all outputs of an image.

@@ -3,6 +3,7 @@
 
 mod check;
 mod commands;
+mod faults;
 mod folders;
 mod from;
 mod kill;
@@ -10,6 +11,7 @@ mod labels;
 mod layouts;
 mod pairs;
 mod program;
+mod resume;
 mod samples;
 mod scale;
 mod signals;

@@ -144,7 +144,10 @@ fn a_run_is_trained_resumed_and_used_for_translation() {
     // A changed setting is reported.
     let changed = [&small[..], &["--steps", "6", "--resume", "--clip-norm", "2"]].concat();
     let output = program::run("train", folder.path(), &changed);
-    assert!(output.status.success() && text(&output.stderr).contains("training.clip_norm is 2.0, was none"));
+    assert!(
+        output.status.success()
+            && text(&output.stderr).contains("training.clip_norm: none in the run, 2.0 given")
+    );
 
     let pair = run.join("data/val/0000.png");
     let arguments = ["--weights", "run", "--input", pair.to_str().unwrap(), "--output", "out.png"];
