@@ -36,6 +36,7 @@ pub mod loss;
 pub mod metrics;
 mod names;
 mod optim;
+mod pack;
 pub mod pytorch;
 mod raster;
 pub mod report;

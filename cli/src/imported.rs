@@ -33,6 +33,17 @@ enum Resizing {
 }
 
 impl Imported {
+    /// Returns the given flags that have a meaning only for a file of another program.
+    pub(crate) fn of_files(&self) -> impl Iterator<Item = &'static str> {
+        let given = [("--key", self.key.is_some()), ("--upsample", self.upsample.is_some())];
+        given.into_iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| flag)
+    }
+
+    /// Returns whether the generator has no dropout.
+    pub(crate) fn no_dropout(&self) -> bool {
+        self.no_dropout
+    }
+
     /// Opens a file of another program.
     pub(crate) fn open(&self, path: &Path) -> Result<Import> {
         let mut import = Import::open(path)?;
@@ -51,14 +62,9 @@ impl Imported {
     /// Loads a translator from a run folder, a weights file, or a file of another program, which alone may need these
     /// flags.
     pub(crate) fn translator(&self, weights: &Path, device: &Device) -> Result<Translator> {
-        let given = [
-            ("--key", self.key.is_some()),
-            ("--no-dropout", self.no_dropout),
-            ("--upsample", self.upsample.is_some()),
-        ];
-        match given.iter().find(|(_, is_given)| *is_given) {
+        match self.of_files().next().or(self.no_dropout.then_some("--no-dropout")) {
             None => Ok(Translator::load(weights, device)?),
-            Some((flag, _)) if weights.is_dir() => {
+            Some(flag) if weights.is_dir() => {
                 bail!(
                     "{flag}: {} is a run folder, which holds its own settings; leave out the flag",
                     weights.display()

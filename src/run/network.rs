@@ -1,26 +1,24 @@
 //! A network in burn's record format.
 
-use std::io;
 use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::store::ModuleRecord;
-use burn::tensor::{Bytes, Tensor};
-use burn_pack::Writer;
+use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
+use crate::pack::Packed;
 use crate::transfer::read_data;
 
-/// Returns a network's bytes, the same as burn's `into_record().into_bytes()`, which panics if a read fails; `folder` is
-/// where they are to be written.
+/// Returns a network's file, the same as burn's `into_record().into_bytes()`, which panics if a read fails; `folder` is
+/// where it is to be written.
 ///
 /// # Errors
 /// [`Error::Device`] if the device fails to return a parameter.
-pub(super) fn to_bytes<M: Module>(network: &M, folder: &Path) -> Result<Bytes> {
+pub(super) fn packed<M: Module>(network: &M, folder: &Path) -> Result<Packed> {
     let mut collector = Collect { path: vec![], tensors: Ok(vec![]) };
     network.visit(&mut collector);
-    let writer = Writer::new(collector.tensors?);
-    writer.into_bytes().map_err(|error| Error::io(folder, io::Error::other(error)))
+    Packed::new(collector.tensors?, &[], folder)
 }
 
 /// Returns the network with the weights of a record file.
@@ -73,12 +71,12 @@ mod tests {
         let device = device::cpu().autodiff();
         let discriminator = config.discriminator.init_seeded(1, &device);
         let expected = discriminator.clone().into_record().into_bytes().unwrap();
-        assert!(to_bytes(&discriminator, Path::new("run")).unwrap()[..] == expected[..]);
+        assert!(packed(&discriminator, Path::new("run")).unwrap().to_vec() == expected[..]);
         for backbone in [config.generator.backbone, Backbone::Resnet { blocks: 1 }] {
             config.generator.backbone = backbone;
             let generator = config.generator.init_seeded(1, &device);
             let expected = generator.clone().into_record().into_bytes().unwrap();
-            assert!(to_bytes(&generator, Path::new("run")).unwrap()[..] == expected[..], "{backbone:?}");
+            assert!(packed(&generator, Path::new("run")).unwrap().to_vec() == expected[..], "{backbone:?}");
         }
     }
 }

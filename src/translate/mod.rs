@@ -73,7 +73,7 @@ impl Translator {
         config.generator.validate()?;
         config.data.validate()?;
         let network = config.generator.init(&device);
-        let generator = weights::apply(network, weights::load(&file)?, &file, str::to_owned)?;
+        let generator = weights::load_into(network, &file)?;
         Ok(Self::of_run(generator, config, &device))
     }
 

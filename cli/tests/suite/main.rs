@@ -3,6 +3,7 @@
 
 mod check;
 mod commands;
+mod fine_tuning;
 mod folders;
 mod from;
 mod kill;
