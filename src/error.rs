@@ -134,6 +134,19 @@ pub enum Error {
         /// Parameters of another shape.
         mismatched: Vec<ShapeMismatch>,
     },
+    /// Something needs more memory than this process may take: use smaller settings.
+    #[error("{what} needs at least {} MiB of memory, but only {} MiB are available; {remedy}", needed >> 20, available >> 20)]
+    #[non_exhaustive]
+    Memory {
+        /// What needs the memory.
+        what: String,
+        /// The bytes that it needs at least.
+        needed: u64,
+        /// The bytes that there are.
+        available: u64,
+        /// The settings that lower the need.
+        remedy: String,
+    },
     /// A backend is not compiled in, or its device is missing, computes wrongly, or failed to return values: choose
     /// another, rebuild, or resume from the newest checkpoint.
     #[error("backend `{name}`: {problem}")]
@@ -289,7 +302,7 @@ fn remedy(error: &std::io::Error) -> &'static str {
 /// The maximum number of names that a message lists.
 const MAX_LISTED: usize = 10;
 /// The longest text of another error in bytes. A file may provoke any text.
-const MAX_TEXT: usize = 1500;
+const MAX_TEXT: usize = 1200;
 /// The longest list of names in bytes.
 const MAX_LIST: usize = 500;
 
@@ -411,6 +424,15 @@ mod tests {
             (
                 weights,
                 "w: the weights do not fit the network; missing: n0; of another shape: a (network [1], file [2]), b (network [3, 4], file [])",
+            ),
+            (
+                Error::Memory {
+                    what: "a step".into(),
+                    needed: 5 << 30,
+                    available: 1 << 30,
+                    remedy: "use less".into(),
+                },
+                "a step needs at least 5120 MiB of memory, but only 1024 MiB are available; use less",
             ),
             (
                 Error::Device { name: "cuda".into(), problem: "no GPU; use `flex`".into() },

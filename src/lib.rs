@@ -33,6 +33,7 @@ pub mod guide;
 mod kernels;
 mod layers;
 pub mod loss;
+mod memory;
 pub mod metrics;
 mod names;
 mod optim;

@@ -3,16 +3,35 @@
 use std::io;
 use std::path::Path;
 
-use burn::tensor::Bytes;
-use burn_pack::{Error as PackError, Scalar, TENSOR_ALIGNMENT, Tensor, Writer};
+use burn::tensor::{DType, Shape, Tensor};
+use burn_pack::{Error as PackError, Scalar, TENSOR_ALIGNMENT, Writer};
 
 use crate::error::{Error, Result};
+use crate::transfer::read_data;
 
-/// A file that is not written yet: its head, and the values of its tensors, which the tensors may share.
-#[derive(Debug)]
+/// The size from which a tensor is a part of its own, in bytes.
+const CHUNK: usize = 1 << 20;
+
+/// A tensor to be written.
+pub(crate) struct Part {
+    pub(crate) name: String,
+    pub(crate) shape: Shape,
+    /// The id of the parameter that the values belong to.
+    pub(crate) id: u64,
+    pub(crate) values: Tensor<1>,
+}
+
+impl Part {
+    /// Returns the number of bytes.
+    fn size(&self) -> usize {
+        self.shape.num_elements() * size_of::<f32>()
+    }
+}
+
+/// A file that is not written yet: its head, and its tensors, which are read when they are written.
 pub(crate) struct Packed {
     head: Vec<u8>,
-    tensors: Vec<Bytes>,
+    parts: Vec<Part>,
 }
 
 impl Packed {
@@ -20,16 +39,14 @@ impl Packed {
     ///
     /// # Errors
     /// [`Error::Io`] if burn refuses a tensor.
-    pub(crate) fn new(tensors: Vec<Tensor>, scalars: &[(String, Scalar)], folder: &Path) -> Result<Self> {
+    pub(crate) fn new(parts: Vec<Part>, scalars: &[(String, Scalar)], folder: &Path) -> Result<Self> {
         let failed = |error: PackError| Error::io(folder, io::Error::other(error));
-        let (mut absent, mut values) = (Vec::new(), Vec::new());
-        for tensor in tensors {
-            let (name, dtype, shape, id, bytes) = tensor.into_parts().map_err(failed)?;
+        let absent = |part: &Part| {
             let missing = || Err(PackError::IoError("the values follow later".to_owned()));
-            absent.push(Tensor::deferred(name, dtype, shape, id, bytes.len(), missing));
-            values.push(bytes);
-        }
-        let writer = Writer::new(absent);
+            let (name, shape) = (part.name.clone(), part.shape.clone());
+            burn_pack::Tensor::deferred(name, DType::F32, shape, Some(part.id), part.size(), missing)
+        };
+        let writer = Writer::new(parts.iter().map(absent).collect());
         let writer =
             scalars.iter().fold(writer, |writer, (name, scalar)| writer.with_scalar(name, *scalar));
         let whole = writer.size().map_err(failed)?;
@@ -37,29 +54,37 @@ impl Packed {
         // never touched, so the system provides no memory for them.
         let mut head = vec![0; whole];
         let written = writer.write_into(&mut head);
-        if values.is_empty() {
+        if parts.is_empty() {
             written.map_err(failed)?;
         }
-        let length = values.iter().fold(0, |end, value| padded(end) + value.len());
-        Ok(Self { head: head[..whole - length].to_vec(), tensors: values })
+        let length = parts.iter().fold(0, |end, part| padded(end) + part.size());
+        Ok(Self { head: head[..whole - length].to_vec(), parts })
     }
 
-    /// Calls `visit` with all bytes of the file, part by part.
+    /// Calls `visit` with all bytes of the file, part by part; small tensors come together.
     ///
     /// # Errors
-    /// That of `visit`.
+    /// That of `visit`; [`Error::Device`] if the device fails to return a tensor.
     pub(crate) fn each(&self, mut visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        visit(&self.head)?;
+        let mut chunk = self.head.clone();
         let mut end = 0;
-        for tensor in &self.tensors {
+        for part in &self.parts {
             let start = padded(end);
-            if start > end {
-                visit(&vec![0; start - end])?;
+            chunk.resize(chunk.len() + start - end, 0);
+            let data = read_data(part.values.clone())?;
+            let values = data.as_bytes();
+            if values.len() >= CHUNK {
+                visit(&std::mem::take(&mut chunk))?;
+                visit(values)?;
+            } else {
+                chunk.extend_from_slice(values);
             }
-            visit(tensor)?;
-            end = start + tensor.len();
+            if chunk.len() >= CHUNK {
+                visit(&std::mem::take(&mut chunk))?;
+            }
+            end = start + part.size();
         }
-        Ok(())
+        visit(&chunk)
     }
 
     /// Returns the bytes of the file.

@@ -14,8 +14,7 @@ use crate::error::{Error, Result};
 use crate::kernels::AdamRule;
 #[cfg(feature = "_cube")]
 use crate::kernels::update_parameter;
-use crate::pack::Packed;
-use crate::transfer::read_data;
+use crate::pack::{Packed, Part};
 
 /// Added to the denominator against division by zero: PyTorch's value, while burn's default is 1e-5.
 const EPSILON: f32 = 1e-8;
@@ -71,21 +70,20 @@ impl Adam {
     /// it is to be written.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device fails.
+    /// As [`Packed::new`].
     pub(crate) fn packed(&self, folder: &Path) -> Result<Packed> {
-        let mut tensors = Vec::new();
+        let mut parts = Vec::new();
         let mut scalars = Vec::new();
         for (id, moments) in &self.moments {
             for (name, tensor) in [("moment_1", &moments.first), ("moment_2", &moments.second)] {
-                let (bytes, _, dtype) = read_data(tensor.clone())?.into_parts();
                 let name = format!("{id}.momentum.{name}");
-                let shape = Shape::from(moments.shape.clone());
-                tensors.push(burn_pack::Tensor::new(name, dtype, shape, Some(*id), bytes));
+                let (shape, values) = (Shape::from(moments.shape.clone()), tensor.clone());
+                parts.push(Part { name, shape, id: *id, values });
             }
             scalars.push((format!("{id}.momentum.time"), Scalar::from(moments.time)));
             scalars.push((format!("{id}.__rank"), Scalar::from(moments.shape.len() as u64)));
         }
-        Packed::new(tensors, &scalars, folder)
+        Packed::new(parts, &scalars, folder)
     }
 
     /// Reads the moments of `network` from a file written from [`packed`](Self::packed).

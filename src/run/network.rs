@@ -7,18 +7,17 @@ use burn::store::ModuleRecord;
 use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
-use crate::pack::Packed;
-use crate::transfer::read_data;
+use crate::pack::{Packed, Part};
 
 /// Returns a network's file, the same as burn's `into_record().into_bytes()`, which panics if a read fails; `folder` is
 /// where it is to be written.
 ///
 /// # Errors
-/// [`Error::Device`] if the device fails to return a parameter.
+/// As [`Packed::new`].
 pub(super) fn packed<M: Module>(network: &M, folder: &Path) -> Result<Packed> {
-    let mut collector = Collect { path: vec![], tensors: Ok(vec![]) };
+    let mut collector = Collect { path: vec![], parts: vec![] };
     network.visit(&mut collector);
-    Packed::new(collector.tensors?, &[], folder)
+    Packed::new(collector.parts, &[], folder)
 }
 
 /// Returns the network with the weights of a record file.
@@ -32,8 +31,7 @@ pub(super) fn load<M: Module>(network: M, path: &Path) -> Result<M> {
 
 struct Collect {
     path: Vec<String>,
-    /// The parameters, or the error of the first read that failed; later parameters are not read.
-    tensors: Result<Vec<burn_pack::Tensor>>,
+    parts: Vec<Part>,
 }
 
 impl ModuleVisitor for Collect {
@@ -46,14 +44,10 @@ impl ModuleVisitor for Collect {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Ok(tensors) = &mut self.tensors else { return };
-        match read_data(param.transform_for_save().val()) {
-            Ok(data) => {
-                let ((bytes, shape, dtype), id) = (data.into_parts(), param.id.val());
-                tensors.push(burn_pack::Tensor::new(self.path.join("."), dtype, shape, Some(id), bytes));
-            }
-            Err(error) => self.tensors = Err(error),
-        }
+        let value = param.transform_for_save().val();
+        let (name, shape, id) = (self.path.join("."), value.shape(), param.id.val());
+        let values = value.reshape([shape.num_elements()]);
+        self.parts.push(Part { name, shape, id, values });
     }
 }
 

@@ -67,7 +67,7 @@ fn other_channels_are_named_and_adapted_on_request() {
 fn a_key_chooses_the_networks_of_a_file_with_several() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    let small = ["--size", "32", "--base-channels", "2", "--steps", "0"];
+    let small = ["--size", "32", "--base-channels", "2", "--steps", "1"];
     for (run, seed) in [("first", "1"), ("second", "2")] {
         succeeds("train", here, &[&small[..], &["--out", run, "--seed", seed]].concat());
     }
@@ -113,7 +113,7 @@ fn a_key_chooses_the_networks_of_a_file_with_several() {
 fn a_new_discriminator_is_that_of_the_configuration_file() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    succeeds("train", here, &["--size", "32", "--base-channels", "2", "--out", "run", "--steps", "0"]);
+    succeeds("train", here, &["--size", "32", "--base-channels", "2", "--out", "run", "--steps", "1"]);
     let config = r#"{ "discriminator": { "base_channels": 3, "norm": "none" }, "training": { "beta_1": 0.3 } }"#;
     std::fs::write(here.join("c.json"), config).unwrap();
     for (out, flags, channels) in [("a", &[][..], 2), ("b", &["--config", "c.json"], 3)] {

@@ -9,6 +9,7 @@ mod from;
 mod kill;
 mod labels;
 mod layouts;
+mod limits;
 mod pairs;
 mod program;
 mod samples;
