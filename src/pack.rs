@@ -47,8 +47,7 @@ impl Packed {
             burn_pack::Tensor::deferred(name, DType::F32, shape, Some(part.id), part.size(), missing)
         };
         let writer = Writer::new(parts.iter().map(absent).collect());
-        let writer =
-            scalars.iter().fold(writer, |writer, (name, scalar)| writer.with_scalar(name, *scalar));
+        let writer = scalars.iter().fold(writer, |writer, (name, scalar)| writer.with_scalar(name, *scalar));
         let whole = writer.size().map_err(failed)?;
         // burn writes the head and then asks for the first tensor, which is not there. The zeros behind the head are
         // never touched, so the system provides no memory for them.

@@ -52,7 +52,10 @@ mod tests {
             config.clone().with_backbone(Backbone::Unet { depth: 6 }),
             config.clone().with_backbone(Backbone::EncoderDecoder { depth: 5 }),
             config.clone().with_backbone(Backbone::Resnet { blocks: 3 }),
-            config.clone().with_backbone(Backbone::Unet { depth: 5 }).with_upsample(UpsampleKind::NearestConv),
+            config
+                .clone()
+                .with_backbone(Backbone::Unet { depth: 5 })
+                .with_upsample(UpsampleKind::NearestConv),
         ] {
             let config = config.with_norm(crate::layers::Norm::None);
             let [found, whole] =

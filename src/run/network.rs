@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
 use crate::pack::{Packed, Part};
+use crate::transfer::read_data;
 
 /// Returns a network's file, the same as burn's `into_record().into_bytes()`, which panics if a read fails; `folder` is
 /// where it is to be written.
@@ -15,18 +16,31 @@ use crate::pack::{Packed, Part};
 /// # Errors
 /// As [`Packed::new`].
 pub(super) fn packed<M: Module>(network: &M, folder: &Path) -> Result<Packed> {
-    let mut collector = Collect { path: vec![], parts: vec![] };
-    network.visit(&mut collector);
-    Packed::new(collector.parts, &[], folder)
+    Packed::new(collect(network), &[], folder)
 }
 
 /// Returns the network with the weights of a record file.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if the file is damaged or does not fit the network.
+/// [`Error::Checkpoint`] if the file is damaged, does not fit the network, or holds NaN or infinite values.
 pub(super) fn load<M: Module>(network: M, path: &Path) -> Result<M> {
     let record = ModuleRecord::load(path).map_err(|error| Error::corrupt(path, error))?;
-    network.try_load_record(record).map_err(|error| Error::corrupt(path, error))
+    let network = network.try_load_record(record).map_err(|error| Error::corrupt(path, error))?;
+    for part in collect(&network) {
+        let data = read_data(part.values)?;
+        if data.as_slice::<f32>().is_ok_and(|values| values.iter().any(|value| !value.is_finite())) {
+            let problem = format!("`{}` holds NaN or infinite values: the training diverged", part.name);
+            return Err(Error::corrupt(path, problem));
+        }
+    }
+    Ok(network)
+}
+
+/// Returns the parameters of a network.
+fn collect<M: Module>(network: &M) -> Vec<Part> {
+    let mut collector = Collect { path: vec![], parts: vec![] };
+    network.visit(&mut collector);
+    collector.parts
 }
 
 struct Collect {
@@ -72,5 +86,19 @@ mod tests {
             let expected = generator.clone().into_record().into_bytes().unwrap();
             assert!(packed(&generator, Path::new("run")).unwrap().to_vec() == expected[..], "{backbone:?}");
         }
+    }
+
+    #[test]
+    fn a_record_with_nan_is_refused() {
+        let config = Pix2PixConfig::paper().discriminator.with_base_channels(2).with_layers(0);
+        let network = config.init_seeded(1, &device::cpu());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let bytes = packed(&network, Path::new("run")).unwrap().to_vec();
+        std::fs::write(file.path(), &bytes).unwrap();
+        load(config.init(&device::cpu()), file.path()).unwrap();
+        let end = bytes.len() - 4;
+        std::fs::write(file.path(), [&bytes[..end], &f32::NAN.to_le_bytes()[..]].concat()).unwrap();
+        let message = load(config.init(&device::cpu()), file.path()).unwrap_err().to_string();
+        assert!(message.contains("holds NaN or infinite values"), "{message}");
     }
 }

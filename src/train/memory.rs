@@ -27,7 +27,8 @@ pub(super) fn check(config: &Pix2PixConfig, devices: usize, device: &Device) -> 
 pub(super) fn least(config: &Pix2PixConfig, devices: usize) -> u128 {
     let (data, size) = (&config.data, config.data.crop_size);
     let pixels = [size.height, size.width];
-    let (generator, discriminator) = (config.generator.footprint(pixels), config.discriminator.footprint(pixels));
+    let (generator, discriminator) =
+        (config.generator.footprint(pixels), config.discriminator.footprint(pixels));
     let is_adversarial = config.loss.gan_weight > 0.0;
     // All devices compute at once, each one micro-batch.
     let part = data.batch_size.div_ceil(config.training.accumulate.saturating_mul(devices)).max(1);

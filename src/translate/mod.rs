@@ -74,7 +74,12 @@ impl Translator {
         config.generator.validate()?;
         config.data.validate()?;
         let needed = size_of::<f32>() as u128 * config.generator.footprint([0; 2]).weights;
-        memory::require(&format!("the generator of {}", file.display()), needed, "use a smaller one", &device)?;
+        memory::require(
+            &format!("the generator of {}", file.display()),
+            needed,
+            "use a smaller one",
+            &device,
+        )?;
         let network = config.generator.init(&device);
         let generator = weights::load_into(network, &file)?;
         Ok(Self::of_run(generator, config, &device))
@@ -444,7 +449,8 @@ impl Translator {
 
     /// Refuses images of a padded size for which there is not enough memory.
     fn check_memory(&self, size: [usize; 2], count: usize) -> Result<()> {
-        let needed = size_of::<f32>() as u128 * self.generator.config().footprint(size).largest * count as u128;
+        let needed =
+            size_of::<f32>() as u128 * self.generator.config().footprint(size).largest * count as u128;
         let what = format!("translating {count} images of {}×{} pixels at once", size[1], size[0]);
         memory::require(&what, needed, "use a smaller `--tile`, or translate fewer at once", &self.device)
     }

@@ -92,7 +92,8 @@ mod tests {
             if let Ok(Settings { config, .. }) = Settings::read(&damaged) {
                 // The configuration refuses text that is not JSON, and fields that it does not know.
                 let fields = serde_json::from_str::<Map<String, Value>>(&config);
-                let is_known = |fields: Map<String, Value>| fields.keys().all(|name| name == "a" || name == "z");
+                let is_known =
+                    |fields: Map<String, Value>| fields.keys().all(|name| name == "a" || name == "z");
                 assert!(!fields.is_ok_and(is_known), "{damaged}");
             }
         }
@@ -100,7 +101,8 @@ mod tests {
 
     #[test]
     fn files_of_version_0_1_hold_one_checksum_as_the_last_field() {
-        let Settings { config, sum } = Settings::read("{\n  \"z\": 1,\n  \"crc32c\": \"01234567\"\n}").unwrap();
+        let Settings { config, sum } =
+            Settings::read("{\n  \"z\": 1,\n  \"crc32c\": \"01234567\"\n}").unwrap();
         assert_eq!((config.as_str(), sum.as_deref()), ("{\n  \"z\": 1\n}", Some("01234567")));
     }
 

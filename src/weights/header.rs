@@ -212,7 +212,11 @@ mod tests {
             (format!("{{{}}}", many.join(",")), 0, "more than 16384 tensors"),
             (r#"{"__metadata__":{},"__metadata__":{}}"#.to_owned(), 0, "twice"),
             (r#"{"__metadata__":{"a":[]}}"#.to_owned(), 0, ""),
-            (r#"{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0],"x":[[[]]]}}"#.to_owned(), 0, "unknown field"),
+            (
+                r#"{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0],"x":[[[]]]}}"#.to_owned(),
+                0,
+                "unknown field",
+            ),
             ("[]".to_owned(), 0, ""),
         ] {
             let message = names(&header, length).unwrap_err();

@@ -50,7 +50,14 @@ pub(crate) fn safetensors(bytes: &[u8]) {
 /// checksums are those of the changed file.
 pub(crate) fn checkpoint(bytes: &[u8]) {
     let [file, low, high, rest @ ..] = bytes else { return };
-    let names = ["state.json", "config.json", "generator.bpk", "discriminator.bpk", "optimizer_g.bpk", "optimizer_d.bpk"];
+    let names = [
+        "state.json",
+        "config.json",
+        "generator.bpk",
+        "discriminator.bpk",
+        "optimizer_g.bpk",
+        "optimizer_d.bpk",
+    ];
     let run = run_folder();
     let checkpoint = run.path().join("checkpoints/step-000000001");
     let changed = names[usize::from(*file) % names.len()];
@@ -73,7 +80,13 @@ pub(crate) fn checkpoint(bytes: &[u8]) {
 pub(crate) fn run(bytes: &[u8]) {
     let [file, rest @ ..] = bytes else { return };
     let run = run_folder();
-    let names = ["checkpoints/step-000000001/manifest.txt", ".run", "config.json", "generator.safetensors", "metrics.jsonl"];
+    let names = [
+        "checkpoints/step-000000001/manifest.txt",
+        ".run",
+        "config.json",
+        "generator.safetensors",
+        "metrics.jsonl",
+    ];
     write(&run.path().join(names[usize::from(*file) % names.len()]), rest);
     open_run(run.path());
 }
@@ -109,8 +122,8 @@ pub(crate) fn configuration(bytes: &[u8]) {
 /// Reads a run in every way.
 fn open_run(run: &Path) {
     let device = device::cpu();
-    if let Ok(trainer) = Trainer::resume(run, &device) {
-        let _ = trainer.open_run(run).map(|run| run.finish());
+    if let Ok(mut trainer) = Trainer::resume(run, &device) {
+        let _ = trainer.open_run(run).map(|mut run| run.finish());
     }
     let _ = Trainer::saved_discriminator(run, &device);
     let _ = Translator::load(run, &device);
@@ -157,7 +170,12 @@ fn stored_zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
     for (name, content) in entries {
         let start = (file.len() as u32).to_le_bytes();
         let length = (content.len() as u32).to_le_bytes();
-        let common = [&[20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &length, &length, &[name.len() as u8, 0, 0, 0]];
+        let common = [
+            &[20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][..],
+            &length,
+            &length,
+            &[name.len() as u8, 0, 0, 0],
+        ];
         let common = common.concat();
         file.extend([b"PK\x03\x04", &common[..], name.as_bytes(), content].concat());
         directory.extend([b"PK\x01\x02\x14\0", &common[..], &[0; 10], &start, name.as_bytes()].concat());

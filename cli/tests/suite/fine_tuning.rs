@@ -144,12 +144,8 @@ fn fine_tuning_takes_the_steps_of_the_original() {
         assert_eq!(trainer.steps(), 3, "{name}");
         let end_g = pytorch::generator_state(trainer.generator()).unwrap();
         let end_d = pytorch::discriminator_state(trainer.discriminator()).unwrap();
-        let worst = compare(name, &g, &end_g, &case.changed_g).max(compare(
-            name,
-            &d,
-            &end_d,
-            &case.changed_d,
-        ));
+        let worst =
+            compare(name, &g, &end_g, &case.changed_g).max(compare(name, &d, &end_d, &case.changed_d));
         println!("{name}: {worst:e}");
     }
 }

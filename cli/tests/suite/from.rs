@@ -87,10 +87,7 @@ fn a_key_chooses_the_networks_of_a_file_with_several() {
     let message = fails(1, "train", here, &[&start[..], &["--out", "run"]].concat());
     assert!(message.contains("--key") && message.contains("`netG_a`, `netG_b`"), "{message}");
     let message = fails(1, "train", here, &[&start[..], &["--out", "run", "--key", "netG_b"]].concat());
-    assert!(
-        message.contains("--discriminator-key") && message.contains("`netD_a`, `netD_b`"),
-        "{message}"
-    );
+    assert!(message.contains("--discriminator-key") && message.contains("`netD_a`, `netD_b`"), "{message}");
     let keys = ["--key", "netG_b", "--discriminator-key", "netD_a", "--no-dropout"];
     succeeds("train", here, &[&start[..], &keys, &["--out", "run", "--steps", "0"]].concat());
     let trainer = Trainer::resume(here.join("run"), &device::cpu()).unwrap();
@@ -114,7 +111,8 @@ fn a_new_discriminator_is_that_of_the_configuration_file() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     succeeds("train", here, &["--size", "32", "--base-channels", "2", "--out", "run", "--steps", "1"]);
-    let config = r#"{ "discriminator": { "base_channels": 3, "norm": "none" }, "training": { "beta_1": 0.3 } }"#;
+    let config =
+        r#"{ "discriminator": { "base_channels": 3, "norm": "none" }, "training": { "beta_1": 0.3 } }"#;
     std::fs::write(here.join("c.json"), config).unwrap();
     for (out, flags, channels) in [("a", &[][..], 2), ("b", &["--config", "c.json"], 3)] {
         let start = ["--from", "run", "--size", "32", "--out", out, "--steps", "0"];
