@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::layers::{
-    Activation, Conv, Initializer, MAX_CHANNELS, Mode, Norm, NormLayer, channels_at, normalised,
+    Activation, Conv, Footprint, Initializer, MAX_CHANNELS, Mode, Norm, NormLayer, channels_at, normalised,
     parameter_count,
 };
 use crate::names::named;
@@ -228,6 +228,24 @@ impl DiscriminatorConfig {
             })
         };
         Some([shrink(size[0])?, shrink(size[1])?])
+    }
+
+    /// Returns the size of the discriminator for images of this height and width.
+    pub(crate) fn footprint(&self, mut size: [usize; 2]) -> Footprint {
+        let mut sum = Footprint::default();
+        let mut input = self.output_channels;
+        if self.condition == Condition::Input {
+            input += self.input_channels;
+        }
+        let geometry = geometry(self.layers);
+        for (index, [kernel, stride, padding]) in geometry.iter().copied().enumerate() {
+            let is_last = index + 1 == geometry.len();
+            let output = if is_last { 1 } else { channels_at(self.base_channels, index) };
+            size = size.map(|side| (side + 2 * padding).saturating_sub(kernel) / stride + 1);
+            sum.add([input, output, kernel], size);
+            input = output;
+        }
+        sum
     }
 
     /// Checks every field.

@@ -40,7 +40,7 @@ pub enum Error {
         r#source: std::io::Error,
     },
     /// An image cannot be decoded, encoded or used: fix or remove the file.
-    #[error("{}: {source}", path.as_deref().unwrap_or(Path::new("image")).display())]
+    #[error("{}: {}", path.as_deref().unwrap_or(Path::new("image")).display(), clipped(source))]
     Image {
         /// The file; `None` for an image in memory.
         path: Option<PathBuf>,
@@ -48,7 +48,7 @@ pub enum Error {
         r#source: Source,
     },
     /// A folder does not hold pairs: fix the folder.
-    #[error("{}: {problem}{}", path.display(), list(unmatched))]
+    #[error("{}: {}{}", path.display(), clipped(problem), list(unmatched))]
     Pairs {
         /// The folder.
         path: PathBuf,
@@ -58,7 +58,12 @@ pub enum Error {
         unmatched: Vec<String>,
     },
     /// A setting is out of range or contradicts another: fix the setting.
-    #[error("{}{field}: {problem}", path.as_ref().map_or_else(String::new, |path| format!("{}: ", path.display())))]
+    #[error(
+        "{}{}: {}",
+        path.as_ref().map_or_else(String::new, |path| format!("{}: ", path.display())),
+        clip(field, MAX_LIST),
+        clipped(problem)
+    )]
     Config {
         /// The file that holds the setting; `None` if it does not come from a file.
         path: Option<PathBuf>,
@@ -68,7 +73,7 @@ pub enum Error {
         problem: String,
     },
     /// An argument that is not a setting is out of range: use another value.
-    #[error("{name}: {problem}")]
+    #[error("{name}: {}", clipped(problem))]
     Argument {
         /// The argument's name.
         name: Cow<'static, str>,
@@ -128,6 +133,19 @@ pub enum Error {
         unexpected: Vec<String>,
         /// Parameters of another shape.
         mismatched: Vec<ShapeMismatch>,
+    },
+    /// Something needs more memory than this process may take: use smaller settings.
+    #[error("{what} needs at least {} MiB of memory, but only {} MiB are available; {remedy}", needed >> 20, available >> 20)]
+    #[non_exhaustive]
+    Memory {
+        /// What needs the memory.
+        what: String,
+        /// The bytes that it needs at least.
+        needed: u64,
+        /// The bytes that there are.
+        available: u64,
+        /// The settings that lower the need.
+        remedy: String,
     },
     /// A backend is not compiled in, or its device is missing, computes wrongly, or failed to return values: choose
     /// another, rebuild, or resume from the newest checkpoint.
@@ -211,10 +229,10 @@ pub enum CheckpointProblem {
         supported: u64,
     },
     /// A file in it is damaged.
-    #[error("damaged, or not a file of this kind: {0}; use another copy, or an earlier checkpoint")]
+    #[error("damaged, or not a file of this kind: {}; use another copy, or an earlier checkpoint", clipped(.0))]
     Corrupt(Source),
     /// The file is intact, but not one that can be read here, with what it is and the remedy.
-    #[error("{0}")]
+    #[error("{}", clipped(.0))]
     Unsupported(String),
     /// The checkpoint is intact, but does not belong where it is, with the reason and the remedy.
     #[error("not a checkpoint of this run: {0}")]
@@ -305,6 +323,39 @@ fn remedy(error: &std::io::Error) -> &'static str {
 
 /// The maximum number of names that a message lists.
 const MAX_LISTED: usize = 10;
+/// The longest text of another error in bytes. A file may provoke any text.
+const MAX_TEXT: usize = 1200;
+/// The longest list of names in bytes.
+const MAX_LIST: usize = 500;
+
+/// Returns the beginning of a text with at most [`MAX_TEXT`] bytes.
+fn clipped(text: impl std::fmt::Display) -> String {
+    clip(text, MAX_TEXT)
+}
+
+/// Returns the beginning of a text with at most `length` bytes, and escapes control characters other than newlines and
+/// tabs.
+fn clip(text: impl std::fmt::Display, length: usize) -> String {
+    use std::fmt::Write;
+    struct Clip(String, usize);
+    impl Write for Clip {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            for c in text.chars() {
+                let is_command = c.is_control() && c != '\n' && c != '\t';
+                let escaped = if is_command { c.escape_debug().collect() } else { c.to_string() };
+                if self.0.len() + escaped.len() > self.1 {
+                    self.0.push('…');
+                    return Err(std::fmt::Error); // ends the formatting of the rest
+                }
+                self.0 += &escaped;
+            }
+            Ok(())
+        }
+    }
+    let mut clip = Clip(String::new(), length);
+    let _ = write!(clip, "{text}");
+    clip.0
+}
 
 /// Lists names after a colon, and counts those above [`MAX_LISTED`].
 fn list(names: &[impl ToString]) -> String {
@@ -312,6 +363,7 @@ fn list(names: &[impl ToString]) -> String {
         return String::new();
     }
     let shown = names.iter().take(MAX_LISTED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let shown = clip(shown, MAX_LIST);
     match names.len().saturating_sub(MAX_LISTED) {
         0 => format!(": {shown}"),
         more => format!(": {shown} and {more} more"),
@@ -396,6 +448,15 @@ mod tests {
                 "w: the weights do not fit the network; missing: n0; of another shape: a (network [1], file [2]), b (network [3, 4], file [])",
             ),
             (
+                Error::Memory {
+                    what: "a step".into(),
+                    needed: 5 << 30,
+                    available: 1 << 30,
+                    remedy: "use less".into(),
+                },
+                "a step needs at least 5120 MiB of memory, but only 1024 MiB are available; use less",
+            ),
+            (
                 Error::Device { name: "cuda".into(), problem: "no GPU; use `flex`".into() },
                 "backend `cuda`: no GPU; use `flex`",
             ),
@@ -459,6 +520,31 @@ mod tests {
             ),
         ] {
             assert_eq!(report(&checkpoint(problem)), format!("run: {expected}"));
+        }
+    }
+
+    #[test]
+    fn messages_are_short_whatever_a_file_says() {
+        let long = |number| format!("{number}\u{1b}[2J{}", "ü".repeat(9_000));
+        let names = || (0..20).map(long).collect::<Vec<_>>();
+        let shape = |name| ShapeMismatch { name, network: vec![1; 9_000], file: vec![] };
+        for error in [
+            Error::in_memory_image(long(0)),
+            Error::Pairs { path: "data".into(), problem: long(0), unmatched: names() },
+            Error::config("field", long(1)),
+            Error::argument("tile", long(0)),
+            Error::corrupt(Path::new("w"), long(0)),
+            checkpoint(CheckpointProblem::Unsupported(long(0))),
+            Error::Weights {
+                path: "w".into(),
+                missing: names(),
+                unexpected: names(),
+                mismatched: names().into_iter().map(shape).collect(),
+            },
+        ] {
+            let message = error.to_string();
+            assert!(message.len() < 2000 && message.contains('…'), "{} bytes", message.len());
+            assert!(message.contains("\\u{1b}[2J") && !message.contains('\u{1b}'), "{message}");
         }
     }
 

@@ -28,6 +28,9 @@ pub(crate) struct Options {
     /// Discriminator that belongs to the generator [default: none]
     #[arg(long, help_heading = FILES)]
     discriminator: Option<PathBuf>,
+    /// Name of the discriminator in a file with several, for example netD_A [default: the only one]
+    #[arg(long, value_name = "KEY", help_heading = FILES, requires = "discriminator")]
+    discriminator_key: Option<String>,
     /// Weights file, or with --discriminator the run folder, to write
     #[arg(long, help_heading = FILES)]
     output: PathBuf,
@@ -46,7 +49,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     say!("{:?}, {} parameters", generator.config().backbone, generator.parameter_count());
     match &options.discriminator {
         Some(path) => {
-            let discriminator = Import::open(path)?.discriminator_for(generator.config(), &device)?;
+            let import = Import::open(path)?;
+            let import = match &options.discriminator_key {
+                Some(key) => import.with_key(key),
+                None => import,
+            };
+            let discriminator = import.discriminator_for(generator.config(), &device)?;
             say!("{:?}, {} parameters", discriminator.config(), discriminator.parameter_count());
             let Pix2PixConfig { loss, data, training, .. } = translator.config().clone();
             Trainer::from_networks(generator.clone(), discriminator, loss, data, training, &device)?

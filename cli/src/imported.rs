@@ -35,6 +35,17 @@ enum Resizing {
 }
 
 impl Imported {
+    /// Returns the given flags that have a meaning only for a file of another program.
+    pub(crate) fn of_files(&self) -> impl Iterator<Item = &'static str> {
+        let given = [("--key", self.key.is_some()), ("--upsample", self.upsample.is_some())];
+        given.into_iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| flag)
+    }
+
+    /// Returns whether the generator has no dropout.
+    pub(crate) fn no_dropout(&self) -> bool {
+        self.no_dropout
+    }
+
     /// Opens a file of another program.
     pub(crate) fn open(&self, path: &Path) -> Result<Import> {
         let mut import = Import::open(path)?;
@@ -58,14 +69,9 @@ impl Imported {
         checkpoint: Option<&str>,
         device: &Device,
     ) -> Result<Translator> {
-        let given = [
-            ("--key", self.key.is_some()),
-            ("--no-dropout", self.no_dropout),
-            ("--upsample", self.upsample.is_some()),
-        ];
-        match given.iter().find(|(_, is_given)| *is_given) {
+        match self.of_files().next().or(self.no_dropout.then_some("--no-dropout")) {
             None => common::translator(weights, checkpoint, device),
-            Some((flag, _)) if checkpoint.is_some() || files::is_folder(weights)? => {
+            Some(flag) if checkpoint.is_some() || files::is_folder(weights)? => {
                 bail!(
                     "{flag}: {} is a run folder, which holds its own settings; leave out the flag",
                     weights.display()

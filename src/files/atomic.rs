@@ -54,7 +54,16 @@ impl Output<'_> {
 
 /// Writes a file and syncs it, not atomically: for a folder that is renamed when it is complete.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    disk::create(path).and_then(|file| fill(&file, bytes)).map_err(|error| Error::io(path, error))
+    write_by(path, |output| output.write(bytes))
+}
+
+/// As [`write`], with the bytes that `fill` writes one part after another.
+pub(crate) fn write_by(path: &Path, fill: impl FnOnce(&mut Output<'_>) -> Result<()>) -> Result<()> {
+    let io = |error| Error::io(path, error);
+    let file = disk::create(path).map_err(io)?;
+    let mut output = Output { file: &file, path, length: 0 };
+    fill(&mut output)?;
+    finish(output.file, output.length).map_err(io)
 }
 
 /// Appends to an open file, without a sync.
@@ -70,12 +79,6 @@ pub(crate) fn sync(file: &File, path: &Path) -> Result<()> {
 /// Renames a file or folder.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     disk::rename(from, to).map_err(|error| Error::io(to, error))
-}
-
-/// Writes `bytes` to an empty file, syncs it and checks its length.
-fn fill(file: &File, bytes: &[u8]) -> io::Result<()> {
-    disk::write(file, bytes)?;
-    finish(file, bytes.len() as u64)
 }
 
 /// Syncs a file and checks its length.

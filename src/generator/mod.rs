@@ -1,6 +1,7 @@
 //! The network that translates images: [`Generator`], with one of three backbones.
 
 mod config;
+mod footprint;
 mod resnet;
 pub(crate) mod tiled;
 pub(crate) mod tiling;

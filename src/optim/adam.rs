@@ -1,13 +1,12 @@
 //! Adam (Kingma & Ba 2015) over a whole network, in place on the CPU.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Bytes, Device, Shape, Tensor, TensorData};
-use burn_pack::{Reader, Scalar, Writer};
+use burn_pack::{Reader, Scalar};
 
 use super::clip::{self, Scale};
 use crate::config::TrainingConfig;
@@ -16,7 +15,7 @@ use crate::files::{self, MAX_RECORD};
 use crate::kernels::AdamRule;
 #[cfg(feature = "_cube")]
 use crate::kernels::update_parameter;
-use crate::transfer::read_data;
+use crate::pack::{Packed, Part};
 
 /// Added to the denominator against division by zero: PyTorch's value, while burn's default is 1e-5.
 const EPSILON: f32 = 1e-8;
@@ -68,30 +67,27 @@ impl Adam {
         module.map(&mut Step { adam: self, grads, learning_rate: learning_rate as f32, scale })
     }
 
-    /// Returns the moments in burn's record format, parameters in the order of their ids; `folder` is where they are to
-    /// be written.
+    /// Returns the file of the moments in burn's record format, parameters in the order of their ids; `folder` is where
+    /// it is to be written.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device fails.
-    pub(crate) fn to_bytes(&self, folder: &Path) -> Result<Bytes> {
-        let mut tensors = Vec::new();
+    /// As [`Packed::new`].
+    pub(crate) fn packed(&self, folder: &Path) -> Result<Packed> {
+        let mut parts = Vec::new();
         let mut scalars = Vec::new();
         for (id, moments) in &self.moments {
             for (name, tensor) in [("moment_1", &moments.first), ("moment_2", &moments.second)] {
-                let (bytes, _, dtype) = read_data(tensor.clone())?.into_parts();
                 let name = format!("{id}.momentum.{name}");
-                let shape = Shape::from(moments.shape.clone());
-                tensors.push(burn_pack::Tensor::new(name, dtype, shape, Some(*id), bytes));
+                let (shape, values) = (Shape::from(moments.shape.clone()), tensor.clone());
+                parts.push(Part { name, shape, id: *id, values });
             }
             scalars.push((format!("{id}.momentum.time"), Scalar::from(moments.time)));
             scalars.push((format!("{id}.__rank"), Scalar::from(moments.shape.len() as u64)));
         }
-        let writer =
-            scalars.iter().fold(Writer::new(tensors), |writer, (key, value)| writer.with_scalar(key, *value));
-        writer.into_bytes().map_err(|error| Error::io(folder, io::Error::other(error)))
+        Packed::new(parts, &scalars, folder)
     }
 
-    /// Reads the moments of `network` from a file written by [`to_bytes`](Self::to_bytes).
+    /// Reads the moments of `network` from a file written from [`packed`](Self::packed).
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read; [`Error::Checkpoint`] if it is damaged, or its moments are not those of all learned parameters of the
@@ -308,7 +304,7 @@ mod tests {
 
         let file = tempfile::NamedTempFile::new().unwrap();
         let load = |adam: &Adam, network: &Weights, was_updated| {
-            std::fs::write(file.path(), &adam.to_bytes(file.path()).unwrap()[..]).unwrap();
+            std::fs::write(file.path(), adam.packed(file.path()).unwrap().to_vec()).unwrap();
             new()
                 .load(file.path(), network, was_updated, &crate::device::cpu())
                 .map_err(|error| error.to_string())

@@ -15,7 +15,7 @@ use super::styles::Style;
 use crate::discriminator::{Discriminator, DiscriminatorConfig};
 use crate::error::{CheckpointProblem, Error, Result};
 use crate::generator::{DropoutLayout, Generator, GeneratorConfig};
-use crate::layers::UpsampleKind;
+use crate::layers::{Norm, UpsampleKind};
 use crate::{device, weights};
 
 /// A file with networks of the PyTorch original, which are found wherever they lie in its dictionaries. Settings that the
@@ -179,8 +179,9 @@ impl Import {
         device: &Device,
     ) -> Result<Generator> {
         let network = config.try_init(device)?;
-        let state = without_unused_statistics(self.read(part)?, config.norm);
-        weights::apply(network, state, &self.index.path, |name| names::generator(config, naming, name))
+        let key = |name: &str| names::generator(config, naming, name);
+        let state = self.read(part, weights::shapes(&network), config.norm, key)?;
+        weights::apply(network, state, &self.index.path, key)
     }
 
     fn build_discriminator(
@@ -190,14 +191,26 @@ impl Import {
         device: &Device,
     ) -> Result<Discriminator> {
         let network = config.try_init(device)?;
-        let state = without_unused_statistics(self.read(part)?, config.norm);
-        weights::apply(network, state, &self.index.path, |name| names::discriminator(config, name))
+        let key = |name: &str| names::discriminator(config, name);
+        let state = self.read(part, weights::shapes(&network), config.norm, key)?;
+        weights::apply(network, state, &self.index.path, key)
     }
 
-    fn read(&self, part: &Part) -> Result<StateDict> {
+    /// Reads the parameters of a network with these `shapes`, once the file's names and shapes are known to be those;
+    /// `key` returns the original's name of a parameter.
+    fn read(
+        &self,
+        part: &Part,
+        shapes: Shapes,
+        norm: Norm,
+        key: impl Fn(&str) -> String,
+    ) -> Result<StateDict> {
+        let expected = shapes.into_iter().map(|(name, shape)| (key(&name), shape)).collect();
+        let found = without_unused_statistics(part.shapes.clone(), norm);
+        weights::check_fit(&expected, &found, &self.index.path)?;
         let mut state = self.index.read(|name| part.key(&self.networks, name))?;
         part.style.adapt(&mut state);
-        Ok(state)
+        Ok(without_unused_statistics(state, norm))
     }
 
     /// Returns the part of the file that is the generator.
@@ -254,8 +267,9 @@ impl Import {
                 }
             }
             None if prefixes.len() > 1 => {
+                let flag = if kind == "generators" { "--key" } else { "--discriminator-key" };
                 let problem = format!(
-                    "it holds {} {kind}; choose one with `pix2pix import --key NAME`:{}",
+                    "it holds {} {kind}; choose one with `pix2pix import {flag} NAME`:{}",
                     prefixes.len(),
                     named(prefixes)
                 );

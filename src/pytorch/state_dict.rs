@@ -13,7 +13,10 @@ pub(super) type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// Removes the running statistics of instance norms, which files of 2018 and before contain although PyTorch does not
 /// use them.
-pub(super) fn without_unused_statistics(mut state: StateDict, norm: Norm) -> StateDict {
+pub(super) fn without_unused_statistics<T>(
+    mut state: BTreeMap<String, T>,
+    norm: Norm,
+) -> BTreeMap<String, T> {
     if norm != Norm::Batch {
         state.retain(|key, _| !is_statistic(key));
     }

@@ -16,6 +16,7 @@ use std::path::Path;
 
 use crate::error::{CheckpointProblem, Error, Result};
 use crate::files::{self, MAX_TEXT};
+use crate::pack::Packed;
 
 /// The version of a checkpoint's contents. Format 1 had no manifest; format 2 did not name its run.
 const FORMAT: u64 = 3;
@@ -44,8 +45,26 @@ impl<'a> Manifest<'a> {
     /// Writes a file and lists it, with the checksum of `bytes` and not of the bytes on the disk.
     pub(super) fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         files::write(&self.folder.join(name), bytes)?;
-        self.text += &format!("{name} {} {:08x}\n", bytes.len(), crc32c::crc32c(bytes));
+        self.list(name, bytes.len(), crc32c::crc32c(bytes));
         Ok(())
+    }
+
+    /// As [`add`](Self::add), part by part.
+    pub(super) fn add_packed(&mut self, name: &str, file: &Packed) -> Result<()> {
+        let (mut length, mut checksum) = (0, 0);
+        files::write_by(&self.folder.join(name), |output| {
+            file.each(|bytes| {
+                length += bytes.len();
+                checksum = crc32c::crc32c_append(checksum, bytes);
+                output.write(bytes)
+            })
+        })?;
+        self.list(name, length, checksum);
+        Ok(())
+    }
+
+    fn list(&mut self, name: &str, length: usize, checksum: u32) {
+        self.text += &format!("{name} {length} {checksum:08x}\n");
     }
 
     /// Writes the manifest itself.

@@ -1,28 +1,24 @@
 //! A network in burn's record format.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Tensor};
-use burn_pack::Writer;
 
 use crate::error::{Error, Result};
 use crate::files::{self, MAX_RECORD};
+use crate::pack::{Packed, Part};
 use crate::transfer::read_data;
 
-/// Returns a network's bytes, the same as burn's `into_record().into_bytes()`, which panics if a read fails; `folder` is
-/// where they are to be written.
+/// Returns a network's file, the same as burn's `into_record().into_bytes()`, which panics if a read fails; `folder` is
+/// where it is to be written.
 ///
 /// # Errors
-/// [`Error::Device`] if the device fails to return a parameter.
-pub(super) fn to_bytes<M: Module>(network: &M, folder: &Path) -> Result<Bytes> {
-    let mut collector = Collect { path: vec![], tensors: Ok(vec![]) };
-    network.visit(&mut collector);
-    let writer = Writer::new(collector.tensors?);
-    writer.into_bytes().map_err(|error| Error::io(folder, io::Error::other(error)))
+/// As [`Packed::new`].
+pub(super) fn packed<M: Module>(network: &M, folder: &Path) -> Result<Packed> {
+    Packed::new(collect(network), &[], folder)
 }
 
 /// Returns the network with the weights of a record file.
@@ -30,40 +26,38 @@ pub(super) fn to_bytes<M: Module>(network: &M, folder: &Path) -> Result<Bytes> {
 /// The whole file is read at once: burn's own reader would read each parameter when it is used, and panic if that fails.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if the file is damaged or does not fit the network; [`Error::Io`] if it cannot be read.
+/// [`Error::Checkpoint`] if the file is damaged, does not fit the network, or holds NaN or infinite values;
+/// [`Error::Io`] if it cannot be read.
 pub(super) fn load<M: Module>(network: M, path: &Path) -> Result<M> {
     let bytes = files::read(path, MAX_RECORD).map_err(|error| Error::io(path, error))?;
     let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes));
     let record = record.map_err(|error| Error::corrupt(path, error))?;
     let network = network.try_load_record(record).map_err(|error| Error::corrupt(path, error))?;
-    let mut ids = Ids::default();
-    network.visit(&mut ids);
-    match ids.repeated {
-        Some(id) => Err(Error::corrupt(path, format!("two parameters have the id {id}"))),
-        None => Ok(network),
-    }
-}
-
-/// Collects the ids of parameters, by which gradients and moments are found.
-#[derive(Default)]
-struct Ids {
-    seen: BTreeSet<u64>,
-    repeated: Option<u64>,
-}
-
-impl ModuleVisitor for Ids {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let id = param.id.val();
-        if !self.seen.insert(id) {
-            self.repeated = Some(id);
+    let mut ids = BTreeSet::new();
+    for part in collect(&network) {
+        // Gradients and moments are found by these ids.
+        if !ids.insert(part.id) {
+            return Err(Error::corrupt(path, format!("two parameters have the id {}", part.id)));
+        }
+        let data = read_data(part.values)?;
+        if data.as_slice::<f32>().is_ok_and(|values| values.iter().any(|value| !value.is_finite())) {
+            let problem = format!("`{}` holds NaN or infinite values: the training diverged", part.name);
+            return Err(Error::corrupt(path, problem));
         }
     }
+    Ok(network)
+}
+
+/// Returns the parameters of a network.
+fn collect<M: Module>(network: &M) -> Vec<Part> {
+    let mut collector = Collect { path: vec![], parts: vec![] };
+    network.visit(&mut collector);
+    collector.parts
 }
 
 struct Collect {
     path: Vec<String>,
-    /// The parameters, or the error of the first read that failed; later parameters are not read.
-    tensors: Result<Vec<burn_pack::Tensor>>,
+    parts: Vec<Part>,
 }
 
 impl ModuleVisitor for Collect {
@@ -76,14 +70,10 @@ impl ModuleVisitor for Collect {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Ok(tensors) = &mut self.tensors else { return };
-        match read_data(param.transform_for_save().val()) {
-            Ok(data) => {
-                let ((bytes, shape, dtype), id) = (data.into_parts(), param.id.val());
-                tensors.push(burn_pack::Tensor::new(self.path.join("."), dtype, shape, Some(id), bytes));
-            }
-            Err(error) => self.tensors = Err(error),
-        }
+        let value = param.transform_for_save().val();
+        let (name, shape, id) = (self.path.join("."), value.shape(), param.id.val());
+        let values = value.reshape([shape.num_elements()]);
+        self.parts.push(Part { name, shape, id, values });
     }
 }
 
@@ -99,17 +89,12 @@ mod tests {
         let mut config = Pix2PixConfig::paper().with_size(32).unwrap();
         config.discriminator.base_channels = 2;
         let network = config.discriminator.init_seeded(1, &device::cpu());
-        let mut collector = Collect { path: vec![], tensors: Ok(vec![]) };
-        network.visit(&mut collector);
-        let mut first = None;
-        let tensors = collector.tensors.unwrap().into_iter().map(|tensor| {
-            let (name, dtype, shape, id, bytes) = tensor.into_parts().unwrap();
-            let id = *first.get_or_insert(id.unwrap());
-            burn_pack::Tensor::new(name, dtype, shape, Some(id), bytes)
-        });
-        let bytes = Writer::new(tensors.collect()).into_bytes().unwrap();
+        let mut parts = collect(&network);
+        let id = parts[0].id;
+        parts.iter_mut().for_each(|part| part.id = id);
+        let bytes = Packed::new(parts, &[], Path::new("run")).unwrap().to_vec();
         let file = tempfile::NamedTempFile::with_suffix(".bpk").unwrap();
-        std::fs::write(file.path(), &bytes[..]).unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
         let message = load(network, file.path()).unwrap_err().to_string();
         assert!(message.contains("two parameters have the id"), "{message}");
     }
@@ -121,12 +106,26 @@ mod tests {
         let device = device::cpu().autodiff();
         let discriminator = config.discriminator.init_seeded(1, &device);
         let expected = discriminator.clone().into_record().into_bytes().unwrap();
-        assert!(to_bytes(&discriminator, Path::new("run")).unwrap()[..] == expected[..]);
+        assert!(packed(&discriminator, Path::new("run")).unwrap().to_vec() == expected[..]);
         for backbone in [config.generator.backbone, Backbone::Resnet { blocks: 1 }] {
             config.generator.backbone = backbone;
             let generator = config.generator.init_seeded(1, &device);
             let expected = generator.clone().into_record().into_bytes().unwrap();
-            assert!(to_bytes(&generator, Path::new("run")).unwrap()[..] == expected[..], "{backbone:?}");
+            assert!(packed(&generator, Path::new("run")).unwrap().to_vec() == expected[..], "{backbone:?}");
         }
+    }
+
+    #[test]
+    fn a_record_with_nan_is_refused() {
+        let config = Pix2PixConfig::paper().discriminator.with_base_channels(2).with_layers(0);
+        let network = config.init_seeded(1, &device::cpu());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let bytes = packed(&network, Path::new("run")).unwrap().to_vec();
+        std::fs::write(file.path(), &bytes).unwrap();
+        load(config.init(&device::cpu()), file.path()).unwrap();
+        let end = bytes.len() - 4;
+        std::fs::write(file.path(), [&bytes[..end], &f32::NAN.to_le_bytes()[..]].concat()).unwrap();
+        let message = load(config.init(&device::cpu()), file.path()).unwrap_err().to_string();
+        assert!(message.contains("holds NaN or infinite values"), "{message}");
     }
 }

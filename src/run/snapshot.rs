@@ -83,12 +83,12 @@ impl Snapshot {
         };
         let state = serde_json::to_vec_pretty(&state).map_err(|error| Error::io(folder, error.into()))?;
         manifest.add(STATE, &state)?;
-        manifest.add(GENERATOR, &network::to_bytes(&self.generator, folder)?)?;
-        manifest.add(DISCRIMINATOR, &network::to_bytes(&self.discriminator, folder)?)?;
-        manifest.add(GENERATOR_OPTIMIZER, &self.generator_optimizer.to_bytes(folder)?)?;
-        manifest.add(DISCRIMINATOR_OPTIMIZER, &self.discriminator_optimizer.to_bytes(folder)?)?;
+        manifest.add_packed(GENERATOR, &network::packed(&self.generator, folder)?)?;
+        manifest.add_packed(DISCRIMINATOR, &network::packed(&self.discriminator, folder)?)?;
+        manifest.add_packed(GENERATOR_OPTIMIZER, &self.generator_optimizer.packed(folder)?)?;
+        manifest.add_packed(DISCRIMINATOR_OPTIMIZER, &self.discriminator_optimizer.packed(folder)?)?;
         if let Some(ema) = &self.ema {
-            manifest.add(EMA, &network::to_bytes(ema, folder)?)?;
+            manifest.add_packed(EMA, &network::packed(ema, folder)?)?;
         }
         manifest.seal()
     }

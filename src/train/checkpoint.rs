@@ -38,6 +38,8 @@ impl Trainer {
     /// ```
     pub fn resume_or_new(run: impl AsRef<Path>, config: Pix2PixConfig, device: &Device) -> Result<Self> {
         let run = run.as_ref();
+        config.validate()?;
+        super::memory::check(&config, 1, device)?;
         match run::newest(run, Some(&config), device)? {
             Some(found) => Ok(Self::from_checkpoint(found, device)),
             None => Ok(Self { own_folder: Some(run.to_owned()), ..Self::new(config, device)? }),

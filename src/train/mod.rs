@@ -8,6 +8,7 @@ mod evaluate;
 mod event;
 mod fit;
 mod losses;
+mod memory;
 mod open_run;
 mod schedule;
 mod shards;
@@ -121,6 +122,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) if the configuration is out of range;
+    /// [`Error::Memory`](crate::Error::Memory) if a step needs more memory than there is;
     /// [`Error::Device`](crate::Error::Device) if the device computes wrongly.
     ///
     /// # Examples
@@ -137,6 +139,7 @@ impl Trainer {
     /// ```
     pub fn new(config: Pix2PixConfig, device: &Device) -> Result<Self> {
         config.validate()?;
+        memory::check(&config, 1, device)?;
         device::check(device)?;
         let training = device.clone().without_autodiff().autodiff();
         let [generator_seed, discriminator_seed] = rng::network_seeds(config.training.seed);
@@ -182,6 +185,7 @@ impl Trainer {
             training,
         };
         config.validate()?;
+        memory::check(&config, 1, device)?;
         device::check(device)?;
         let plain = device.clone().without_autodiff();
         let (generator, discriminator) = (trainable(generator, &plain), trainable(discriminator, &plain));
@@ -229,9 +233,11 @@ impl Trainer {
     /// `data.batch_size` should be a multiple of the number of devices: a batch of one pair uses only one of them.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device) if one of the devices computes wrongly.
+    /// [`Error::Device`](crate::Error::Device) if one of the devices computes wrongly;
+    /// [`Error::Memory`](crate::Error::Memory), as in [`new`](Self::new).
     pub fn with_devices(mut self, others: &[Device]) -> Result<Self> {
         others.iter().try_for_each(device::check)?;
+        memory::check(&self.config, 1 + others.len(), &self.device)?;
         self.others = others.iter().map(|device| device.clone().without_autodiff()).collect();
         Ok(self)
     }

@@ -17,6 +17,7 @@ use crate::files;
 use crate::generator::tiled::TiledGenerator;
 use crate::generator::{Backbone, Generator};
 use crate::layers::{DropoutMode, Mode, in_thread_pool};
+use crate::memory;
 use crate::pytorch;
 use crate::raster::{
     Canvas, IMAGE_CHANNELS, ImageHeader, ImageLimits, NOT_A_NUMBER, Pixels, PlanarImage, Region, load_image,
@@ -74,8 +75,15 @@ impl Translator {
         let config = Pix2PixConfig::from_json(&config).map_err(|problem| Error::corrupt(&file, problem))?;
         config.generator.validate()?;
         config.data.validate()?;
+        let needed = size_of::<f32>() as u128 * config.generator.footprint([0; 2]).weights;
+        memory::require(
+            &format!("the generator of {}", file.display()),
+            needed,
+            "use a smaller one",
+            &device,
+        )?;
         let network = config.generator.init(&device);
-        let generator = weights::apply(network, weights::load(&file)?, &file, str::to_owned)?;
+        let generator = weights::load_into(network, &file)?;
         Ok(Self::of_run(generator, config, &device))
     }
 
@@ -449,12 +457,21 @@ impl Translator {
         output.resized_in_columns(own, filter, put).map_err(Error::in_memory_image)
     }
 
+    /// Refuses images of a padded size for which there is not enough memory.
+    fn check_memory(&self, size: [usize; 2], count: usize) -> Result<()> {
+        let needed =
+            size_of::<f32>() as u128 * self.generator.config().footprint(size).largest * count as u128;
+        let what = format!("translating {count} images of {}×{} pixels at once", size[1], size[0]);
+        memory::require(&what, needed, "use a smaller `--tile`, or translate fewer at once", &self.device)
+    }
+
     /// Translates whole images of one padded size together, each with its own statistics.
     ///
     /// # Errors
     /// [`Error::Device`] if the device fails.
     fn whole(&self, inputs: &[&Pixels], canvases: &mut [Canvas]) -> Result<()> {
         let size = self.padded(inputs[0].size);
+        self.check_memory(size, inputs.len())?;
         let pieces = inputs.iter().map(|input| tensor(input, start(input.size, size), size, &self.device));
         let output = self.generator.forward(Tensor::cat(pieces.collect(), 0), self.mode.per_image());
         let output = read_back(output)?;

@@ -1,24 +1,25 @@
 //! Reads and writes weights files: safetensors with the run's whole configuration in the metadata.
 
 mod checksum;
+mod header;
 mod named;
 mod write;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor, TensorData};
-use safetensors::tensor::{Dtype, Metadata};
+use safetensors::tensor::Dtype;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result, ShapeMismatch};
 use crate::files;
 use crate::transfer::upload;
 
-use checksum::{CONFIG, checksum, split_checksum};
+use checksum::checksum;
+use header::Header;
 pub(crate) use named::Named;
 use named::Names;
 pub(crate) use write::{Entry, Values, entries, named_entries, write};
@@ -27,8 +28,7 @@ pub(crate) use write::{Entry, Values, entries, named_entries, write};
 pub(crate) const GENERATOR_FILE: &str = "generator.safetensors";
 /// The name of the weights file of the generator with the best metric.
 pub(crate) const BEST_FILE: &str = "generator-best.safetensors";
-/// The largest size of a header in bytes. It bounds the memory that a damaged file can ask for.
-const MAX_HEADER: u64 = 1 << 20;
+
 /// Writes a module's parameters and its run's configuration atomically.
 ///
 /// # Errors
@@ -52,12 +52,12 @@ pub(crate) fn is_safetensors(path: &Path) -> Result<bool> {
 /// Returns the configuration in a file, or `None` if it is not a weights file of this crate.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if its header is damaged.
+/// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if its header or its configuration is damaged.
 pub(crate) fn config(path: &Path) -> Result<Option<String>> {
     if !is_safetensors(path)? {
         return Ok(None);
     }
-    Ok(Header::read(path)?.config().map(|config| split_checksum(&config).0))
+    Ok(Header::read(path)?.settings()?.map(|settings| settings.config))
 }
 
 /// Returns the names and shapes of the floating-point tensors in a file.
@@ -122,7 +122,7 @@ pub(crate) fn load_some(path: &Path, wanted: impl Fn(&str) -> Option<String>) ->
         }
     }
     // Files of other programs have no checksum.
-    match header.config().and_then(|config| split_checksum(&config).1) {
+    match header.settings()?.and_then(|settings| settings.sum) {
         Some(expected) if is_whole && expected != format!("{sum:08x}") => {
             Err(Error::corrupt(path, "the checksum of its weights differs"))
         }
@@ -143,7 +143,7 @@ pub(crate) fn verify(path: &Path) -> Result<()> {
         header.take(&mut bytes)?;
         sum = sum.wrapping_add(checksum(&name, &bytes));
     }
-    match header.config().and_then(|config| split_checksum(&config).1) {
+    match header.settings()?.and_then(|settings| settings.sum) {
         Some(expected) if expected == format!("{sum:08x}") => Ok(()),
         _ => Err(Error::corrupt(path, "the checksum of its weights differs")),
     }
@@ -167,52 +167,40 @@ fn to_f32(path: &Path, name: &str, kind: Dtype, shape: &[usize], bytes: Vec<u8>)
     Ok(Some(values))
 }
 
-/// The header of a safetensors file, and the file, positioned after it.
-struct Header<'a> {
-    path: &'a Path,
-    file: File,
-    metadata: Metadata,
+/// Reads a weights file into a module, whose parameters must be those of the file. Names and shapes are compared before a
+/// value is read, so that a file with other tensors takes no memory.
+///
+/// # Errors
+/// As [`load`] and [`apply`].
+pub(crate) fn load_into<M: Module>(module: M, path: &Path) -> Result<M> {
+    check_fit(&shapes(&module), &shapes_in(path)?, path)?;
+    apply(module, load(path)?, path, str::to_owned)
 }
 
-impl<'a> Header<'a> {
-    fn read(path: &'a Path) -> Result<Self> {
-        let mut file = files::open(path).map_err(|error| Error::io(path, error))?;
-        let whole = file.metadata().map_err(|error| Error::io(path, error))?.len();
-        let mut length = [0; 8];
-        file.read_exact(&mut length).map_err(|error| Error::corrupt(path, error))?;
-        let length = u64::from_le_bytes(length);
-        if length > MAX_HEADER || length > whole {
-            return Err(Error::corrupt(path, format!("its header claims {length} bytes")));
-        }
-        let mut header = vec![0; length as usize];
-        file.read_exact(&mut header).map_err(|error| Error::corrupt(path, error))?;
-        let metadata: Metadata =
-            serde_json::from_slice(&header).map_err(|error| Error::corrupt(path, error))?;
-        // Memory is allocated by the header's lengths, so they must agree with the file's length.
-        let claimed = metadata.data_len() as u64;
-        if claimed != whole - 8 - length {
-            let problem =
-                format!("its header claims {claimed} bytes of data, but there are {}", whole - 8 - length);
-            return Err(Error::corrupt(path, problem));
-        }
-        Ok(Self { path, file, metadata })
+/// Compares the names and shapes of a network with those of a file.
+///
+/// # Errors
+/// [`Error::Weights`] with every parameter that is missing, unexpected or of another shape.
+pub(crate) fn check_fit(
+    network: &BTreeMap<String, Vec<usize>>,
+    file: &BTreeMap<String, Vec<usize>>,
+    path: &Path,
+) -> Result<()> {
+    let without = |names: &BTreeMap<String, Vec<usize>>, others: &BTreeMap<String, Vec<usize>>| {
+        names.keys().filter(|name| !others.contains_key(*name)).cloned().collect::<Vec<_>>()
+    };
+    let (missing, unexpected) = (without(network, file), without(file, network));
+    let mismatched: Vec<ShapeMismatch> = network
+        .iter()
+        .filter_map(|(name, shape)| {
+            let found = file.get(name).filter(|found| *found != shape)?;
+            Some(ShapeMismatch { name: name.clone(), network: shape.clone(), file: found.clone() })
+        })
+        .collect();
+    if missing.is_empty() && unexpected.is_empty() && mismatched.is_empty() {
+        return Ok(());
     }
-
-    fn config(&self) -> Option<String> {
-        self.metadata.metadata().as_ref()?.get(CONFIG).cloned()
-    }
-
-    /// Skips the next bytes of the file.
-    fn skip(&mut self, length: usize) -> Result<()> {
-        let length = i64::try_from(length).map_err(|error| Error::corrupt(self.path, error))?;
-        self.file.seek(SeekFrom::Current(length)).map_err(|error| Error::io(self.path, error))?;
-        Ok(())
-    }
-
-    /// Reads the next bytes of the file.
-    fn take(&mut self, bytes: &mut [u8]) -> Result<()> {
-        self.file.read_exact(bytes).map_err(|error| Error::io(self.path, error))
-    }
+    Err(Error::Weights { path: path.to_owned(), missing, unexpected, mismatched })
 }
 
 /// Returns the module with the given parameters, all of which must fit. `key` maps the name of a parameter of the

@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::{Map, Value};
 
-use super::checksum::{CONFIG, checksum, with_checksum};
+use super::checksum::{CONFIG, checksum, with_checksums};
 use super::named::{Named, Names, Parameter};
 use crate::error::{Error, Result};
 use crate::files::write_atomically_by;
@@ -120,7 +120,7 @@ pub(crate) fn write(
                 let part = entry.with_bytes(|bytes| Ok(checksum(&entry.name, bytes)))?;
                 sum = sum.wrapping_add(part);
             }
-            Some(HashMap::from([(CONFIG.to_owned(), with_checksum(config, sum))]))
+            Some(HashMap::from([(CONFIG.to_owned(), with_checksums(config, sum))]))
         }
         None => None,
     };
@@ -202,7 +202,7 @@ mod tests {
             .collect();
         views.push(("count", TensorView::new(Dtype::I64, vec![], &[0; 8]).unwrap()));
         let sum = views.iter().map(|(name, view)| checksum(name, view.data())).fold(0, u32::wrapping_add);
-        let metadata = HashMap::from([(CONFIG.to_owned(), with_checksum(config, sum))]);
+        let metadata = HashMap::from([(CONFIG.to_owned(), with_checksums(config, sum))]);
         assert!(std::fs::read(&path).unwrap() == serialize(views, Some(metadata)).unwrap());
     }
 }

@@ -4,6 +4,7 @@
 mod architecture;
 mod augment;
 mod checkpoint;
+mod corpus;
 mod data;
 mod decoders;
 mod devices;
@@ -23,3 +24,6 @@ mod support;
 mod torch_file;
 mod training;
 mod translate;
+#[cfg(all(feature = "flex", feature = "pth", feature = "codecs", feature = "report"))]
+#[path = "../support/untrusted.rs"]
+mod untrusted;

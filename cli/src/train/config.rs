@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use pix2pix::config::Schedule;
 use pix2pix::error::CheckpointProblem;
 use pix2pix::{Backbone, Checkpoint, Condition, GanMode, Norm, Pix2PixConfig};
+use serde_json::Value;
 
 use super::options::{Decay, Gan, NormKind, Options, PATCHES, Preset, Shape};
 use super::source::Source;
@@ -103,14 +104,24 @@ fn shrink_to_demo(config: Pix2PixConfig) -> Result<Pix2PixConfig> {
 
 /// Applies the fields of a JSON or TOML file to a configuration.
 fn with_file(config: &Pix2PixConfig, path: &Path) -> Result<Pix2PixConfig> {
+    config.with_overrides(&fields(path)?).with_context(|| path.display().to_string())
+}
+
+/// Returns whether the configuration file, if there is one, sets a field.
+pub(super) fn sets(options: &Options, section: &str, field: &str) -> Result<bool> {
+    let fields = options.config.as_deref().map(fields).transpose()?;
+    Ok(fields.is_some_and(|fields| fields.get(section).is_some_and(|section| section.get(field).is_some())))
+}
+
+/// Reads the fields of a JSON or TOML file.
+fn fields(path: &Path) -> Result<Value> {
     let name = || path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(name)?;
-    let fields = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("json") => serde_json::from_str(&text).with_context(name)?,
-        Some("toml") => toml::from_str(&text).with_context(name)?,
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("json") => serde_json::from_str(&text).with_context(name),
+        Some("toml") => toml::from_str(&text).with_context(name),
         _ => bail!("{}: the extension is neither .json nor .toml; rename the file", path.display()),
-    };
-    config.with_overrides(&fields).with_context(name)
+    }
 }
 
 fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
@@ -135,6 +146,9 @@ fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
     }
     if options.unconditional {
         config.discriminator.condition = Condition::None;
+    }
+    if options.imported.no_dropout() {
+        config.generator.dropout = 0.0;
     }
     set(&mut config.generator.base_channels, options.base_channels);
     set(&mut config.discriminator.base_channels, options.base_channels);
@@ -231,6 +245,7 @@ fn set_training(config: &mut Pix2PixConfig, options: &Options) {
     set(&mut training.epochs, options.epochs);
     set(&mut training.decay_epochs, options.decay_epochs);
     set(&mut training.learning_rate, options.lr);
+    set(&mut training.beta_1, options.beta1);
     set(&mut training.save_every, options.save_every);
     set(&mut training.save_steps, options.save_steps);
     set(&mut training.keep, options.keep);
@@ -257,7 +272,6 @@ fn set<T>(field: &mut T, given: Option<T>) {
 mod tests {
     use clap::{CommandFactory, Parser};
     use pix2pix::data::ResizeFilter;
-    use serde_json::Value;
 
     use super::*;
     use crate::{Command, Program};

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use pix2pix::pytorch::Import;
 use pix2pix::{Device, Discriminator, Generator, GeneratorConfig, Pix2PixConfig, Trainer};
 
+use super::config::sets;
 use super::options::Options;
 use crate::output::say;
 use crate::{common, files};
@@ -21,13 +22,17 @@ pub(super) fn start(
 ) -> Result<Trainer> {
     let channels = [config.generator.input_channels, config.generator.output_channels];
     let checkpoint = options.checkpoint.as_deref();
-    let generator = common::translator(from, checkpoint, device)?.generator().clone();
+    let generator = options.imported.translator(from, checkpoint, device)?.generator().clone();
     let found = generator.config().clone();
     let discriminator = match &options.from_discriminator {
-        Some(path) => loaded_discriminator(path, checkpoint, &found, device)?,
+        Some(path) => loaded_discriminator(options, path, &found, device)?,
         None => {
-            config.discriminator.norm = found.norm;
-            config.discriminator.base_channels = found.base_channels;
+            if !sets(options, "discriminator", "norm")? {
+                config.discriminator.norm = found.norm;
+            }
+            if !sets(options, "discriminator", "base_channels")? {
+                config.discriminator.base_channels = found.base_channels;
+            }
             config.discriminator.try_init_seeded(config.training.seed, device)?
         }
     };
@@ -46,15 +51,24 @@ pub(super) fn start(
 
 /// Loads the discriminator of a run folder or of a file, which belongs to a generator of this configuration.
 fn loaded_discriminator(
+    options: &Options,
     path: &Path,
-    checkpoint: Option<&str>,
     generator: &GeneratorConfig,
     device: &Device,
 ) -> Result<Discriminator> {
     if files::is_folder(path)? {
-        return Ok(common::checkpoint(path, checkpoint.unwrap_or("latest"))?.discriminator(device)?);
+        if options.discriminator_key.is_some() {
+            bail!("--discriminator-key: {} is a run folder, which holds one discriminator", path.display());
+        }
+        let name = options.checkpoint.as_deref().unwrap_or("latest");
+        return Ok(common::checkpoint(path, name)?.discriminator(device)?);
     }
-    Ok(Import::open(path)?.discriminator_for(generator, &device.clone().without_autodiff())?)
+    let import = Import::open(path)?;
+    let import = match &options.discriminator_key {
+        Some(key) => import.with_key(key),
+        None => import,
+    };
+    Ok(import.discriminator_for(generator, &device.clone().without_autodiff())?)
 }
 
 /// Returns the networks for images with these channels of input and output.

@@ -40,6 +40,9 @@ const DEMO_HELD_OUT: u64 = 24;
 const MAX_ROLLBACKS: u64 = 3;
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if let (None, Some(flag)) = (&options.from, options.imported.of_files().next()) {
+        bail!("{flag}: it belongs to the file of --from; add --from");
+    }
     let devices = devices(options)?;
     let out = run_folder(options)?;
     let source = Source::find(options, &out)?;

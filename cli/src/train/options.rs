@@ -8,6 +8,7 @@ use pix2pix::data::{Preprocess, ResizeFilter, Size};
 
 use super::samples::Range;
 use crate::common::{Compute, LayoutName, PagesName, Way};
+use crate::imported::Imported;
 use crate::limits::LimitOptions;
 
 /// Trains a generator on pairs of images
@@ -103,6 +104,9 @@ pub(crate) struct Options {
     /// Discriminator to start from: run folder, or file of the PyTorch original [default: random weights]
     #[arg(long, value_name = "WEIGHTS", help_heading = RUN, requires = "from", conflicts_with_all = ["patch", "unconditional"])]
     pub(crate) from_discriminator: Option<PathBuf>,
+    /// Name of the discriminator in a file with several, for example netD_A [default: the only one]
+    #[arg(long, value_name = "KEY", help_heading = RUN, requires = "from_discriminator")]
+    pub(crate) discriminator_key: Option<String>,
     /// Initialise the first and last layers of --from anew where the images have other channels [default: refuse them]
     #[arg(long, help_heading = RUN, requires = "from")]
     pub(crate) adapt_channels: bool,
@@ -164,6 +168,9 @@ pub(crate) struct Options {
     /// Learning rate [default: 0.0002]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) lr: Option<f64>,
+    /// Adam's decay rate of the first moment [default: 0.5]
+    #[arg(long, value_name = "RATE", help_heading = OBJECTIVE)]
+    pub(crate) beta1: Option<f64>,
     /// Schedule of the learning rate: the shape of its decay in --decay-epochs, `step`, or `plateau`, which waits until
     /// the metric on the validation pairs no longer improves [default: linear]
     #[arg(long, value_enum, help_heading = OBJECTIVE)]
@@ -194,6 +201,8 @@ pub(crate) struct Options {
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) ema_decay: Option<f64>,
 
+    #[command(flatten)]
+    pub(crate) imported: Imported,
     #[command(flatten)]
     pub(crate) limits: LimitOptions,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pix2pix::{Backbone, GanMode, Trainer, device, pytorch};
+use pix2pix::{Backbone, GanMode, Norm, Trainer, device, pytorch};
 
 use crate::program::{fails, succeeds};
 
@@ -60,4 +60,66 @@ fn other_channels_are_named_and_adapted_on_request() {
     let differing: Vec<&String> = before.keys().filter(|name| before[*name] != after[*name]).collect();
     assert_eq!(differing, ["model.model.0.weight"]);
     assert_eq!(after["model.model.0.weight"].0, [2, 1, 4, 4]);
+}
+
+#[test]
+#[cfg(feature = "pth")]
+fn a_key_chooses_the_networks_of_a_file_with_several() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let small = ["--size", "32", "--base-channels", "2", "--steps", "1"];
+    for (run, seed) in [("first", "1"), ("second", "2")] {
+        succeeds("train", here, &[&small[..], &["--out", run, "--seed", seed]].concat());
+    }
+    let mut several = pytorch::StateDict::new();
+    for (name, run) in [("a", "first"), ("b", "second")] {
+        let trainer = Trainer::resume(here.join(run), &device::cpu()).unwrap();
+        let networks = [
+            ("netG", pytorch::generator_state(trainer.generator()).unwrap()),
+            ("netD", pytorch::discriminator_state(trainer.discriminator()).unwrap()),
+        ];
+        for (network, state) in networks {
+            several.extend(state.into_iter().map(|(key, value)| (format!("{network}_{name}.{key}"), value)));
+        }
+    }
+    pytorch::save(&several, here.join("all.safetensors")).unwrap();
+    let start = ["--from", "all.safetensors", "--from-discriminator", "all.safetensors", "--size", "32"];
+    let message = fails(1, "train", here, &[&start[..], &["--out", "run"]].concat());
+    assert!(message.contains("--key") && message.contains("`netG_a`, `netG_b`"), "{message}");
+    let message = fails(1, "train", here, &[&start[..], &["--out", "run", "--key", "netG_b"]].concat());
+    assert!(message.contains("--discriminator-key") && message.contains("`netD_a`, `netD_b`"), "{message}");
+    let keys = ["--key", "netG_b", "--discriminator-key", "netD_a", "--no-dropout"];
+    succeeds("train", here, &[&start[..], &keys, &["--out", "run", "--steps", "0"]].concat());
+    let trainer = Trainer::resume(here.join("run"), &device::cpu()).unwrap();
+    let state = |network| {
+        let part = several.iter().filter_map(|(name, value)| Some((name.strip_prefix(network)?, value)));
+        part.map(|(name, value)| (name.to_owned(), value.clone())).collect::<pytorch::StateDict>()
+    };
+    assert!(pytorch::generator_state(trainer.generator()).unwrap() == state("netG_b."));
+    assert!(pytorch::discriminator_state(trainer.discriminator()).unwrap() == state("netD_a."));
+    assert_eq!(trainer.config().generator.dropout, 0.0);
+    let import = ["--input", "all.safetensors", "--discriminator", "all.safetensors", "--output", "imported"];
+    succeeds("import", here, &[&import[..], &keys].concat());
+    let trainer = Trainer::resume(here.join("imported"), &device::cpu()).unwrap();
+    assert!(pytorch::discriminator_state(trainer.discriminator()).unwrap() == state("netD_a."));
+    let message = fails(1, "train", here, &["--key", "netG_b", "--out", "other"]);
+    assert!(message.contains("--key") && message.contains("--from"), "{message}");
+}
+
+#[test]
+fn a_new_discriminator_is_that_of_the_configuration_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    succeeds("train", here, &["--size", "32", "--base-channels", "2", "--out", "run", "--steps", "1"]);
+    let config =
+        r#"{ "discriminator": { "base_channels": 3, "norm": "none" }, "training": { "beta_1": 0.3 } }"#;
+    std::fs::write(here.join("c.json"), config).unwrap();
+    for (out, flags, channels) in [("a", &[][..], 2), ("b", &["--config", "c.json"], 3)] {
+        let start = ["--from", "run", "--size", "32", "--out", out, "--steps", "0"];
+        succeeds("train", here, &[&start[..], flags].concat());
+        let trainer = Trainer::resume(here.join(out), &device::cpu()).unwrap();
+        assert_eq!(trainer.config().discriminator.base_channels, channels);
+        assert_eq!(trainer.config().discriminator.norm == Norm::None, channels == 3);
+        assert_eq!(trainer.config().generator.base_channels, 2);
+    }
 }

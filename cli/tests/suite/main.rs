@@ -4,11 +4,13 @@
 mod check;
 mod commands;
 mod faults;
+mod fine_tuning;
 mod folders;
 mod from;
 mod kill;
 mod labels;
 mod layouts;
+mod limits;
 mod pairs;
 mod program;
 mod resume;
