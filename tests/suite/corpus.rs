@@ -14,7 +14,10 @@ const MAX_TIME: Duration = Duration::from_secs(1);
 /// The largest size of the whole corpus in bytes.
 const MAX_CORPUS: usize = 1 << 20;
 
-const TARGETS: [(&str, fn(&[u8])); 8] = [
+/// A target's name and its function.
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 8] = [
     ("checkpoint", untrusted::checkpoint),
     ("configuration", untrusted::configuration),
     ("image", untrusted::image),
