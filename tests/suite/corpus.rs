@@ -14,7 +14,7 @@ const MAX_TIME: Duration = Duration::from_secs(1);
 /// The largest size of the whole corpus in bytes.
 const MAX_CORPUS: usize = 1 << 20;
 
-/// A name, and what reads bytes as this kind of file.
+/// A target's name and its function.
 type Target = (&'static str, fn(&[u8]));
 
 const TARGETS: [Target; 8] = [

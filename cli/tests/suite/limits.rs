@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::program::{fails, finish, pix2pix, text};
+use crate::support::write_pairs;
 
 /// The largest quotient of the memory that a training takes and the estimate, which counts only what is certainly in
 /// memory at once.
@@ -39,21 +40,17 @@ fn peak(folder: &Path, arguments: &[&str]) -> f64 {
 fn a_training_that_does_not_fit_is_refused_and_the_estimate_is_below_the_peak() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    for flags in [
-        ["--size", "64", "--base-channels", "16", "--batch-size", "96"],
-        ["--size", "32", "--base-channels", "96", "--batch-size", "1"],
-    ] {
-        let flags = [&flags[..], &["--steps", "3", "--out"]].concat();
-        let message = limited(256, here, &[&flags[..], &["refused"]].concat());
-        let words: Vec<&str> = message.split_whitespace().collect();
-        let at = words.iter().position(|word| *word == "least").unwrap();
-        let estimate: f64 = words[at + 1].parse().unwrap();
-        assert!(message.contains("--batch-size") && message.contains("--base-channels"), "{message}");
-        assert!(!here.join("refused/checkpoints").exists());
-        let peak = peak(here, &[&flags[..], &[flags[1]]].concat());
-        println!("{flags:?}: at least {estimate} MiB, took {peak:.0} MiB");
-        assert!(estimate <= peak && peak <= MAX_FACTOR * estimate, "{estimate} MiB, {peak} MiB");
-    }
+    write_pairs(&here.join("pairs"), 2, 32);
+    let flags = ["--data", "pairs", "--size", "32", "--base-channels", "160", "--steps", "2", "--out"];
+    let message = limited(900, here, &[&flags[..], &["refused"]].concat());
+    let words: Vec<&str> = message.split_whitespace().collect();
+    let at = words.iter().position(|word| *word == "least").unwrap();
+    let estimate: f64 = words[at + 1].parse().unwrap();
+    assert!(message.contains("--batch-size") && message.contains("--base-channels"), "{message}");
+    assert!(!here.join("refused/checkpoints").exists());
+    let peak = peak(here, &[&flags[..], &["run"]].concat());
+    println!("at least {estimate} MiB, took {peak:.0} MiB");
+    assert!(estimate <= peak && peak <= MAX_FACTOR * estimate, "{estimate} MiB, {peak} MiB");
 }
 
 #[test]
@@ -67,8 +64,17 @@ fn no_value_of_a_flag_ends_in_a_panic() {
             assert!(message.starts_with("error: ") && message.len() < 2000, "{flag} {value}: {message}");
         }
     }
-    for [flag, value] in [["--size", "16384"], ["--base-channels", "4096"], ["--batch-size", "65536"]] {
-        let message = fails(1, "train", here, &[flag, value, "--out", "run", "--steps", "1"]);
-        assert!(message.contains("needs at least") && message.contains(flag), "{flag} {value}: {message}");
+    write_pairs(&here.join("pairs"), 2, 32);
+    let start = ["--data", "pairs", "--out", "run", "--steps", "1"];
+    for flags in [
+        ["--size", "8192", "--batch-size", "64"],
+        ["--size", "256", "--base-channels", "4096"],
+        ["--size", "256", "--batch-size", "65536"],
+    ] {
+        let message = fails(1, "train", here, &[&start[..], &flags].concat());
+        assert!(
+            message.contains("needs at least") && message.contains("--batch-size"),
+            "{flags:?}: {message}"
+        );
     }
 }
