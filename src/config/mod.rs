@@ -428,6 +428,15 @@ mod tests {
     }
 
     #[test]
+    fn numbers_have_the_same_bits_after_json() {
+        let mut config = Pix2PixConfig::paper();
+        for index in 1..2000 {
+            config.training.learning_rate = f64::from(index).sqrt() * 1e-4;
+            assert_eq!(Pix2PixConfig::from_json(&config.to_json()).unwrap(), config);
+        }
+    }
+
+    #[test]
     fn presets_are_valid_and_survive_json() {
         for config in
             [Pix2PixConfig::paper(), Pix2PixConfig::pytorch(), Pix2PixConfig::paper().with_size(64).unwrap()]

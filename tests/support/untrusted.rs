@@ -115,7 +115,8 @@ pub(crate) fn configuration(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(config) = Pix2PixConfig::from_json(text) {
         let _ = config.validate();
-        Pix2PixConfig::from_json(&config.to_json()).expect("what was written is read");
+        let same = Pix2PixConfig::from_json(&config.to_json()).expect("what was written is read");
+        assert_eq!(same, config);
     }
 }
 
