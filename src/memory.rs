@@ -110,7 +110,7 @@ mod tests {
         let device = crate::device::cpu();
         assert!(require("a step", 1, "use less", &device).is_ok());
         let message = require("a step", 1 << 90, "use `--batch-size 1`", &device).unwrap_err().to_string();
-        let expected = "a step needs at least 17592186044416 MiB of memory, but only ";
+        let expected = "a step needs at least 17592186044415 MiB of memory, but only ";
         assert!(message.starts_with(expected) && message.ends_with("use `--batch-size 1`"), "{message}");
     }
 }

@@ -1,6 +1,6 @@
 //! Atomic writes, appends and renames, on disks that may fail.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(crate) fn write_atomically_by(
     fill: impl FnOnce(&mut Output<'_>) -> Result<()>,
 ) -> Result<()> {
     let io = |error| Error::io(path, error);
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = around(path);
     let scratch = scratch_in(folder).map_err(io)?;
     let mut output = Output { file: scratch.as_file(), path, length: 0 };
     fill(&mut output)?;
@@ -98,6 +98,21 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
         synced.map_err(|error| Error::io(folder, error))?;
     }
     Ok(())
+}
+
+/// Creates a folder, and syncs the folder around it, so that the new one survives a power cut.
+pub(crate) fn create_folder(path: &Path) -> Result<()> {
+    let io = |error| Error::io(path, error);
+    fs::create_dir_all(path).map_err(io)?;
+    if cfg!(unix) {
+        File::open(around(path)).and_then(|folder| disk::sync(&folder)).map_err(io)?;
+    }
+    Ok(())
+}
+
+/// Returns the folder that holds `path`.
+fn around(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Refuses a folder whose disk has no room for `bytes` more. If the free space is unknown, it refuses nothing.

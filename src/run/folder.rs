@@ -91,9 +91,7 @@ impl RunFolder {
         may_start_again: bool,
     ) -> Result<Self> {
         if !files::exists(path)? {
-            fs::create_dir_all(path).map_err(|error| Error::io(path, error))?;
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            files::sync_folder(parent.unwrap_or(Path::new(".")))?;
+            files::create_folder(path)?;
         }
         let lock = Lock::take(path)?;
         let checkpoints = path.join(CHECKPOINTS);

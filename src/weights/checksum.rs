@@ -7,8 +7,8 @@ pub(super) const CONFIG: &str = "pix2pix.config";
 /// The field of that JSON object that holds the checksum of all tensors, in eight hexadecimal digits. It is not a
 /// separate metadata entry because the order of several entries varies from one write to the next.
 const CHECKSUM: &str = "crc32c";
-/// The field that holds the checksum of the JSON text itself, computed with [`BLANK`] in its place. Files of version 0.1
-/// do not have it.
+/// The field that holds the checksum of the JSON text itself, computed with [`BLANK`] in its place. Older files do
+/// not have it.
 const CONFIG_CHECKSUM: &str = "config_crc32c";
 const BLANK: &str = "00000000";
 

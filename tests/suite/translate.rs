@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{picture, small_config, write_pairs};
+use crate::support::{edit_settings, picture, small_config, write_pairs};
 use image::{DynamicImage, ImageBuffer, ImageFormat, RgbImage, RgbaImage};
 use pix2pix::data::{DataConfig, EpochCursor, PairedFolder};
 use pix2pix::{
@@ -505,16 +505,11 @@ fn settings_out_of_range_are_rejected() {
         change(|data| data.target_channels = 1).starts_with("data.target_channels: 1, but the generator")
     );
 
-    // The same in a modified file. The new number has the same length, so all offsets stay valid.
+    // The same in a modified file.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights");
     own.save(&path).unwrap();
-    let bytes = std::fs::read(&path).unwrap();
-    let found = br#"\"crop_size\": 32"#;
-    let place = bytes.windows(found.len()).position(|window| window == found).expect("the configuration");
-    let mut tampered = bytes;
-    tampered[place..place + found.len()].copy_from_slice(br#"\"crop_size\": 99"#);
-    std::fs::write(&path, tampered).unwrap();
+    edit_settings(&path, |fields| fields["data"]["crop_size"] = 99.into());
     let message = Translator::load(&path, &device::cpu()).unwrap_err().to_string();
     assert!(message.contains("data.load_size") && message.contains("below the crop size"), "{message}");
 }

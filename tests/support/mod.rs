@@ -30,6 +30,20 @@ pub(crate) fn split_weights(path: &Path) -> (serde_json::Value, Vec<u8>) {
     (serde_json::from_slice(&bytes[8..]).unwrap(), tensors)
 }
 
+/// Changes the configuration in a weights file, as JSON, and removes the checksum of its text, which older files do not
+/// have.
+pub(crate) fn edit_settings(path: &Path, edit: impl FnOnce(&mut serde_json::Value)) {
+    let (mut header, tensors) = split_weights(path);
+    let text = &mut header["__metadata__"]["pix2pix.config"];
+    let mut fields = serde_json::from_str(text.as_str().unwrap()).unwrap();
+    edit(&mut fields);
+    assert!(fields.as_object_mut().unwrap().remove("config_crc32c").is_some());
+    *text = fields.to_string().into();
+    let header = header.to_string();
+    let length = (header.len() as u64).to_le_bytes();
+    std::fs::write(path, [&length[..], header.as_bytes(), &tensors].concat()).unwrap();
+}
+
 /// Writes side-by-side pairs `0.png`, `1.png` … of images of `size`×`size` pixels; the target is the inverted input.
 pub(crate) fn write_pairs(folder: &Path, count: u8, size: u32) {
     std::fs::create_dir_all(folder).unwrap();
