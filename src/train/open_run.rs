@@ -147,8 +147,9 @@ impl Run {
         if !self.report.is_closed(epoch) {
             // If this fails, either the epoch is not closed and the resumed run closes it, or its lines and the best
             // metric are in memory and `fit` saves them.
-            scores = self.record_epoch(trainer, val, epoch)?;
-            trainer.progress.is_closed = epoch > 0;
+            let recorded = self.record_epoch(trainer, val, epoch);
+            trainer.progress.is_closed = epoch > 0 && self.report.is_closed(epoch);
+            scores = recorded?;
             let is_best = scores.is_some() && trainer.best_step() == Some(trainer.steps());
             let is_last = epoch >= trainer.epochs();
             if epoch > 0 && (is_last || is_best || epoch.is_multiple_of(trainer.config.training.save_every)) {
