@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use pix2pix::data::{DataConfig, PairedFolder};
+use pix2pix::data::{DataConfig, DataFolder};
 use pix2pix::pytorch::Import;
 use pix2pix::{Checkpoint, GeneratorConfig, Pix2PixConfig, Trainer, Translator, device};
 use tempfile::TempDir;
@@ -99,12 +99,14 @@ pub(crate) fn metrics(bytes: &[u8]) {
 /// The bytes are an image file of any type, of a data set and for translation.
 pub(crate) fn image(bytes: &[u8]) {
     let folder = folder();
-    let file = folder.path().join("pair.png");
-    write(&file, bytes);
+    std::fs::create_dir(folder.path().join("train")).expect("the folder is writable");
+    write(&folder.path().join("train/pair.png"), bytes);
     let config = DataConfig::new().with_crop_size(8).with_load_size(8).with_workers(1);
     let limits = pix2pix::data::ImageLimits::default().with_max_megapixels(1).expect("it is in range");
-    if let Ok(pairs) = PairedFolder::open(folder.path(), &config) {
-        for batch in pairs.with_limits(limits).sequential(&device::cpu()) {
+    // With these limits from the beginning: opening a folder looks at its images, too.
+    let data = DataFolder::open(folder.path()).expect("the folder can be read").with_limits(limits);
+    if let Ok(pairs) = data.split("train", &config) {
+        for batch in pairs.sequential(&device::cpu()) {
             let _ = batch;
         }
     }
