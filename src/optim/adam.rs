@@ -90,8 +90,8 @@ impl Adam {
     /// Reads the moments of `network` from a file written from [`packed`](Self::packed).
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read; [`Error::Checkpoint`] if it is damaged, or its moments are not those of all learned parameters of the
-    /// network. Without `was_updated`, it may also hold none.
+    /// [`Error::Io`] if the file cannot be read; [`Error::Checkpoint`] if it is damaged, or its moments are not those of
+    /// all learned parameters of the network. Without `was_updated`, it may also hold none.
     pub(crate) fn load<M: Module>(
         mut self,
         path: &Path,

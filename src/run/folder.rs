@@ -167,7 +167,8 @@ impl RunFolder {
         self.restore_export(BEST_FILE, snapshot, || match best == snapshot.progress.step {
             true => Ok(snapshot.export_generator().clone()),
             false => {
-                let device = snapshot.generator.devices().into_iter().next().unwrap_or_default();
+                let devices = snapshot.generator.devices();
+                let device = devices.into_iter().next().expect("a generator has parameters");
                 Checkpoint::open(run, &layout::short_name(best))?.generator(&device)
             }
         })

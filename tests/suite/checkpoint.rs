@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::support::{edit_settings, picture, small_config, write_pairs};
+use crate::support::{edit_settings, names, picture, small_config, write_pairs};
 use pix2pix::data::{PairedFolder, ResizeFilter};
 use pix2pix::error::CheckpointProblem;
 use pix2pix::{Error, Event, Mode, Pix2PixConfig, Tensor, Trainer, Translator, device};
@@ -94,15 +94,6 @@ fn only_the_newest_checkpoints_are_kept() {
     let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
     train(&mut trainer, &pairs, &kept, None);
     assert_eq!(names(&kept.join("checkpoints")), ["step-000000012"]);
-}
-
-/// Lists the names in `folder`, sorted.
-fn names(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
 }
 
 fn saved() -> (tempfile::TempDir, std::path::PathBuf) {

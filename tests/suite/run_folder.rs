@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use crate::support::{small_config, write_pairs};
+use crate::support::{names, small_config, write_pairs};
 use pix2pix::data::PairedFolder;
 use pix2pix::error::CheckpointProblem;
 use pix2pix::{Checkpoint, Error, Event, Pix2PixConfig, Result, Trainer, Translator, device};
@@ -57,14 +57,6 @@ fn finished() -> (tempfile::TempDir, PairedFolder, PathBuf) {
 
 fn resumed(run: &Path) -> Trainer {
     Trainer::resume(run, &device::cpu()).unwrap()
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
 }
 
 #[test]

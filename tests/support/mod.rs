@@ -44,6 +44,15 @@ pub(crate) fn edit_settings(path: &Path, edit: impl FnOnce(&mut serde_json::Valu
     std::fs::write(path, [&length[..], header.as_bytes(), &tensors].concat()).unwrap();
 }
 
+/// Lists the names in `folder`, sorted.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
 /// Writes side-by-side pairs `0.png`, `1.png` … of images of `size`×`size` pixels; the target is the inverted input.
 pub(crate) fn write_pairs(folder: &Path, count: u8, size: u32) {
     std::fs::create_dir_all(folder).unwrap();

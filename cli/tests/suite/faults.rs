@@ -144,16 +144,22 @@ fn a_rename_before_the_sync_is_caught() {
     assert!(losses(&[save, "7 fsync(5</h/r/checkpoints>) = 0\n", prune].concat()).is_empty());
 }
 
+/// Returns a folder with pairs in `data/train` and `data/val`.
+fn data() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for split in ["train", "val"] {
+        write_pairs(&folder.path().join("data").join(split), 4, 16);
+    }
+    folder
+}
+
 #[test]
 fn a_power_cut_loses_nothing_that_has_its_final_name() {
     if !has_strace() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
+    let folder = data();
     let here = &folder.path().canonicalize().unwrap();
-    for split in ["train", "val"] {
-        write_pairs(&here.join("data").join(split), 4, 16);
-    }
     let run = ["--out", "run", "--epochs", "4", "--save-every", "1", "--save-steps", "3", "--tensorboard"];
     let commands: [(&[&str], &[&str]); 6] = [
         (
@@ -218,11 +224,8 @@ fn an_error_of_any_system_call_costs_a_resumed_run_nothing() {
     if !has_strace() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
+    let folder = data();
     let here = &folder.path().canonicalize().unwrap();
-    for split in ["train", "val"] {
-        write_pairs(&here.join("data").join(split), 4, 16);
-    }
     let more = ["--save-every", "1", "--workers", "0", "--out", "run"];
     succeeds("train", here, &[&SMALL[..], &more, &["--epochs", "2"]].concat());
     copy(&here.join("run"), &here.join("saved"));
