@@ -58,6 +58,7 @@ pub use crate::{
     run::Checkpoint,
     train::{Event, Trainer},
     translate::Translator,
+    weights::Precision,
 };
 pub use burn::tensor::{Device, Tensor};
 // Both are in signatures of this crate: their users need the same versions.

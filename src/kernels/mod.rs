@@ -29,6 +29,8 @@ mod ops;
 mod options;
 #[cfg(feature = "_host")]
 mod pointwise;
+#[cfg(feature = "_host")]
+mod tasks;
 
 pub use activation::Activation;
 pub use adam::AdamRule;

@@ -11,7 +11,7 @@ use super::torch_file;
 use crate::discriminator::Discriminator;
 use crate::error::{Error, Result};
 use crate::generator::Generator;
-use crate::weights::{self, Entry, Named, Values};
+use crate::weights::{self, Entry, Named, Precision, Values};
 
 /// Returns a generator's state dict, as `load_state_dict(strict=True)` of the PyTorch original expects it.
 ///
@@ -46,8 +46,18 @@ pub fn discriminator_state(discriminator: &Discriminator) -> Result<StateDict> {
 /// # Ok::<(), pix2pix::Error>(())
 /// ```
 pub fn save_generator(generator: &Generator, path: impl AsRef<Path>) -> Result<()> {
+    save_generator_as(generator, Precision::F32, path)
+}
+
+/// Writes a generator as [`save_generator`], with weights of this precision: 16 bits halve the file. PyTorch loads them
+/// into networks of any precision.
+///
+/// # Errors
+/// As [`save_generator`], and [`Error::Argument`](crate::Error::Argument) if the precision cannot hold a weight.
+pub fn save_generator_as(generator: &Generator, precision: Precision, path: impl AsRef<Path>) -> Result<()> {
     let config = generator.config();
-    save_module(generator, |name| names::generator(config, Naming::of(config), name), path.as_ref())
+    let key = |name: &str| names::generator(config, Naming::of(config), name);
+    save_module(generator, key, precision, path.as_ref())
 }
 
 /// Writes a discriminator for the PyTorch original, as [`save_generator`] writes a generator.
@@ -55,8 +65,20 @@ pub fn save_generator(generator: &Generator, path: impl AsRef<Path>) -> Result<(
 /// # Errors
 /// As [`save_generator`].
 pub fn save_discriminator(discriminator: &Discriminator, path: impl AsRef<Path>) -> Result<()> {
+    save_discriminator_as(discriminator, Precision::F32, path)
+}
+
+/// Writes a discriminator as [`save_discriminator`], with weights of this precision.
+///
+/// # Errors
+/// As [`save_generator_as`].
+pub fn save_discriminator_as(
+    discriminator: &Discriminator,
+    precision: Precision,
+    path: impl AsRef<Path>,
+) -> Result<()> {
     let config = discriminator.config();
-    save_module(discriminator, |name| names::discriminator(config, name), path.as_ref())
+    save_module(discriminator, |name| names::discriminator(config, name), precision, path.as_ref())
 }
 
 /// Writes a state dict, with the entries `num_batches_tracked` that PyTorch expects. The extension chooses the format:
@@ -78,7 +100,7 @@ pub fn save_discriminator(discriminator: &Discriminator, path: impl AsRef<Path>)
 /// ```
 pub fn save(state: &StateDict, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
-    Format::of(path)?.write(weights::named_entries(state), path)
+    Format::of(path)?.write(weights::named_entries(state), Precision::F32, path)
 }
 
 /// Checks that the extension of a file names a format that [`save`] can write, before a network is loaded.
@@ -122,7 +144,7 @@ impl Format {
         }
     }
 
-    fn write(self, mut entries: Vec<Entry<'_>>, path: &Path) -> Result<()> {
+    fn write(self, mut entries: Vec<Entry<'_>>, precision: Precision, path: &Path) -> Result<()> {
         let counters = names::counters(entries.iter().map(|entry| entry.name.as_str()));
         entries.extend(counters.into_iter().map(|name| Entry {
             name,
@@ -130,20 +152,26 @@ impl Format {
             values: Values::Counter,
         }));
         match self {
-            Self::Safetensors => weights::write(entries, None, path),
+            Self::Safetensors => weights::write(entries, precision, None, path),
             #[cfg(feature = "pth")]
             Self::Torch => {
                 entries.sort_by(|a, b| a.name.cmp(&b.name));
-                torch_file::write(&entries, path)
+                torch_file::write(&entries, precision, path)
             }
         }
     }
 }
 
-fn save_module<M: Module>(module: &M, key: impl Fn(&str) -> String, path: &Path) -> Result<()> {
+fn save_module<M: Module>(
+    module: &M,
+    key: impl Fn(&str) -> String,
+    precision: Precision,
+    path: &Path,
+) -> Result<()> {
     let format = Format::of(path)?;
     let entries = weights::entries(module).into_iter();
-    format.write(entries.map(|entry| Entry { name: key(&entry.name), ..entry }).collect(), path)
+    let renamed = entries.map(|entry| Entry { name: key(&entry.name), ..entry });
+    format.write(renamed.collect(), precision, path)
 }
 
 fn renamed(named: Named, key: impl Fn(&str) -> String) -> StateDict {

@@ -28,7 +28,8 @@ mod tensors;
 mod torch_file;
 
 pub use export::{
-    check_format, discriminator_state, generator_state, save, save_discriminator, save_generator,
+    check_format, discriminator_state, generator_state, save, save_discriminator, save_discriminator_as,
+    save_generator, save_generator_as,
 };
 pub use import::Import;
 pub use read::read;

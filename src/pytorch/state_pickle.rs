@@ -2,7 +2,7 @@
 //!
 //! It has only instructions of protocol 2 that `torch.load(weights_only=True)` accepts.
 
-use crate::weights::Entry;
+use crate::weights::{Entry, Precision};
 
 const PROTOCOL: &[u8] = b"\x80\x02";
 const MARK: u8 = b'(';
@@ -15,13 +15,19 @@ const SET_ITEMS: u8 = b'u';
 const STOP: u8 = b'.';
 
 /// Returns the pickle of a state dict. The numbers of the entry at index `n` are in the storage with key `n`.
-pub(super) fn bytes(entries: &[Entry<'_>]) -> Vec<u8> {
+pub(super) fn bytes(entries: &[Entry<'_>], precision: Precision) -> Vec<u8> {
+    let storage = match precision {
+        Precision::F32 => "FloatStorage",
+        Precision::F16 => "HalfStorage",
+        Precision::Bf16 => "BFloat16Storage",
+    };
     let mut pickle = Pickle(PROTOCOL.to_vec());
     pickle.ordered_dict();
     pickle.op(MARK);
     for (key, entry) in entries.iter().enumerate() {
         pickle.text(&entry.name);
-        pickle.tensor(key, entry);
+        let storage = if entry.is_counter() { "LongStorage" } else { storage };
+        pickle.tensor(key, entry, storage);
     }
     pickle.op(SET_ITEMS);
     pickle.op(STOP);
@@ -80,12 +86,12 @@ impl Pickle {
         self.op(CALL);
     }
 
-    fn tensor(&mut self, key: usize, entry: &Entry<'_>) {
+    fn tensor(&mut self, key: usize, entry: &Entry<'_>, storage: &str) {
         self.global("torch._utils", "_rebuild_tensor_v2");
         self.op(MARK);
         self.op(MARK);
         self.text("storage");
-        self.global("torch", if entry.is_counter() { "LongStorage" } else { "FloatStorage" });
+        self.global("torch", storage);
         self.text(&key.to_string());
         self.text("cpu");
         self.number(entry.count());
@@ -127,7 +133,7 @@ mod tests {
         expected.extend(b"K\0(K\x03K\x64t(K\x64K\x01t\x89");
         expected.extend(dict.as_bytes());
         expected.extend(b"tRu.");
-        assert_eq!(bytes(&[entry]), expected);
+        assert_eq!(bytes(&[entry], Precision::F32), expected);
     }
 
     #[test]

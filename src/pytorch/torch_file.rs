@@ -6,7 +6,7 @@ use std::path::Path;
 use super::state_pickle;
 use crate::error::{CheckpointProblem, Error, Result};
 use crate::files::{Output, write_atomically_by};
-use crate::weights::Entry;
+use crate::weights::{Entry, Precision};
 
 /// The folder of all entries in the zip.
 const FOLDER: &str = "archive";
@@ -28,8 +28,8 @@ const UTF_8: u16 = 1 << 11;
 /// # Errors
 /// [`Error::Io`] if the file cannot be written; [`Error::Device`] if the device fails to return a tensor;
 /// [`Error::Checkpoint`] if the file would be larger than 4 GiB.
-pub(super) fn write(entries: &[Entry<'_>], path: &Path) -> Result<()> {
-    let length: u64 = entries.iter().map(|entry| entry.size() as u64 + OVERHEAD).sum();
+pub(super) fn write(entries: &[Entry<'_>], precision: Precision, path: &Path) -> Result<()> {
+    let length: u64 = entries.iter().map(|entry| entry.size(precision) as u64 + OVERHEAD).sum();
     if length > MAX_LENGTH {
         let problem = format!("the weights take {length} bytes, more than 4 GiB; write a .safetensors file");
         return Err(Error::Checkpoint {
@@ -39,10 +39,10 @@ pub(super) fn write(entries: &[Entry<'_>], path: &Path) -> Result<()> {
     }
     write_atomically_by(path, |output| {
         let mut zip = Zip { output, directory: vec![], count: 0 };
-        zip.add("data.pkl", &state_pickle::bytes(entries))?;
+        zip.add("data.pkl", &state_pickle::bytes(entries, precision))?;
         zip.add("byteorder", b"little")?;
         for (key, entry) in entries.iter().enumerate() {
-            entry.with_bytes(|bytes| zip.add(&format!("data/{key}"), bytes))?;
+            entry.with_bytes(precision, |bytes| zip.add(&format!("data/{key}"), bytes))?;
         }
         zip.add("version", b"3\n")?;
         zip.finish()

@@ -1,5 +1,7 @@
 //! Reads NumPy's `.npy` files, versions 1 to 3, and writes version 1.
 
+use burn::tensor::f16;
+
 use super::array::{ImageArray, SampleType, Samples, with_samples};
 
 /// The first bytes of a `.npy` file.
@@ -162,21 +164,9 @@ fn samples(kind: &str, data: &[u8], order: impl Iterator<Item = usize>) -> Sampl
         "f8" => Samples::F64(numbers!(f64)),
         "f2" => {
             let halves: Vec<u16> = numbers!(u16);
-            Samples::F32(halves.into_iter().map(from_half).collect())
+            Samples::F32(halves.into_iter().map(|bits| f16::from_bits(bits).to_f32()).collect())
         }
         _ => Samples::U8(numbers!(u8)),
-    }
-}
-
-/// Converts the bits of a 16-bit floating-point number.
-fn from_half(bits: u16) -> f32 {
-    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));
-    sign * match exponent {
-        0 => fraction * 2_f32.powi(-24),
-        31 if fraction == 0.0 => f32::INFINITY,
-        31 => f32::NAN,
-        _ => (1024.0 + fraction) * 2_f32.powi(exponent - 25),
     }
 }
 

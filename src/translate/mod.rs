@@ -24,7 +24,7 @@ use crate::raster::{
 };
 use crate::run::Checkpoint;
 use crate::transfer::read_back;
-use crate::weights::{self, BEST_FILE, GENERATOR_FILE};
+use crate::weights::{self, BEST_FILE, GENERATOR_FILE, Precision};
 use tiles::{Tiled, tensor};
 
 /// The default side of a tile in pixels.
@@ -188,6 +188,14 @@ impl Translator {
     /// [`Error::Argument`] for the extensions `.pth`, `.pt` and `.ckpt`: such a file has no place for the configuration,
     /// and [`pytorch::save_generator`] writes it without.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_as(Precision::F32, path)
+    }
+
+    /// Writes a weights file as [`save`](Self::save), with weights of this precision: 16 bits halve the file.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save), and [`Error::Argument`] if the precision cannot hold a weight.
+    pub fn save_as(&self, precision: Precision, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         if ["pth", "pt", "ckpt"].iter().any(|other| extension.eq_ignore_ascii_case(other)) {
@@ -198,7 +206,7 @@ impl Translator {
             );
             return Err(Error::argument("path", problem));
         }
-        weights::save(&self.generator, self.config.to_object(), path)
+        weights::save_as(&self.generator, precision, self.config.to_object(), path)
     }
 
     /// Returns the generator.

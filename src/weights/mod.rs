@@ -3,6 +3,7 @@
 mod checksum;
 mod header;
 mod named;
+mod precision;
 mod write;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use checksum::checksum;
 use header::Header;
 pub(crate) use named::Named;
 use named::Names;
+pub use precision::Precision;
 pub(crate) use write::{Entry, Values, entries, named_entries, write};
 
 /// The name of a generator's weights file in a run folder.
@@ -34,7 +36,20 @@ pub(crate) const BEST_FILE: &str = "generator-best.safetensors";
 /// # Errors
 /// As [`write()`].
 pub(crate) fn save<M: Module>(module: &M, config: Map<String, Value>, path: &Path) -> Result<()> {
-    write(entries(module), Some(config), path)
+    save_as(module, Precision::F32, config, path)
+}
+
+/// Writes a module's parameters in a precision, and its run's configuration, atomically.
+///
+/// # Errors
+/// As [`write()`].
+pub(crate) fn save_as<M: Module>(
+    module: &M,
+    precision: Precision,
+    config: Map<String, Value>,
+    path: &Path,
+) -> Result<()> {
+    write(entries(module), precision, Some(config), path)
 }
 
 /// Returns whether a file begins as a safetensors file does: with the length of its header, in 8 bytes, and the

@@ -1,6 +1,5 @@
 //! Writes tensors to a safetensors file, one after another, so that the file is never in memory as a whole.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::checksum::{CONFIG, checksum, with_checksums};
 use super::named::{Named, Names, Parameter};
+use super::precision::Precision;
 use crate::error::{Error, Result};
 use crate::files::write_atomically_by;
 use crate::transfer::{read_back, read_data};
@@ -43,9 +43,9 @@ impl Entry<'_> {
         self.shape.iter().product()
     }
 
-    /// Returns the number of bytes.
-    pub(crate) fn size(&self) -> usize {
-        self.count() * if self.is_counter() { size_of::<i64>() } else { size_of::<f32>() }
+    /// Returns the number of bytes in a file of this precision.
+    pub(crate) fn size(&self, precision: Precision) -> usize {
+        self.count() * if self.is_counter() { size_of::<i64>() } else { precision.size() }
     }
 
     /// Reads the tensor: its name, shape and values.
@@ -64,24 +64,30 @@ impl Entry<'_> {
     /// Calls `visit` with the values as little-endian bytes.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device fails to return them; that of `visit`.
-    pub(crate) fn with_bytes<R>(&self, visit: impl FnOnce(&[u8]) -> Result<R>) -> Result<R> {
+    /// [`Error::Device`] if the device fails to return them; [`Error::Argument`] if the precision cannot hold one; that
+    /// of `visit`.
+    pub(crate) fn with_bytes<R>(
+        &self,
+        precision: Precision,
+        visit: impl FnOnce(&[u8]) -> Result<R>,
+    ) -> Result<R> {
+        let rounded = |values| {
+            precision.bytes(values).map_err(|value| {
+                let name = &self.name;
+                let problem =
+                    format!("{precision} cannot hold the value {value} of `{name}`; use bf16 or f32");
+                Error::argument("precision", problem)
+            })
+        };
         match &self.values {
-            Values::Slice(values) => visit(&little_endian(values)),
+            Values::Slice(values) => visit(&rounded(values)?),
             Values::Counter => visit(&[0; size_of::<i64>()]),
             Values::Device(tensor) => {
                 let data = read_data(Tensor::clone(tensor))?;
-                visit(&little_endian(data.as_slice().expect("read as f32")))
+                visit(&rounded(data.as_slice().expect("read as f32"))?)
             }
         }
     }
-}
-
-fn little_endian(values: &[f32]) -> Cow<'_, [u8]> {
-    if cfg!(target_endian = "little") {
-        return Cow::Borrowed(bytemuck::cast_slice(values));
-    }
-    Cow::Owned(values.iter().flat_map(|value| value.to_le_bytes()).collect())
 }
 
 /// Returns a module's parameters, which are read when they are written.
@@ -106,9 +112,11 @@ pub(crate) fn named_entries(named: &Named) -> Vec<Entry<'_>> {
 /// Writes tensors, and a configuration, atomically. The bytes are those of [`safetensors::serialize`].
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be written, [`Error::Device`] if the device fails to return a tensor.
+/// [`Error::Io`] if the file cannot be written, [`Error::Device`] if the device fails to return a tensor,
+/// [`Error::Argument`] if the precision cannot hold a value.
 pub(crate) fn write(
     mut entries: Vec<Entry<'_>>,
+    precision: Precision,
     config: Option<Map<String, Value>>,
     path: &Path,
 ) -> Result<()> {
@@ -117,30 +125,31 @@ pub(crate) fn write(
         Some(config) => {
             let mut sum = 0_u32;
             for entry in &entries {
-                let part = entry.with_bytes(|bytes| Ok(checksum(&entry.name, bytes)))?;
+                let part = entry.with_bytes(precision, |bytes| Ok(checksum(&entry.name, bytes)))?;
                 sum = sum.wrapping_add(part);
             }
             Some(HashMap::from([(CONFIG.to_owned(), with_checksums(config, sum))]))
         }
         None => None,
     };
-    let header = header(&entries, metadata).map_err(|problem| Error::corrupt(path, problem))?;
+    let header = header(&entries, precision, metadata).map_err(|problem| Error::corrupt(path, problem))?;
     write_atomically_by(path, |output| {
         output.write(&header)?;
-        entries.iter().try_for_each(|entry| entry.with_bytes(|bytes| output.write(bytes)))
+        entries.iter().try_for_each(|entry| entry.with_bytes(precision, |bytes| output.write(bytes)))
     })
 }
 
 /// Returns the header of a file with these tensors in this order, after its length.
 fn header(
     entries: &[Entry<'_>],
+    precision: Precision,
     metadata: Option<HashMap<String, String>>,
 ) -> std::result::Result<Vec<u8>, String> {
     let mut end = 0;
     let tensors = entries.iter().map(|entry| {
         let start = end;
-        end += entry.size();
-        let dtype = if entry.is_counter() { Dtype::I64 } else { Dtype::F32 };
+        end += entry.size(precision);
+        let dtype = if entry.is_counter() { Dtype::I64 } else { precision.dtype() };
         (entry.name.clone(), TensorInfo { dtype, shape: entry.shape.clone(), data_offsets: (start, end) })
     });
     let metadata = Metadata::new(metadata, tensors.collect()).map_err(|error| error.to_string())?;
@@ -190,7 +199,7 @@ mod tests {
         let mut entries = named_entries(&named);
         entries.push(Entry { name: "count".to_owned(), shape: vec![], values: Values::Counter });
         let config: Map<String, Value> = serde_json::from_str(r#"{"x": [1, "é"]}"#).unwrap();
-        write(entries, Some(config.clone()), &path).unwrap();
+        write(entries, Precision::F32, Some(config.clone()), &path).unwrap();
 
         let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
         let data: Vec<_> = named.iter().map(|(name, (shape, values))| (name, shape, bytes(values))).collect();

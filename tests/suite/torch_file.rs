@@ -3,8 +3,11 @@
 
 use std::path::Path;
 
+use pix2pix::burn::tensor::{bf16, f16};
 use pix2pix::pytorch::{self, Import, StateDict};
-use pix2pix::{Backbone, DiscriminatorConfig, Error, GeneratorConfig, Norm, device};
+use pix2pix::{
+    Backbone, DiscriminatorConfig, Error, GeneratorConfig, Mode, Norm, Precision, Tensor, Translator, device,
+};
 
 const NORMS: [Norm; 3] = [Norm::Batch, Norm::Instance { affine: false }, Norm::None];
 
@@ -50,6 +53,90 @@ fn exports_are_read_back_bit_by_bit() {
     let state = StateDict::from([("odd".to_owned(), (vec![5, 1], odd.to_vec()))]);
     pytorch::save(&state, file("odd.pth")).unwrap();
     assert!(have_equal_bits(&pytorch::read(file("odd.pth")).unwrap(), &state));
+}
+
+#[test]
+fn exports_of_16_bits_are_half_as_large_and_read_back_rounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = device::cpu();
+    let file = |name: &str| folder.path().join(name);
+    let size = |name: &str| std::fs::metadata(file(name)).unwrap().len();
+    let config = GeneratorConfig::new(3, 1).with_base_channels(8).with_backbone(Backbone::Unet { depth: 5 });
+    let generator = config.init_seeded(7, &device);
+    let discriminator = DiscriminatorConfig::new(3, 1).with_base_channels(8).init_seeded(7, &device);
+    let rounding: [(Precision, fn(f32) -> f32); 2] = [
+        (Precision::F16, |value| f16::from_f32(value).to_f32()),
+        (Precision::Bf16, |value| bf16::from_f32(value).to_f32()),
+    ];
+    for (precision, rounded) in rounding {
+        let rounded = |mut state: StateDict| {
+            state
+                .values_mut()
+                .for_each(|(_, values)| values.iter_mut().for_each(|value| *value = rounded(*value)));
+            state
+        };
+        for extension in ["pth", "safetensors"] {
+            let [full, half, d] = ["full", "half", "d"].map(|name| format!("{name}.{extension}"));
+            pytorch::save_generator(&generator, file(&full)).unwrap();
+            pytorch::save_generator_as(&generator, precision, file(&half)).unwrap();
+            assert!(size(&half) * 100 < size(&full) * 55, "{} of {} bytes", size(&half), size(&full));
+            let expected = rounded(pytorch::generator_state(&generator).unwrap());
+            assert!(
+                have_equal_bits(&pytorch::read(file(&half)).unwrap(), &expected),
+                "{precision} {extension}"
+            );
+            assert_eq!(
+                Import::open(file(&half)).unwrap().generator(&device).unwrap().config(),
+                generator.config()
+            );
+
+            pytorch::save_discriminator_as(&discriminator, precision, file(&d)).unwrap();
+            let expected = rounded(pytorch::discriminator_state(&discriminator).unwrap());
+            assert!(have_equal_bits(&pytorch::read(file(&d)).unwrap(), &expected), "{precision} {extension}");
+        }
+    }
+}
+
+#[test]
+fn a_weights_file_of_16_bits_keeps_its_configuration_and_its_checksum() {
+    let folder = tempfile::tempdir().unwrap();
+    let (device, path) = (device::cpu(), folder.path().join("small.safetensors"));
+    let config = GeneratorConfig::new(3, 3).with_base_channels(4).with_backbone(Backbone::Unet { depth: 5 });
+    let whole = Translator::new(config.init_seeded(7, &device), &device).unwrap();
+    whole.save_as(Precision::F16, &path).unwrap();
+    let loaded = Translator::load(&path, &device).unwrap();
+    assert_eq!(loaded.config(), whole.config());
+    let input = || Tensor::<4>::ones([1, 3, 32, 32], &device) * 0.3;
+    let [expected, found] =
+        [&whole, &loaded].map(|translator| translator.generator().forward(input(), Mode::IMAGE));
+    let difference = (expected - found).abs().max().into_scalar::<f32>();
+    assert!(0.0 < difference && difference < 0.01, "{difference}");
+
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let message = Translator::load(&path, &device).unwrap_err().to_string();
+    assert!(message.contains("checksum"), "{message}");
+}
+
+#[test]
+fn a_weight_that_16_bits_cannot_hold_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (device, path) = (device::cpu(), folder.path().join("G.safetensors"));
+    let config = GeneratorConfig::new(3, 3).with_base_channels(2).with_backbone(Backbone::Unet { depth: 5 });
+    let mut state = pytorch::generator_state(&config.init_seeded(7, &device)).unwrap();
+    let (name, (_, values)) = state.iter_mut().next().unwrap();
+    let name = name.clone();
+    values[0] = -7e4;
+    pytorch::save(&state, &path).unwrap();
+    let generator = Import::open(&path).unwrap().generator(&device).unwrap();
+    let error =
+        pytorch::save_generator_as(&generator, Precision::F16, folder.path().join("half.pth")).unwrap_err();
+    let expected = format!("f16 cannot hold the value -70000 of `{name}`; use bf16 or f32");
+    assert!(matches!(error, Error::Argument { .. }) && error.to_string().contains(&expected), "{error}");
+    assert!(!folder.path().join("half.pth").exists());
+    pytorch::save_generator_as(&generator, Precision::Bf16, folder.path().join("half.pth")).unwrap();
 }
 
 /// An entry of a zip file: its name, its checksum, and the place and the size of its bytes.

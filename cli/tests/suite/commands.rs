@@ -159,6 +159,22 @@ fn export_and_import_are_a_round_trip() {
         let [torch, other] = [torch, other].map(|name| pix2pix::pytorch::read(here.join(name)).unwrap());
         assert!(torch == other);
     }
+    // Weights of 16 bits, with the original's names and with this program's settings.
+    let half = |arguments: &[&str]| {
+        succeeds("export", here, &[&["--weights", "run", "--output"], arguments].concat());
+        let bytes = std::fs::metadata(here.join(arguments[0])).unwrap().len();
+        let whole = std::fs::metadata(here.join("latest_net_G.pth")).unwrap().len();
+        assert!(bytes < whole, "{arguments:?}: {bytes} of {whole} bytes");
+    };
+    half(&["half.pth", "--half"]);
+    half(&["own.safetensors", "--half=bf16", "--own"]);
+    for weights in ["half.pth", "own.safetensors"] {
+        let arguments = ["--weights", weights, "--output", "c.png", "--mode", "image"];
+        succeeds("translate", here, &[&arguments[..], &["--input", pair.to_str().unwrap()]].concat());
+    }
+    let message = fails(2, "export", here, &["--weights", "run", "--output", "G.pth", "--half=f32"]);
+    assert!(message.contains("it is f16 or bf16"), "{message}");
+
     let message = fails(1, "import", here, &["--input", "latest_net_G.pth", "--output", "own.pth"]);
     assert!(message.contains("own.pth") && message.contains("pix2pix export"), "{message}");
     assert!(!here.join("own.pth").exists());
