@@ -2,7 +2,7 @@
 //!
 //! | question | metric |
 //! |---|---|
-//! | how far is an output from its target? | [`l1`], [`psnr`], [`ssim`] |
+//! | how far is an output from its target? | [`l1`], [`psnr`], [`ssim_unit`] |
 //! | is it as sharp? | [`gradient_energy`] |
 //! | does the set have the colours of the real one? | [`LabHistogram`] |
 //! | can its labels be read back? | [`Palette`], [`Confusion`] |
@@ -16,14 +16,17 @@ mod fidelity;
 mod inception;
 mod segmentation;
 mod sharpness;
+mod ssim;
 
 pub use colour::LabHistogram;
 #[cfg(feature = "eval")]
 pub use fid::{Features, fid, kid, kid_of_all};
-pub use fidelity::{Metric, Metrics, l1, psnr, ssim};
+pub use fidelity::{Metric, Metrics, l1, psnr};
 #[cfg(feature = "eval")]
 pub use inception::Inception;
 pub use segmentation::Confusion;
 pub use sharpness::gradient_energy;
+pub(crate) use ssim::unit_similarity_map;
+pub use ssim::{ssim_signed, ssim_unit};
 
 pub use crate::raster::Palette;
