@@ -413,6 +413,7 @@ mod tests {
                 clip_norm,
                 accumulate,
                 ema_decay,
+                ema_ramp,
                 export_ema,
                 best_by,
                 tensorboard,

@@ -79,7 +79,7 @@ impl Trainer {
         update(&mut self.generator, &mut self.generator_optimizer, learning_rate, grads);
 
         if let (Some(ema), Some(generator)) = (&mut self.ema, &self.generator) {
-            ema.update(generator);
+            ema.update(generator, self.progress.step);
         }
         self.progress.step += 1;
         self.progress.batch += 1;

@@ -258,6 +258,7 @@ fn set_training(config: &mut Pix2PixConfig, options: &Options) {
     if options.ema_decay.is_some() {
         (training.ema_decay, training.export_ema) = (options.ema_decay, true);
     }
+    training.ema_ramp |= options.ema_ramp;
     training.tensorboard |= options.tensorboard;
 }
 

@@ -200,6 +200,9 @@ pub(crate) struct Options {
     /// EMA]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) ema_decay: Option<f64>,
+    /// Raise the decay of the EMA from 0.1 in the first steps, so that it soon forgets the random initial weights
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) ema_ramp: bool,
 
     #[command(flatten)]
     pub(crate) imported: Imported,
