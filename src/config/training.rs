@@ -70,6 +70,7 @@ named!(Schedule, "schedule");
 /// | `ema_decay` | none | decay of an EMA of the generator's weights | 0 ≤ d < 1 | none |
 /// | `ema_ramp` | false | whether the EMA's decay rises to `ema_decay` from 0.1 in the first step | | |
 /// | `export_ema` | false | whether the EMA is exported, evaluated and shown | | |
+/// | `gan_share_every` | 0 | steps between two measurements of the adversary's share of the gradient; 0 for none | ≥ 0 | |
 /// | `best_by` | l1 | metric on `val/` that selects the best checkpoint | | |
 /// | `tensorboard` | false | whether event files for TensorBoard are written | | |
 /// | `save_every` | 5 | epochs between two checkpoints of [`fit`](crate::Trainer::fit) | ≥ 1 | – / 5 |
@@ -115,6 +116,11 @@ pub struct TrainingConfig {
     pub ema_ramp: bool,
     /// Whether `generator.safetensors`, metrics and samples come from the EMA.
     pub export_ema: bool,
+    /// Steps between two measurements of [`gan_share`](crate::report::LossSet::gan_share), the adversary's share of the
+    /// generator's gradient, which changes nothing in the training; 0 for none. A measurement costs a pass of the
+    /// discriminator forwards and backwards.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gan_share_every: u64,
     /// The metric on the validation pairs that selects the best checkpoint.
     pub best_by: Metric,
     /// Whether [`fit`](crate::Trainer::fit) writes event files for TensorBoard.
@@ -125,6 +131,11 @@ pub struct TrainingConfig {
     pub save_steps: u64,
     /// The number of newest checkpoints to keep; with 1, a damaged checkpoint has no replacement.
     pub keep: usize,
+}
+
+/// Returns whether a number is 0, and left out of JSON as in files of earlier versions.
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Default for TrainingConfig {
@@ -147,6 +158,7 @@ impl Default for TrainingConfig {
             ema_decay: None,
             ema_ramp: false,
             export_ema: false,
+            gan_share_every: 0,
             best_by: Metric::L1,
             tensorboard: false,
             save_every: 5,

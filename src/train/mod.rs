@@ -7,6 +7,7 @@ mod ema;
 mod evaluate;
 mod event;
 mod fit;
+mod gan_share;
 mod losses;
 mod memory;
 mod open_run;
