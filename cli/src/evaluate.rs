@@ -6,8 +6,10 @@
 //!
 //! Pairs are resized to the size used in training, as in its validation, so the means can be compared with its curves.
 //! Networks that were trained with `--preprocess crop` or `none` get whole images at their own scale, as in `translate`.
-//! The metrics equal those of scikit-image with `data_range=2`, SSIM with the settings of Wang et al. 2004. JSON has no
-//! infinity, so the PSNR of equal images is written as `"inf"`.
+//! The metrics equal those of scikit-image, SSIM with the settings of Wang et al. 2004. SSIM is that of images in
+//! `[0, 1]`, as in the literature; the JSON calls it `ssim_unit`, and also holds `ssim_signed`, that of values in
+//! `[-1, 1]`, which earlier versions called `ssim`. JSON has no infinity, so the PSNR of equal images is written as
+//! `"inf"`.
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -263,24 +265,39 @@ fn compute(output: &Tensor<4>, target: &Tensor<4>) -> Result<Metrics> {
     let number = |metric: fn(Tensor<4>, Tensor<4>) -> Tensor<1>| {
         anyhow::Ok(f64::from(common::values(metric(output.clone(), target.clone()))?[0]))
     };
-    Ok(Metrics { l1: number(metrics::l1)?, psnr: number(metrics::psnr)?, ssim: number(metrics::ssim)? })
+    Ok(Metrics {
+        l1: number(metrics::l1)?,
+        psnr: number(metrics::psnr)?,
+        ssim_unit: number(metrics::ssim_unit)?,
+        ssim_signed: number(metrics::ssim_signed)?,
+    })
 }
 
 fn mean(rows: &[(String, Metrics)]) -> Metrics {
     let mean = |metric: fn(&Metrics) -> f64| {
         rows.iter().map(|(_, row)| metric(row)).sum::<f64>() / rows.len() as f64
     };
-    Metrics { l1: mean(|row| row.l1), psnr: mean(|row| row.psnr), ssim: mean(|row| row.ssim) }
+    Metrics {
+        l1: mean(|row| row.l1),
+        psnr: mean(|row| row.psnr),
+        ssim_unit: mean(|row| row.ssim_unit),
+        ssim_signed: mean(|row| row.ssim_signed),
+    }
 }
 
-fn line(name: &str, Metrics { l1, psnr, ssim }: &Metrics) -> String {
-    format!("{name:<40} {l1:>8.4} {psnr:>8.2} {ssim:>8.4}")
+fn line(name: &str, Metrics { l1, psnr, ssim_unit, .. }: &Metrics) -> String {
+    format!("{name:<40} {l1:>8.4} {psnr:>8.2} {ssim_unit:>8.4}")
 }
 
 /// Returns the metrics as JSON.
 fn values(metrics: &Metrics) -> serde_json::Value {
     let number = |value: f64| if value.is_finite() { json!(value) } else { json!(value.to_string()) };
-    json!({ "l1": number(metrics.l1), "psnr": number(metrics.psnr), "ssim": number(metrics.ssim) })
+    json!({
+        "l1": number(metrics.l1),
+        "psnr": number(metrics.psnr),
+        "ssim_unit": number(metrics.ssim_unit),
+        "ssim_signed": number(metrics.ssim_signed),
+    })
 }
 
 fn with_name(name: &str, metrics: &Metrics) -> serde_json::Value {

@@ -368,7 +368,18 @@ mod tests {
         );
         assert_all_differ!(
             config.loss,
-            Pix2PixLossConfig { gan, gan_weight, discriminator_weight, pixel, l1_weight, real_label }
+            Pix2PixLossConfig {
+                gan,
+                gan_weight,
+                discriminator_weight,
+                pixel,
+                l1_weight,
+                real_label,
+                gradient_weight,
+                ssim_weight,
+                pyramid_weight,
+                frequency_weight,
+            }
         );
         assert_all_differ!(
             config.data,
@@ -413,7 +424,9 @@ mod tests {
                 clip_norm,
                 accumulate,
                 ema_decay,
+                ema_ramp,
                 export_ema,
+                gan_share_every,
                 best_by,
                 tensorboard,
                 save_every,

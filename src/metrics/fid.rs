@@ -11,7 +11,7 @@ use crate::transfer::read_back;
 /// The features of a set of images, one row for each image.
 #[derive(Clone, Debug, Default)]
 pub struct Features {
-    rows: Vec<Vec<f64>>,
+    pub(super) rows: Vec<Vec<f64>>,
 }
 
 impl Features {
@@ -67,7 +67,12 @@ impl Features {
         self.rows.is_empty()
     }
 
-    fn width(&self) -> usize {
+    /// Returns the features as a matrix with a row for each image.
+    pub(super) fn matrix(&self) -> DMatrix<f64> {
+        DMatrix::from_fn(self.len(), self.width(), |row, column| self.rows[row][column])
+    }
+
+    pub(super) fn width(&self) -> usize {
         self.rows.first().map_or(0, Vec::len)
     }
 
@@ -151,9 +156,7 @@ pub fn kid_of_all(one: &Features, other: &Features) -> f64 {
         return f64::NAN;
     }
     assert_same_width(one, other);
-    let matrix =
-        |set: &Features| DMatrix::from_fn(set.len(), set.width(), |row, column| set.rows[row][column]);
-    discrepancy(&matrix(one), &matrix(other))
+    discrepancy(&one.matrix(), &other.matrix())
 }
 
 fn assert_same_width(one: &Features, other: &Features) {
@@ -164,11 +167,13 @@ fn assert_same_width(one: &Features, other: &Features) {
     );
 }
 
+/// Returns KID's kernel (a·b/F + 1)³ of each row a of one matrix and each row b of another.
+pub(super) fn kernel(one: &DMatrix<f64>, other: &DMatrix<f64>) -> DMatrix<f64> {
+    (one * other.transpose() / one.ncols() as f64).map(|v| (v + 1.0).powi(3))
+}
+
 /// Returns the unbiased squared maximum mean discrepancy of the rows of two matrices.
 fn discrepancy(x: &DMatrix<f64>, y: &DMatrix<f64>) -> f64 {
-    let kernel = |a: &DMatrix<f64>, b: &DMatrix<f64>| {
-        (a * b.transpose() / a.ncols() as f64).map(|v| (v + 1.0).powi(3))
-    };
     let within = |a: &DMatrix<f64>| {
         let (k, n) = (kernel(a, a), a.nrows() as f64);
         (k.sum() - k.trace()) / (n * (n - 1.0))
@@ -203,6 +208,23 @@ mod tests {
             let whole = kid_of_all(&x, &y);
             assert!((whole - expected_kid).abs() < 1e-12, "{whole} is not {expected_kid}");
         }
+    }
+
+    #[test]
+    fn kid_is_the_unbiased_estimator_over_all_images() {
+        // Three images with four features sin(0.7 i + 0.3) and sin(0.5 i + 0.3), in numpy and float64. The biased
+        // estimator, with the terms of an image with itself, is 0.419731695.
+        let rows = |a: f64| {
+            let value = |i: usize| (a * i as f64 + 0.3).sin();
+            Features {
+                rows: (0..3).map(|row| (0..4).map(|column| value(4 * row + column)).collect()).collect(),
+            }
+        };
+        let found = kid_of_all(&rows(0.7), &rows(0.5));
+        assert!((found + 1.480_700_641).abs() < 1e-8, "{found}");
+        // One draw of all images is the same estimator.
+        let (draw, _) = kid(&rows(0.7), &rows(0.5), 1, 3, 9);
+        assert!((draw - found).abs() < 1e-12);
     }
 
     #[test]

@@ -33,4 +33,6 @@ pub use export::{
 };
 pub use import::Import;
 pub use read::read;
+#[cfg(feature = "eval")]
+pub(crate) use read::{read_some, unwrapped};
 pub use state_dict::StateDict;

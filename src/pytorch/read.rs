@@ -34,8 +34,17 @@ pub fn read(path: impl AsRef<Path>) -> Result<StateDict> {
     Index::open(path.as_ref())?.read(wanted)
 }
 
+/// Reads the tensors for whose names `wanted` returns a key, by these keys, from a file as in [`read`].
+///
+/// # Errors
+/// As [`read`].
+#[cfg(feature = "eval")]
+pub(crate) fn read_some(path: &Path, wanted: impl Fn(&str) -> Option<String>) -> Result<StateDict> {
+    Index::open(path)?.read(wanted)
+}
+
 /// Removes the prefixes of wrapper modules.
-pub(super) fn unwrapped(mut name: &str) -> &str {
+pub(crate) fn unwrapped(mut name: &str) -> &str {
     while let Some(rest) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
         name = rest;
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 
 /// The number of losses.
-pub(crate) const COUNT: usize = 6;
+pub(crate) const COUNT: usize = 8;
 
 /// One value for each loss of a training step.
 ///
@@ -31,6 +31,14 @@ pub struct LossSet<T> {
     /// The share of patches of generated pairs that the discriminator classifies as generated, in `[0, 1]`.
     #[serde(deserialize_with = "null_as_nan")]
     pub d_fake_accuracy: T,
+    /// The sum of the structured distances between output and target, with their weights.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub g_structured: T,
+    /// The adversary's share of the generator's gradient, in `[0, 1]`: |a|/(|a| + |d|), where a and d are the gradients
+    /// of the adversarial term and of the distances with respect to the output, averaged over images. Only in the steps
+    /// that `training.gan_share_every` selects.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub gan_share: T,
 }
 
 /// The losses of a step as numbers; `None` where the objective does not have the loss.
@@ -102,19 +110,39 @@ pub(crate) const NAMES: [LossName; COUNT] = [
         mean_tag: None,
         note: None,
     },
+    LossName {
+        key: "g_structured",
+        label: "G_structured",
+        tag: "loss/G_structured",
+        mean_tag: Some("epoch/G_structured"),
+        note: Some(
+            "The structured distances between output and target, with their weights. Lower is closer.",
+        ),
+    },
+    LossName {
+        key: "gan_share",
+        label: "Share of the adversary",
+        tag: "gradient/GAN_share",
+        mean_tag: Some("epoch/GAN_share"),
+        note: Some(
+            "The adversary's share of the gradient at the output of G. Near 0: the distance to the target drowns it; \
+             lower its weight. Near 1: the target has no effect.",
+        ),
+    },
 ];
 
 impl<T> LossSet<T> {
     /// Returns the values in the order of [`NAMES`].
     pub(crate) fn into_array(self) -> [T; COUNT] {
-        let Self { g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy } = self;
-        [g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy]
+        let Self { g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy, g_structured, gan_share } =
+            self;
+        [g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy, g_structured, gan_share]
     }
 
     /// Builds a set of values in the order of [`NAMES`].
     pub(crate) fn from_array(values: [T; COUNT]) -> Self {
-        let [g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy] = values;
-        Self { g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy }
+        let [g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy, g_structured, gan_share] = values;
+        Self { g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy, g_structured, gan_share }
     }
 
     /// Applies `f` to every value.
@@ -175,6 +203,7 @@ mod tests {
             [keys.g_gan, keys.g_l1, keys.d_real, keys.d_fake, keys.d_real_accuracy, keys.d_fake_accuracy],
             ["g_gan", "g_l1", "d_real", "d_fake", "d_real_accuracy", "d_fake_accuracy"]
         );
+        assert_eq!([keys.g_structured, keys.gan_share], ["g_structured", "gan_share"]);
         assert_eq!(keys.zip(keys.map(str::len)).d_real, ("d_real", 6));
     }
 }

@@ -252,7 +252,14 @@ mod tests {
 
     #[test]
     fn records_are_equal_after_json_with_nan_for_infinity() {
-        let validation = Record::Validation { step: 3, epoch: 1, l1: 0.25, psnr: f32::INFINITY, ssim: 0.5 };
+        let validation = Record::Validation {
+            step: 3,
+            epoch: 1,
+            l1: 0.25,
+            psnr: f32::INFINITY,
+            ssim_unit: Some(0.75),
+            ssim_signed: 0.5,
+        };
         for record in [step(7, f32::NAN), step(7, 1.1), validation] {
             let line = serde_json::to_string(&record).unwrap();
             let back = serde_json::from_str::<Record>(&line).unwrap();

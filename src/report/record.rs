@@ -51,9 +51,12 @@ pub enum Record {
         /// The peak signal-to-noise ratio (PSNR) in decibels.
         #[serde(deserialize_with = "null_as_nan")]
         psnr: f32,
-        /// The structural similarity (SSIM), at most 1.
-        #[serde(deserialize_with = "null_as_nan")]
-        ssim: f32,
+        /// The structural similarity (SSIM) of images in `[0, 1]`, at most 1; `None` in records of earlier versions.
+        #[serde(default)]
+        ssim_unit: Option<f32>,
+        /// The SSIM of values in `[-1, 1]`, at most 1. Earlier versions call it `ssim`.
+        #[serde(alias = "ssim", deserialize_with = "null_as_nan")]
+        ssim_signed: f32,
     },
 }
 
@@ -112,12 +115,42 @@ impl Serialize for Record {
             Self::Epoch { losses, .. } => {
                 losses.named().try_for_each(|(name, loss)| map.serialize_entry(name, &loss))?;
             }
-            Self::Validation { l1, psnr, ssim, .. } => {
+            Self::Validation { l1, psnr, ssim_unit, ssim_signed, .. } => {
                 map.serialize_entry("l1", l1)?;
                 map.serialize_entry("psnr", psnr)?;
-                map.serialize_entry("ssim", ssim)?;
+                if let Some(ssim) = ssim_unit {
+                    map.serialize_entry("ssim_unit", ssim)?;
+                }
+                map.serialize_entry("ssim_signed", ssim_signed)?;
             }
         }
         map.end()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ssim_of_earlier_versions_is_read_as_the_signed_one() {
+        let old = br#"{"kind":"validation","step":4,"epoch":2,"l1":0.25,"psnr":null,"ssim":0.5}"#;
+        let Record::Validation { psnr, ssim_unit, ssim_signed, .. } = serde_json::from_slice(old).unwrap()
+        else {
+            panic!("another kind")
+        };
+        assert!(psnr.is_nan() && ssim_unit.is_none() && ssim_signed == 0.5);
+        let new = Record::Validation {
+            step: 4,
+            epoch: 2,
+            l1: 0.25,
+            psnr: 20.0,
+            ssim_unit: Some(0.75),
+            ssim_signed: 0.5,
+        };
+        let line = String::from_utf8(new.line()).unwrap();
+        assert!(line.ends_with("\"ssim_unit\":0.75,\"ssim_signed\":0.5}\n"), "{line}");
+        assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), new);
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Chart {
 }
 
 /// The charts of values that are not losses: curve, tag in TensorBoard, and text.
-const OTHERS: [(&str, &str, &str); 4] = [
+const OTHERS: [(&str, &str, &str); 5] = [
     (
         "Validation L1",
         "validation/L1",
@@ -33,9 +33,14 @@ const OTHERS: [(&str, &str, &str); 4] = [
         "The peak signal-to-noise ratio on validation pairs, in decibels. Higher is better.",
     ),
     (
-        "SSIM",
+        "SSIM of images in [0, 1]",
+        "validation/SSIM_unit",
+        "The structural similarity on validation pairs as in the literature. Higher is better; 1 means equal.",
+    ),
+    (
+        "SSIM of values in [-1, 1]",
         "validation/SSIM",
-        "The structural similarity on validation pairs. Higher is better; 1 means equal.",
+        "The structural similarity of earlier versions, which differs from the literature's. Higher is better.",
     ),
     ("Learning rate", "learning_rate", "The learning rate of G."),
 ];
@@ -51,7 +56,7 @@ pub(super) fn values(record: &Record) -> Vec<Value> {
             let losses = NAMES.iter().zip(losses.into_array()).filter_map(|(name, loss)| {
                 Some(Value { curve: Some(name.label), tag: Some(name.tag), number: f64::from(loss?) })
             });
-            losses.chain([other(3, *learning_rate)]).collect()
+            losses.chain([other(4, *learning_rate)]).collect()
         }
         Record::Epoch { losses, .. } => {
             let losses = NAMES.iter().zip(losses.into_array()).filter_map(|(name, loss)| {
@@ -59,9 +64,10 @@ pub(super) fn values(record: &Record) -> Vec<Value> {
             });
             losses.collect()
         }
-        Record::Validation { l1, psnr, ssim, .. } => {
-            let metrics = [l1, psnr, ssim].map(|metric| f64::from(*metric));
-            metrics.into_iter().enumerate().map(|(index, metric)| other(index, metric)).collect()
+        Record::Validation { l1, psnr, ssim_unit, ssim_signed, .. } => {
+            let metrics = [Some(*l1), Some(*psnr), *ssim_unit, Some(*ssim_signed)];
+            let known = metrics.into_iter().enumerate();
+            known.filter_map(|(index, metric)| Some(other(index, f64::from(metric?)))).collect()
         }
     }
 }
@@ -91,7 +97,14 @@ mod tests {
         let losses = LossSet::default().map(|_: ()| Some(0.5));
         let step = Record::Step { step: 1, epoch: 1, losses, learning_rate: 0.1 };
         let epoch = Record::Epoch { step: 1, epoch: 1, losses };
-        let validation = Record::Validation { step: 1, epoch: 1, l1: 0.1, psnr: 0.2, ssim: 0.3 };
+        let validation = Record::Validation {
+            step: 1,
+            epoch: 1,
+            l1: 0.1,
+            psnr: 0.2,
+            ssim_unit: Some(0.4),
+            ssim_signed: 0.3,
+        };
         let all = [step, epoch, validation].map(|record| values(&record)).concat();
         let drawn: Vec<&str> = charts().into_iter().flat_map(|chart| chart.curves).collect();
         let curves: Vec<&str> = all.iter().filter_map(|value| value.curve).collect();

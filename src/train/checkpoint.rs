@@ -73,7 +73,8 @@ impl Trainer {
         let Snapshot { config, run_id, progress, best, sums, log, .. } = snapshot;
         let ema = config.training.ema_decay.map(|decay| {
             // Without an EMA in the checkpoint, the EMA starts from the current weights.
-            Ema::new(decay, snapshot.ema.as_ref().unwrap_or(&snapshot.generator))
+            let newest = snapshot.ema.as_ref().unwrap_or(&snapshot.generator);
+            Ema::new(decay, config.training.ema_ramp, newest)
         });
         Self {
             ema,

@@ -11,22 +11,31 @@ use crate::generator::Generator;
 #[derive(Debug)]
 pub(super) struct Ema {
     decay: f64,
+    /// Whether the decay rises to its value in the first steps.
+    has_ramp: bool,
     /// `None` only during an update.
     generator: Option<Generator>,
 }
 
 impl Ema {
     /// Creates an EMA that starts from the weights of `generator`.
-    pub(super) fn new(decay: f64, generator: &Generator) -> Self {
-        Self { decay, generator: Some(generator.valid()) }
+    pub(super) fn new(decay: f64, has_ramp: bool, generator: &Generator) -> Self {
+        Self { decay, has_ramp, generator: Some(generator.valid()) }
     }
 
-    /// Updates the EMA: ema ← decay·ema + (1 − decay)·`generator`, running statistics included.
-    pub(super) fn update(&mut self, generator: &Generator) {
+    /// Updates the EMA after `step` earlier steps: ema ← decay·ema + (1 − decay)·`generator`, running statistics
+    /// included.
+    pub(super) fn update(&mut self, generator: &Generator, step: u64) {
         let mut newest = Newest::default();
         generator.valid().visit(&mut newest);
-        let mut update = Update { newest, weight: 1.0 - self.decay };
+        let mut update = Update { newest, weight: 1.0 - self.decay_after(step) };
         self.generator = self.generator.take().map(|ema| ema.map(&mut update));
+    }
+
+    /// Returns the decay after `step` earlier steps: a function of the step alone, so that a resumed run has the same.
+    fn decay_after(&self, step: u64) -> f64 {
+        let ramp = (1.0 + step as f64) / (10.0 + step as f64);
+        if self.has_ramp { self.decay.min(ramp) } else { self.decay }
     }
 
     /// Sets whether the EMA's convolutions are computed by their definition.

@@ -22,17 +22,17 @@ impl Trainer {
     /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read;
     /// [`Error::Device`](crate::Error::Device) if the device fails.
     pub fn evaluate(&self, pairs: &(impl BatchSource + ?Sized)) -> Result<Metrics> {
-        let (mut sums, mut count) = ([0.0; 3], 0u32);
+        let (mut sums, mut count) = ([0.0; 4], 0u32);
         self.translate_each(pairs, usize::MAX, |[_, output, target]| {
-            let metrics = [metrics::l1, metrics::psnr, metrics::ssim];
+            let metrics = [metrics::l1, metrics::psnr, metrics::ssim_unit, metrics::ssim_signed];
             for (sum, metric) in sums.iter_mut().zip(metrics) {
                 *sum += f64::from(read_back(metric(output.clone(), target.clone()))?[0]);
             }
             count += 1;
             Ok(())
         })?;
-        let [l1, psnr, ssim] = sums.map(|sum| sum / f64::from(count));
-        Ok(Metrics { l1, psnr, ssim })
+        let [l1, psnr, ssim_unit, ssim_signed] = sums.map(|sum| sum / f64::from(count));
+        Ok(Metrics { l1, psnr, ssim_unit, ssim_signed })
     }
 
     /// Returns an image with a row of input, output and target for each of the first `count` pairs, translated as in
@@ -137,9 +137,12 @@ mod tests {
         let evaluate =
             |batch_size| trainer.evaluate(&pairs.clone().with_batch_size(batch_size).unwrap()).unwrap();
         let (single, batched) = (evaluate(1), evaluate(4));
-        for (single, batched) in
-            [(single.l1, batched.l1), (single.psnr, batched.psnr), (single.ssim, batched.ssim)]
-        {
+        for (single, batched) in [
+            (single.l1, batched.l1),
+            (single.psnr, batched.psnr),
+            (single.ssim_unit, batched.ssim_unit),
+            (single.ssim_signed, batched.ssim_signed),
+        ] {
             assert!((single - batched).abs() < 1e-6 * single.abs(), "{single} and {batched}");
         }
 

@@ -25,9 +25,16 @@ impl Losses {
         let scalars = LossSet {
             g_gan: g.gan.clone().map(Tensor::inner),
             g_l1: Some(g.l1.clone().inner()),
+            g_structured: g.structured.clone().map(Tensor::inner),
             ..LossSet::default()
         };
         Self { scalars, pairs: 0 }
+    }
+
+    /// Sets the adversary's share of the generator's gradient.
+    pub(super) fn with_gan_share(mut self, share: Option<Tensor<1>>) -> Self {
+        self.scalars.gan_share = share;
+        self
     }
 
     /// Creates the losses of a discriminator update, with its accuracies on real and on generated pairs.

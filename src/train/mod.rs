@@ -7,6 +7,7 @@ mod ema;
 mod evaluate;
 mod event;
 mod fit;
+mod gan_share;
 mod losses;
 mod memory;
 mod open_run;
@@ -201,7 +202,7 @@ impl Trainer {
     ) -> Self {
         Self {
             loss: config.loss.init(),
-            ema: config.training.ema_decay.map(|decay| Ema::new(decay, &generator)),
+            ema: config.training.ema_decay.map(|decay| Ema::new(decay, config.training.ema_ramp, &generator)),
             generator: Some(generator),
             discriminator: Some(discriminator),
             generator_optimizer: Adam::new(&config.training),

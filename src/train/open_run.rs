@@ -178,8 +178,10 @@ impl Run {
         if let Some(val) = val {
             let found = trainer.evaluate(val)?;
             self.report.sample(step, epoch, &trainer.sample_grid(val, SAMPLE_PAIRS)?)?;
-            let [l1, psnr, ssim] = [found.l1, found.psnr, found.ssim].map(|value| value as f32);
-            records.push(Record::Validation { step, epoch, l1, psnr, ssim });
+            let [l1, psnr] = [found.l1, found.psnr].map(|value| value as f32);
+            let [ssim_unit, ssim_signed] = [found.ssim_unit, found.ssim_signed].map(|value| value as f32);
+            let ssim_unit = Some(ssim_unit);
+            records.push(Record::Validation { step, epoch, l1, psnr, ssim_unit, ssim_signed });
             if epoch > 0 {
                 trainer.compare_with_best(&found);
             }

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
+use super::gan_share::gan_share;
 use super::shards::Shards;
 use super::{GOLDEN, Losses, Trainer};
 use crate::data::{Batch, Preprocess, pad, padded_size};
@@ -66,20 +67,22 @@ impl Trainer {
         }
 
         // 2. The generator learns to fool the updated discriminator, and to match the target.
+        let measures_share = self.gan_share_is_due();
         let (grads, found) = shards.generator_gradients(self.networks(), |part, (generator, d)| {
             let [input, target] = part.pair();
             let output = part.output(generator, input.clone());
+            let share = measures_share.then(|| gan_share(&loss, d, [&input, &output, &target])).flatten();
             let discriminate = || d.clone().no_grad().forward(input, output.clone(), Mode::PAPER);
             let fake = loss.is_adversarial().then(discriminate); // [N, 1, H', W']
             let g_loss = loss.generator(fake, output, target);
-            (g_loss.total(), Losses::of_generator(&g_loss))
+            (g_loss.total(), Losses::of_generator(&g_loss).with_gan_share(share))
         });
         losses.add(found, 1.0);
         drop(shards); // frees the graphs, which hold the weights: the update then works in place
         update(&mut self.generator, &mut self.generator_optimizer, learning_rate, grads);
 
         if let (Some(ema), Some(generator)) = (&mut self.ema, &self.generator) {
-            ema.update(generator);
+            ema.update(generator, self.progress.step);
         }
         self.progress.step += 1;
         self.progress.batch += 1;
@@ -130,6 +133,12 @@ impl Trainer {
         self.progress.step.is_multiple_of(self.config.training.discriminator_every as u64)
     }
 
+    /// Returns whether this step computes the adversary's share of the generator's gradient.
+    fn gan_share_is_due(&self) -> bool {
+        let every = self.config.training.gan_share_every;
+        every > 0 && self.progress.step.is_multiple_of(every) && self.loss.is_adversarial()
+    }
+
     /// Divides a batch into micro-batches for each device.
     fn shards(&self, batch: Batch) -> Shards {
         let (accumulate, mode) = (self.config.training.accumulate, |part| self.mode(part));
@@ -170,6 +179,8 @@ mod tests {
         (config.generator.base_channels, config.discriminator.base_channels) = (4, 4);
         let norm = Norm::Instance { affine: true };
         (config.generator.norm, config.discriminator.norm, config.generator.dropout) = (norm, norm, 0.0);
+        (config.loss.gradient_weight, config.loss.ssim_weight) = (10.0, 10.0);
+        (config.loss.pyramid_weight, config.loss.frequency_weight) = (10.0, 10.0);
         change(&mut config.training);
         let ramp = |scale: f32| {
             let values: Vec<f32> = (0..pairs * 3 * 32 * 32).map(|i| (i as f32 * scale).sin()).collect();

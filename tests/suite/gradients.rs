@@ -40,7 +40,7 @@ fn direction<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
     Tensor::<1>::from_floats(signs.as_slice(), &device::cpu()).reshape(shape)
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().convert::<f64>().try_into_vec().unwrap()
 }
 
@@ -164,7 +164,7 @@ fn agree(what: &str, slope: &Slope, longest: f64, value: impl Fn(f32) -> f64) {
     );
 }
 
-fn image(channels: usize, size: usize, phase: f32) -> Tensor<4> {
+pub(crate) fn image(channels: usize, size: usize, phase: f32) -> Tensor<4> {
     let values: Vec<f32> = (0..2 * channels * size * size).map(|i| (i as f32 * 0.37 + phase).sin()).collect();
     Tensor::<1>::from_floats(values.as_slice(), &device::cpu()).reshape([2, channels, size, size])
 }
@@ -290,7 +290,7 @@ fn gradients_of_discriminators_equal_finite_differences() {
 }
 
 /// Checks every value of a gradient against the finite difference of a function in double precision.
-fn check_values(what: &str, at: &[f64], grad: &[f64], value: impl Fn(&[f64]) -> f64) {
+pub(crate) fn check_values(what: &str, at: &[f64], grad: &[f64], value: impl Fn(&[f64]) -> f64) {
     let scale = grad.iter().map(|grad| grad.abs()).fold(0.0, f64::max);
     assert!(scale > 0.0, "{what}");
     for (index, grad) in grad.iter().enumerate() {

@@ -19,6 +19,7 @@ mod layouts;
 mod overnight;
 mod pytorch;
 mod run_folder;
+mod structured;
 #[path = "../support/mod.rs"]
 mod support;
 mod torch_file;

@@ -113,7 +113,7 @@ fn an_interrupted_run_records_the_same_lines() {
 fn the_best_checkpoint_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let [train, val] = ["train", "val"].map(|split| pairs(folder.path(), split));
-    for (metric, is_lower_better) in [(Metric::L1, true), (Metric::Ssim, false)] {
+    for (metric, is_lower_better) in [(Metric::L1, true), (Metric::SsimUnit, false)] {
         let run = folder.path().join(format!("{metric:?}"));
         let mut config = config();
         (config.training.epochs, config.training.keep, config.training.best_by) = (6, 1, metric);
@@ -123,7 +123,7 @@ fn the_best_checkpoint_is_kept() {
         let mut scores = vec![];
         let watch = |event: Event| {
             if let Event::Epoch { epoch, metrics: Some(score), .. } = event {
-                scores.push((7 * epoch as u64, if is_lower_better { -score.l1 } else { score.ssim }));
+                scores.push((7 * epoch as u64, if is_lower_better { -score.l1 } else { score.ssim_unit }));
             }
             ControlFlow::Continue(())
         };

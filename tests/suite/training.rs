@@ -200,6 +200,36 @@ fn the_ema_follows_the_generator() {
 }
 
 #[test]
+fn the_decay_of_an_ema_with_a_ramp_follows_the_step_and_survives_a_checkpoint() {
+    let mut config = small_config();
+    let training = &mut config.training;
+    (training.ema_decay, training.ema_ramp, training.export_ema) = (Some(0.25), true, true);
+    let batch = batch(&config);
+    let folder = tempfile::tempdir().unwrap();
+    let mut whole = Trainer::new(config.clone(), &device::cpu()).unwrap();
+    let mut resumed = Trainer::new(config.clone(), &device::cpu()).unwrap();
+    let mut expected = parameters(whole.generator());
+    // min(0.25, (1 + t)/(10 + t)): 1/10, 2/11, 3/12 and then the full decay, by hand
+    for (step, decay) in [0.1, 2.0 / 11.0, 0.25, 0.25].into_iter().enumerate() {
+        whole.step(batch.clone());
+        resumed.step(batch.clone());
+        for (ema, newest) in expected.iter_mut().zip(parameters(whole.generator())) {
+            *ema = decay * *ema + (1.0 - decay) * newest;
+        }
+        let ema = parameters(whole.export_generator());
+        let error = ema.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(error < 1e-6, "step {step}: {error}");
+        resumed.save(folder.path()).unwrap();
+        resumed = Trainer::resume(folder.path(), &device::cpu()).unwrap();
+        assert!(parameters(resumed.export_generator()) == ema, "step {step} after a checkpoint");
+    }
+    config.training.ema_decay = None;
+    config.training.export_ema = false;
+    let message = config.validate().unwrap_err().to_string();
+    assert!(message.contains("training.ema_ramp: true needs an EMA"), "{message}");
+}
+
+#[test]
 fn without_an_adversarial_term_the_discriminator_is_not_updated() {
     let mut config = small_config();
     config.loss.gan_weight = 0.0;
@@ -261,7 +291,7 @@ fn fit_writes_a_complete_run_folder_and_evaluate_is_repeatable() {
     }
     let scores = trainer.evaluate(&val).unwrap();
     assert_eq!(scores, trainer.evaluate(&val).unwrap(), "the metrics differ between calls");
-    assert!(scores.psnr > 0.0 && scores.ssim < 1.0);
+    assert!(scores.psnr > 0.0 && scores.ssim_unit < 1.0);
 
     let grid = image::open(run.join("samples/epoch-0003.png")).unwrap();
     assert_eq!((grid.width(), grid.height()), (3 * 32, 2 * 32));

@@ -540,10 +540,10 @@ fn metrics_of_images_are_those_of_scikit_image() {
         Tensor::<1>::from_floats(planes.as_slice(), &device::cpu()).reshape([1, 3, height, width])
     };
     let (output, target) = (tensor("output.png"), tensor("target.png"));
-    let found = [metrics::l1, metrics::psnr, metrics::ssim]
+    let found = [metrics::l1, metrics::psnr, metrics::ssim_unit, metrics::ssim_signed]
         .map(|metric| metric(output.clone(), target.clone()).into_scalar::<f32>());
     // tests/pictures/README.md has the code that printed these.
-    for (found, expected) in found.into_iter().zip([0.097_347_49, 24.331_777, 0.593_556_96]) {
+    for (found, expected) in found.into_iter().zip([0.097_347_49, 24.331_777, 0.744_921_3, 0.593_556_96]) {
         assert!((found - expected).abs() < 2e-5 * expected, "{found} is not {expected}");
     }
 }

@@ -7,7 +7,7 @@ use pix2pix::data::Direction;
 use serde::{Deserialize, Serialize};
 
 use super::score::Scores;
-use super::table::{Claim, Table};
+use super::table::{Claim, Table, current_name};
 use crate::files;
 
 /// The settings that all runs of a study share.
@@ -115,8 +115,14 @@ impl Results {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             read => read.with_context(|| path.display().to_string())?,
         };
-        let results = serde_json::from_str(&text);
-        results.map(Some).with_context(|| format!("{}: not the results of a study", path.display()))
+        let results = serde_json::from_str::<Self>(&text);
+        let mut results =
+            results.with_context(|| format!("{}: not the results of a study", path.display()))?;
+        for scores in results.runs.iter_mut().map(|run| &mut run.scores).chain(&mut results.photographs) {
+            let named = std::mem::take(scores).into_iter();
+            *scores = named.map(|(name, value)| (current_name(&name).to_owned(), value)).collect();
+        }
+        Ok(Some(results))
     }
 
     /// Writes the results to a file.

@@ -29,7 +29,7 @@ const SAMPLES: usize = 6;
 /// The length of the reader's training in runs. Its steps cost less, because it has no discriminator.
 pub(crate) const READER_RUNS: u64 = 4;
 /// Version of the metrics; if it changes, finished runs are evaluated again.
-const SCORING_VERSION: u32 = 2;
+const SCORING_VERSION: u32 = 3;
 
 /// A study: its variants, its data and its results so far.
 pub(crate) struct Study {

@@ -20,7 +20,12 @@ pub(crate) fn column(name: &str) -> Option<(&'static str, usize, &'static str)> 
     Some(match name {
         "l1" => ("L1 ↓", 4, "Mean absolute difference from the target, in a range of 2."),
         "psnr" => ("PSNR ↑", 2, "Peak signal-to-noise ratio in decibels."),
-        "ssim" => ("SSIM ↑", 4, "Structural similarity to the target."),
+        "ssim_unit" => {
+            ("SSIM ↑", 4, "Structural similarity to the target of images in [0, 1], as in the literature.")
+        }
+        "ssim_signed" => {
+            ("SSIM [−1, 1] ↑", 4, "Structural similarity of values in [−1, 1], as in earlier versions.")
+        }
         "sharpness" => {
             ("Sharpness", 3, "Gradient energy divided by that of the targets; 1 is as sharp as the targets.")
         }
@@ -83,11 +88,22 @@ pub(crate) fn score(
     Ok(found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
+/// A metric of each image of a batch.
+type Distance = fn(Tensor<4>, Tensor<4>) -> Tensor<1>;
+
+/// The metrics that compare an output with its target.
+const DISTANCES: [(&str, Distance); 4] = [
+    ("l1", metrics::l1),
+    ("psnr", metrics::psnr),
+    ("ssim_unit", metrics::ssim_unit),
+    ("ssim_signed", metrics::ssim_signed),
+];
+
 /// Sums of the metrics that compare outputs with targets, and their histograms of colours.
 #[derive(Default)]
 struct Sums {
-    /// L1, PSNR and SSIM.
-    distances: [f64; 3],
+    /// Those of `DISTANCES`.
+    distances: [f64; 4],
     energy: f64,
     target_energy: f64,
     colours: LabHistogram,
@@ -97,8 +113,7 @@ struct Sums {
 impl Sums {
     fn add(&mut self, output: Tensor<4>, target: Tensor<4>) -> Result<()> {
         let number = |tensor: Tensor<1>| anyhow::Ok(f64::from(values(tensor.sum())?[0]));
-        let distances = [metrics::l1, metrics::psnr, metrics::ssim];
-        for (sum, distance) in self.distances.iter_mut().zip(distances) {
+        for (sum, (_, distance)) in self.distances.iter_mut().zip(DISTANCES) {
             *sum += number(distance(output.clone(), target.clone()))?;
         }
         self.energy += number(metrics::gradient_energy(output.clone()))?;
@@ -113,7 +128,7 @@ impl Sums {
     /// Returns the metrics of `count` pairs.
     fn metrics(&self, count: usize) -> Vec<(&'static str, f64)> {
         let means = self.distances.map(|sum| sum / count as f64);
-        let mut found: Vec<_> = ["l1", "psnr", "ssim"].into_iter().zip(means).collect();
+        let mut found: Vec<_> = DISTANCES.into_iter().map(|(name, _)| name).zip(means).collect();
         found.push(("sharpness", self.energy / self.target_energy));
         let overlaps = self.colours.intersection(&self.target_colours);
         found.extend(["lab_l", "lab_a", "lab_b"].into_iter().zip(overlaps));

@@ -78,8 +78,22 @@ impl Table {
         files.iter().map(|path| read(path.as_ref())).collect()
     }
 
+    /// Replaces the names of metrics that an earlier version named otherwise.
+    fn with_current_names(mut self) -> Self {
+        let claims = self.claims.iter_mut().map(|claim| &mut claim.metric);
+        for name in self.columns.iter_mut().chain(claims) {
+            *name = current_name(name).to_owned();
+        }
+        for variant in &mut self.variants {
+            let paper = std::mem::take(&mut variant.paper).into_iter();
+            variant.paper = paper.map(|(name, value)| (current_name(&name).to_owned(), value)).collect();
+        }
+        self
+    }
+
     fn parse(path: &Path, text: &str) -> Result<Self> {
         let table: Self = toml::from_str(text).with_context(|| path.display().to_string())?;
+        let table = table.with_current_names();
         for claim in &table.claims {
             for name in [&claim.higher, &claim.lower] {
                 if !table.variants.iter().any(|variant| variant.name == *name) {
@@ -91,6 +105,14 @@ impl Table {
             bail!("{}: the column `{name}` is not a metric", path.display());
         }
         Ok(table)
+    }
+}
+
+/// Returns the current name of a metric that an earlier version named otherwise.
+pub(crate) fn current_name(metric: &str) -> &str {
+    match metric {
+        "ssim" => "ssim_signed",
+        _ => metric,
     }
 }
 

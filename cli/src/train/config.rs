@@ -179,6 +179,10 @@ fn set_objective(config: &mut Pix2PixConfig, options: &Options) {
         }
     }
     set(&mut config.loss.l1_weight, options.l1_weight);
+    set(&mut config.loss.gradient_weight, options.gradient_weight);
+    set(&mut config.loss.ssim_weight, options.ssim_weight);
+    set(&mut config.loss.pyramid_weight, options.pyramid_weight);
+    set(&mut config.loss.frequency_weight, options.frequency_weight);
 }
 
 fn set_schedule(schedule: &mut Schedule, options: &Options) -> Result<()> {
@@ -249,6 +253,7 @@ fn set_training(config: &mut Pix2PixConfig, options: &Options) {
     set(&mut training.save_every, options.save_every);
     set(&mut training.save_steps, options.save_steps);
     set(&mut training.keep, options.keep);
+    set(&mut training.gan_share_every, options.gan_share_every);
     set(&mut training.warmup_steps, options.warmup_steps);
     set(&mut training.accumulate, options.accumulate);
     set(&mut training.seed, options.seed);
@@ -258,6 +263,7 @@ fn set_training(config: &mut Pix2PixConfig, options: &Options) {
     if options.ema_decay.is_some() {
         (training.ema_decay, training.export_ema) = (options.ema_decay, true);
     }
+    training.ema_ramp |= options.ema_ramp;
     training.tensorboard |= options.tensorboard;
 }
 

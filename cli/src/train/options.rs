@@ -128,6 +128,10 @@ pub(crate) struct Options {
     /// What to do when a loss is NaN or infinite
     #[arg(long, value_enum, default_value = "stop", help_heading = RUN)]
     pub(crate) on_nan: OnNan,
+    /// Steps between two measurements of the adversary's share of the gradient at the generator's output; 0 for none
+    /// [default: 0]
+    #[arg(long, value_name = "STEPS", help_heading = RUN)]
+    pub(crate) gan_share_every: Option<u64>,
     /// Write event files for TensorBoard
     #[arg(long, help_heading = RUN)]
     pub(crate) tensorboard: bool,
@@ -158,6 +162,18 @@ pub(crate) struct Options {
     /// Weight of L1 [default: 100]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) l1_weight: Option<f64>,
+    /// Weight of the distance of the differences of neighbours [default: 0]
+    #[arg(long, value_name = "WEIGHT", help_heading = OBJECTIVE)]
+    pub(crate) gradient_weight: Option<f64>,
+    /// Weight of 1 - SSIM [default: 0]
+    #[arg(long, value_name = "WEIGHT", help_heading = OBJECTIVE)]
+    pub(crate) ssim_weight: Option<f64>,
+    /// Weight of the distance of the bands of a Laplacian pyramid [default: 0]
+    #[arg(long, value_name = "WEIGHT", help_heading = OBJECTIVE)]
+    pub(crate) pyramid_weight: Option<f64>,
+    /// Weight of the focal frequency loss [default: 0]
+    #[arg(long, value_name = "WEIGHT", help_heading = OBJECTIVE)]
+    pub(crate) frequency_weight: Option<f64>,
     /// Epochs at the full learning rate [default: 200; 100 with --preset pytorch; 4 without --data]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) epochs: Option<usize>,
@@ -200,6 +216,9 @@ pub(crate) struct Options {
     /// EMA]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) ema_decay: Option<f64>,
+    /// Raise the decay of the EMA from 0.1 in the first steps, so that it soon forgets the random initial weights
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) ema_ramp: bool,
 
     #[command(flatten)]
     pub(crate) imported: Imported,

@@ -126,7 +126,7 @@ fn check_results(out: &Path) {
     for run in runs(out) {
         assert_eq!(run["steps"], 1200);
         for score in
-            ["l1", "psnr", "ssim", "sharpness", "lab_l", "lab_a", "lab_b", "pixel_accuracy", "mean_iou"]
+            ["l1", "psnr", "ssim_unit", "sharpness", "lab_l", "lab_a", "lab_b", "pixel_accuracy", "mean_iou"]
         {
             assert!(run["scores"][score].as_f64().unwrap() > 0.0, "{score}: {run}");
         }

@@ -1,10 +1,14 @@
 //! The objective: a conditional GAN plus λ·L1 (Isola et al. 2017, section 3.1), as pure functions of tensors.
 
+mod mean;
+mod structured;
+
 use burn::tensor::Tensor;
 use burn::tensor::activation::{log_sigmoid, relu};
 use derive_setters::Setters;
 use serde::{Deserialize, Serialize};
 
+use self::mean::mean;
 use crate::error::{Error, Result};
 use crate::names::named;
 
@@ -97,6 +101,13 @@ impl GanMode {
 /// | `pixel` | L1 | distance between output and target | | L1 |
 /// | `l1_weight` | 100 | λ, the weight of that distance | ≥ 0 | 100 |
 /// | `real_label` | 1 | target for real patches; below 1 is one-sided label smoothing | 0–1 | 1 |
+/// | `gradient_weight` | 0 | weight of the distance of the differences of neighbours | ≥ 0 | – |
+/// | `ssim_weight` | 0 | weight of 1 − SSIM | ≥ 0 | – |
+/// | `pyramid_weight` | 0 | weight of the distance of the bands of a Laplacian pyramid | ≥ 0 | – |
+/// | `frequency_weight` | 0 | weight of the focal frequency loss | ≥ 0 | – |
+///
+/// The last four are structured distances: each joins pixels that the distance `pixel` treats one by one. They are
+/// added to it, and [`GeneratorLoss::structured`] is their sum.
 ///
 /// The paper's five objectives, with [`DiscriminatorConfig::condition`](crate::DiscriminatorConfig::condition):
 ///
@@ -126,6 +137,27 @@ pub struct Pix2PixLossConfig {
     pub l1_weight: f64,
     /// The target for real patches under [`GanMode::Vanilla`] and [`GanMode::LeastSquares`].
     pub real_label: f64,
+    /// The weight of mean |Δ(output − target)|, where Δ is the difference of neighbours, down plus across: the signed
+    /// form of the gradient difference loss (Mathieu et al. 2016). It sharpens edges of aligned pairs.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gradient_weight: f64,
+    /// The weight of 1 − SSIM, of images in `[0, 1]` as in [`ssim_unit`](crate::metrics::ssim_unit) (Zhao et al. 2017).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub ssim_weight: f64,
+    /// The weight of the sum of the mean absolute differences of the bands of a Laplacian pyramid (Bojanowski et al.
+    /// 2018). A band is an image minus its half-size copy enlarged again, with means of 2×2 pixels and nearest
+    /// neighbours. The images are halved while both sides are even, at most five times; the smallest one is a band, too.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub pyramid_weight: f64,
+    /// The weight of the focal frequency loss (Jiang et al. 2021, α = 1): the mean of |F|³/max |F| over the orthonormal
+    /// Fourier transform F of output − target, where max |F| is that of the channel and has no gradient.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub frequency_weight: f64,
+}
+
+/// Returns whether a weight is off, and left out of JSON as in files of earlier versions.
+fn is_zero(weight: &f64) -> bool {
+    *weight == 0.0
 }
 
 impl Default for Pix2PixLossConfig {
@@ -138,6 +170,10 @@ impl Default for Pix2PixLossConfig {
             pixel: PixelLoss::L1,
             l1_weight: 100.0,
             real_label: 1.0,
+            gradient_weight: 0.0,
+            ssim_weight: 0.0,
+            pyramid_weight: 0.0,
+            frequency_weight: 0.0,
         }
     }
 }
@@ -180,7 +216,9 @@ impl Pix2PixLossConfig {
     /// # Errors
     /// [`Error::Config`] with the field, its value and the rule.
     pub fn validate(&self) -> Result<()> {
-        for (field, weight) in [("loss.gan_weight", self.gan_weight), ("loss.l1_weight", self.l1_weight)] {
+        let structured = self.structured().map(|(field, weight, _)| (field, weight));
+        let others = [("loss.gan_weight", self.gan_weight), ("loss.l1_weight", self.l1_weight)];
+        for (field, weight) in others.into_iter().chain(structured) {
             if !weight.is_finite() || weight < 0.0 {
                 return Err(Error::config(field, format!("{weight} is not a number of at least 0")));
             }
@@ -189,7 +227,7 @@ impl Pix2PixLossConfig {
             let problem = format!("{} is not a number above 0", self.discriminator_weight);
             return Err(Error::config("loss.discriminator_weight", problem));
         }
-        if self.gan_weight == 0.0 && self.l1_weight == 0.0 {
+        if self.gan_weight == 0.0 && self.l1_weight == 0.0 && structured.iter().all(|(_, w)| *w == 0.0) {
             return Err(Error::config(
                 "loss.l1_weight",
                 "0 leaves nothing to train, because loss.gan_weight is 0 as well; set one of them above 0",
@@ -200,6 +238,16 @@ impl Pix2PixLossConfig {
             return Err(Error::config("loss.real_label", problem));
         }
         Ok(())
+    }
+
+    /// Returns the structured distances: field, weight and function.
+    fn structured(&self) -> [(&'static str, f64, structured::Distance); 4] {
+        [
+            ("loss.gradient_weight", self.gradient_weight, structured::gradient),
+            ("loss.ssim_weight", self.ssim_weight, structured::dissimilarity),
+            ("loss.pyramid_weight", self.pyramid_weight, structured::pyramid),
+            ("loss.frequency_weight", self.frequency_weight, structured::frequency),
+        ]
     }
 }
 
@@ -233,13 +281,27 @@ pub struct GeneratorLoss {
     pub gan: Option<Tensor<1>>,
     /// λ·L1, or λ·L2, `[1]`.
     pub l1: Tensor<1>,
+    /// The sum of the structured distances, `[1]`; absent if all of their weights are 0.
+    pub structured: Option<Tensor<1>>,
 }
 
 impl GeneratorLoss {
-    /// Returns the sum of both terms, `[1]`.
+    /// Returns the sum of all terms, `[1]`.
     pub fn total(&self) -> Tensor<1> {
-        match &self.gan {
+        let total = match &self.gan {
             Some(gan) => gan.clone() + self.l1.clone(),
+            None => self.l1.clone(),
+        };
+        match &self.structured {
+            Some(structured) => total + structured.clone(),
+            None => total,
+        }
+    }
+
+    /// Returns the sum of the terms that compare the output with the target, `[1]`.
+    pub(crate) fn distance(&self) -> Tensor<1> {
+        match &self.structured {
+            Some(structured) => self.l1.clone() + structured.clone(),
             None => self.l1.clone(),
         }
     }
@@ -305,8 +367,11 @@ impl Pix2PixLoss {
         );
         let terms = self.config.gan.terms();
         let gan = fake_logits.map(|logits| weighted((terms.generator)(logits), self.config.gan_weight));
+        let terms = self.config.structured().into_iter().filter(|(_, weight, _)| *weight > 0.0);
+        let terms = terms.map(|(_, weight, distance)| weighted(distance(&output, &target), weight));
+        let structured = terms.reduce(|sum, term| sum + term);
         let distance = self.config.pixel.distance(output, target);
-        GeneratorLoss { gan, l1: weighted(distance, self.config.l1_weight) }
+        GeneratorLoss { gan, l1: weighted(distance, self.config.l1_weight), structured }
     }
 }
 
@@ -336,20 +401,6 @@ fn binary_cross_entropy(logits: Tensor<4>, target: f64) -> Tensor<1> {
     mean(logits.clone() * (1.0 - target) - log_sigmoid(logits))
 }
 
-/// With this many values or more, a backend may split a sum among threads, so that its rounding depends on their
-/// number.
-const MIN_VALUES_BY_ROW: usize = 1 << 22;
-
-/// Returns the mean of all values, `[1]`, the same to the last bit with any number of threads: large tensors are
-/// averaged row by row first.
-fn mean(values: Tensor<4>) -> Tensor<1> {
-    if values.shape().num_elements() < MIN_VALUES_BY_ROW {
-        values.flatten::<1>(0, 3).mean()
-    } else {
-        values.mean_dim(3).mean_dim(2).mean()
-    }
-}
-
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
@@ -373,26 +424,6 @@ mod tests {
         close(binary_cross_entropy(logits([2.0, -1.0]), 0.9), (0.326_928 + 1.213_261_7) / 2.0);
         close(binary_cross_entropy(logits([1000.0, -1000.0]), 0.0), 500.0);
         close(binary_cross_entropy(logits([1000.0, -1000.0]), 1.0), 500.0);
-    }
-
-    #[test]
-    fn the_mean_of_many_values_does_not_depend_on_the_number_of_threads() {
-        let [rows, columns] = [2100, 2000];
-        // Large values of both signs, whose sum nearly cancels, so that another order of additions changes the result.
-        let wave = |i: f32| ((i * 0.37).sin() * 9.0).exp() * (i * 1e-5).cos();
-        let values: Vec<f32> = (0..rows * columns).map(|i| wave(i as f32)).collect();
-        let exact = values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64;
-        let values = Tensor::<1>::from_floats(values.as_slice(), &device::cpu());
-        let values = values.reshape([1, 1, rows, columns]);
-        let on = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            // Repeated, because the threads divide the work differently each time.
-            let bits = || pool.install(|| mean(values.clone()).into_scalar::<f32>().to_bits());
-            (0..9).map(|_| bits()).collect::<Vec<_>>()
-        };
-        let alone = on(1);
-        assert!((f64::from(f32::from_bits(alone[0])) / exact - 1.0).abs() < 1e-4);
-        assert!([2, 4].map(on).iter().all(|bits| *bits == alone));
     }
 
     #[test]
