@@ -364,11 +364,30 @@ mod tests {
         );
         assert_all_differ!(
             config.discriminator,
-            DiscriminatorConfig { input_channels, output_channels, layers, base_channels, norm, condition }
+            DiscriminatorConfig {
+                input_channels,
+                output_channels,
+                layers,
+                base_channels,
+                norm,
+                condition,
+                spectral,
+                scales,
+                narrow_scales,
+            }
         );
         assert_all_differ!(
             config.loss,
-            Pix2PixLossConfig { gan, gan_weight, discriminator_weight, pixel, l1_weight, real_label }
+            Pix2PixLossConfig {
+                gan,
+                gan_weight,
+                discriminator_weight,
+                pixel,
+                l1_weight,
+                real_label,
+                feature_weight,
+                feature_matching,
+            }
         );
         assert_all_differ!(
             config.data,

@@ -54,6 +54,9 @@ impl<'de> Deserialize<'de> for Condition {
 /// | `base_channels` | 64 | channels of the first layer | 1–4096 | 64 |
 /// | `norm` | batch | normalisation | | batch |
 /// | `condition` | input | whether it sees the generator's input (cGAN) or not (GAN) | | input |
+/// | `spectral` | false | spectral normalisation of all convolutions; with `norm` none or instance without scale | | false |
+/// | `scales` | 1 | discriminators, each at half the resolution of the one before | 1–3 | 1 |
+/// | `narrow_scales` | false | half the channels at each coarser scale | | – |
 ///
 /// The receptive field of one logit in pixels, by `layers`: 1, 16, 34, 70, 142, 286, 574.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
@@ -74,6 +77,17 @@ pub struct DiscriminatorConfig {
     /// Whether it sees the generator's input besides the judged image.
     #[serde(alias = "conditional")]
     pub condition: Condition,
+    /// Whether the weight of every convolution is divided by its largest singular value, as one power iteration in each
+    /// training step estimates it (Miyato et al. 2018). It bounds how steep the logits are. A norm with a learned scale
+    /// would undo the bound, so [`Norm::Batch`] and affine instance normalisation are refused. With [`Norm::None`], all
+    /// convolutions have biases, unlike without spectral normalisation.
+    pub spectral: bool,
+    /// The number of discriminators with weights of their own, each of which sees the pair at half the resolution of the
+    /// one before (Wang et al. 2018, section 3.2). The losses of all scales are added.
+    pub scales: usize,
+    /// Whether each coarser scale has half the channels of the one before (Zhu et al. 2017, BicycleGAN) instead of as
+    /// many (Wang et al. 2018, pix2pixHD).
+    pub narrow_scales: bool,
 }
 
 impl Default for DiscriminatorConfig {
@@ -86,6 +100,9 @@ impl Default for DiscriminatorConfig {
             base_channels: 64,
             norm: Norm::Batch,
             condition: Condition::Input,
+            spectral: false,
+            scales: 1,
+            narrow_scales: false,
         }
     }
 }
@@ -98,9 +115,17 @@ pub(super) fn geometry(layers: usize) -> Vec<[usize; 3]> {
     }
 }
 
+/// Returns the size of an image of `[height, width]` at a scale, counted from 0, the finest.
+fn coarse(size: [usize; 2], scale: usize) -> [usize; 2] {
+    size.map(|side| (0..scale).fold(side, |side, _| side.div_ceil(2)))
+}
+
 impl DiscriminatorConfig {
     /// The largest number of layers with stride 2.
     pub const MAX_LAYERS: usize = 6;
+
+    /// The largest number of scales.
+    pub const MAX_SCALES: usize = 3;
 
     /// Creates the configuration of the paper's PatchGAN for images with these channels.
     ///
@@ -120,9 +145,15 @@ impl DiscriminatorConfig {
         geometry(self.layers).iter().rev().fold(1, |field, [kernel, stride, _]| (field - 1) * stride + kernel)
     }
 
-    /// Returns the height and width of the logits for an image of `[height, width]`, or `None` if the image is too
-    /// small.
+    /// Returns the height and width of the finest scale's logits for an image of `[height, width]`, or `None` if the
+    /// image is too small for one of the scales.
     pub fn patch_map_size(&self, size: [usize; 2]) -> Option<[usize; 2]> {
+        let mut sizes = (0..self.scales).map(|scale| self.scale_map_size(coarse(size, scale)));
+        sizes.try_fold(None, |finest, size| Some(finest.or(Some(size?)))).flatten()
+    }
+
+    /// Returns the height and width of the logits of a scale that sees an image of `[height, width]`.
+    fn scale_map_size(&self, size: [usize; 2]) -> Option<[usize; 2]> {
         let shrink = |size: usize| {
             geometry(self.layers).iter().try_fold(size, |size, [kernel, stride, padding]| {
                 Some((size + 2 * padding).checked_sub(*kernel)? / stride + 1)
@@ -131,20 +162,37 @@ impl DiscriminatorConfig {
         Some([shrink(size[0])?, shrink(size[1])?])
     }
 
-    /// Returns the size of the discriminator for images of this height and width.
-    pub(crate) fn footprint(&self, mut size: [usize; 2]) -> Footprint {
-        let mut sum = Footprint::default();
-        let mut input = self.output_channels;
-        if self.condition == Condition::Input {
-            input += self.input_channels;
+    /// Returns whether a norm has no learned scale, which would undo spectral normalisation.
+    pub(crate) fn is_bounded(norm: Norm) -> bool {
+        matches!(norm, Norm::None | Norm::Instance { affine: false })
+    }
+
+    /// Returns the channels of what it sees.
+    pub(super) fn seen_channels(&self) -> usize {
+        match self.condition {
+            Condition::Input => self.input_channels + self.output_channels,
+            Condition::None => self.output_channels,
         }
-        let geometry = geometry(self.layers);
-        for (index, [kernel, stride, padding]) in geometry.iter().copied().enumerate() {
-            let is_last = index + 1 == geometry.len();
-            let output = if is_last { 1 } else { channels_at(self.base_channels, index) };
-            size = size.map(|side| (side + 2 * padding).saturating_sub(kernel) / stride + 1);
-            sum.add([input, output, kernel], size);
-            input = output;
+    }
+
+    /// Returns the channels of the first layer of a scale, counted from 0, the finest.
+    pub(super) fn base_channels_at(&self, scale: usize) -> usize {
+        if self.narrow_scales { self.base_channels >> scale } else { self.base_channels }
+    }
+
+    /// Returns the size of the discriminator for images of this height and width.
+    pub(crate) fn footprint(&self, size: [usize; 2]) -> Footprint {
+        let mut sum = Footprint::default();
+        for scale in 0..self.scales {
+            let (mut input, mut size) = (self.seen_channels(), coarse(size, scale));
+            let geometry = geometry(self.layers);
+            for (index, [kernel, stride, padding]) in geometry.iter().copied().enumerate() {
+                let is_last = index + 1 == geometry.len();
+                let output = if is_last { 1 } else { channels_at(self.base_channels_at(scale), index) };
+                size = size.map(|side| (side + 2 * padding).saturating_sub(kernel) / stride + 1);
+                sum.add([input, output, kernel], size);
+                input = output;
+            }
         }
         sum
     }
@@ -168,6 +216,26 @@ impl DiscriminatorConfig {
         if self.layers > Self::MAX_LAYERS {
             let problem = format!("{} is out of range; use 0 to {}", self.layers, Self::MAX_LAYERS);
             return Err(Error::config("discriminator.layers", problem));
+        }
+        if !(1..=Self::MAX_SCALES).contains(&self.scales) {
+            let problem = format!("{} is out of range; use 1 to {}", self.scales, Self::MAX_SCALES);
+            return Err(Error::config("discriminator.scales", problem));
+        }
+        if self.base_channels_at(self.scales - 1) == 0 {
+            let problem = format!(
+                "true leaves scale {} of {} base channels without a channel; use at least {} base channels, or false",
+                self.scales,
+                self.base_channels,
+                1 << (self.scales - 1)
+            );
+            return Err(Error::config("discriminator.narrow_scales", problem));
+        }
+        if self.spectral && !Self::is_bounded(self.norm) {
+            let problem = format!(
+                "true bounds nothing with discriminator.norm {}, whose learned scale undoes it; use norm none or instance",
+                self.norm
+            );
+            return Err(Error::config("discriminator.spectral", problem));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 
 /// The number of losses.
-pub(crate) const COUNT: usize = 6;
+pub(crate) const COUNT: usize = 7;
 
 /// One value for each loss of a training step.
 ///
@@ -31,6 +31,9 @@ pub struct LossSet<T> {
     /// The share of patches of generated pairs that the discriminator classifies as generated, in `[0, 1]`.
     #[serde(deserialize_with = "null_as_nan")]
     pub d_fake_accuracy: T,
+    /// The weighted distance between the discriminator's features of output and target, with feature matching.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub g_features: T,
 }
 
 /// The losses of a step as numbers; `None` where the objective does not have the loss.
@@ -102,19 +105,29 @@ pub(crate) const NAMES: [LossName; COUNT] = [
         mean_tag: None,
         note: None,
     },
+    LossName {
+        key: "g_features",
+        label: "G_features",
+        tag: "loss/G_features",
+        mean_tag: Some("epoch/G_features"),
+        note: Some(
+            "Feature matching: the weighted distance between D's features of output and target. Near 0 from the start: D's \
+             features do not depend on the image.",
+        ),
+    },
 ];
 
 impl<T> LossSet<T> {
     /// Returns the values in the order of [`NAMES`].
     pub(crate) fn into_array(self) -> [T; COUNT] {
-        let Self { g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy } = self;
-        [g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy]
+        let Self { g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy, g_features } = self;
+        [g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy, g_features]
     }
 
     /// Builds a set of values in the order of [`NAMES`].
     pub(crate) fn from_array(values: [T; COUNT]) -> Self {
-        let [g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy] = values;
-        Self { g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy }
+        let [g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy, g_features] = values;
+        Self { g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy, g_features }
     }
 
     /// Applies `f` to every value.
@@ -150,6 +163,9 @@ impl std::fmt::Display for LossValues {
             write!(f, "G_GAN {gan:.3}  ")?;
         }
         write!(f, "G_L1 {:.2}", self.g_l1.unwrap_or(f32::NAN))?;
+        if let Some(features) = self.g_features {
+            write!(f, "  G_features {features:.2}")?;
+        }
         if let (Some(real), Some(fake)) = (self.d_real, self.d_fake) {
             write!(f, "  D_real {real:.3}  D_fake {fake:.3}")?;
         }
@@ -172,8 +188,16 @@ mod tests {
     fn names_have_the_order_of_the_fields() {
         let keys = LossSet::from_array(NAMES.map(|name| name.key));
         assert_eq!(
-            [keys.g_gan, keys.g_l1, keys.d_real, keys.d_fake, keys.d_real_accuracy, keys.d_fake_accuracy],
-            ["g_gan", "g_l1", "d_real", "d_fake", "d_real_accuracy", "d_fake_accuracy"]
+            [
+                keys.g_gan,
+                keys.g_l1,
+                keys.d_real,
+                keys.d_fake,
+                keys.d_real_accuracy,
+                keys.d_fake_accuracy,
+                keys.g_features
+            ],
+            ["g_gan", "g_l1", "d_real", "d_fake", "d_real_accuracy", "d_fake_accuracy", "g_features"]
         );
         assert_eq!(keys.zip(keys.map(str::len)).d_real, ("d_real", 6));
     }

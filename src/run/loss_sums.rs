@@ -15,6 +15,9 @@ pub(crate) struct LossSums {
     sums: LossSet<Option<LosslessF64>>,
 }
 
+/// The number of losses that a file always has: those of the first versions.
+const FIRST_LOSSES: usize = 6;
+
 /// The sums in `state.json`: an array in the order of the losses, shorter if an earlier version had fewer losses.
 #[derive(Serialize, Deserialize)]
 struct Stored {
@@ -24,7 +27,12 @@ struct Stored {
 
 impl From<LossSums> for Stored {
     fn from(sums: LossSums) -> Self {
-        Self { steps: sums.steps, sums: sums.sums.into_array().into() }
+        let mut values: Vec<_> = sums.sums.into_array().into();
+        // Without the newer losses, the file is the same as that of an earlier version.
+        while values.len() > FIRST_LOSSES && values.last().is_some_and(Option::is_none) {
+            values.pop();
+        }
+        Self { steps: sums.steps, sums: values }
     }
 }
 

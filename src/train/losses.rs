@@ -25,6 +25,7 @@ impl Losses {
         let scalars = LossSet {
             g_gan: g.gan.clone().map(Tensor::inner),
             g_l1: Some(g.l1.clone().inner()),
+            g_features: g.features.clone().map(Tensor::inner),
             ..LossSet::default()
         };
         Self { scalars, pairs: 0 }

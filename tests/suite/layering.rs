@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("layers", &["device", "error", "kernels", "rng", "transfer"]),
     ("generator", &["device", "error", "layers", "names", "rng"]),
     ("discriminator", &["device", "error", "layers", "names", "rng"]),
-    ("loss", &["device", "error", "kernels", "names"]),
+    ("loss", &["device", "discriminator", "error", "kernels", "names"]),
     ("raster", &["device", "error", "names", "transfer"]),
     ("data", &["device", "error", "files", "names", "raster", "transfer", "rng"]),
     ("metrics", &["device", "error", "names", "raster", "transfer", "rng", "weights"]),
