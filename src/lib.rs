@@ -25,7 +25,7 @@ pub mod config;
 pub mod data;
 pub mod demo;
 pub mod device;
-mod discriminator;
+pub mod discriminator;
 pub mod error;
 mod files;
 mod generator;

@@ -364,7 +364,17 @@ mod tests {
         );
         assert_all_differ!(
             config.discriminator,
-            DiscriminatorConfig { input_channels, output_channels, layers, base_channels, norm, condition }
+            DiscriminatorConfig {
+                input_channels,
+                output_channels,
+                layers,
+                base_channels,
+                norm,
+                condition,
+                spectral,
+                scales,
+                narrow_scales,
+            }
         );
         assert_all_differ!(
             config.loss,
@@ -379,6 +389,8 @@ mod tests {
                 ssim_weight,
                 pyramid_weight,
                 frequency_weight,
+                feature_weight,
+                feature_matching,
             }
         );
         assert_all_differ!(

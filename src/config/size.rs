@@ -104,12 +104,13 @@ pub(super) fn check_patches(discriminator: &DiscriminatorConfig, size: Size) -> 
         return Ok(());
     }
     let smaller = (0..discriminator.layers).rev().find_map(|layers| Some((layers, fits(layers)?)));
+    let fewer = if discriminator.scales > 1 { ", fewer scales (`--scales`)" } else { "" };
     let smaller = smaller.map_or_else(String::new, |(layers, patch)| {
         format!(", or {layers} layers, patches of {patch} pixels (`--patch {patch}`)")
     });
     let problem = format!(
         "{} layers, patches of {} pixels, leave no patch of an image of {size} pixels; use larger images \
-         (`--size`){smaller}",
+         (`--size`){fewer}{smaller}",
         discriminator.layers,
         discriminator.receptive_field()
     );

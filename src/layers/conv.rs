@@ -8,6 +8,7 @@ use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PadMode};
 use super::activation::activate;
 use super::arithmetic::Arithmetic;
 use super::init::Initializer;
+use super::spectral::SpectralNorm;
 #[cfg(feature = "_kernels")]
 use crate::kernels;
 use crate::kernels::Activation;
@@ -66,6 +67,23 @@ impl Conv {
         let bias = self.bias.as_ref().map(Param::val);
         let geometry = [self.stride, self.padding];
         convolve(x, activation, self.weight.val(), bias, geometry, &self.arithmetic)
+    }
+
+    /// Convolves like [`forward_activated`](Self::forward_activated), with the weight divided by the estimate of its
+    /// largest singular value.
+    pub(crate) fn forward_normalised(
+        &self,
+        x: Tensor<4>,
+        activation: Activation,
+        norm: &SpectralNorm,
+    ) -> Tensor<4> {
+        let (weight, bias) = (norm.normalised(self.weight.val()), self.bias.as_ref().map(Param::val));
+        convolve(x, activation, weight, bias, [self.stride, self.padding], &self.arithmetic)
+    }
+
+    /// Returns the weight, `[out, in, kernel, kernel]`.
+    pub(crate) fn weight(&self) -> Tensor<4> {
+        self.weight.val()
     }
 
     /// Pads by reflection with `margin` pixels, then convolves like [`forward`](Self::forward).

@@ -64,6 +64,13 @@ impl<'a> Initializer<'a> {
         })
     }
 
+    /// Draws `count` standard normal values, a function of the seed and the id that comes next.
+    pub(crate) fn normal_values(&self, count: usize) -> Tensor<1> {
+        let rng = &mut stream(self.seed, self.next << 32);
+        let values: Vec<f32> = (0..count).map(|_| StandardNormal.sample(rng)).collect();
+        upload(values, [count], self.device)
+    }
+
     /// Returns the next id. Ids count up from 1 in the order of creation, so that equal runs write equal files.
     pub(crate) fn id(&mut self) -> ParamId {
         self.next += 1;

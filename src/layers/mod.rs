@@ -10,6 +10,7 @@ mod init;
 mod mode;
 mod norm;
 mod parameter_count;
+mod spectral;
 mod thread_pool;
 mod upsample;
 
@@ -25,7 +26,7 @@ pub use mode::{DropoutMode, Mode, Statistics};
 pub use norm::Norm;
 pub use upsample::UpsampleKind;
 
-pub(crate) use activation::relu;
+pub(crate) use activation::{activate, relu};
 pub(crate) use channels::{MAX_CHANNELS, channels_at};
 pub(crate) use conv::{Conv, ConvTranspose};
 pub(crate) use dropout::{TilePosition, dropout};
@@ -33,5 +34,6 @@ pub(crate) use footprint::Footprint;
 pub(crate) use init::Initializer;
 pub(crate) use norm::{Moments, NormLayer, moments, normalised};
 pub(crate) use parameter_count::parameter_count;
+pub(crate) use spectral::SpectralNorm;
 pub(crate) use thread_pool::in_thread_pool;
 pub(crate) use upsample::Upsample;

@@ -1,5 +1,6 @@
 //! The objective: a conditional GAN plus λ·L1 (Isola et al. 2017, section 3.1), as pure functions of tensors.
 
+mod feature_matching;
 mod mean;
 mod structured;
 
@@ -9,8 +10,11 @@ use derive_setters::Setters;
 use serde::{Deserialize, Serialize};
 
 use self::mean::mean;
+use crate::discriminator::DiscriminatorOutput;
 use crate::error::{Error, Result};
 use crate::names::named;
+
+pub use feature_matching::FeatureMatching;
 
 /// The adversarial objective. As text it is `vanilla`, `least_squares` or `hinge`, the same as in JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,9 +109,11 @@ impl GanMode {
 /// | `ssim_weight` | 0 | weight of 1 − SSIM | ≥ 0 | – |
 /// | `pyramid_weight` | 0 | weight of the distance of the bands of a Laplacian pyramid | ≥ 0 | – |
 /// | `frequency_weight` | 0 | weight of the focal frequency loss | ≥ 0 | – |
+/// | `feature_weight` | 0 | weight of feature matching; 0 is off | ≥ 0 | 0 (pix2pixHD: 10) |
+/// | `feature_matching` | aligned | how features are compared | | – (pix2pixHD: aligned) |
 ///
-/// The last four are structured distances: each joins pixels that the distance `pixel` treats one by one. They are
-/// added to it, and [`GeneratorLoss::structured`] is their sum.
+/// From `gradient_weight` to `frequency_weight` they are structured distances: each joins pixels that the distance
+/// `pixel` treats one by one. They are added to it, and [`GeneratorLoss::structured`] is their sum.
 ///
 /// The paper's five objectives, with [`DiscriminatorConfig::condition`](crate::DiscriminatorConfig::condition):
 ///
@@ -139,25 +145,34 @@ pub struct Pix2PixLossConfig {
     pub real_label: f64,
     /// The weight of mean |Δ(output − target)|, where Δ is the difference of neighbours, down plus across: the signed
     /// form of the gradient difference loss (Mathieu et al. 2016). It sharpens edges of aligned pairs.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_off")]
     pub gradient_weight: f64,
     /// The weight of 1 − SSIM, of images in `[0, 1]` as in [`ssim_unit`](crate::metrics::ssim_unit) (Zhao et al. 2017).
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_off")]
     pub ssim_weight: f64,
     /// The weight of the sum of the mean absolute differences of the bands of a Laplacian pyramid (Bojanowski et al.
     /// 2018). A band is an image minus its half-size copy enlarged again, with means of 2×2 pixels and nearest
     /// neighbours. The images are halved while both sides are even, at most five times; the smallest one is a band, too.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_off")]
     pub pyramid_weight: f64,
     /// The weight of the focal frequency loss (Jiang et al. 2021, α = 1): the mean of |F|³/max |F| over the orthonormal
     /// Fourier transform F of output − target, where max |F| is that of the channel and has no gradient.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_off")]
     pub frequency_weight: f64,
+    /// The weight of the distance between the discriminator's features of the output and of the target, which is added
+    /// to the other terms: by itself it does not train pix2pix well. A step then has one more forward pass of the
+    /// discriminator, on the real pairs.
+    #[serde(skip_serializing_if = "is_off")]
+    pub feature_weight: f64,
+    /// How these features are compared.
+    #[serde(skip_serializing_if = "is_off")]
+    pub feature_matching: FeatureMatching,
 }
 
-/// Returns whether a weight is off, and left out of JSON as in files of earlier versions.
-fn is_zero(weight: &f64) -> bool {
-    *weight == 0.0
+/// Returns whether a field has the value that leaves the objective as it was before the field existed. Such fields are
+/// left out of JSON, so that earlier versions read it.
+fn is_off<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Default for Pix2PixLossConfig {
@@ -174,6 +189,8 @@ impl Default for Pix2PixLossConfig {
             ssim_weight: 0.0,
             pyramid_weight: 0.0,
             frequency_weight: 0.0,
+            feature_weight: 0.0,
+            feature_matching: FeatureMatching::Aligned,
         }
     }
 }
@@ -192,6 +209,11 @@ impl Pix2PixLossConfig {
         Self::default()
     }
 
+    /// Returns whether the loss of a batch is the mean of the losses of its pairs, so that it may be computed in parts.
+    pub(crate) fn is_mean_over_pairs(&self) -> bool {
+        self.feature_weight == 0.0 || self.feature_matching != FeatureMatching::Statistics
+    }
+
     /// Creates the loss. It does not check the fields; [`validate`](Self::validate) does.
     ///
     /// # Examples
@@ -203,7 +225,7 @@ impl Pix2PixLossConfig {
     /// let loss = Pix2PixLossConfig::new().with_gan(GanMode::LeastSquares).init();
     /// let image = || Tensor::<4>::zeros([1, 3, 64, 64], &device);
     /// let logits = Tensor::<4>::zeros([1, 1, 6, 6], &device);
-    /// let total = loss.generator(Some(logits), image(), image()).total();
+    /// let total = loss.generator(Some(logits.into()), image(), image()).total();
     /// assert_eq!(total.into_scalar::<f32>(), 1.0);
     /// # }
     /// ```
@@ -217,7 +239,11 @@ impl Pix2PixLossConfig {
     /// [`Error::Config`] with the field, its value and the rule.
     pub fn validate(&self) -> Result<()> {
         let structured = self.structured().map(|(field, weight, _)| (field, weight));
-        let others = [("loss.gan_weight", self.gan_weight), ("loss.l1_weight", self.l1_weight)];
+        let others = [
+            ("loss.gan_weight", self.gan_weight),
+            ("loss.l1_weight", self.l1_weight),
+            ("loss.feature_weight", self.feature_weight),
+        ];
         for (field, weight) in others.into_iter().chain(structured) {
             if !weight.is_finite() || weight < 0.0 {
                 return Err(Error::config(field, format!("{weight} is not a number of at least 0")));
@@ -236,6 +262,13 @@ impl Pix2PixLossConfig {
         if !(0.0..=1.0).contains(&self.real_label) {
             let problem = format!("{} is not a number from 0 to 1", self.real_label);
             return Err(Error::config("loss.real_label", problem));
+        }
+        if self.feature_weight > 0.0 && self.gan_weight == 0.0 {
+            let problem = format!(
+                "{} needs the features of a discriminator, and loss.gan_weight is 0; set it above 0, or this to 0",
+                self.feature_weight
+            );
+            return Err(Error::config("loss.feature_weight", problem));
         }
         Ok(())
     }
@@ -260,9 +293,9 @@ pub struct Pix2PixLoss {
 /// The terms of the discriminator's loss, as scalars on the device.
 #[derive(Clone, Debug)]
 pub struct DiscriminatorLoss {
-    /// The loss on real pairs, `[1]`.
+    /// The loss on real pairs, the sum over the scales, `[1]`.
     pub real: Tensor<1>,
-    /// The loss on generated pairs, `[1]`.
+    /// The loss on generated pairs, the sum over the scales, `[1]`.
     pub fake: Tensor<1>,
     weight: f64,
 }
@@ -277,28 +310,33 @@ impl DiscriminatorLoss {
 /// The terms of the generator's loss, with their weights applied, as scalars on the device.
 #[derive(Clone, Debug)]
 pub struct GeneratorLoss {
-    /// The adversarial term, `[1]`; absent when training without a discriminator.
+    /// The adversarial term, the sum over the scales, `[1]`; absent when training without a discriminator.
     pub gan: Option<Tensor<1>>,
     /// λ·L1, or λ·L2, `[1]`.
     pub l1: Tensor<1>,
     /// The sum of the structured distances, `[1]`; absent if all of their weights are 0.
     pub structured: Option<Tensor<1>>,
+    /// Feature matching, `[1]`, if it is on.
+    pub features: Option<Tensor<1>>,
 }
 
 impl GeneratorLoss {
+    /// Returns the loss with a term of feature matching, from [`Pix2PixLoss::feature_matching`], if there is one.
+    #[must_use]
+    pub fn with_features(self, features: Option<Tensor<1>>) -> Self {
+        Self { features, ..self }
+    }
+
     /// Returns the sum of all terms, `[1]`.
     pub fn total(&self) -> Tensor<1> {
-        let total = match &self.gan {
+        let first = match &self.gan {
             Some(gan) => gan.clone() + self.l1.clone(),
             None => self.l1.clone(),
         };
-        match &self.structured {
-            Some(structured) => total + structured.clone(),
-            None => total,
-        }
+        [&self.structured, &self.features].into_iter().flatten().fold(first, |sum, term| sum + term.clone())
     }
 
-    /// Returns the sum of the terms that compare the output with the target, `[1]`.
+    /// Returns the sum of the terms that compare the output with the target, apart from feature matching, `[1]`.
     pub(crate) fn distance(&self) -> Tensor<1> {
         match &self.structured {
             Some(structured) => self.l1.clone() + structured.clone(),
@@ -313,37 +351,60 @@ impl Pix2PixLoss {
         self.config.gan_weight > 0.0
     }
 
-    /// Returns the discriminator's loss.
+    /// Returns whether there is a term of feature matching.
+    pub fn matches_features(&self) -> bool {
+        self.config.feature_weight > 0.0
+    }
+
+    /// Returns the discriminator's loss, the sum over its scales.
     ///
     /// # Shapes
-    /// - `real_logits`, `fake_logits`: `[N, 1, H', W']`, the discriminator's logits on real and on generated pairs
+    /// - `real_logits`, `fake_logits`: `[N, 1, H', W']` for each scale, the discriminator's logits on real and on
+    ///   generated pairs
     ///
     /// # Panics
-    /// If the two differ in shape or have more than one channel.
-    pub fn discriminator(&self, real_logits: Tensor<4>, fake_logits: Tensor<4>) -> DiscriminatorLoss {
-        check_logits("real_logits", &real_logits, real_logits.dims()[0]);
-        check_same_shape(["real_logits", "fake_logits"], [&real_logits, &fake_logits]);
+    /// If the two differ in shape or in the number of scales, or have more than one channel.
+    pub fn discriminator(
+        &self,
+        real_logits: impl Into<DiscriminatorOutput>,
+        fake_logits: impl Into<DiscriminatorOutput>,
+    ) -> DiscriminatorLoss {
+        let (real, fake) = (real_logits.into(), fake_logits.into());
+        check_scales(["real_logits", "fake_logits"], [&real, &fake]);
+        for (real, fake) in real.scales.iter().zip(&fake.scales) {
+            check_logits("real_logits", &real.logits, real.logits.dims()[0]);
+            check_same_shape(["real_logits", "fake_logits"], [&real.logits, &fake.logits]);
+        }
         let terms = self.config.gan.terms();
         DiscriminatorLoss {
-            real: (terms.real)(real_logits, self.config.real_label),
-            fake: (terms.fake)(fake_logits),
+            real: over_scales(real, |logits| (terms.real)(logits, self.config.real_label)),
+            fake: over_scales(fake, terms.fake),
             weight: self.config.discriminator_weight,
         }
     }
 
     /// Returns the fraction of patches that the discriminator classifies correctly, on real and on generated pairs,
-    /// `[1]` each, from the logits that [`discriminator`](Self::discriminator) takes.
-    pub(crate) fn accuracy(&self, real_logits: Tensor<4>, fake_logits: Tensor<4>) -> [Tensor<1>; 2] {
+    /// `[1]` each, as the mean over the scales, from the logits that [`discriminator`](Self::discriminator) takes.
+    pub(crate) fn accuracy(&self, real: &DiscriminatorOutput, fake: &DiscriminatorOutput) -> [Tensor<1>; 2] {
         let threshold = self.config.gan.terms().threshold;
-        let correct =
-            [real_logits.inner().greater_elem(threshold), fake_logits.inner().lower_elem(threshold)];
-        correct.map(|correct| mean(correct.float()))
+        let fraction = |output: &DiscriminatorOutput, is_real: bool| {
+            let sum = over_scales(output.clone(), |logits| {
+                let logits = logits.inner();
+                let correct =
+                    if is_real { logits.greater_elem(threshold) } else { logits.lower_elem(threshold) };
+                mean(correct.float())
+            });
+            weighted(sum, 1.0 / output.scales.len() as f64)
+        };
+        [fraction(real, true), fraction(fake, false)]
     }
 
-    /// Returns the generator's loss.
+    /// Returns the generator's loss, with the adversarial term summed over the scales, and without feature matching,
+    /// which [`feature_matching`](Self::feature_matching) returns.
     ///
     /// # Shapes
-    /// - `fake_logits`: `[N, 1, H', W']`, the discriminator's logits on the output; `None` only if `gan_weight` is 0
+    /// - `fake_logits`: `[N, 1, H', W']` for each scale, the discriminator's logits on the output; `None` only if
+    ///   `gan_weight` is 0
     /// - `output`, `target`: `[N, C, H, W]`, in `[-1, 1]`
     ///
     /// # Panics
@@ -351,13 +412,13 @@ impl Pix2PixLoss {
     /// it is `None` while `gan_weight` is above 0.
     pub fn generator(
         &self,
-        fake_logits: Option<Tensor<4>>,
+        fake_logits: Option<DiscriminatorOutput>,
         output: Tensor<4>,
         target: Tensor<4>,
     ) -> GeneratorLoss {
         check_same_shape(["output", "target"], [&output, &target]);
-        if let Some(logits) = &fake_logits {
-            check_logits("fake_logits", logits, output.dims()[0]);
+        for scale in fake_logits.iter().flat_map(|logits| &logits.scales) {
+            check_logits("fake_logits", &scale.logits, output.dims()[0]);
         }
         let is_missing = self.is_adversarial() && fake_logits.is_none();
         assert!(
@@ -366,13 +427,55 @@ impl Pix2PixLoss {
             self.config.gan_weight
         );
         let terms = self.config.gan.terms();
-        let gan = fake_logits.map(|logits| weighted((terms.generator)(logits), self.config.gan_weight));
-        let terms = self.config.structured().into_iter().filter(|(_, weight, _)| *weight > 0.0);
-        let terms = terms.map(|(_, weight, distance)| weighted(distance(&output, &target), weight));
-        let structured = terms.reduce(|sum, term| sum + term);
+        let gan =
+            fake_logits.map(|logits| weighted(over_scales(logits, terms.generator), self.config.gan_weight));
+        let structured = self.config.structured().into_iter().filter(|(_, weight, _)| *weight > 0.0);
+        let structured = structured.map(|(_, weight, distance)| weighted(distance(&output, &target), weight));
+        let structured = structured.reduce(|sum, term| sum + term);
         let distance = self.config.pixel.distance(output, target);
-        GeneratorLoss { gan, l1: weighted(distance, self.config.l1_weight), structured }
+        GeneratorLoss { gan, l1: weighted(distance, self.config.l1_weight), structured, features: None }
     }
+
+    /// Returns the weighted distance between the features of real and of generated pairs, `[1]`. The features of the
+    /// real pairs are constants; compute them without gradients.
+    ///
+    /// # Shapes
+    /// - `real`, `fake`: outputs of [`Discriminator::forward_features`](crate::Discriminator::forward_features), of
+    ///   equal shapes
+    ///
+    /// # Panics
+    /// If they differ in shape or in the number of scales or of features, or have no features.
+    pub fn feature_matching(&self, real: &DiscriminatorOutput, fake: &DiscriminatorOutput) -> Tensor<1> {
+        check_scales(["real", "fake"], [real, fake]);
+        let distances = real.scales.iter().zip(&fake.scales).map(|(real, fake)| {
+            let counts = [real.features.len(), fake.features.len()];
+            assert!(
+                counts[0] == counts[1] && counts[0] > 0,
+                "`real` and `fake` have {counts:?} features; both need those of `forward_features`"
+            );
+            real.features.iter().zip(&fake.features).for_each(|(real, fake)| {
+                check_same_shape(["real", "fake"], [real, fake]);
+            });
+            self.config.feature_matching.distance(&real.features, &fake.features)
+        });
+        let sum = distances.reduce(|sum, distance| sum + distance).expect("there is a scale");
+        weighted(sum, self.config.feature_weight / real.scales.len() as f64)
+    }
+}
+
+/// Returns the sum of a term over the scales.
+fn over_scales(output: DiscriminatorOutput, term: impl Fn(Tensor<4>) -> Tensor<1>) -> Tensor<1> {
+    let terms = output.scales.into_iter().map(|scale| term(scale.logits));
+    terms.reduce(|sum, term| sum + term).expect("a discriminator has a scale")
+}
+
+/// Panics if two outputs have different numbers of scales, or none.
+fn check_scales(names: [&str; 2], outputs: [&DiscriminatorOutput; 2]) {
+    let ([a, b], [a_scales, b_scales]) = (names, outputs.map(|output| output.scales.len()));
+    assert!(
+        a_scales == b_scales && a_scales > 0,
+        "`{a}` (={a_scales} scales) and `{b}` (={b_scales} scales) must have the same number of scales, at least 1"
+    );
 }
 
 /// Returns a term times its weight. The multiplication by 1 would cost a GPU two launches.
@@ -402,9 +505,11 @@ fn binary_cross_entropy(logits: Tensor<4>, target: f64) -> Tensor<1> {
 }
 
 #[cfg(all(test, feature = "flex"))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::device;
+    use crate::discriminator::ScaleOutput;
 
     fn logits(values: [f32; 2]) -> Tensor<4> {
         Tensor::from_data([[[values]]], &device::cpu())
@@ -440,7 +545,7 @@ mod tests {
         for (gan, expected) in
             [(GanMode::Vanilla, std::f32::consts::LN_2), (GanMode::LeastSquares, 1.0), (GanMode::Hinge, 0.0)]
         {
-            let g = loss(gan).generator(Some(logits([0.0, 0.0])), image(), -image());
+            let g = loss(gan).generator(Some(logits([0.0, 0.0]).into()), image(), -image());
             close(g.gan.clone().unwrap(), expected);
             close(g.l1.clone(), 50.0);
             close(g.total(), expected + 50.0);
@@ -467,7 +572,7 @@ mod tests {
         let message = panic_of(|| drop(loss.generator(None, image(), image())));
         assert_eq!(message, "`fake_logits` (=None) are needed while `gan_weight` is 1");
         for fake in [[1, 1, 2, 2], [4, 3, 2, 2]] {
-            let message = panic_of(|| drop(loss.generator(Some(zeros(fake)), image(), image())));
+            let message = panic_of(|| drop(loss.generator(Some(zeros(fake).into()), image(), image())));
             assert_eq!(message, format!("`fake_logits` (={fake:?}) must be logits of shape [4, 1, H', W']"));
         }
         let message = panic_of(|| drop(loss.discriminator(zeros([4, 1, 2, 2]), zeros([1, 1, 2, 2]))));
@@ -475,6 +580,47 @@ mod tests {
             message.contains("`real_logits` (=[4, 1, 2, 2]) and `fake_logits` (=[1, 1, 2, 2])"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn the_losses_of_several_scales_are_added_and_their_accuracies_averaged() {
+        let scales = |values: [[f32; 2]; 2]| {
+            let scales = values.map(|values| ScaleOutput { features: vec![], logits: logits(values) });
+            DiscriminatorOutput { scales: scales.into() }
+        };
+        let (real, fake) = (scales([[1.0, 3.0], [2.0, -1.0]]), scales([[2.0, 0.0], [-1.0, -2.0]]));
+        let (near, far) = ([[1.0, 3.0], [2.0, 0.0]], [[2.0, -1.0], [-1.0, -2.0]]);
+        for gan in [GanMode::Vanilla, GanMode::LeastSquares, GanMode::Hinge] {
+            let loss = Pix2PixLossConfig::new().with_gan(gan).init();
+            let both = loss.discriminator(real.clone(), fake.clone());
+            let each = [near, far].map(|[real, fake]| loss.discriminator(logits(real), logits(fake)));
+            close(both.real, each.iter().map(|d| d.real.clone().into_scalar::<f32>()).sum());
+            close(both.fake, each.iter().map(|d| d.fake.clone().into_scalar::<f32>()).sum());
+            let image = || logits([0.25, -0.25]);
+            let gan = |fake| loss.generator(Some(fake), image(), image()).gan.unwrap();
+            let each = [near, far].map(|[_, fake]| gan(logits(fake).into()).into_scalar::<f32>());
+            close(gan(fake.clone()), each.iter().sum());
+        }
+        let loss = Pix2PixLossConfig::new().init();
+        let track = |output: &DiscriminatorOutput| output.clone().autodiff();
+        let [on_real, on_fake] = loss.accuracy(&track(&real), &track(&fake));
+        close(on_real, 0.75);
+        close(on_fake, 0.5);
+        let message = panic_of(|| drop(loss.discriminator(real, logits([0.0, 0.0]))));
+        assert!(message.contains("`real_logits` (=2 scales) and `fake_logits` (=1 scales)"), "{message}");
+    }
+
+    #[test]
+    fn feature_matching_needs_a_discriminator() {
+        let config = Pix2PixLossConfig::new().with_feature_weight(10.0);
+        config.validate().unwrap();
+        let message = config.clone().with_gan_weight(0.0).validate().unwrap_err().to_string();
+        assert!(
+            message.contains("loss.feature_weight: 10 needs the features of a discriminator"),
+            "{message}"
+        );
+        let message = config.with_feature_weight(-1.0).validate().unwrap_err().to_string();
+        assert!(message.contains("loss.feature_weight: -1 is not a number of at least 0"), "{message}");
     }
 
     #[test]

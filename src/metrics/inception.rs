@@ -314,7 +314,7 @@ mod tests {
         let mut named = weights::load(&fixture()).unwrap();
         named.remove("mixed_9.tower_1_conv.beta");
         let file = tempfile::NamedTempFile::new().unwrap();
-        weights::write(weights::named_entries(&named), None, file.path()).unwrap();
+        weights::write(weights::named_entries(&named), weights::Precision::F32, None, file.path()).unwrap();
         let message = Inception::load(file.path(), &device::cpu()).unwrap_err().to_string();
         assert!(message.contains("missing: mixed_9.tower_1_conv") && !message.contains("and "), "{message}");
     }

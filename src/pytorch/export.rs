@@ -8,7 +8,7 @@ use super::names::{self, Naming};
 use super::state_dict::StateDict;
 #[cfg(feature = "pth")]
 use super::torch_file;
-use crate::discriminator::Discriminator;
+use crate::discriminator::{Discriminator, DiscriminatorConfig};
 use crate::error::{Error, Result};
 use crate::generator::Generator;
 use crate::weights::{self, Entry, Named, Precision, Values};
@@ -25,10 +25,23 @@ pub fn generator_state(generator: &Generator) -> Result<StateDict> {
 /// Returns a discriminator's state dict, as `load_state_dict(strict=True)` of the PyTorch original expects it.
 ///
 /// # Errors
-/// [`Error::Device`](crate::Error::Device) if the device fails to return the weights.
+/// [`Error::Device`](crate::Error::Device) if the device fails to return the weights;
+/// [`Error::Config`](crate::Error::Config) if the discriminator has several scales.
 pub fn discriminator_state(discriminator: &Discriminator) -> Result<StateDict> {
     let config = discriminator.config();
+    check_single_scale(config)?;
     Ok(renamed(weights::collect(discriminator)?, |name| names::discriminator(config, name)))
+}
+
+/// Refuses a discriminator of several scales, which the original does not have.
+fn check_single_scale(config: &DiscriminatorConfig) -> Result<()> {
+    match config.scales {
+        1 => Ok(()),
+        scales => {
+            let problem = format!("{scales} cannot be exported; the PyTorch original has one scale");
+            Err(Error::config("discriminator.scales", problem))
+        }
+    }
 }
 
 /// Writes a generator for the PyTorch original, as [`save`] writes a state dict. The tensors are read from the device
@@ -63,7 +76,7 @@ pub fn save_generator_as(generator: &Generator, precision: Precision, path: impl
 /// Writes a discriminator for the PyTorch original, as [`save_generator`] writes a generator.
 ///
 /// # Errors
-/// As [`save_generator`].
+/// As [`save_generator`]; [`Error::Config`](crate::Error::Config) if the discriminator has several scales.
 pub fn save_discriminator(discriminator: &Discriminator, path: impl AsRef<Path>) -> Result<()> {
     save_discriminator_as(discriminator, Precision::F32, path)
 }
@@ -78,6 +91,7 @@ pub fn save_discriminator_as(
     path: impl AsRef<Path>,
 ) -> Result<()> {
     let config = discriminator.config();
+    check_single_scale(config)?;
     save_module(discriminator, |name| names::discriminator(config, name), precision, path.as_ref())
 }
 

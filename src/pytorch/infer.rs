@@ -50,10 +50,14 @@ pub(super) fn discriminator(
     device: &Device,
 ) -> Result<DiscriminatorConfig, String> {
     let is_pixel = state.keys().any(|key| key.starts_with("net."));
-    let [first, second] =
-        if is_pixel { ["net.0.weight", "net.2.weight"] } else { ["model.0.weight", "model.2.weight"] };
+    let is_spectral = state.keys().any(|key| key.ends_with(".weight_orig"));
+    let weight = if is_spectral { "weight_orig" } else { "weight" };
+    let model = if is_pixel { "net" } else { "model" };
+    let [first, second] = [0, 2].map(|place| format!("{model}.{place}.{weight}"));
     let layers = if is_pixel { vec![0] } else { patch_layers(state) };
-    let seen = shape(state, first).map_or(6, |[_, seen, ..]| seen);
+    let norms: Vec<Norm> =
+        NORMS.into_iter().filter(|norm| !is_spectral || DiscriminatorConfig::is_bounded(*norm)).collect();
+    let seen = shape(state, &first).map_or(6, |[_, seen, ..]| seen);
     let channels = match channels {
         Some([input, output]) => vec![(input, output, Condition::Input), (input, output, Condition::None)],
         None if seen.is_multiple_of(2) => vec![(seen / 2, seen / 2, Condition::Input)],
@@ -61,14 +65,15 @@ pub(super) fn discriminator(
     };
     let mut candidates = Vec::new();
     for layers in layers {
-        for base in bases(state, first, second) {
+        for base in bases(state, &first, &second) {
             for (input, output, condition) in &channels {
-                candidates.extend(NORMS.map(|norm| {
+                candidates.extend(norms.iter().map(|norm| {
                     DiscriminatorConfig::new(*input, *output)
                         .with_layers(layers)
                         .with_base_channels(base)
-                        .with_norm(norm)
+                        .with_norm(*norm)
                         .with_condition(*condition)
+                        .with_spectral(is_spectral)
                 }));
             }
         }

@@ -54,7 +54,13 @@ pub(super) fn generator(config: &GeneratorConfig, naming: Naming, name: &str) ->
 
 /// Returns the key of a discriminator's parameter with a name such as `layers.2.norm.weight`.
 pub(super) fn discriminator(config: &DiscriminatorConfig, name: &str) -> String {
-    patch(config.layers, name).unwrap_or_else(|| name.to_owned())
+    let key = patch(config.layers, name).unwrap_or_else(|| name.to_owned());
+    if !config.spectral {
+        return key;
+    }
+    // `torch.nn.utils.spectral_norm` keeps the weight before the division, and both vectors beside it.
+    let is_weight = name.ends_with(".conv.weight");
+    if is_weight { format!("{key}_orig") } else { key.replace(".running_", ".weight_") }
 }
 
 /// Returns the prefix of a U-Net's level. The original nests the levels; level 1 is the outermost.

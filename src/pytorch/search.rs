@@ -40,7 +40,13 @@ impl Networks {
                     found.discriminators.insert(prefix.to_owned());
                 }
             }
-            for (first, second) in [("model.0.weight", "model.2.weight"), ("net.0.weight", "net.2.weight")] {
+            for (first, second) in [
+                ("model.0.weight", "model.2.weight"),
+                ("net.0.weight", "net.2.weight"),
+                // With spectral normalisation:
+                ("model.0.weight_orig", "model.2.weight_orig"),
+                ("net.0.weight_orig", "net.2.weight_orig"),
+            ] {
                 if let Some(prefix) = prefix_of(name, first)
                     && kernel.len() == 2
                     && shapes.get(&format!("{prefix}{second}")).is_some_and(|shape| shape.len() == 4)

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 
 /// The number of losses.
-pub(crate) const COUNT: usize = 8;
+pub(crate) const COUNT: usize = 9;
 
 /// One value for each loss of a training step.
 ///
@@ -39,6 +39,9 @@ pub struct LossSet<T> {
     /// that `training.gan_share_every` selects.
     #[serde(deserialize_with = "null_as_nan")]
     pub gan_share: T,
+    /// The weighted distance between the discriminator's features of output and target, with feature matching.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub g_features: T,
 }
 
 /// The losses of a step as numbers; `None` where the objective does not have the loss.
@@ -129,20 +132,59 @@ pub(crate) const NAMES: [LossName; COUNT] = [
              lower its weight. Near 1: the target has no effect.",
         ),
     },
+    LossName {
+        key: "g_features",
+        label: "G_features",
+        tag: "loss/G_features",
+        mean_tag: Some("epoch/G_features"),
+        note: Some(
+            "Feature matching: the weighted distance between D's features of output and target. Near 0 from the start: D's \
+             features do not depend on the image.",
+        ),
+    },
 ];
 
 impl<T> LossSet<T> {
     /// Returns the values in the order of [`NAMES`].
     pub(crate) fn into_array(self) -> [T; COUNT] {
-        let Self { g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy, g_structured, gan_share } =
-            self;
-        [g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy, g_structured, gan_share]
+        let Self {
+            g_gan,
+            g_l1,
+            d_real,
+            d_fake,
+            d_real_accuracy,
+            d_fake_accuracy,
+            g_structured,
+            gan_share,
+            g_features,
+        } = self;
+        [g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy, g_structured, gan_share, g_features]
     }
 
     /// Builds a set of values in the order of [`NAMES`].
     pub(crate) fn from_array(values: [T; COUNT]) -> Self {
-        let [g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy, g_structured, gan_share] = values;
-        Self { g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy, g_structured, gan_share }
+        let [
+            g_gan,
+            g_l1,
+            d_real,
+            d_fake,
+            d_real_accuracy,
+            d_fake_accuracy,
+            g_structured,
+            gan_share,
+            g_features,
+        ] = values;
+        Self {
+            g_gan,
+            g_l1,
+            d_real,
+            d_fake,
+            d_real_accuracy,
+            d_fake_accuracy,
+            g_structured,
+            gan_share,
+            g_features,
+        }
     }
 
     /// Applies `f` to every value.
@@ -178,6 +220,9 @@ impl std::fmt::Display for LossValues {
             write!(f, "G_GAN {gan:.3}  ")?;
         }
         write!(f, "G_L1 {:.2}", self.g_l1.unwrap_or(f32::NAN))?;
+        if let Some(features) = self.g_features {
+            write!(f, "  G_features {features:.2}")?;
+        }
         if let (Some(real), Some(fake)) = (self.d_real, self.d_fake) {
             write!(f, "  D_real {real:.3}  D_fake {fake:.3}")?;
         }
@@ -200,8 +245,16 @@ mod tests {
     fn names_have_the_order_of_the_fields() {
         let keys = LossSet::from_array(NAMES.map(|name| name.key));
         assert_eq!(
-            [keys.g_gan, keys.g_l1, keys.d_real, keys.d_fake, keys.d_real_accuracy, keys.d_fake_accuracy],
-            ["g_gan", "g_l1", "d_real", "d_fake", "d_real_accuracy", "d_fake_accuracy"]
+            [
+                keys.g_gan,
+                keys.g_l1,
+                keys.d_real,
+                keys.d_fake,
+                keys.d_real_accuracy,
+                keys.d_fake_accuracy,
+                keys.g_features
+            ],
+            ["g_gan", "g_l1", "d_real", "d_fake", "d_real_accuracy", "d_fake_accuracy", "g_features"]
         );
         assert_eq!([keys.g_structured, keys.gan_share], ["g_structured", "gan_share"]);
         assert_eq!(keys.zip(keys.map(str::len)).d_real, ("d_real", 6));

@@ -39,6 +39,7 @@ impl Trainer {
     pub fn resume_or_new(run: impl AsRef<Path>, config: Pix2PixConfig, device: &Device) -> Result<Self> {
         let run = run.as_ref();
         config.validate()?;
+        super::check_parts(&config, 1)?;
         super::memory::check(&config, 1, device)?;
         match run::newest(run, Some(&config), device)? {
             Some(found) => Ok(Self::from_checkpoint(found, device)),

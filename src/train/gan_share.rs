@@ -33,11 +33,11 @@ pub(super) fn gan_share(
     };
 
     let output = leaf();
-    let logits = judge.forward(detached(input), output.clone(), Mode::PAPER);
+    let logits = judge.forward_scales(detached(input), output.clone(), Mode::PAPER);
     let terms = loss.generator(Some(logits.clone()), output.clone(), detached(target));
     let adversary = norm(terms.gan?, &output);
     let output = leaf();
-    let terms = loss.generator(Some(logits.detach()), output.clone(), detached(target));
+    let terms = loss.generator(Some(logits), output.clone(), detached(target));
     let distance = norm(terms.distance(), &output);
     let sum = (adversary.clone() + distance).clamp_min(f32::MIN_POSITIVE);
     Some((adversary / sum).flatten::<1>(0, 3).mean())
@@ -74,7 +74,7 @@ mod tests {
         let output = wave(0.017).autodiff().require_grad();
         let [input, target] = [0.011, 0.023].map(|a| wave(a).autodiff());
         let logits = discriminator.valid().train().no_grad().forward(input, output.clone(), Mode::PAPER);
-        let gan = config.init().generator(Some(logits), output.clone(), target).gan.unwrap();
+        let gan = config.init().generator(Some(logits.into()), output.clone(), target).gan.unwrap();
         let adversary = output.grad(&gan.backward()).unwrap();
         let values = adversary.into_data().try_into_vec::<f32>().unwrap();
         // The gradient of the mean of |x| over n values has n values of ±1/n.

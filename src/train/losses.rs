@@ -26,6 +26,7 @@ impl Losses {
             g_gan: g.gan.clone().map(Tensor::inner),
             g_l1: Some(g.l1.clone().inner()),
             g_structured: g.structured.clone().map(Tensor::inner),
+            g_features: g.features.clone().map(Tensor::inner),
             ..LossSet::default()
         };
         Self { scalars, pairs: 0 }

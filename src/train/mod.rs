@@ -33,7 +33,7 @@ use crate::config::{Pix2PixConfig, Schedule, TrainingConfig};
 use crate::data::{DataConfig, EpochCursor};
 use crate::device;
 use crate::discriminator::Discriminator;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::generator::Generator;
 use crate::loss::{Pix2PixLoss, Pix2PixLossConfig};
 use crate::metrics::Metrics;
@@ -118,6 +118,22 @@ const _: () = {
     assert_send::<Run>();
 };
 
+/// Checks that the loss allows batches to be computed in parts, if there are parts.
+///
+/// # Errors
+/// [`Error::Config`](crate::Error::Config) with the setting that divides batches.
+fn check_parts(config: &Pix2PixConfig, devices: usize) -> Result<()> {
+    let accumulate = config.training.accumulate;
+    if config.loss.is_mean_over_pairs() || (accumulate == 1 && devices == 1) {
+        return Ok(());
+    }
+    let problem = format!(
+        "statistics needs the means over the whole batch, and training.accumulate {accumulate} on {devices} devices \
+         divides it; use 1 on one device, or aligned"
+    );
+    Err(Error::config("loss.feature_matching", problem))
+}
+
 impl Trainer {
     /// Creates a trainer with new networks; `training.seed` determines their initial weights.
     ///
@@ -140,6 +156,7 @@ impl Trainer {
     /// ```
     pub fn new(config: Pix2PixConfig, device: &Device) -> Result<Self> {
         config.validate()?;
+        check_parts(&config, 1)?;
         memory::check(&config, 1, device)?;
         device::check(device)?;
         let training = device.clone().without_autodiff().autodiff();
@@ -186,6 +203,7 @@ impl Trainer {
             training,
         };
         config.validate()?;
+        check_parts(&config, 1)?;
         memory::check(&config, 1, device)?;
         device::check(device)?;
         let plain = device.clone().without_autodiff();
@@ -235,8 +253,10 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if one of the devices computes wrongly;
-    /// [`Error::Memory`](crate::Error::Memory), as in [`new`](Self::new).
+    /// [`Error::Memory`](crate::Error::Memory), as in [`new`](Self::new); [`Error::Config`](crate::Error::Config) if
+    /// the loss is not a mean over pairs.
     pub fn with_devices(mut self, others: &[Device]) -> Result<Self> {
+        check_parts(&self.config, 1 + others.len())?;
         others.iter().try_for_each(device::check)?;
         memory::check(&self.config, 1 + others.len(), &self.device)?;
         self.others = others.iter().map(|device| device.clone().without_autodiff()).collect();

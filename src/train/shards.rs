@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::losses::Losses;
 use crate::data::Batch;
-use crate::discriminator::Discriminator;
+use crate::discriminator::{Discriminator, DiscriminatorOutput};
 use crate::generator::Generator;
 use crate::layers::Mode;
 
@@ -54,6 +54,13 @@ impl Part {
         }
         let output = generator.forward(input, self.mode);
         self.output.insert(output).clone().detach()
+    }
+
+    /// Returns the features of the real pairs as constants, for feature matching.
+    pub(super) fn real_features(&self, discriminator: &Discriminator) -> DiscriminatorOutput {
+        // Without gradients, so that it does not update running statistics either.
+        let [input, target] = [&self.input, &self.target].map(Tensor::clone);
+        discriminator.valid().forward_features(input, target, Mode::PAPER).autodiff()
     }
 
     /// Translates the input for the generator's update.

@@ -8,6 +8,7 @@ use super::gan_share::gan_share;
 use super::shards::Shards;
 use super::{GOLDEN, Losses, Trainer};
 use crate::data::{Batch, Preprocess, pad, padded_size};
+use crate::discriminator::Discriminator;
 use crate::layers::{Mode, in_thread_pool};
 use crate::optim::Adam;
 
@@ -50,12 +51,13 @@ impl Trainer {
         // 1. The generator translates; the discriminator learns to distinguish real from fake pairs.
         if loss.is_adversarial() {
             let learns = self.discriminator_learns();
+            self.discriminator().power_iteration();
             let (grads, found) = shards.discriminator_gradients(self.networks(), |part, (generator, d)| {
                 let [input, target] = part.pair(); // [N, C, H, W]
                 let fake = part.fake(generator, input.clone()); // [N, C, H, W]
-                let fake = d.forward(input.clone(), fake, Mode::PAPER); // [N, 1, H', W']
-                let real = d.forward(input, target, Mode::PAPER); // [N, 1, H', W']
-                let accuracy = loss.accuracy(real.clone(), fake.clone());
+                let fake = d.forward_scales(input.clone(), fake, Mode::PAPER); // [N, 1, H', W'] for each scale
+                let real = d.forward_scales(input, target, Mode::PAPER);
+                let accuracy = loss.accuracy(&real, &fake);
                 let d_loss = loss.discriminator(real, fake);
                 (learns.then(|| d_loss.total()), Losses::of_discriminator(&d_loss, accuracy))
             });
@@ -72,9 +74,16 @@ impl Trainer {
             let [input, target] = part.pair();
             let output = part.output(generator, input.clone());
             let share = measures_share.then(|| gan_share(&loss, d, [&input, &output, &target])).flatten();
-            let discriminate = || d.clone().no_grad().forward(input, output.clone(), Mode::PAPER);
-            let fake = loss.is_adversarial().then(discriminate); // [N, 1, H', W']
-            let g_loss = loss.generator(fake, output, target);
+            let forward = if loss.matches_features() {
+                Discriminator::forward_features
+            } else {
+                Discriminator::forward_scales
+            };
+            let discriminate = || forward(&d.clone().no_grad(), input.clone(), output.clone(), Mode::PAPER);
+            let fake = loss.is_adversarial().then(discriminate); // [N, 1, H', W'] for each scale
+            let real = loss.matches_features().then(|| part.real_features(d));
+            let features = real.zip(fake.as_ref()).map(|(real, fake)| loss.feature_matching(&real, fake));
+            let g_loss = loss.generator(fake, output, target).with_features(features);
             (g_loss.total(), Losses::of_generator(&g_loss).with_gan_share(share))
         });
         losses.add(found, 1.0);
@@ -168,20 +177,21 @@ mod tests {
     use crate::config::{Pix2PixConfig, TrainingConfig};
     use crate::device;
     use crate::layers::Norm;
+    use crate::loss::FeatureMatching;
 
     /// Returns the gradients of both networks in the first step on a batch of `pairs`.
     fn gradients(pairs: usize, change: impl Fn(&mut TrainingConfig)) -> [Vec<f32>; 2] {
-        gradients_on(1, pairs, change)
+        gradients_on(1, pairs, |config| change(&mut config.training))
     }
 
-    fn gradients_on(devices: usize, pairs: usize, change: impl Fn(&mut TrainingConfig)) -> [Vec<f32>; 2] {
+    fn gradients_on(devices: usize, pairs: usize, change: impl Fn(&mut Pix2PixConfig)) -> [Vec<f32>; 2] {
         let mut config = Pix2PixConfig::paper().with_size(32).unwrap();
         (config.generator.base_channels, config.discriminator.base_channels) = (4, 4);
         let norm = Norm::Instance { affine: true };
         (config.generator.norm, config.discriminator.norm, config.generator.dropout) = (norm, norm, 0.0);
         (config.loss.gradient_weight, config.loss.ssim_weight) = (10.0, 10.0);
         (config.loss.pyramid_weight, config.loss.frequency_weight) = (10.0, 10.0);
-        change(&mut config.training);
+        change(&mut config);
         let ramp = |scale: f32| {
             let values: Vec<f32> = (0..pairs * 3 * 32 * 32).map(|i| (i as f32 * scale).sin()).collect();
             Tensor::<1>::from_floats(values.as_slice(), &device::cpu()).reshape([pairs, 3, 32, 32])
@@ -225,7 +235,7 @@ mod tests {
             [(1, 2, 2), (1, 3, 2), (1, 5, 3), (2, 2, 1), (2, 5, 1), (3, 4, 1), (4, 2, 1), (2, 7, 2)]
         {
             let whole = gradients(pairs, |_| ());
-            let parts = gradients_on(devices, pairs, |config| config.accumulate = parts);
+            let parts = gradients_on(devices, pairs, |config| config.training.accumulate = parts);
             for (whole, parts) in whole.iter().zip(&parts) {
                 let difference: Vec<f32> = whole.iter().zip(parts).map(|(a, b)| a - b).collect();
                 let relative = norm(&difference) / norm(whole);
@@ -237,6 +247,47 @@ mod tests {
         }
         let (whole, alone) = (gradients(2, |_| ()), gradients(1, |_| ()));
         assert!(whole[0] != alone[0], "the second pair has no effect");
+    }
+
+    #[test]
+    fn parts_have_the_gradients_of_the_whole_with_spectral_norm_scales_and_feature_matching() {
+        let change = |config: &mut Pix2PixConfig| {
+            let d = &mut config.discriminator;
+            (d.layers, d.norm, d.spectral, d.scales) = (1, Norm::None, true, 2);
+            (config.loss.feature_weight, config.loss.l1_weight) = (10.0, 10.0);
+        };
+        let whole = gradients_on(1, 3, change);
+        for (devices, parts) in [(1, 2), (1, 3), (2, 1), (3, 1)] {
+            let parts = gradients_on(devices, 3, |config| {
+                change(config);
+                config.training.accumulate = parts;
+            });
+            for (whole, parts) in whole.iter().zip(&parts) {
+                let difference: Vec<f32> = whole.iter().zip(parts).map(|(a, b)| a - b).collect();
+                let relative = norm(&difference) / norm(whole);
+                assert!(whole.len() > 1000 && relative < 1e-4, "{devices} devices: {relative}");
+            }
+        }
+    }
+
+    #[test]
+    fn statistics_of_features_refuse_parts_of_a_batch() {
+        let mut config = Pix2PixConfig::paper().with_size(32).unwrap();
+        (config.generator.base_channels, config.discriminator.base_channels) = (2, 2);
+        config.loss.feature_weight = 1.0;
+        config.loss.feature_matching = FeatureMatching::Statistics;
+        let trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
+        let message = trainer.with_devices(&[device::cpu()]).unwrap_err().to_string();
+        assert!(message.contains("training.accumulate 1 on 2 devices divides it"), "{message}");
+        config.training.accumulate = 2;
+        let message = Trainer::new(config.clone(), &device::cpu()).unwrap_err().to_string();
+        assert!(
+            message.contains("loss.feature_matching: statistics needs the means over the whole"),
+            "{message}"
+        );
+        assert!(message.contains("training.accumulate 2 on 1 devices divides it"), "{message}");
+        config.loss.feature_matching = FeatureMatching::Aligned;
+        Trainer::new(config, &device::cpu()).unwrap();
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::support::{edit_settings, names, picture, small_config, write_pairs};
 use pix2pix::data::{PairedFolder, ResizeFilter};
 use pix2pix::error::CheckpointProblem;
-use pix2pix::{Error, Event, Mode, Pix2PixConfig, Tensor, Trainer, Translator, device};
+use pix2pix::{Error, Event, Mode, Norm, Pix2PixConfig, Tensor, Trainer, Translator, device};
 
 fn config() -> Pix2PixConfig {
     let mut config = small_config();
@@ -41,16 +41,30 @@ fn output(trainer: &Trainer) -> Vec<f32> {
 
 #[test]
 fn an_interrupted_run_ends_like_an_uninterrupted_one() {
+    check_interruptions(config(), &[1, 4, 6]);
+}
+
+#[test]
+fn a_run_resumes_with_the_state_of_its_discriminator() {
+    let mut config = config();
+    let d = &mut config.discriminator;
+    (d.layers, d.norm, d.spectral, d.scales) = (1, Norm::None, true, 2);
+    config.loss.feature_weight = 10.0;
+    check_interruptions(config, &[5]);
+}
+
+/// Checks that a run of 12 steps that stops after one of `stops` and resumes ends with the bits of one that does not.
+fn check_interruptions(config: Pix2PixConfig, stops: &[u64]) {
     let folder = tempfile::tempdir().unwrap();
     let pairs = pairs(folder.path());
     let whole = folder.path().join("whole");
-    let mut trainer = Trainer::new(config(), &device::cpu()).unwrap();
+    let mut trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
     train(&mut trainer, &pairs, &whole, None);
     let expected = output(&trainer);
 
-    for stop in [1, 4, 6] {
+    for &stop in stops {
         let run = folder.path().join(format!("interrupted-{stop}"));
-        let mut trainer = Trainer::resume_or_new(&run, config(), &device::cpu()).unwrap();
+        let mut trainer = Trainer::resume_or_new(&run, config.clone(), &device::cpu()).unwrap();
         train(&mut trainer, &pairs, &run, Some(stop));
         drop(trainer);
         let mut trainer = Trainer::resume(&run, &device::cpu()).unwrap();

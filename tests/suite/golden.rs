@@ -278,7 +278,7 @@ fn trains_like_pytorch(name: &'static str) {
             let updated = trainer.discriminator().detached().fork(&training).no_grad();
             let logits = fixture.is_adversarial();
             let logits = logits.then(|| updated.forward(input.clone(), output.clone(), MODE));
-            let g = loss.generator(logits, output.clone(), target.clone());
+            let g = loss.generator(logits.map(Into::into), output.clone(), target.clone());
             let grads = by_name(pytorch::generator_state(&gradients(g.total(), &generator)).unwrap());
             fixture.check_digest("grad", "state.", &grads, GRADIENT);
         }

@@ -322,7 +322,7 @@ fn gradients_of_losses_equal_finite_differences() {
             let [fake, output] = [leaf(5, 1.0), leaf(8, 0.5)];
             let target = image(1, 8, 3.0);
             let loss = objective.init();
-            let total = loss.generator(Some(fake.clone()), output.clone(), target.clone().autodiff());
+            let total = loss.generator(Some(fake.clone().into()), output.clone(), target.clone().autodiff());
             let grads = total.total().backward();
             let [f, o] = [&fake, &output].map(|leaf| values(leaf.clone().inner()));
             let t = values(target);

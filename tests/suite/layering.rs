@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("layers", &["device", "error", "kernels", "rng", "transfer"]),
     ("generator", &["device", "error", "layers", "names", "rng"]),
     ("discriminator", &["device", "error", "layers", "names", "rng"]),
-    ("loss", &["device", "error", "kernels", "metrics", "names"]),
+    ("loss", &["device", "discriminator", "error", "kernels", "metrics", "names"]),
     ("raster", &["device", "error", "names", "transfer"]),
     ("data", &["device", "error", "files", "names", "raster", "transfer", "rng"]),
     ("metrics", &["device", "error", "names", "pytorch", "raster", "transfer", "rng", "weights"]),

@@ -104,6 +104,33 @@ fn states_have_as_many_entries_as_the_originals() {
     assert_eq!(pytorch::discriminator_state(&config.init(&device::cpu())).unwrap().len(), 10);
 }
 
+/// `torch.nn.utils.spectral_norm` keeps the weight before the division as `weight_orig`, and its vectors beside it.
+#[test]
+fn spectral_normalisation_has_pytorchs_names_and_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("spectral.safetensors");
+    for (norm, layers) in [(Norm::None, 3), (Norm::Instance { affine: false }, 1), (Norm::None, 0)] {
+        let config = DiscriminatorConfig::new(3, 3).with_base_channels(4).with_layers(layers).with_norm(norm);
+        let config = config.with_spectral(true);
+        let discriminator = config.init(&device::cpu());
+        let state = pytorch::discriminator_state(&discriminator).unwrap();
+        let model = if layers == 0 { "net" } else { "model" };
+        let key = |field: &str| format!("{model}.2.{field}");
+        let mut fields: Vec<_> = state.keys().filter(|name| name.starts_with(&key(""))).cloned().collect();
+        fields.sort();
+        assert_eq!(fields, ["bias", "weight_orig", "weight_u", "weight_v"].map(key));
+        let columns = if layers == 0 { 4 } else { 4 * 16 };
+        assert_eq!((&state[&key("weight_u")].0, &state[&key("weight_v")].0), (&vec![8], &vec![columns]));
+        pytorch::save(&state, &file).unwrap();
+        let loaded = Import::open(&file).unwrap().discriminator(&device::cpu()).unwrap();
+        assert_eq!(loaded.config(), &config);
+        assert!(pytorch::discriminator_state(&loaded).unwrap() == state);
+    }
+    let scales = DiscriminatorConfig::new(3, 3).with_base_channels(4).with_scales(2).init(&device::cpu());
+    let message = pytorch::discriminator_state(&scales).unwrap_err().to_string();
+    assert!(message.contains("discriminator.scales: 2 cannot be exported"), "{message}");
+}
+
 #[test]
 fn zip_and_legacy_pickles_are_read() {
     let expected = pytorch::read(golden("encoder_decoder.safetensors")).unwrap();

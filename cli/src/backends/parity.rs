@@ -250,7 +250,7 @@ fn backward(config: &Pix2PixConfig, batch: &Batch, exact: bool, device: &Device)
         GradientsParams::from_grads(loss.discriminator(real, fake).total().backward(), &discriminator);
     let mut gradients = named("discriminator", &discriminator, Some(grads));
     let logits = discriminator.clone().no_grad().forward(input, output.clone(), Mode::PAPER);
-    let total = loss.generator(Some(logits), output.clone(), target).total();
+    let total = loss.generator(Some(logits.into()), output.clone(), target).total();
     let grads = GradientsParams::from_grads(total.backward(), &generator);
     gradients.extend(named("generator", &generator, Some(grads)));
     (values(output), gradients)

@@ -147,6 +147,15 @@ fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
     if options.unconditional {
         config.discriminator.condition = Condition::None;
     }
+    config.discriminator.narrow_scales |= options.narrow_scales;
+    set(&mut config.discriminator.scales, options.scales);
+    if options.spectral {
+        config.discriminator.spectral = true;
+        // A norm with a learned scale would undo it.
+        if !matches!(config.discriminator.norm, Norm::Instance { affine: false }) {
+            config.discriminator.norm = Norm::None;
+        }
+    }
     if options.imported.no_dropout() {
         config.generator.dropout = 0.0;
     }
@@ -183,6 +192,8 @@ fn set_objective(config: &mut Pix2PixConfig, options: &Options) {
     set(&mut config.loss.ssim_weight, options.ssim_weight);
     set(&mut config.loss.pyramid_weight, options.pyramid_weight);
     set(&mut config.loss.frequency_weight, options.frequency_weight);
+    set(&mut config.loss.feature_weight, options.feature_weight);
+    set(&mut config.loss.feature_matching, options.feature_matching.map(Into::into));
 }
 
 fn set_schedule(schedule: &mut Schedule, options: &Options) -> Result<()> {
@@ -278,6 +289,7 @@ fn set<T>(field: &mut T, given: Option<T>) {
 mod tests {
     use clap::{CommandFactory, Parser};
     use pix2pix::data::ResizeFilter;
+    use pix2pix::loss::FeatureMatching;
 
     use super::*;
     use crate::{Command, Program};
@@ -399,6 +411,24 @@ mod tests {
             with(&["--depth", "3"]),
             unchanged.clone().with_generator(unchanged.generator.clone().with_backbone(depth))
         );
+    }
+
+    #[test]
+    fn the_flags_of_the_discriminator_reach_the_configuration() {
+        let with = |flags: &[&str]| configured(&[&["--data", "pairs"], flags].concat()).unwrap();
+        let d = with(&["--spectral", "--scales", "2", "--narrow-scales"]).discriminator;
+        assert_eq!((d.spectral, d.norm, d.scales, d.narrow_scales), (true, Norm::None, 2, true));
+        let config = with(&["--spectral", "--norm", "instance"]);
+        assert_eq!(config.discriminator.norm, Norm::Instance { affine: false });
+        assert_eq!(with(&["--spectral", "--norm", "batch"]).generator.norm, Norm::Batch);
+        let loss = with(&["--feature-weight", "10", "--feature-matching", "statistics"]).loss;
+        assert_eq!((loss.feature_weight, loss.feature_matching), (10.0, FeatureMatching::Statistics));
+        let refused = |flags: &[&str]| configured(&[&["--data", "pairs"], flags].concat()).unwrap_err();
+        assert!(refused(&["--scales", "4"]).to_string().contains("discriminator.scales: 4"));
+        let error = refused(&["--gan", "none", "--feature-weight", "10"]);
+        assert!(error.to_string().contains("loss.feature_weight: 10"), "{error}");
+        let error = refused(&["--size", "32", "--scales", "2"]);
+        assert!(error.to_string().contains("fewer scales (`--scales`)"), "{error}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use pix2pix::data::{Preprocess, ResizeFilter, Size};
+use pix2pix::loss::FeatureMatching;
 
 use super::samples::Range;
 use crate::common::{Compute, LayoutName, PagesName, Way};
@@ -102,7 +103,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME", help_heading = RUN, requires = "from")]
     pub(crate) checkpoint: Option<String>,
     /// Discriminator to start from: run folder, or file of the PyTorch original [default: random weights]
-    #[arg(long, value_name = "WEIGHTS", help_heading = RUN, requires = "from", conflicts_with_all = ["patch", "unconditional"])]
+    #[arg(long, value_name = "WEIGHTS", help_heading = RUN, requires = "from", conflicts_with_all = ["patch", "unconditional", "spectral", "scales", "narrow_scales"])]
     pub(crate) from_discriminator: Option<PathBuf>,
     /// Name of the discriminator in a file with several, for example netD_A [default: the only one]
     #[arg(long, value_name = "KEY", help_heading = RUN, requires = "from_discriminator")]
@@ -155,6 +156,15 @@ pub(crate) struct Options {
     /// Hide the input from the discriminator [default: it sees the input]
     #[arg(long, help_heading = NETWORKS)]
     pub(crate) unconditional: bool,
+    /// Spectral normalisation in the discriminator, instead of batch normalisation [default: --norm alone]
+    #[arg(long, help_heading = NETWORKS)]
+    pub(crate) spectral: bool,
+    /// Discriminators, each at half the resolution of the one before: 1 to 3 [default: 1]
+    #[arg(long, help_heading = NETWORKS)]
+    pub(crate) scales: Option<usize>,
+    /// Give each coarser discriminator half the channels of the one before [default: as many]
+    #[arg(long, help_heading = NETWORKS)]
+    pub(crate) narrow_scales: bool,
 
     /// Adversarial loss; `none` trains with L1 alone [default: vanilla]
     #[arg(long, value_enum, help_heading = OBJECTIVE)]
@@ -174,6 +184,12 @@ pub(crate) struct Options {
     /// Weight of the focal frequency loss [default: 0]
     #[arg(long, value_name = "WEIGHT", help_heading = OBJECTIVE)]
     pub(crate) frequency_weight: Option<f64>,
+    /// Weight of the distance between the discriminator's features of output and target, for example 10 [default: 0]
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) feature_weight: Option<f64>,
+    /// How features are compared [default: aligned]
+    #[arg(long, value_enum, help_heading = OBJECTIVE)]
+    pub(crate) feature_matching: Option<Matching>,
     /// Epochs at the full learning rate [default: 200; 100 with --preset pytorch; 4 without --data]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) epochs: Option<usize>,
@@ -348,4 +364,22 @@ pub(crate) enum Gan {
     Lsgan,
     Hinge,
     None,
+}
+
+/// [`FeatureMatching`] as a flag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Matching {
+    /// Position by position
+    Aligned,
+    /// Means over batch and positions; needs `--accumulate 1` and one device
+    Statistics,
+}
+
+impl From<Matching> for FeatureMatching {
+    fn from(matching: Matching) -> Self {
+        match matching {
+            Matching::Aligned => Self::Aligned,
+            Matching::Statistics => Self::Statistics,
+        }
+    }
 }

@@ -166,7 +166,7 @@ mod tests {
 
     fn written(folder: &Path, name: &str, named: &Named) -> PathBuf {
         let path = folder.join(name);
-        weights::write(weights::named_entries(named), None, &path).unwrap();
+        weights::write(weights::named_entries(named), weights::Precision::F32, None, &path).unwrap();
         path
     }
 

@@ -1,0 +1,279 @@
+//! The configuration of a discriminator: [`DiscriminatorConfig`].
+
+use derive_setters::Setters;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::error::{Error, Result};
+use crate::layers::{Footprint, MAX_CHANNELS, Norm, channels_at};
+use crate::names::named;
+
+/// Whether a discriminator sees the generator's input besides the image that it judges. As text it is `input` or
+/// `none`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Condition {
+    /// The generator's input: D(x, y), the paper's conditional GAN.
+    #[default]
+    Input,
+    /// Nothing: D(y), the unconditional GAN of the paper's ablation.
+    None,
+}
+
+named!(Condition, "condition");
+
+impl<'de> Deserialize<'de> for Condition {
+    /// Reads `"input"` and `"none"`, and the booleans of version 0.1's field `conditional`.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a condition is \"input\" or \"none\"")]
+        enum Written {
+            Name(Name),
+            Boolean(bool),
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Name {
+            Input,
+            None,
+        }
+        Ok(match Written::deserialize(deserializer)? {
+            Written::Name(Name::Input) | Written::Boolean(true) => Self::Input,
+            Written::Name(Name::None) | Written::Boolean(false) => Self::None,
+        })
+    }
+}
+
+/// The configuration of a [`Discriminator`](super::Discriminator).
+///
+/// | field | default | meaning | range | paper / PyTorch |
+/// |---|---|---|---|---|
+/// | `input_channels` | 3 | channels of the generator's input | 1–4096 | 3 |
+/// | `output_channels` | 3 | channels of the judged image | 1–4096 | 3 |
+/// | `layers` | 3 | layers with stride 2; 0 is the PixelGAN | 0–6 | 3 |
+/// | `base_channels` | 64 | channels of the first layer | 1–4096 | 64 |
+/// | `norm` | batch | normalisation | | batch |
+/// | `condition` | input | whether it sees the generator's input (cGAN) or not (GAN) | | input |
+/// | `spectral` | false | spectral normalisation of all convolutions; with `norm` none or instance without scale | | false |
+/// | `scales` | 1 | discriminators, each at half the resolution of the one before | 1–3 | 1 |
+/// | `narrow_scales` | false | half the channels at each coarser scale | | – |
+///
+/// The receptive field of one logit in pixels, by `layers`: 1, 16, 34, 70, 142, 286, 574.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+#[setters(prefix = "with_")]
+pub struct DiscriminatorConfig {
+    /// The channels of the generator's input.
+    pub input_channels: usize,
+    /// The channels of the judged image.
+    pub output_channels: usize,
+    /// The layers with stride 2: 3 for 70×70 patches, 0 for single pixels.
+    pub layers: usize,
+    /// The channels of the first layer.
+    pub base_channels: usize,
+    /// The normalisation after all convolutions except the first and the last.
+    pub norm: Norm,
+    /// Whether it sees the generator's input besides the judged image.
+    #[serde(alias = "conditional")]
+    pub condition: Condition,
+    /// Whether the weight of every convolution is divided by its largest singular value, as one power iteration in each
+    /// training step estimates it (Miyato et al. 2018). It bounds how steep the logits are. A norm with a learned scale
+    /// would undo the bound, so [`Norm::Batch`] and affine instance normalisation are refused. With [`Norm::None`], all
+    /// convolutions have biases, unlike without spectral normalisation.
+    #[serde(skip_serializing_if = "is_false")]
+    pub spectral: bool,
+    /// The number of discriminators with weights of their own, each of which sees the pair at half the resolution of the
+    /// one before (Wang et al. 2018, section 3.2). The losses of all scales are added.
+    #[serde(skip_serializing_if = "is_one")]
+    pub scales: usize,
+    /// Whether each coarser scale has half the channels of the one before (Zhu et al. 2017, BicycleGAN) instead of as
+    /// many (Wang et al. 2018, pix2pixHD).
+    #[serde(skip_serializing_if = "is_false")]
+    pub narrow_scales: bool,
+}
+
+/// Returns whether an option is off. Such options are left out of JSON, so that earlier versions read it.
+fn is_false(option: &bool) -> bool {
+    !option
+}
+
+/// Returns whether there is a single scale, which is left out of JSON likewise.
+fn is_one(scales: &usize) -> bool {
+    *scales == 1
+}
+
+impl Default for DiscriminatorConfig {
+    /// Returns the paper's 70×70 PatchGAN for RGB images.
+    fn default() -> Self {
+        Self {
+            input_channels: 3,
+            output_channels: 3,
+            layers: 3,
+            base_channels: 64,
+            norm: Norm::Batch,
+            condition: Condition::Input,
+            spectral: false,
+            scales: 1,
+            narrow_scales: false,
+        }
+    }
+}
+
+/// Returns the kernel, stride and padding of every layer, in order.
+pub(super) fn geometry(layers: usize) -> Vec<[usize; 3]> {
+    match layers {
+        0 => vec![[1, 1, 0]; 3],
+        _ => [vec![[4, 2, 1]; layers], vec![[4, 1, 1]; 2]].concat(),
+    }
+}
+
+/// Returns the size of an image of `[height, width]` at a scale, counted from 0, the finest.
+fn coarse(size: [usize; 2], scale: usize) -> [usize; 2] {
+    size.map(|side| (0..scale).fold(side, |side, _| side.div_ceil(2)))
+}
+
+impl DiscriminatorConfig {
+    /// The largest number of layers with stride 2.
+    pub const MAX_LAYERS: usize = 6;
+
+    /// The largest number of scales.
+    pub const MAX_SCALES: usize = 3;
+
+    /// Creates the configuration of the paper's PatchGAN for images with these channels.
+    ///
+    /// # Examples
+    /// ```
+    /// use pix2pix::DiscriminatorConfig;
+    ///
+    /// assert_eq!(DiscriminatorConfig::new(3, 3).receptive_field(), 70);
+    /// assert_eq!(DiscriminatorConfig::new(3, 3).with_layers(5).receptive_field(), 286);
+    /// ```
+    pub fn new(input_channels: usize, output_channels: usize) -> Self {
+        Self { input_channels, output_channels, ..Self::default() }
+    }
+
+    /// Returns the side of the square of pixels that one logit depends on.
+    pub fn receptive_field(&self) -> usize {
+        geometry(self.layers).iter().rev().fold(1, |field, [kernel, stride, _]| (field - 1) * stride + kernel)
+    }
+
+    /// Returns the height and width of the finest scale's logits for an image of `[height, width]`, or `None` if the
+    /// image is too small for one of the scales.
+    pub fn patch_map_size(&self, size: [usize; 2]) -> Option<[usize; 2]> {
+        let mut sizes = (0..self.scales).map(|scale| self.scale_map_size(coarse(size, scale)));
+        sizes.try_fold(None, |finest, size| Some(finest.or(Some(size?)))).flatten()
+    }
+
+    /// Returns the height and width of the logits of a scale that sees an image of `[height, width]`.
+    fn scale_map_size(&self, size: [usize; 2]) -> Option<[usize; 2]> {
+        let shrink = |size: usize| {
+            geometry(self.layers).iter().try_fold(size, |size, [kernel, stride, padding]| {
+                Some((size + 2 * padding).checked_sub(*kernel)? / stride + 1)
+            })
+        };
+        Some([shrink(size[0])?, shrink(size[1])?])
+    }
+
+    /// Returns whether a norm has no learned scale, which would undo spectral normalisation.
+    pub(crate) fn is_bounded(norm: Norm) -> bool {
+        matches!(norm, Norm::None | Norm::Instance { affine: false })
+    }
+
+    /// Returns the channels of what it sees.
+    pub(super) fn seen_channels(&self) -> usize {
+        match self.condition {
+            Condition::Input => self.input_channels + self.output_channels,
+            Condition::None => self.output_channels,
+        }
+    }
+
+    /// Returns the channels of the first layer of a scale, counted from 0, the finest.
+    pub(super) fn base_channels_at(&self, scale: usize) -> usize {
+        if self.narrow_scales { self.base_channels >> scale } else { self.base_channels }
+    }
+
+    /// Returns the size of the discriminator for images of this height and width.
+    pub(crate) fn footprint(&self, size: [usize; 2]) -> Footprint {
+        let mut sum = Footprint::default();
+        for scale in 0..self.scales {
+            let (mut input, mut size) = (self.seen_channels(), coarse(size, scale));
+            let geometry = geometry(self.layers);
+            for (index, [kernel, stride, padding]) in geometry.iter().copied().enumerate() {
+                let is_last = index + 1 == geometry.len();
+                let output = if is_last { 1 } else { channels_at(self.base_channels_at(scale), index) };
+                size = size.map(|side| (side + 2 * padding).saturating_sub(kernel) / stride + 1);
+                sum.add([input, output, kernel], size);
+                input = output;
+            }
+        }
+        sum
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the field, its value and the rule.
+    pub fn validate(&self) -> Result<()> {
+        let channels = [
+            ("discriminator.input_channels", self.input_channels),
+            ("discriminator.output_channels", self.output_channels),
+            ("discriminator.base_channels", self.base_channels),
+        ];
+        for (field, value) in channels {
+            if !(1..=MAX_CHANNELS).contains(&value) {
+                let problem = format!("{value} is out of range; use 1 to {MAX_CHANNELS}");
+                return Err(Error::config(field, problem));
+            }
+        }
+        if self.layers > Self::MAX_LAYERS {
+            let problem = format!("{} is out of range; use 0 to {}", self.layers, Self::MAX_LAYERS);
+            return Err(Error::config("discriminator.layers", problem));
+        }
+        if !(1..=Self::MAX_SCALES).contains(&self.scales) {
+            let problem = format!("{} is out of range; use 1 to {}", self.scales, Self::MAX_SCALES);
+            return Err(Error::config("discriminator.scales", problem));
+        }
+        if self.base_channels_at(self.scales - 1) == 0 {
+            let problem = format!(
+                "true leaves scale {} of {} base channels without a channel; use at least {} base channels, or false",
+                self.scales,
+                self.base_channels,
+                1 << (self.scales - 1)
+            );
+            return Err(Error::config("discriminator.narrow_scales", problem));
+        }
+        if self.spectral && !Self::is_bounded(self.norm) {
+            let problem = format!(
+                "true bounds nothing with discriminator.norm {}, whose learned scale undoes it; use norm none or instance",
+                self.norm
+            );
+            return Err(Error::config("discriminator.spectral", problem));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_read_by_name_and_from_booleans_of_old_files() {
+        let read = |json: &str| serde_json::from_str::<DiscriminatorConfig>(json).map(|c| c.condition);
+        assert_eq!(read(r#"{"condition": "input"}"#).unwrap(), Condition::Input);
+        assert_eq!(read(r#"{"condition": "none"}"#).unwrap(), Condition::None);
+        assert_eq!(read(r#"{"conditional": true}"#).unwrap(), Condition::Input);
+        assert_eq!(read(r#"{"conditional": false}"#).unwrap(), Condition::None);
+        assert_eq!(read("{}").unwrap(), Condition::Input);
+        let message = read(r#"{"condition": "output"}"#).unwrap_err().to_string();
+        assert!(message.contains(r#""input" or "none""#), "{message}");
+        for condition in [Condition::Input, Condition::None] {
+            assert_eq!(condition.to_string().parse::<Condition>().unwrap(), condition);
+            let json = serde_json::to_string(&condition).unwrap();
+            assert_eq!(json, format!("\"{condition}\""));
+        }
+        let message = "both".parse::<Condition>().unwrap_err().to_string();
+        assert_eq!(message, r#"condition: `both` cannot be used: a condition is "input" or "none""#);
+    }
+}
