@@ -18,6 +18,7 @@ mod export;
 mod files;
 mod import;
 mod imported;
+mod likeness;
 mod limits;
 mod output;
 mod outputs;

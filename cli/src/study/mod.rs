@@ -7,13 +7,14 @@
 //! pix2pix study --table cli/study/objective.toml --size 256 --base-channels 64 --steps 80000
 //! ```
 
+mod blind;
 mod budget;
-mod likeness;
 mod page;
 mod reader;
 mod results;
 mod runs;
 mod score;
+mod statistics;
 mod table;
 
 use std::path::PathBuf;
@@ -24,9 +25,10 @@ use pix2pix::data::{DataConfig, PairedFolder};
 use pix2pix::{Device, Pix2PixConfig};
 use results::{Plan, Results};
 use runs::{READER_RUNS, Study, TRAIN_PAIRS};
-use table::Table;
+use table::{Job, Table};
 
 use crate::common::{Common, Way};
+use crate::likeness::Weights;
 use crate::output::say;
 use crate::stop;
 
@@ -75,9 +77,12 @@ pub(crate) struct Options {
     /// recovered from the outputs [default: none; that of the drawn façades without --data]
     #[arg(long, help_heading = METRICS)]
     palette: Option<PathBuf>,
-    /// Weights of Inception (safetensors) for FID and KID; also evaluates finished runs [default: no FID and KID]
-    #[arg(long, help_heading = METRICS)]
-    inception: Option<PathBuf>,
+    #[command(flatten)]
+    weights: Weights,
+    /// Names of two rows to compare blindly: writes blind.html, 20 inputs with an output of each in an order that depends
+    /// on --seed, and blind-key.json, which says which is which [default: no page]
+    #[arg(long, num_args = 2, value_names = ["ROW", "ROW"], help_heading = METRICS)]
+    blind: Vec<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -96,6 +101,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let plan = plan(options, &tables, before.as_ref().map(|results| &results.plan), &device)?;
     let mut study = Study::open(options, plan, before, device)?;
     let (jobs, rows) = table::jobs(&tables, &study.base)?;
+    let blind: Vec<(&str, &Job)> =
+        options.blind.iter().map(|name| table::named(name, &tables, &jobs, &rows)).collect::<Result<_>>()?;
     let seeds = options.common.seed..options.common.seed + options.seeds.max(1);
     say!(
         "{} variants, {} seeds, {} pixels, {} base channels, patches of {}, {} steps a run; results in {}",
@@ -130,6 +137,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         say!("no time for {skipped} runs of later seeds within {} minutes", options.budget);
     }
     study.conclude(&tables, &jobs, &rows, true)?;
+    if let [one, other] = blind[..] {
+        study.compare_blindly([one, other], options.common.seed)?;
+    }
     say!("tables, curves and images: {}", options.out.join("index.html").display());
     Ok(())
 }

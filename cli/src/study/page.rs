@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::results::{Results, Summary};
 use super::score::column;
+use super::statistics::Difference;
 
 /// The largest width in pixels of an image in the grid.
 const MAX_CELL: u32 = 128;
@@ -26,8 +27,10 @@ struct Shown<'a> {
     headings: Vec<(&'static str, &'static str)>,
     cells: Vec<Vec<Cell>>,
     photographs: Vec<String>,
-    /// The two values that each claim compares, as text.
+    /// The two values that each claim compares, their difference and its test, as text.
     compared: Vec<String>,
+    /// Each row but the first with its differences from the first, as text.
+    differences: Vec<(&'a str, Vec<Compared>)>,
     chart: Option<Chart>,
     grid: Option<Grid>,
 }
@@ -37,8 +40,37 @@ struct Shown<'a> {
 struct Cell {
     mean: String,
     deviation: String,
+    /// The 95 % interval of the mean.
+    interval: String,
     paper: String,
     is_best: bool,
+}
+
+/// The difference of two variants as text.
+#[derive(Serialize)]
+struct Compared {
+    mean: String,
+    interval: String,
+    p_value: String,
+    /// Whether the interval does not hold 0.
+    is_clear: bool,
+}
+
+impl Compared {
+    fn new(difference: &Difference, digits: usize) -> Self {
+        let Difference { mean, interval: [low, high], p_value, .. } = difference;
+        Self {
+            mean: format!("{mean:+.digits$}"),
+            interval: range([*low, *high], digits),
+            p_value: if *p_value < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p_value:.3}") },
+            is_clear: *low > 0.0 || *high < 0.0,
+        }
+    }
+
+    /// Returns the difference of a row that has none.
+    fn unknown() -> Self {
+        Self { mean: String::new(), interval: String::new(), p_value: String::new(), is_clear: false }
+    }
 }
 
 /// Validation L1 over steps, with a curve for each row.
@@ -54,6 +86,11 @@ struct Grid {
     columns: Vec<String>,
     width: u32,
     data: String,
+}
+
+/// Returns an interval as text.
+fn range([low, high]: [f64; 2], digits: usize) -> String {
+    format!("{low:.digits$} to {high:.digits$}")
 }
 
 /// Returns the page as HTML.
@@ -93,18 +130,35 @@ fn shown<'a>(results: &Results, table: &'a Summary, out: &Path) -> Result<Shown<
     let best: Vec<Option<usize>> =
         columns.iter().enumerate().map(|(at, (heading, ..))| best(table, at, heading)).collect();
     let cells = table.rows.iter().enumerate().map(|(row, found)| {
-        let cells = found.cells.iter().zip(&columns).zip(&best);
-        let cells = cells.map(|(((mean, deviation, paper), (_, digits, _)), best)| Cell {
+        let intervals = found.intervals.iter().copied().chain(std::iter::repeat(None));
+        let cells = found.cells.iter().zip(&columns).zip(&best).zip(intervals);
+        let cells = cells.map(|((((mean, deviation, paper), (_, digits, _)), best), interval)| Cell {
             mean: text(*mean, *digits),
             deviation: text(*deviation, *digits),
+            interval: interval.map_or_else(String::new, |ends| range(ends, *digits)),
             paper: text(*paper, 2),
             is_best: *best == Some(row),
         });
         cells.collect()
     });
     let compared = table.claims.iter().map(|claim| match (claim.means, column(&claim.metric)) {
-        (Some([higher, lower]), Some((_, digits, _))) => format!("{higher:.digits$} and {lower:.digits$}"),
+        (Some([higher, lower]), Some((_, digits, _))) => {
+            let difference = claim.difference.as_ref().map(|difference| {
+                let Compared { mean, interval, p_value, .. } = Compared::new(difference, digits);
+                format!("; difference {mean} ({interval}), {p_value}")
+            });
+            format!("{higher:.digits$} and {lower:.digits$}{}", difference.unwrap_or_default())
+        }
         _ => String::new(),
+    });
+    let differences = table.rows.iter().skip(1).filter(|row| row.differences.iter().any(Option::is_some));
+    let differences = differences.map(|row| {
+        let cells = row.differences.iter().zip(&columns);
+        let cells = cells.map(|(difference, (_, digits, _))| match difference {
+            Some(difference) => Compared::new(difference, *digits),
+            None => Compared::unknown(),
+        });
+        (row.name.as_str(), cells.collect())
     });
     let photographs = results.photographs.as_ref().map(|scores| {
         let shown = table
@@ -120,6 +174,7 @@ fn shown<'a>(results: &Results, table: &'a Summary, out: &Path) -> Result<Shown<
         cells: cells.collect(),
         photographs: photographs.unwrap_or_default(),
         compared: compared.collect(),
+        differences: differences.collect(),
         chart: chart(results, table, out)?,
         grid: grid(results, table, out)?,
     })

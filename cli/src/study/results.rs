@@ -7,6 +7,7 @@ use pix2pix::data::Direction;
 use serde::{Deserialize, Serialize};
 
 use super::score::Scores;
+use super::statistics::{self, Difference, spread};
 use super::table::{Claim, Table, current_name};
 use crate::files;
 
@@ -89,6 +90,12 @@ pub(crate) struct Row {
     pub(crate) seeds: usize,
     /// For each column: mean over seeds, standard deviation (`None` for a single seed), the paper's value.
     pub(crate) cells: Vec<(Option<f64>, Option<f64>, Option<f64>)>,
+    /// For each column the 95 % interval of the mean over seeds; `None` for a single seed.
+    #[serde(default)]
+    pub(crate) intervals: Vec<Option<[f64; 2]>>,
+    /// For each column the difference from the first row, over the seeds that both have; empty for the first row.
+    #[serde(default)]
+    pub(crate) differences: Vec<Option<Difference>>,
 }
 
 /// In how many seeds a claim holds.
@@ -103,6 +110,9 @@ pub(crate) struct Verdict {
     /// Its means over those seeds: of the variant that should be higher, and of the other.
     #[serde(default)]
     pub(crate) means: Option<[f64; 2]>,
+    /// The difference of the two, which should be above 0.
+    #[serde(default)]
+    pub(crate) difference: Option<Difference>,
     /// Whether both variants are the same run, as with patches of 286 and 70 pixels in images of 32.
     #[serde(default)]
     pub(crate) is_void: bool,
@@ -119,8 +129,7 @@ impl Results {
         let mut results =
             results.with_context(|| format!("{}: not the results of a study", path.display()))?;
         for scores in results.runs.iter_mut().map(|run| &mut run.scores).chain(&mut results.photographs) {
-            let named = std::mem::take(scores).into_iter();
-            *scores = named.map(|(name, value)| (current_name(&name).to_owned(), value)).collect();
+            *scores = with_current_names(std::mem::take(scores));
         }
         Ok(Some(results))
     }
@@ -148,6 +157,7 @@ impl Results {
             jobs.iter().any(|(job, _)| self.of(job).any(|run| run.scores.contains_key(*column)))
         };
         let columns: Vec<String> = table.columns.iter().filter(has).cloned().collect();
+        let first = jobs.first().map_or("", |(job, _)| *job);
         let rows = table.variants.iter().zip(jobs).map(|(variant, (job, note))| Row {
             name: variant.name.clone(),
             job: (*job).to_owned(),
@@ -156,12 +166,18 @@ impl Results {
             cells: columns
                 .iter()
                 .map(|column| {
-                    let values: Vec<f64> =
-                        self.of(job).filter_map(|run| run.scores.get(column).copied()).collect();
-                    let (mean, deviation) = spread(&values);
+                    let (mean, deviation) = spread(&self.values(job, column));
                     (mean, deviation, variant.paper.get(column).copied())
                 })
                 .collect(),
+            intervals: columns.iter().map(|column| statistics::interval(&self.values(job, column))).collect(),
+            differences: match *job == first {
+                true => vec![],
+                false => {
+                    let pairs = |column: &str| self.pairs(job, first, column);
+                    columns.iter().map(|column| statistics::difference(&pairs(column))).collect()
+                }
+            },
         });
         let job = |name: &str| {
             let at = table.variants.iter().position(|variant| variant.name == name);
@@ -177,14 +193,24 @@ impl Results {
         }
     }
 
+    /// Returns a metric of the finished runs of a variant.
+    fn values(&self, job: &str, metric: &str) -> Vec<f64> {
+        self.of(job).filter_map(|run| run.scores.get(metric).copied()).collect()
+    }
+
+    /// Returns a metric of two variants for each seed that both have.
+    fn pairs(&self, one: &str, other: &str, metric: &str) -> Vec<[f64; 2]> {
+        let pair = |run: &Run| {
+            let of_other = self.find(other, run.seed)?;
+            Some([*run.scores.get(metric)?, *of_other.scores.get(metric)?])
+        };
+        self.of(one).filter_map(pair).collect()
+    }
+
     /// Returns in how many seeds a claim holds, whose variants are the jobs `higher` and `lower`.
     fn verdict(&self, claim: &Claim, higher: &str, lower: &str) -> Verdict {
         let is_void = higher == lower;
-        let pairs = self.of(higher).filter_map(|run| {
-            let other = self.find(lower, run.seed)?;
-            Some([*run.scores.get(&claim.metric)?, *other.scores.get(&claim.metric)?])
-        });
-        let pairs: Vec<[f64; 2]> = if is_void { vec![] } else { pairs.collect() };
+        let pairs = if is_void { vec![] } else { self.pairs(higher, lower, &claim.metric) };
         let mean = |side: usize| spread(&pairs.iter().map(|pair| pair[side]).collect::<Vec<_>>()).0;
         Verdict {
             says: claim.says.clone(),
@@ -192,18 +218,18 @@ impl Results {
             of: pairs.len(),
             metric: claim.metric.clone(),
             means: mean(0).zip(mean(1)).map(|(higher, lower)| [higher, lower]),
+            difference: statistics::difference(&pairs),
             is_void,
         }
     }
 }
 
-/// Returns the mean and the standard deviation of a sample.
-fn spread(values: &[f64]) -> (Option<f64>, Option<f64>) {
-    let count = values.len() as f64;
-    if values.is_empty() {
-        return (None, None);
-    }
-    let mean = values.iter().sum::<f64>() / count;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (Some(mean), (count > 1.0).then(|| (squares / (count - 1.0)).sqrt()))
+/// Names metrics of an earlier version as this one does. It had another SSIM, and a KID of random draws.
+fn with_current_names(scores: Scores) -> Scores {
+    let is_earlier = scores.contains_key("ssim");
+    let current = |name: String| match name.as_str() {
+        "kid" if is_earlier => "kid_of_draws".to_owned(),
+        name => current_name(name).to_owned(),
+    };
+    scores.into_iter().map(|(name, value)| (current(name), value)).collect()
 }

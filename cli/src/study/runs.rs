@@ -9,13 +9,13 @@ use pix2pix::data::PairedFolder;
 use pix2pix::metrics::Palette;
 use pix2pix::{Device, Event, Generator, Pix2PixConfig, PixelLoss, Trainer, Translator, demo};
 
-use super::likeness::Likeness;
 use super::reader::{self, Labels, Reader};
 use super::results::{Plan, Reading, Results, Run};
 use super::score::{self, Scores};
 use super::table::{self, Assigned, Job, Table};
-use super::{Options, budget, page};
+use super::{Options, blind, budget, page};
 use crate::files;
+use crate::likeness::{self, Likeness};
 use crate::output::say;
 use crate::stop;
 
@@ -75,7 +75,7 @@ impl Study {
         let val = PairedFolder::open(data.join("val"), &base.data)?;
         let new = Results { plan, runs: vec![], reader: None, photographs: None, tables: vec![] };
         let results = before.unwrap_or(new);
-        let likeness = Likeness::open(options.inception.as_deref(), &device)?;
+        let likeness = Likeness::open(&options.weights, &device)?;
         Ok(Self {
             out: options.out.clone(),
             base,
@@ -188,17 +188,18 @@ impl Study {
         std::fs::remove_dir_all(&checkpoints).with_context(|| checkpoints.display().to_string())
     }
 
-    /// Evaluates a finished run again if its metrics have other classes or another version, or lack FID.
+    /// Evaluates a finished run again if its metrics have other classes or another version, or lack those of a network
+    /// that is loaded. Those of networks that are not loaded are kept.
     fn update_metrics(&mut self, done: usize, run: &Path) -> Result<()> {
         let (before, by) = (&self.results.runs[done], self.scored_by());
-        let lacks_fid = self.likeness.is_available() && !before.scores.contains_key("fid");
-        if before.scored_by == by && !lacks_fid {
+        let is_complete = self.likeness.names().iter().all(|name| before.scores.contains_key(*name));
+        if before.scored_by == by && is_complete {
             return Ok(());
         }
         let generator = Translator::load(run, &self.device)?.generator().clone();
         let mut scores = self.score(&generator)?;
         let run = &mut self.results.runs[done];
-        for name in ["fid", "kid"] {
+        for name in likeness::NAMES.into_iter().chain(["kid_of_draws"]) {
             if let (Some(value), false) = (run.scores.get(name), scores.contains_key(name)) {
                 scores.insert(name.to_owned(), *value);
             }
@@ -239,6 +240,17 @@ impl Study {
         let used = running + self.results.reader.as_ref().map_or(0.0, |reader| reader.seconds);
         let needed = runs.iter().filter(|run| run.job == job.slug).map(|run| run.seconds).fold(0.0, f64::max);
         is_free || used + needed <= 60.0 * options.budget * budget::RUNS_FRACTION
+    }
+
+    /// Writes the blind comparison of two variants, trained with this seed.
+    pub(crate) fn compare_blindly(&self, variants: [(&str, &Job); 2], seed: u64) -> Result<()> {
+        let load = |(_, job): (&str, &Job)| {
+            let run = self.out.join("runs").join(format!("{}-seed{seed}", job.slug));
+            anyhow::Ok(Translator::load(run, &self.device)?.generator().clone())
+        };
+        let [one, other] = [load(variants[0])?, load(variants[1])?];
+        let names = variants.map(|(name, _)| name);
+        blind::write(&self.out, names, [&one, &other], &self.val, seed, &self.device)
     }
 
     /// Writes the results so far to `results.json` and to the page.

@@ -8,9 +8,9 @@ use pix2pix::data::{Batch, PairedFolder, to_images};
 use pix2pix::metrics::{self, Confusion, LabHistogram};
 use pix2pix::{Device, Generator, Mode, Tensor};
 
-use super::likeness::Likeness;
 use super::reader::Reader;
 use crate::common::values;
+use crate::likeness::Likeness;
 
 /// Metrics by name.
 pub(crate) type Scores = BTreeMap<String, f64>;
@@ -33,8 +33,28 @@ pub(crate) fn column(name: &str) -> Option<(&'static str, usize, &'static str)> 
         "kid" => (
             "KID ↓",
             4,
-            "Kernel Inception distance to the targets; its mean does not depend on their number.",
+            "Kernel Inception distance to the targets, over all images; its mean does not depend on their number.",
         ),
+        "kid_of_draws" => (
+            "KID of draws ↓",
+            4,
+            "Mean kernel Inception distance over 100 draws of 50 images, as in earlier versions.",
+        ),
+        "joint_kid" => (
+            "Joint KID ↓",
+            4,
+            "Kernel distance of the pairs of input and output from those of input and target; it sees whether outputs \
+             fit their inputs.",
+        ),
+        "joint_kid_p" => (
+            "Joint KID, p ↓",
+            3,
+            "Probability of so low a joint KID if outputs had nothing to do with their inputs.",
+        ),
+        "lpips_alex" => ("LPIPS (Alex) ↓", 4, "Learned perceptual distance to the target, by AlexNet."),
+        "lpips_squeeze" => {
+            ("LPIPS (Squeeze) ↓", 4, "Learned perceptual distance to the target, by SqueezeNet.")
+        }
         "lab_l" => ("L ↑", 3, "Overlap of the histograms of L with the targets'; 1 is equal."),
         "lab_a" => ("a ↑", 3, "Overlap of the histograms of a with the targets'; 1 is equal."),
         "lab_b" => ("b ↑", 3, "Overlap of the histograms of b with the targets'; 1 is equal."),
@@ -63,12 +83,10 @@ pub(crate) fn score(
     for (index, batch) in val.clone().with_batch_size(1)?.sequential(device).enumerate() {
         let Batch { input, target } = batch?;
         let output = match generator {
-            Some(generator) => generator.forward(input, mode(index)),
+            Some(generator) => generator.forward(input.clone(), mode(index)),
             None => target.clone(),
         };
-        if target.dims()[1] == 3 {
-            likeness.add(&output, &target, val.len())?;
-        }
+        likeness.add(&input, &output, &target, val.len())?;
         sums.add(output.clone(), target)?;
         if let (Some(reader), Some(confusion), Some(truths)) = (reader, &mut confusion, &mut truths)
             && let Some(truth) = truths.next()
@@ -137,7 +155,7 @@ impl Sums {
 }
 
 /// Returns the paper's mode at test time, with noise that depends only on the index of the pair.
-fn mode(index: usize) -> Mode {
+pub(super) fn mode(index: usize) -> Mode {
     Mode::PAPER.with_noise(index as u64).per_image()
 }
 

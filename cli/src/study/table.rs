@@ -197,6 +197,24 @@ pub(crate) fn jobs(tables: &[Table], base: &Pix2PixConfig) -> Result<(Vec<Job>, 
     Ok((jobs, rows))
 }
 
+/// Returns the name and the job of the first row of this name, of any table.
+pub(crate) fn named<'a>(
+    name: &'a str,
+    tables: &[Table],
+    jobs: &'a [Job],
+    rows: &[Vec<Assigned>],
+) -> Result<(&'a str, &'a Job)> {
+    let variants = tables.iter().zip(rows).flat_map(|(table, row)| table.variants.iter().zip(row));
+    let found = variants.clone().find(|(variant, _)| variant.name == name);
+    match found {
+        Some((_, (job, _))) => Ok((name, &jobs[*job])),
+        None => {
+            let names: Vec<&str> = variants.map(|(variant, _)| variant.name.as_str()).collect();
+            bail!("--blind: `{name}` is not a row of the tables; they have {}", names.join(", "))
+        }
+    }
+}
+
 /// Returns a folder name that is unique to a configuration within a study.
 fn slug(config: &Pix2PixConfig) -> String {
     let (loss, discriminator) = (&config.loss, &config.discriminator);
@@ -232,5 +250,15 @@ mod tests {
         let tables = Table::all(&[] as &[&Path]).unwrap();
         let (jobs, rows) = jobs(&tables, &Pix2PixConfig::paper()).unwrap();
         assert_eq!((jobs.len(), rows.len()), (11, 4));
+    }
+
+    #[test]
+    fn the_table_of_structured_losses_has_nine_configurations() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("study/structured.toml");
+        let tables = Table::all(&[path]).unwrap();
+        let (jobs, rows) = jobs(&tables, &Pix2PixConfig::paper()).unwrap();
+        assert_eq!((jobs.len(), rows[0].len()), (9, 9));
+        let alone = jobs.iter().filter(|job| job.config.loss.l1_weight == 0.0).count();
+        assert_eq!(alone, 4);
     }
 }

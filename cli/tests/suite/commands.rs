@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::program::{fails, run, succeeds, text};
+use crate::program::{fails, run, succeeds, text, write_lpips};
 use crate::support::picture;
 
 #[test]
@@ -80,6 +80,61 @@ fn evaluate_gives_the_metrics_of_validation() {
         let found = scores["mean"][name].as_f64().unwrap();
         assert!((found - expected).abs() < 1e-5 * expected.abs(), "{name}: {found} is not {expected}");
     }
+}
+
+#[test]
+fn evaluate_adds_lpips_of_pairs_and_the_distances_of_the_sets() {
+    if cfg!(not(feature = "eval")) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    succeeds("train", here, &["--size", "32", "--base-channels", "2", "--out", "run", "--steps", "2"]);
+    let inception = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/inception.safetensors");
+    let lpips = write_lpips(here);
+    let arguments = ["--weights", "run", "--data", "run/data", "--json", "scores.json"];
+    let weights = ["--lpips", &lpips[0], &lpips[1], "--inception", inception.to_str().unwrap()];
+    let shown = succeeds("evaluate", here, &[&arguments[..], &weights[..]].concat());
+    assert!(shown.contains("LPIPS") && shown.contains("joint_kid_p: "), "{shown}");
+    let scores = std::fs::read_to_string(here.join("scores.json")).unwrap();
+    let scores: serde_json::Value = serde_json::from_str(&scores).unwrap();
+    for name in ["fid", "kid", "joint_kid", "joint_kid_p"] {
+        assert!(scores["mean"][name].is_number() && scores["pairs"][0].get(name).is_none(), "{name}");
+    }
+
+    // The library gives the same numbers.
+    let trainer = pix2pix::Trainer::resume(here.join("run"), &pix2pix::device::cpu()).unwrap();
+    let pairs = pix2pix::data::PairedFolder::open(here.join("run/data/val"), &trainer.config().data).unwrap();
+    let of_lpips = pix2pix::metrics::Lpips::load(&lpips, &pix2pix::device::cpu()).unwrap();
+    let of_inception = pix2pix::metrics::Inception::load(inception, &pix2pix::device::cpu()).unwrap();
+    let [mut outputs, mut targets] = [(); 2].map(|()| pix2pix::metrics::Features::new());
+    let mut sum = 0.0;
+    for (index, batch) in pairs.whole(&pix2pix::device::cpu()).enumerate() {
+        let pix2pix::data::Batch { input, target } = batch.unwrap();
+        let mode = pix2pix::Mode::PAPER.with_noise(index as u64).per_image();
+        let output = trainer.export_generator().detached().forward(input, mode);
+        outputs.add(of_inception.features(output.clone())).unwrap();
+        targets.add(of_inception.features(target.clone())).unwrap();
+        let distance = f64::from(of_lpips.distance(output, target).into_scalar::<f32>());
+        let found = scores["pairs"][index]["lpips_squeeze"].as_f64().unwrap();
+        assert!(distance > 0.0 && (found - distance).abs() < 1e-5, "{found} is not {distance}");
+        sum += distance;
+    }
+    let close = |name: &str, expected: f64| {
+        let found = scores["mean"][name].as_f64().unwrap();
+        assert!(
+            (found - expected).abs() < 1e-4 * expected.abs().max(0.01),
+            "{name}: {found} is not {expected}"
+        );
+    };
+    close("lpips_squeeze", sum / 24.0);
+    close("kid", pix2pix::metrics::kid_of_all(&outputs, &targets));
+    close("fid", pix2pix::metrics::fid(&outputs, &targets));
+    let message = fails(1, "evaluate", here, &[&arguments[..], &["--lpips", &lpips[0]]].concat());
+    assert!(
+        message.contains("squeezenet.safetensors") && message.contains("lin0.model.1.weight"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -63,3 +63,40 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+/// Writes computed weights of LPIPS with SqueezeNet, and returns the files of the network and of the heads.
+pub(crate) fn write_lpips(folder: &Path) -> [String; 2] {
+    let mut of_network = pix2pix::pytorch::StateDict::new();
+    let mut conv = |name: String, [outputs, inputs, kernel]: [usize; 3]| {
+        let count = outputs * inputs * kernel * kernel;
+        let scale = (6.0 / (inputs * kernel * kernel) as f32).sqrt();
+        let values = (0..count).map(|i| scale * (i as f32 * 1.7).sin()).collect();
+        of_network.insert(format!("{name}.weight"), (vec![outputs, inputs, kernel, kernel], values));
+        of_network.insert(format!("{name}.bias"), (vec![outputs], vec![0.01; outputs]));
+    };
+    conv("features.0".to_owned(), [64, 3, 3]);
+    for (index, [inputs, between, outputs]) in [
+        (3, [64, 16, 64]),
+        (4, [128, 16, 64]),
+        (6, [128, 32, 128]),
+        (7, [256, 32, 128]),
+        (9, [256, 48, 192]),
+        (10, [384, 48, 192]),
+        (11, [384, 64, 256]),
+        (12, [512, 64, 256]),
+    ] {
+        conv(format!("features.{index}.squeeze"), [between, inputs, 1]);
+        conv(format!("features.{index}.expand1x1"), [outputs, between, 1]);
+        conv(format!("features.{index}.expand3x3"), [outputs, between, 3]);
+    }
+    let channels = [64, 128, 256, 384, 384, 512, 512].into_iter().enumerate();
+    let head = |(index, channels): (usize, usize)| {
+        (format!("lin{index}.model.1.weight"), (vec![1, channels, 1, 1], vec![0.1; channels]))
+    };
+    let of_heads = channels.map(head).collect();
+    [("squeezenet.safetensors", of_network), ("heads.safetensors", of_heads)].map(|(name, state)| {
+        let path = folder.join(name);
+        pix2pix::pytorch::save(&state, &path).unwrap();
+        path.display().to_string()
+    })
+}

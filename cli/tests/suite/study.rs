@@ -5,7 +5,7 @@ use std::process::{Child, Command, Output};
 
 use serde_json::Value;
 
-use crate::program::{self, pix2pix, wait_until};
+use crate::program::{self, pix2pix, wait_until, write_lpips};
 
 /// Two objectives in one table, and a claim in both directions: one of the two must fail.
 const TABLE: &str = r#"
@@ -156,6 +156,17 @@ fn check_results(out: &Path) {
     }
     let holds = |claim: usize| table["claims"][claim]["holds"].as_u64().unwrap();
     assert_eq!((holds(0) + holds(1), table["claims"][0]["of"].as_u64()), (2, Some(2)));
+    // Row 1 and row 0 have the same seeds, in order; both claims test the same difference with other signs.
+    let difference = &row(1)["differences"][0];
+    let means = [0, 1].map(|row| table["rows"][row]["cells"][0][0].as_f64().unwrap());
+    assert!((difference["mean"].as_f64().unwrap() - (means[1] - means[0])).abs() < 1e-9, "{difference}");
+    assert_eq!((&difference["seeds"], &row(0)["differences"]), (&Value::from(2), &Value::Array(vec![])));
+    let p_values = [0, 1].map(|claim| table["claims"][claim]["difference"]["p_value"].as_f64().unwrap());
+    assert!((p_values[0] - p_values[1]).abs() < 1e-9 && p_values[0] > 0.0, "{p_values:?}");
+    let interval: Vec<f64> = serde_json::from_value(row(0)["intervals"][0].clone()).unwrap();
+    // The t distribution with one degree of freedom: 12.706 standard errors.
+    let half = 12.706_204_736 * deviation / 2f64.sqrt();
+    assert!((interval[0] - (mean - half)).abs() < 1e-6 && (interval[1] - (mean + half)).abs() < 1e-6);
 }
 
 fn check_page(out: &Path) {
@@ -168,6 +179,8 @@ fn check_page(out: &Path) {
         "paper 0.11",
         "of 2</b>",
         "the same run at this size",
+        "Difference from L1",
+        "p = ",
     ] {
         assert!(page.contains(expected), "{expected}");
     }
@@ -219,12 +232,16 @@ fn errors_name_the_mistake_in_a_table() {
     }
 }
 
+/// The columns of metrics by Inception and LPIPS.
+const METRICS_OF_WEIGHTS: &str = r#""fid", "kid", "joint_kid", "joint_kid_p", "lpips_squeeze""#;
+
 #[test]
 fn inception_adds_metrics_to_finished_runs_or_needs_the_feature() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("table.toml"), TABLE.replace("\"lab_a\"", "\"fid\", \"kid\"")).unwrap();
+    std::fs::write(folder.path().join("table.toml"), TABLE.replace("\"lab_a\"", METRICS_OF_WEIGHTS)).unwrap();
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/inception.safetensors");
-    let with = ["--steps", "3", "--inception", weights.to_str().unwrap()];
+    let lpips = write_lpips(folder.path());
+    let with = ["--steps", "3", "--inception", weights.to_str().unwrap(), "--lpips", &lpips[0], &lpips[1]];
     if cfg!(not(feature = "eval")) {
         let output = finish(study(folder.path(), &with));
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -237,11 +254,86 @@ fn inception_adds_metrics_to_finished_runs_or_needs_the_feature() {
     assert!(!columns(&out).contains("fid"), "a metric that no run has gets no column");
     let before = runs(&out);
     assert!(finish(study(folder.path(), &with)).status.success());
-    assert!(columns(&out).contains("fid"));
+    for name in ["fid", "joint_kid_p", "lpips_squeeze"] {
+        assert!(columns(&out).contains(name), "{name}");
+    }
     for (before, after) in before.iter().zip(runs(&out)) {
         assert_eq!(before["scores"]["l1"], after["scores"]["l1"], "the same generator");
-        assert!(after["scores"]["fid"].as_f64() > Some(0.0) && after["scores"]["kid"].is_number(), "{after}");
+        let score = |name: &str| after["scores"][name].as_f64().unwrap_or(f64::NAN);
+        assert!(score("fid") > 0.0 && score("kid").is_finite() && score("lpips_squeeze") > 0.0, "{after}");
+        assert!(score("joint_kid").is_finite() && (0.001..=1.0).contains(&score("joint_kid_p")), "{after}");
     }
+    // Without the weights, the metrics stay.
+    let after = runs(&out);
+    assert!(finish(study(folder.path(), &["--steps", "3"])).status.success());
+    assert_eq!(runs(&out), after);
+}
+
+#[test]
+fn results_of_an_earlier_version_keep_their_metrics_under_other_names() {
+    let folder = tempfile::tempdir().unwrap();
+    // The column `ssim` of a table of an earlier version, too.
+    std::fs::write(
+        folder.path().join("table.toml"),
+        TABLE.replace("\"lab_a\"", "\"ssim\", \"kid_of_draws\""),
+    )
+    .unwrap();
+    assert!(finish(study(folder.path(), &["--steps", "3"])).status.success());
+    let out = folder.path().join("runs/study");
+    let mut earlier = results(&out).unwrap();
+    let signed = earlier["runs"][0]["scores"]["ssim_signed"].clone();
+    assert!(signed.is_number());
+    for run in earlier["runs"].as_array_mut().unwrap() {
+        let scores = run["scores"].as_object_mut().unwrap();
+        let old = scores.remove("ssim_signed").unwrap();
+        scores.insert("ssim".to_owned(), old);
+        scores.remove("ssim_unit");
+        scores.insert("kid".to_owned(), 0.25.into());
+        run["scored_by"] = "earlier".into();
+    }
+    std::fs::write(out.join("results.json"), earlier.to_string()).unwrap();
+    assert!(finish(study(folder.path(), &["--steps", "3"])).status.success());
+    for run in runs(&out) {
+        let scores = &run["scores"];
+        assert!(scores["ssim_unit"].is_number() && scores["ssim_signed"].is_number(), "{scores}");
+        assert!(scores.get("ssim").is_none() && scores.get("kid").is_none(), "{scores}");
+        assert_eq!(scores["kid_of_draws"], 0.25);
+    }
+    assert_eq!(results(&out).unwrap()["runs"][0]["scores"]["ssim_signed"], signed);
+    let columns = results(&out).unwrap()["tables"][0]["columns"].to_string();
+    assert!(columns.contains("ssim_signed") && columns.contains("kid_of_draws"), "{columns}");
+}
+
+#[test]
+fn a_blind_page_hides_the_names_and_its_key_has_them() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("table.toml"), TABLE).unwrap();
+    let with = |rows: [&str; 2], seed: &str| {
+        finish(study(folder.path(), &["--steps", "3", "--seed", seed, "--blind", rows[0], rows[1]]))
+    };
+    let output = with(["L1", "L1+cGAN"], "0");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |name: &str| std::fs::read_to_string(folder.path().join("runs/study").join(name)).unwrap();
+    let page = read("blind.html");
+    assert_eq!(page.matches("data:image/png;base64").count(), 3 * 20);
+    // The images are long random texts, which could hold any of these words.
+    let images = |part: &str| part.find('"').map_or(String::new(), |end| part[end..].to_owned());
+    let text: String = page.split("data:image/png;base64").map(images).collect();
+    for hidden in ["L1", "cGAN", "unet", ".png", "http", "middle"] {
+        assert!(!text.contains(hidden), "{hidden}");
+    }
+    let key: Value = serde_json::from_str(&read("blind-key.json")).unwrap();
+    let pairs = key["pairs"].as_array().unwrap();
+    let left = |name: &str| pairs.iter().filter(|pair| pair["left"] == name).count();
+    assert_eq!((pairs.len(), left("L1"), left("L1+cGAN")), (20, 10, 10));
+    assert!(pairs.iter().all(|pair| pair["left"] != pair["right"]));
+    let (page_before, key_before) = (page, read("blind-key.json"));
+    assert!(with(["L1", "L1+cGAN"], "0").status.success());
+    assert_eq!((page_before, key_before), (read("blind.html"), read("blind-key.json")), "the same seed");
+
+    let output = with(["L1", "L2"], "0");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && message.contains("--blind: `L2` is not a row"), "{message}");
 }
 
 #[test]

@@ -8,8 +8,11 @@
 //! Networks that were trained with `--preprocess crop` or `none` get whole images at their own scale, as in `translate`.
 //! The metrics equal those of scikit-image, SSIM with the settings of Wang et al. 2004. SSIM is that of images in
 //! `[0, 1]`, as in the literature; the JSON calls it `ssim_unit`, and also holds `ssim_signed`, that of values in
-//! `[-1, 1]`, which earlier versions called `ssim`. JSON has no infinity, so the PSNR of equal images is written as
+//! `[-1, 1]`, which earlier versions called `ssim`. With `--lpips`, each pair has LPIPS; with `--inception`, the set has
+//! FID, KID over all images, and the joint KID with its permutation test. JSON has no infinity, so the PSNR of equal images is written as
 //! `"inf"`.
+
+mod scores;
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -23,19 +26,21 @@ use pix2pix::data::{
     Batch, DataFolder, ImageArray, LeftOut, PairedFolder, PlanarImage, Preprocess, SampleFormat,
     round_to_8_bits, to_images, write_arrays,
 };
-use pix2pix::metrics::{self, Metrics};
 use pix2pix::{Device, Mode, Tensor, Translator};
+use scores::{Row, compute, line, mean};
 use serde_json::json;
 
 use crate::common::{self, Common, LayoutName, ModeName, Way};
 use crate::files;
+use crate::likeness::{Likeness, Weights};
 use crate::limits::LimitOptions;
 use crate::output::{note, one_line, say};
 use crate::outputs::{protect_inputs, refuse_links, shortened};
 
 /// Computes L1, PSNR and SSIM of a generator on pairs of images
 ///
-/// Prints a line for each pair and the means. Pairs that cannot be read are listed and left out of the means, outputs
+/// Prints a line for each pair and the means; SSIM is that of images in [0, 1]. With weights of other networks also
+/// LPIPS of each pair, and FID, KID and joint KID of the set. Pairs that cannot be read are listed and left out of the means, outputs
 /// that cannot be written are listed, and the exit status is 1.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
@@ -63,6 +68,8 @@ pub(crate) struct Options {
     /// Round the outputs to 8 bits first, as image files do [default: use the network's own values]
     #[arg(long, help_heading = METRICS)]
     eight_bits: bool,
+    #[command(flatten)]
+    weights_of_metrics: Weights,
     /// Write all metrics as JSON to this file [default: no file]
     #[arg(long, value_name = "FILE", help_heading = METRICS)]
     json: Option<PathBuf>,
@@ -90,8 +97,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         None => vec![],
     };
     protect_pairs(options, &pairs, &images)?;
+    let mut likeness = Likeness::open(&options.weights_of_metrics, &device)?;
     let Evaluated { rows, mut errors, unwritten } =
-        evaluate_all(options, &translator, &pairs, &images, &device)?;
+        evaluate_all(options, &translator, &pairs, &images, &mut likeness, &device)?;
     files::report_pages(files::of_pairs(&pairs), pairs.config().pages);
     if let Some(summary) = LeftOut::summary(pairs.left_out()) {
         say!("{summary}");
@@ -115,10 +123,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return Err(unreadable());
     }
     let mean = mean(&rows);
-    say!("{}", line(&format!("mean of {}", rows.len()), &mean));
+    let of_set = likeness.take();
+    let lpips_name = likeness.lpips_name();
+    let lpips = of_set.iter().find(|(name, _)| Some(*name) == lpips_name).map(|(_, value)| *value);
+    say!("{}", line(&format!("mean of {}", rows.len()), &mean, lpips));
+    for (name, value) in of_set.iter().filter(|(name, _)| Some(*name) != lpips_name) {
+        say!("{name}: {value:.5}");
+    }
     if let Some(path) = &options.json {
-        let pairs: Vec<_> = rows.iter().map(|(name, metrics)| with_name(name, metrics)).collect();
-        let all = json!({ "mean": values(&mean), "pairs": pairs, "skipped": errors });
+        let pairs: Vec<_> = rows.iter().map(|row| row.to_json(lpips_name)).collect();
+        let means = scores::to_json(&mean, of_set);
+        let all = json!({ "mean": means, "pairs": pairs, "skipped": errors });
         files::replace(path, format!("{all:#}\n").as_bytes())?;
     }
     if let Some(folder) = &options.output {
@@ -132,11 +147,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// The metrics of each pair by its file name, the errors of pairs that could not be read, and those of images that could
+/// The metrics of each pair, the errors of pairs that could not be read, and those of images that could
 /// not be written.
 #[derive(Default)]
 struct Evaluated {
-    rows: Vec<(String, Metrics)>,
+    rows: Vec<Row>,
     errors: Vec<String>,
     unwritten: Vec<String>,
 }
@@ -201,10 +216,12 @@ fn evaluate_all(
     translator: &Translator,
     pairs: &PairedFolder,
     images: &[PathBuf],
+    likeness: &mut Likeness,
     device: &Device,
 ) -> Result<Evaluated> {
     let mut evaluated = Evaluated::default();
-    say!("{:<40} {:>8} {:>8} {:>8}", "pair", "L1", "PSNR", "SSIM");
+    let heading = likeness.lpips_name().map(|_| format!(" {:>8}", "LPIPS")).unwrap_or_default();
+    say!("{:<40} {:>8} {:>8} {:>8}{heading}", "pair", "L1", "PSNR", "SSIM");
     for (index, batch) in pairs.whole(device).enumerate() {
         let Batch { input, target } = match batch {
             Ok(batch) => batch,
@@ -215,6 +232,7 @@ fn evaluate_all(
         };
         // Each image has its own noise, as in validation during training.
         let mode = options.mode.mode(options.common.seed.wrapping_add(index as u64)).per_image();
+        let shown = shown(translator, &input)?;
         let output = translated(translator, input, mode)?;
         if let Some(path) = images.get(index)
             && let Err(error) = write(&output, pairs.config().target_samples, path)
@@ -223,11 +241,24 @@ fn evaluate_all(
         }
         let output = if options.eight_bits { round_to_8_bits(output) } else { output };
         let metrics = compute(&output, &target)?;
+        likeness.check(&output)?;
+        let lpips = likeness.add(&shown, &output, &target, usize::MAX)?;
         let name = pairs.path(index).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        say!("{}", line(&name, &metrics));
-        evaluated.rows.push((name, metrics));
+        say!("{}", line(&name, &metrics, lpips));
+        evaluated.rows.push(Row { name, metrics, lpips });
     }
     Ok(evaluated)
+}
+
+/// Returns an input as an image: the classes of a label map in their colours.
+fn shown(translator: &Translator, input: &Tensor<4>) -> Result<Tensor<4>> {
+    let Some(labels) = &translator.config().data.labels else { return Ok(input.clone()) };
+    let [_, channels, height, width] = input.dims();
+    let planes = PlanarImage::new(common::values(input.clone())?, [channels, height, width]);
+    let image = labels.to_image(&planes);
+    let level = |channel: usize| image.pixels().map(move |pixel| f32::from(pixel.0[channel]) / 127.5 - 1.0);
+    let levels: Vec<f32> = (0..3).flat_map(level).collect();
+    Ok(Tensor::from_data(TensorData::new(levels, [1, 3, height, width]), &input.device()))
 }
 
 /// Translates one image, of any size, as `translate` does.
@@ -258,50 +289,4 @@ fn write(output: &Tensor<4>, samples: Option<SampleFormat>, path: &Path) -> Resu
     let mut bytes = Cursor::new(vec![]);
     image.write_to(&mut bytes, ImageFormat::Png).with_context(|| path.display().to_string())?;
     files::replace(path, bytes.get_ref())
-}
-
-/// Computes the metrics of one image.
-fn compute(output: &Tensor<4>, target: &Tensor<4>) -> Result<Metrics> {
-    let number = |metric: fn(Tensor<4>, Tensor<4>) -> Tensor<1>| {
-        anyhow::Ok(f64::from(common::values(metric(output.clone(), target.clone()))?[0]))
-    };
-    Ok(Metrics {
-        l1: number(metrics::l1)?,
-        psnr: number(metrics::psnr)?,
-        ssim_unit: number(metrics::ssim_unit)?,
-        ssim_signed: number(metrics::ssim_signed)?,
-    })
-}
-
-fn mean(rows: &[(String, Metrics)]) -> Metrics {
-    let mean = |metric: fn(&Metrics) -> f64| {
-        rows.iter().map(|(_, row)| metric(row)).sum::<f64>() / rows.len() as f64
-    };
-    Metrics {
-        l1: mean(|row| row.l1),
-        psnr: mean(|row| row.psnr),
-        ssim_unit: mean(|row| row.ssim_unit),
-        ssim_signed: mean(|row| row.ssim_signed),
-    }
-}
-
-fn line(name: &str, Metrics { l1, psnr, ssim_unit, .. }: &Metrics) -> String {
-    format!("{name:<40} {l1:>8.4} {psnr:>8.2} {ssim_unit:>8.4}")
-}
-
-/// Returns the metrics as JSON.
-fn values(metrics: &Metrics) -> serde_json::Value {
-    let number = |value: f64| if value.is_finite() { json!(value) } else { json!(value.to_string()) };
-    json!({
-        "l1": number(metrics.l1),
-        "psnr": number(metrics.psnr),
-        "ssim_unit": number(metrics.ssim_unit),
-        "ssim_signed": number(metrics.ssim_signed),
-    })
-}
-
-fn with_name(name: &str, metrics: &Metrics) -> serde_json::Value {
-    let mut values = values(metrics);
-    values["name"] = json!(name);
-    values
 }
