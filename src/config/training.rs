@@ -3,6 +3,7 @@
 use derive_setters::Setters;
 use serde::{Deserialize, Serialize};
 
+use super::diff_augment::DiffAugment;
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
 use crate::names::named;
@@ -65,6 +66,8 @@ named!(Schedule, "schedule");
 /// | `warmup_steps` | 0 | steps in which the learning rate rises from 0 | ≥ 0 | |
 /// | `discriminator_rate` | 1 | factor of the discriminator's learning rate | > 0 | 1 |
 /// | `discriminator_every` | 1 | update the discriminator only every `n`-th step | ≥ 1 | 1 |
+/// | `discriminator_noise` | 0 | standard deviation of noise in the images that the discriminator sees | 0–1 | 0 |
+/// | `diff_augment` | none | augmentation of what the discriminator sees | | none |
 /// | `clip_norm` | none | maximum norm of a network's gradient | > 0 | none |
 /// | `accumulate` | 1 | micro-batches of a batch: less memory, more time | ≥ 1 | 1 |
 /// | `ema_decay` | none | decay of an EMA of the generator's weights | 0 ≤ d < 1 | none |
@@ -101,6 +104,11 @@ pub struct TrainingConfig {
     pub discriminator_rate: f64,
     /// The number of steps from one update of the discriminator to the next; the first step updates it.
     pub discriminator_every: usize,
+    /// The standard deviation of Gaussian noise that is added to every image that the discriminator sees in training, real
+    /// or generated, in units of the range `[-1, 1]`. It hides fine differences (Salimans et al. 2016, in the code).
+    pub discriminator_noise: f64,
+    /// Random changes of every pair that the discriminator sees in training, for few pairs.
+    pub diff_augment: DiffAugment,
     /// Maximum norm of the gradient of a network, over all its parameters; a longer gradient is scaled down to it.
     pub clip_norm: Option<f64>,
     /// Micro-batches of a batch, computed one after the other; gradients are averaged over them.
@@ -136,6 +144,8 @@ impl Default for TrainingConfig {
             warmup_steps: 0,
             discriminator_rate: 1.0,
             discriminator_every: 1,
+            discriminator_noise: 0.0,
+            diff_augment: DiffAugment::default(),
             clip_norm: None,
             accumulate: 1,
             ema_decay: None,
@@ -188,6 +198,10 @@ impl TrainingConfig {
         {
             let problem = format!("a plateau's factor of {factor} is out of range; use 0 to 1");
             return Err(Error::config("training.schedule", problem));
+        }
+        if !(0.0..=1.0).contains(&self.discriminator_noise) {
+            let problem = format!("{} is out of range; use 0 to 1", self.discriminator_noise);
+            return Err(Error::config("training.discriminator_noise", problem));
         }
         if self.export_ema && self.ema_decay.is_none() {
             let problem = "true needs an EMA; set training.ema_decay, for instance to 0.999";

@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use super::Trainer;
 use super::divergence::DivergenceCheck;
 use super::ema::Ema;
+use super::logit_averages::LogitAverages;
 use crate::config::Pix2PixConfig;
 use crate::error::{Error, Result};
 use crate::report::{self, LogPosition};
@@ -76,8 +77,11 @@ impl Trainer {
             // Without an EMA in the checkpoint, the EMA starts from the current weights.
             Ema::new(decay, snapshot.ema.as_ref().unwrap_or(&snapshot.generator))
         });
+        let logit_averages = (config.loss.lecam_weight > 0.0)
+            .then(|| LogitAverages::new(config.loss.lecam_decay, snapshot.logit_averages));
         Self {
             ema,
+            logit_averages,
             generator_optimizer: snapshot.generator_optimizer,
             discriminator_optimizer: snapshot.discriminator_optimizer,
             progress,
@@ -106,6 +110,7 @@ impl Trainer {
             generator_optimizer: self.generator_optimizer.clone(),
             discriminator_optimizer: self.discriminator_optimizer.clone(),
             ema: self.ema.as_ref().map(|ema| ema.generator().clone()),
+            logit_averages: self.logit_averages.as_ref().and_then(LogitAverages::values),
         }
     }
 

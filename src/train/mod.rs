@@ -7,6 +7,7 @@ mod ema;
 mod evaluate;
 mod event;
 mod fit;
+mod logit_averages;
 mod losses;
 mod memory;
 mod open_run;
@@ -16,6 +17,7 @@ mod step;
 #[cfg(all(test, feature = "flex"))]
 #[allow(clippy::unwrap_used)]
 mod tests;
+mod view;
 
 use std::path::PathBuf;
 
@@ -27,6 +29,7 @@ pub use losses::Losses;
 pub use open_run::Run;
 
 use self::ema::Ema;
+use self::logit_averages::LogitAverages;
 use self::shards::{Networks, trainable};
 use crate::config::{Pix2PixConfig, Schedule, TrainingConfig};
 use crate::data::{DataConfig, EpochCursor};
@@ -92,6 +95,8 @@ pub struct Trainer {
     generator_optimizer: Adam,
     discriminator_optimizer: Adam,
     ema: Option<Ema>,
+    /// Present with LeCam regularisation.
+    logit_averages: Option<LogitAverages>,
     progress: Progress,
     sums: LossSums,
     best: Option<Best>,
@@ -220,6 +225,8 @@ impl Trainer {
         Self {
             loss: config.loss.init(),
             ema: config.training.ema_decay.map(|decay| Ema::new(decay, &generator)),
+            logit_averages: (config.loss.lecam_weight > 0.0)
+                .then(|| LogitAverages::new(config.loss.lecam_decay, None)),
             generator: Some(generator),
             discriminator: Some(discriminator),
             generator_optimizer: Adam::new(&config.training),
