@@ -1,11 +1,13 @@
 //! The configuration of a run: one value, checked once and saved as JSON.
 
+mod diff_augment;
 mod size;
 mod training;
 
 use std::path::Path;
 
 use derive_setters::Setters;
+pub use diff_augment::DiffAugment;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 pub use training::{Schedule, TrainingConfig};
@@ -215,6 +217,17 @@ impl Pix2PixConfig {
         if self.loss.gan_weight > 0.0 {
             size::check_patches(discriminator, data.crop_size)?;
         }
+        if self.loss.gan_weight == 0.0 {
+            let problem = "needs a discriminator, and loss.gan_weight is 0; set it above 0, or turn this off";
+            for (field, is_on) in [
+                ("training.discriminator_noise", self.training.discriminator_noise > 0.0),
+                ("training.diff_augment", self.training.diff_augment.is_on()),
+            ] {
+                if is_on {
+                    return Err(Error::config(field, problem));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -391,6 +404,8 @@ mod tests {
                 frequency_weight,
                 feature_weight,
                 feature_matching,
+                lecam_weight,
+                lecam_decay,
             }
         );
         assert_all_differ!(
@@ -433,6 +448,8 @@ mod tests {
                 warmup_steps,
                 discriminator_rate,
                 discriminator_every,
+                discriminator_noise,
+                diff_augment,
                 clip_norm,
                 accumulate,
                 ema_decay,

@@ -3,6 +3,7 @@
 use derive_setters::Setters;
 use serde::{Deserialize, Serialize};
 
+use super::diff_augment::DiffAugment;
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
 use crate::names::named;
@@ -65,6 +66,8 @@ named!(Schedule, "schedule");
 /// | `warmup_steps` | 0 | steps in which the learning rate rises from 0 | ≥ 0 | |
 /// | `discriminator_rate` | 1 | factor of the discriminator's learning rate | > 0 | 1 |
 /// | `discriminator_every` | 1 | update the discriminator only every `n`-th step | ≥ 1 | 1 |
+/// | `discriminator_noise` | 0 | standard deviation of noise in the images that the discriminator sees | 0–1 | 0 |
+/// | `diff_augment` | none | augmentation of what the discriminator sees | | none |
 /// | `clip_norm` | none | maximum norm of a network's gradient | > 0 | none |
 /// | `accumulate` | 1 | micro-batches of a batch: less memory, more time | ≥ 1 | 1 |
 /// | `ema_decay` | none | decay of an EMA of the generator's weights | 0 ≤ d < 1 | none |
@@ -103,6 +106,13 @@ pub struct TrainingConfig {
     pub discriminator_rate: f64,
     /// The number of steps from one update of the discriminator to the next; the first step updates it.
     pub discriminator_every: usize,
+    /// The standard deviation of Gaussian noise that is added to every image that the discriminator sees in training, real
+    /// or generated, in units of the range `[-1, 1]`. It hides fine differences (Salimans et al. 2016, in the code).
+    #[serde(skip_serializing_if = "is_off")]
+    pub discriminator_noise: f64,
+    /// Random changes of every pair that the discriminator sees in training, for few pairs.
+    #[serde(skip_serializing_if = "is_off")]
+    pub diff_augment: DiffAugment,
     /// Maximum norm of the gradient of a network, over all its parameters; a longer gradient is scaled down to it.
     pub clip_norm: Option<f64>,
     /// Micro-batches of a batch, computed one after the other; gradients are averaged over them.
@@ -112,14 +122,14 @@ pub struct TrainingConfig {
     /// Whether the decay of the EMA after `t` steps, counted from 0, is the lower of [`ema_decay`](Self::ema_decay) and
     /// (1 + t)/(10 + t), so that the EMA soon forgets the random initial weights. Without it, an EMA of decay 0.999
     /// still holds 9 % of them after 2,400 steps.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "is_off")]
     pub ema_ramp: bool,
     /// Whether `generator.safetensors`, metrics and samples come from the EMA.
     pub export_ema: bool,
     /// Steps between two measurements of [`gan_share`](crate::report::LossSet::gan_share), the adversary's share of the
     /// generator's gradient, which changes nothing in the training; 0 for none. A measurement costs a pass of the
     /// discriminator forwards and backwards.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_off")]
     pub gan_share_every: u64,
     /// The metric on the validation pairs that selects the best checkpoint.
     pub best_by: Metric,
@@ -133,9 +143,9 @@ pub struct TrainingConfig {
     pub keep: usize,
 }
 
-/// Returns whether a number is 0, and left out of JSON as in files of earlier versions.
-fn is_zero(count: &u64) -> bool {
-    *count == 0
+/// Returns whether an option is off. Such options are left out of JSON, so that earlier versions read it.
+fn is_off<T: Default + PartialEq>(option: &T) -> bool {
+    *option == T::default()
 }
 
 impl Default for TrainingConfig {
@@ -153,6 +163,8 @@ impl Default for TrainingConfig {
             warmup_steps: 0,
             discriminator_rate: 1.0,
             discriminator_every: 1,
+            discriminator_noise: 0.0,
+            diff_augment: DiffAugment::default(),
             clip_norm: None,
             accumulate: 1,
             ema_decay: None,
@@ -207,6 +219,10 @@ impl TrainingConfig {
         {
             let problem = format!("a plateau's factor of {factor} is out of range; use 0 to 1");
             return Err(Error::config("training.schedule", problem));
+        }
+        if !(0.0..=1.0).contains(&self.discriminator_noise) {
+            let problem = format!("{} is out of range; use 0 to 1", self.discriminator_noise);
+            return Err(Error::config("training.discriminator_noise", problem));
         }
         for (field, needs_ema) in
             [("training.export_ema", self.export_ema), ("training.ema_ramp", self.ema_ramp)]

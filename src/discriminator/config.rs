@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::layers::{Footprint, MAX_CHANNELS, Norm, channels_at};
 use crate::names::named;
 
-/// Whether a discriminator sees the generator's input besides the image that it judges. As text it is `input` or
-/// `none`.
+/// How a discriminator sees the generator's input besides the image that it judges. As text it is `input`, `projection`
+/// or `none`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -16,6 +16,10 @@ pub enum Condition {
     /// The generator's input: D(x, y), the paper's conditional GAN.
     #[default]
     Input,
+    /// The input by projection (Miyato & Koyama 2018): the layers see the image alone, and the inner product of a
+    /// patch's last features and V times the mean of the input over its cell is added to its logit. V is learned. Suits
+    /// label maps: the mean of a channel is then the area of its class.
+    Projection,
     /// Nothing: D(y), the unconditional GAN of the paper's ablation.
     None,
 }
@@ -23,10 +27,10 @@ pub enum Condition {
 named!(Condition, "condition");
 
 impl<'de> Deserialize<'de> for Condition {
-    /// Reads `"input"` and `"none"`, and the booleans of version 0.1's field `conditional`.
+    /// Reads the names, and the booleans of version 0.1's field `conditional`.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a condition is \"input\" or \"none\"")]
+        #[serde(untagged, expecting = "a condition is \"input\", \"projection\" or \"none\"")]
         enum Written {
             Name(Name),
             Boolean(bool),
@@ -35,10 +39,12 @@ impl<'de> Deserialize<'de> for Condition {
         #[serde(rename_all = "snake_case")]
         enum Name {
             Input,
+            Projection,
             None,
         }
         Ok(match Written::deserialize(deserializer)? {
             Written::Name(Name::Input) | Written::Boolean(true) => Self::Input,
+            Written::Name(Name::Projection) => Self::Projection,
             Written::Name(Name::None) | Written::Boolean(false) => Self::None,
         })
     }
@@ -53,7 +59,7 @@ impl<'de> Deserialize<'de> for Condition {
 /// | `layers` | 3 | layers with stride 2; 0 is the PixelGAN | 0–6 | 3 |
 /// | `base_channels` | 64 | channels of the first layer | 1–4096 | 64 |
 /// | `norm` | batch | normalisation | | batch |
-/// | `condition` | input | whether it sees the generator's input (cGAN) or not (GAN) | | input |
+/// | `condition` | input | how it sees the generator's input (cGAN), or that it does not (GAN) | | input |
 /// | `spectral` | false | spectral normalisation of all convolutions; with `norm` none or instance without scale | | false |
 /// | `scales` | 1 | discriminators, each at half the resolution of the one before | 1–3 | 1 |
 /// | `narrow_scales` | false | half the channels at each coarser scale | | – |
@@ -74,7 +80,7 @@ pub struct DiscriminatorConfig {
     pub base_channels: usize,
     /// The normalisation after all convolutions except the first and the last.
     pub norm: Norm,
-    /// Whether it sees the generator's input besides the judged image.
+    /// How it sees the generator's input besides the judged image.
     #[serde(alias = "conditional")]
     pub condition: Condition,
     /// Whether the weight of every convolution is divided by its largest singular value, as one power iteration in each
@@ -176,7 +182,7 @@ impl DiscriminatorConfig {
     }
 
     /// Returns whether a norm has no learned scale, which would undo spectral normalisation.
-    pub(crate) fn is_bounded(norm: Norm) -> bool {
+    fn is_bounded(norm: Norm) -> bool {
         matches!(norm, Norm::None | Norm::Instance { affine: false })
     }
 
@@ -184,7 +190,7 @@ impl DiscriminatorConfig {
     pub(super) fn seen_channels(&self) -> usize {
         match self.condition {
             Condition::Input => self.input_channels + self.output_channels,
-            Condition::None => self.output_channels,
+            Condition::Projection | Condition::None => self.output_channels,
         }
     }
 
@@ -267,13 +273,16 @@ mod tests {
         assert_eq!(read(r#"{"conditional": false}"#).unwrap(), Condition::None);
         assert_eq!(read("{}").unwrap(), Condition::Input);
         let message = read(r#"{"condition": "output"}"#).unwrap_err().to_string();
-        assert!(message.contains(r#""input" or "none""#), "{message}");
-        for condition in [Condition::Input, Condition::None] {
+        assert!(message.contains(r#""input", "projection" or "none""#), "{message}");
+        for condition in [Condition::Input, Condition::Projection, Condition::None] {
             assert_eq!(condition.to_string().parse::<Condition>().unwrap(), condition);
             let json = serde_json::to_string(&condition).unwrap();
             assert_eq!(json, format!("\"{condition}\""));
         }
         let message = "both".parse::<Condition>().unwrap_err().to_string();
-        assert_eq!(message, r#"condition: `both` cannot be used: a condition is "input" or "none""#);
+        assert_eq!(
+            message,
+            r#"condition: `both` cannot be used: a condition is "input", "projection" or "none""#
+        );
     }
 }

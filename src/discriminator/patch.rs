@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 
 use super::config::{DiscriminatorConfig, geometry};
 use super::output::ScaleOutput;
+use super::projection::Projection;
 use crate::layers::{
     Activation, Conv, Initializer, Mode, Norm, NormLayer, SpectralNorm, activate, channels_at, normalised,
 };
@@ -13,6 +14,7 @@ use crate::layers::{
 #[derive(Module, Debug)]
 pub(super) struct PatchNet {
     pub(super) layers: Vec<PatchLayer>,
+    pub(super) projection: Option<Projection>,
 }
 
 /// A layer: LeakyReLU of the previous layer's output, convolution, normalisation.
@@ -49,22 +51,32 @@ pub(super) fn layers(config: &DiscriminatorConfig, scale: usize, init: &mut Init
     layers.collect()
 }
 
-/// Returns the output of one scale for what it sees, with the features if `keeps_features`.
+/// Returns the output of one scale for what it sees, with the features if `keeps_features`. `project` returns what is
+/// added to the logits, from the features that the last convolution sees.
 pub(super) fn forward(
     layers: &[PatchLayer],
+    mut project: Option<impl FnOnce(Tensor<4>) -> Tensor<4>>,
     seen: Tensor<4>,
     mode: Mode,
     keeps_features: bool,
 ) -> ScaleOutput {
-    let (mut features, mut x) = (vec![], seen);
+    let (mut features, mut projected, mut x) = (vec![], None, seen);
     for (index, layer) in layers.iter().enumerate() {
         x = layer.forward(x, mode);
+        // The next layer applies the same activation itself, so that its result does not depend on this one.
+        let feature = || activate(x.clone(), Activation::LeakyRelu);
+        if index + 2 == layers.len() {
+            projected = project.take().map(|project| project(feature()));
+        }
         if keeps_features && index + 1 < layers.len() {
-            // The next layer applies the same activation itself, so that its result does not depend on this one.
-            features.push(activate(x.clone(), Activation::LeakyRelu));
+            features.push(feature());
         }
     }
-    ScaleOutput { features, logits: x }
+    let logits = match projected {
+        Some(projected) => x + projected,
+        None => x,
+    };
+    ScaleOutput { features, logits }
 }
 
 impl PatchLayer {

@@ -150,9 +150,9 @@ mod tests {
         let x = waves([1, 2, 3, 3], 0.5, 0.3).autodiff();
         let (normalised, arithmetic) = (norm.normalised(weight.clone()), Arithmetic::default());
         let y = convolve(x, Activation::Linear, normalised, None, [1, 0], &arithmetic);
-        close(y.clone().inner(), &[0.755_516, 0.348_677_57, -0.600_595_17, -0.910_614_4, 0.174_605_23]);
+        close(y.clone().inner(), &[0.755_516, 0.348_677_57, -0.600_595_2, -0.910_614_4, 0.174_605_23]);
         let grads = y.sum().backward();
-        close(weight.grad(&grads).unwrap(), &[0.725_301_23, 1.175_527_4, 0.884_630_86, 0.476_779_6]);
+        close(weight.grad(&grads).unwrap(), &[0.725_301_2, 1.175_527_4, 0.884_630_86, 0.476_779_6]);
     }
 
     #[test]

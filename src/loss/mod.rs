@@ -1,18 +1,19 @@
 //! The objective: a conditional GAN plus λ·L1 (Isola et al. 2017, section 3.1), as pure functions of tensors.
 
 mod feature_matching;
-mod mean;
+mod lecam;
 mod structured;
+mod sums;
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::{log_sigmoid, relu};
 use derive_setters::Setters;
 use serde::{Deserialize, Serialize};
 
-use self::mean::mean;
 use crate::discriminator::DiscriminatorOutput;
 use crate::error::{Error, Result};
 use crate::names::named;
+use sums::{mean, over_scales};
 
 pub use feature_matching::FeatureMatching;
 
@@ -111,6 +112,8 @@ impl GanMode {
 /// | `frequency_weight` | 0 | weight of the focal frequency loss | ≥ 0 | – |
 /// | `feature_weight` | 0 | weight of feature matching; 0 is off | ≥ 0 | 0 (pix2pixHD: 10) |
 /// | `feature_matching` | aligned | how features are compared | | – (pix2pixHD: aligned) |
+/// | `lecam_weight` | 0 | weight of LeCam regularisation of the discriminator; 0 is off | ≥ 0 | 0 |
+/// | `lecam_decay` | 0.99 | decay of the averages of its logits | 0 ≤ d < 1 | – |
 ///
 /// From `gradient_weight` to `frequency_weight` they are structured distances: each joins pixels that the distance
 /// `pixel` treats one by one. They are added to it, and [`GeneratorLoss::structured`] is their sum.
@@ -133,7 +136,7 @@ pub struct Pix2PixLossConfig {
     pub gan: GanMode,
     /// The weight of the adversarial term; 0 trains without a discriminator.
     pub gan_weight: f64,
-    /// The weight of both terms of the discriminator's loss. Halving it "slows down the rate at which D learns"
+    /// The weight of the discriminator's loss, all its terms together. Halving it "slows down the rate at which D learns"
     /// (section 3.3) under plain gradient descent. Adam cancels the factor, apart from its ε; use
     /// `training.discriminator_rate` instead.
     pub discriminator_weight: f64,
@@ -167,6 +170,13 @@ pub struct Pix2PixLossConfig {
     /// How these features are compared.
     #[serde(skip_serializing_if = "is_off")]
     pub feature_matching: FeatureMatching,
+    /// The weight of LeCam regularisation (Tseng et al. 2021), which keeps the discriminator's logits on real pairs near
+    /// the average of earlier logits on generated pairs, and the reverse, against overfitting to few pairs.
+    #[serde(skip_serializing_if = "is_off")]
+    pub lecam_weight: f64,
+    /// The decay of these averages in each step.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub lecam_decay: f64,
 }
 
 /// Returns whether a field has the value that leaves the objective as it was before the field existed. Such fields are
@@ -174,6 +184,14 @@ pub struct Pix2PixLossConfig {
 fn is_off<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
+
+/// Returns whether the decay of the averages is the default, which is left out likewise.
+fn is_usual(decay: &f64) -> bool {
+    *decay == LECAM_DECAY
+}
+
+/// The default decay of the averages of LeCam regularisation.
+const LECAM_DECAY: f64 = 0.99;
 
 impl Default for Pix2PixLossConfig {
     /// Returns the paper's objective, L1+cGAN.
@@ -191,6 +209,8 @@ impl Default for Pix2PixLossConfig {
             frequency_weight: 0.0,
             feature_weight: 0.0,
             feature_matching: FeatureMatching::Aligned,
+            lecam_weight: 0.0,
+            lecam_decay: LECAM_DECAY,
         }
     }
 }
@@ -243,6 +263,7 @@ impl Pix2PixLossConfig {
             ("loss.gan_weight", self.gan_weight),
             ("loss.l1_weight", self.l1_weight),
             ("loss.feature_weight", self.feature_weight),
+            ("loss.lecam_weight", self.lecam_weight),
         ];
         for (field, weight) in others.into_iter().chain(structured) {
             if !weight.is_finite() || weight < 0.0 {
@@ -269,6 +290,17 @@ impl Pix2PixLossConfig {
                 self.feature_weight
             );
             return Err(Error::config("loss.feature_weight", problem));
+        }
+        if self.lecam_weight > 0.0 && self.gan_weight == 0.0 {
+            let problem = format!(
+                "{} needs the logits of a discriminator, and loss.gan_weight is 0; set it above 0, or this to 0",
+                self.lecam_weight
+            );
+            return Err(Error::config("loss.lecam_weight", problem));
+        }
+        if !(0.0..1.0).contains(&self.lecam_decay) {
+            let problem = format!("{} is out of range; use at least 0 and less than 1", self.lecam_decay);
+            return Err(Error::config("loss.lecam_decay", problem));
         }
         Ok(())
     }
@@ -297,13 +329,26 @@ pub struct DiscriminatorLoss {
     pub real: Tensor<1>,
     /// The loss on generated pairs, the sum over the scales, `[1]`.
     pub fake: Tensor<1>,
+    /// LeCam regularisation, `[1]`, if it is on.
+    pub lecam: Option<Tensor<1>>,
     weight: f64,
 }
 
 impl DiscriminatorLoss {
-    /// Returns the sum of both terms times [`discriminator_weight`](Pix2PixLossConfig::discriminator_weight), `[1]`.
+    /// Returns the loss with a term of LeCam regularisation, from [`Pix2PixLoss::lecam`], if there is one.
+    #[must_use]
+    pub fn with_lecam(self, lecam: Option<Tensor<1>>) -> Self {
+        Self { lecam, ..self }
+    }
+
+    /// Returns the sum of all terms times [`discriminator_weight`](Pix2PixLossConfig::discriminator_weight), `[1]`.
     pub fn total(&self) -> Tensor<1> {
-        weighted(self.real.clone() + self.fake.clone(), self.weight)
+        let sum = self.real.clone() + self.fake.clone();
+        let sum = match &self.lecam {
+            Some(lecam) => sum + lecam.clone(),
+            None => sum,
+        };
+        weighted(sum, self.weight)
     }
 }
 
@@ -379,8 +424,42 @@ impl Pix2PixLoss {
         DiscriminatorLoss {
             real: over_scales(real, |logits| (terms.real)(logits, self.config.real_label)),
             fake: over_scales(fake, terms.fake),
+            lecam: None,
             weight: self.config.discriminator_weight,
         }
+    }
+
+    /// Returns whether there is LeCam regularisation.
+    pub fn has_lecam(&self) -> bool {
+        self.config.lecam_weight > 0.0
+    }
+
+    /// Returns the weighted LeCam regularisation of the discriminator, summed over its scales, `[1]`:
+    /// weight · (mean relu(l − f)² + mean relu(r − m)²) with the logits l on real and m on generated pairs.
+    ///
+    /// # Shapes
+    /// - `real_logits`, `fake_logits`: as for [`discriminator`](Self::discriminator)
+    /// - `averages`: r and f, the averages of earlier l and m, `[1]` each
+    pub fn lecam(
+        &self,
+        real_logits: &DiscriminatorOutput,
+        fake_logits: &DiscriminatorOutput,
+        averages: [Tensor<1>; 2],
+    ) -> Tensor<1> {
+        let term = lecam::lecam(real_logits.clone(), fake_logits.clone(), averages);
+        weighted(term, self.config.lecam_weight)
+    }
+
+    /// Returns the mean logits on real and on generated pairs, `[1]` each, as means over the scales, without gradients.
+    pub(crate) fn mean_logits(
+        &self,
+        real: &DiscriminatorOutput,
+        fake: &DiscriminatorOutput,
+    ) -> [Tensor<1>; 2] {
+        [real, fake].map(|output| {
+            let sum = over_scales(output.clone(), |logits| mean(logits.inner()));
+            weighted(sum, 1.0 / output.scales.len() as f64)
+        })
     }
 
     /// Returns the fraction of patches that the discriminator classifies correctly, on real and on generated pairs,
@@ -461,12 +540,6 @@ impl Pix2PixLoss {
         let sum = distances.reduce(|sum, distance| sum + distance).expect("there is a scale");
         weighted(sum, self.config.feature_weight / real.scales.len() as f64)
     }
-}
-
-/// Returns the sum of a term over the scales.
-fn over_scales(output: DiscriminatorOutput, term: impl Fn(Tensor<4>) -> Tensor<1>) -> Tensor<1> {
-    let terms = output.scales.into_iter().map(|scale| term(scale.logits));
-    terms.reduce(|sum, term| sum + term).expect("a discriminator has a scale")
 }
 
 /// Panics if two outputs have different numbers of scales, or none.
@@ -608,6 +681,27 @@ mod tests {
         close(on_fake, 0.5);
         let message = panic_of(|| drop(loss.discriminator(real, logits([0.0, 0.0]))));
         assert!(message.contains("`real_logits` (=2 scales) and `fake_logits` (=1 scales)"), "{message}");
+    }
+
+    #[test]
+    fn lecam_is_a_weighted_term_of_the_discriminators_loss_and_needs_one() {
+        let config = Pix2PixLossConfig::new().with_lecam_weight(0.5);
+        let loss = config.clone().init();
+        let (real, fake) = (logits([1.0, 3.0]), logits([2.0, -1.0]));
+        let averages = [0.5, -0.5].map(|average| Tensor::full([1], average, &device::cpu()));
+        let plain = loss.discriminator(real.clone(), fake.clone());
+        let term = loss.lecam(&real.into(), &fake.into(), averages);
+        // ½ · ((1.5² + 3.5²) / 2 + (0² + 1.5²) / 2), by hand
+        close(term.clone(), 4.1875);
+        // The discriminator's loss is halved, with all its terms.
+        close(
+            plain.clone().with_lecam(Some(term)).total(),
+            plain.total().into_scalar::<f32>() + 4.1875 / 2.0,
+        );
+        let message = config.clone().with_gan_weight(0.0).validate().unwrap_err().to_string();
+        assert!(message.contains("loss.lecam_weight: 0.5 needs the logits of a discriminator"), "{message}");
+        let message = config.with_lecam_decay(1.0).validate().unwrap_err().to_string();
+        assert!(message.contains("loss.lecam_decay: 1 is out of range"), "{message}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Int, Tensor};
 
-use super::mean::mean;
+use super::sums::mean;
 use crate::metrics::unit_similarity_map;
 
 /// A distance of two batches of equal shape, `[N, C, H, W]` in `[-1, 1]`; returns `[1]`.

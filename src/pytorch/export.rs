@@ -8,7 +8,7 @@ use super::names::{self, Naming};
 use super::state_dict::StateDict;
 #[cfg(feature = "pth")]
 use super::torch_file;
-use crate::discriminator::{Discriminator, DiscriminatorConfig};
+use crate::discriminator::{Condition, Discriminator, DiscriminatorConfig};
 use crate::error::{Error, Result};
 use crate::generator::Generator;
 use crate::weights::{self, Entry, Named, Precision, Values};
@@ -26,15 +26,19 @@ pub fn generator_state(generator: &Generator) -> Result<StateDict> {
 ///
 /// # Errors
 /// [`Error::Device`](crate::Error::Device) if the device fails to return the weights;
-/// [`Error::Config`](crate::Error::Config) if the discriminator has several scales.
+/// [`Error::Config`](crate::Error::Config) if the discriminator has several scales or a projection.
 pub fn discriminator_state(discriminator: &Discriminator) -> Result<StateDict> {
     let config = discriminator.config();
-    check_single_scale(config)?;
+    check_original(config)?;
     Ok(renamed(weights::collect(discriminator)?, |name| names::discriminator(config, name)))
 }
 
-/// Refuses a discriminator of several scales, which the original does not have.
-fn check_single_scale(config: &DiscriminatorConfig) -> Result<()> {
+/// Refuses a discriminator of several scales or with a projection, which the original does not have.
+fn check_original(config: &DiscriminatorConfig) -> Result<()> {
+    if config.condition == Condition::Projection {
+        let problem = "projection cannot be exported; the PyTorch original sees the input itself, or nothing";
+        return Err(Error::config("discriminator.condition", problem));
+    }
     match config.scales {
         1 => Ok(()),
         scales => {
@@ -76,7 +80,7 @@ pub fn save_generator_as(generator: &Generator, precision: Precision, path: impl
 /// Writes a discriminator for the PyTorch original, as [`save_generator`] writes a generator.
 ///
 /// # Errors
-/// As [`save_generator`]; [`Error::Config`](crate::Error::Config) if the discriminator has several scales.
+/// As [`save_generator`]; [`Error::Config`](crate::Error::Config) if the discriminator has several scales or a projection.
 pub fn save_discriminator(discriminator: &Discriminator, path: impl AsRef<Path>) -> Result<()> {
     save_discriminator_as(discriminator, Precision::F32, path)
 }
@@ -91,7 +95,7 @@ pub fn save_discriminator_as(
     path: impl AsRef<Path>,
 ) -> Result<()> {
     let config = discriminator.config();
-    check_single_scale(config)?;
+    check_original(config)?;
     save_module(discriminator, |name| names::discriminator(config, name), precision, path.as_ref())
 }
 

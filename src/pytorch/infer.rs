@@ -55,8 +55,8 @@ pub(super) fn discriminator(
     let model = if is_pixel { "net" } else { "model" };
     let [first, second] = [0, 2].map(|place| format!("{model}.{place}.{weight}"));
     let layers = if is_pixel { vec![0] } else { patch_layers(state) };
-    let norms: Vec<Norm> =
-        NORMS.into_iter().filter(|norm| !is_spectral || DiscriminatorConfig::is_bounded(*norm)).collect();
+    // An instance normalisation without scale leaves no trace beside biases, which spectral normalisation has anyway.
+    let norms = if is_spectral { vec![Norm::None] } else { NORMS.to_vec() };
     let seen = shape(state, &first).map_or(6, |[_, seen, ..]| seen);
     let channels = match channels {
         Some([input, output]) => vec![(input, output, Condition::Input), (input, output, Condition::None)],

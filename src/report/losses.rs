@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 
 /// The number of losses.
-pub(crate) const COUNT: usize = 9;
+pub(crate) const COUNT: usize = 11;
 
 /// One value for each loss of a training step.
 ///
@@ -42,6 +42,12 @@ pub struct LossSet<T> {
     /// The weighted distance between the discriminator's features of output and target, with feature matching.
     #[serde(deserialize_with = "null_as_nan")]
     pub g_features: T,
+    /// The mean logit on real pairs, with LeCam regularisation.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub d_real_logit: T,
+    /// The mean logit on generated pairs, with LeCam regularisation.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub d_fake_logit: T,
 }
 
 /// The losses of a step as numbers; `None` where the objective does not have the loss.
@@ -142,6 +148,16 @@ pub(crate) const NAMES: [LossName; COUNT] = [
              features do not depend on the image.",
         ),
     },
+    LossName {
+        key: "d_real_logit",
+        label: "Logit on real",
+        tag: "logit/D_real",
+        mean_tag: None,
+        note: Some(
+            "The mean logits of D on real and on generated pairs, which LeCam regularisation keeps near each other.",
+        ),
+    },
+    LossName { key: "d_fake_logit", label: "Logit on fake", tag: "logit/D_fake", mean_tag: None, note: None },
 ];
 
 impl<T> LossSet<T> {
@@ -157,8 +173,22 @@ impl<T> LossSet<T> {
             g_structured,
             gan_share,
             g_features,
+            d_real_logit,
+            d_fake_logit,
         } = self;
-        [g_gan, g_l1, d_real, d_fake, d_real_accuracy, d_fake_accuracy, g_structured, gan_share, g_features]
+        [
+            g_gan,
+            g_l1,
+            d_real,
+            d_fake,
+            d_real_accuracy,
+            d_fake_accuracy,
+            g_structured,
+            gan_share,
+            g_features,
+            d_real_logit,
+            d_fake_logit,
+        ]
     }
 
     /// Builds a set of values in the order of [`NAMES`].
@@ -173,6 +203,8 @@ impl<T> LossSet<T> {
             g_structured,
             gan_share,
             g_features,
+            d_real_logit,
+            d_fake_logit,
         ] = values;
         Self {
             g_gan,
@@ -184,6 +216,8 @@ impl<T> LossSet<T> {
             g_structured,
             gan_share,
             g_features,
+            d_real_logit,
+            d_fake_logit,
         }
     }
 
@@ -252,9 +286,21 @@ mod tests {
                 keys.d_fake,
                 keys.d_real_accuracy,
                 keys.d_fake_accuracy,
-                keys.g_features
+                keys.g_features,
+                keys.d_real_logit,
+                keys.d_fake_logit
             ],
-            ["g_gan", "g_l1", "d_real", "d_fake", "d_real_accuracy", "d_fake_accuracy", "g_features"]
+            [
+                "g_gan",
+                "g_l1",
+                "d_real",
+                "d_fake",
+                "d_real_accuracy",
+                "d_fake_accuracy",
+                "g_features",
+                "d_real_logit",
+                "d_fake_logit"
+            ]
         );
         assert_eq!([keys.g_structured, keys.gan_share], ["g_structured", "gan_share"]);
         assert_eq!(keys.zip(keys.map(str::len)).d_real, ("d_real", 6));

@@ -4,9 +4,10 @@ use std::io;
 use std::path::Path;
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 use super::loss_sums::LossSums;
+use super::lossless_f64::LosslessF64;
 use super::manifest::{self, Manifest};
 use super::state::{Best, Progress, Provenance, State};
 use super::{compat, layout, network};
@@ -17,6 +18,7 @@ use crate::files::{self, MAX_TEXT};
 use crate::generator::Generator;
 use crate::optim::Adam;
 use crate::report::LogPosition;
+use crate::transfer::{read_back, upload};
 
 const CONFIG: &str = "config.json";
 const STATE: &str = "state.json";
@@ -45,6 +47,8 @@ pub(crate) struct Snapshot {
     pub(crate) generator_optimizer: Adam,
     pub(crate) discriminator_optimizer: Adam,
     pub(crate) ema: Option<Generator>,
+    /// The averages of the discriminator's logits on real and on generated pairs, `[1]` each, with LeCam regularisation.
+    pub(crate) logit_averages: Option<[Tensor<1>; 2]>,
 }
 
 impl Snapshot {
@@ -79,6 +83,7 @@ impl Snapshot {
             best: self.best,
             sums: self.sums.clone(),
             log: self.log,
+            logit_averages: self.logit_averages.clone().map(read).transpose()?,
             provenance: Provenance::of(self.generator.has_exact_convolutions()),
         };
         let state = serde_json::to_vec_pretty(&state).map_err(|error| Error::io(folder, error.into()))?;
@@ -151,8 +156,17 @@ impl Snapshot {
             generator_optimizer,
             discriminator_optimizer,
             ema,
+            logit_averages: state
+                .logit_averages
+                .map(|values| values.map(|value| upload(vec![value.0 as f32], [1], &device))),
         })
     }
+}
+
+/// Reads the averages of logits back.
+fn read(averages: [Tensor<1>; 2]) -> Result<[LosslessF64; 2]> {
+    let values = read_back(Tensor::cat(averages.into(), 0))?;
+    Ok([0, 1].map(|index| LosslessF64(f64::from(values[index]))))
 }
 
 /// Verifies all files of the checkpoint in `folder`, of the run `run_id` if that is known, and reads its state and its

@@ -77,6 +77,9 @@ pub(super) struct State {
     /// The position in `metrics.jsonl` that belongs to the checkpoint.
     #[serde(rename = "metrics")]
     pub(super) log: Option<LogPosition>,
+    /// The averages of the discriminator's logits on real and on generated pairs, with LeCam regularisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) logit_averages: Option<[LosslessF64; 2]>,
     #[serde(rename = "maker")]
     pub(super) provenance: Provenance,
 }

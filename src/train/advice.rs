@@ -42,9 +42,10 @@ pub(super) struct Adviser {
 }
 
 impl Adviser {
-    /// Adds the losses of a report, and returns advice if [`REPORTS`] in a row show the same imbalance.
-    pub(super) fn look(&mut self, losses: &LossValues) -> Option<Advice> {
-        let total = losses.d_real.zip(losses.d_fake).map(|(real, fake)| (real + fake) / 2.0);
+    /// Adds the losses of a report, which are sums over the discriminator's `scales`, and returns advice if [`REPORTS`]
+    /// in a row show the same imbalance.
+    pub(super) fn look(&mut self, losses: &LossValues, scales: usize) -> Option<Advice> {
+        let total = losses.d_real.zip(losses.d_fake).map(|(real, fake)| (real + fake) / (2 * scales) as f32);
         let imbalance = match total {
             Some(total) if total < WON_BELOW => Some(Advice::DiscriminatorHasWon),
             Some(total) if total > DIVERGED_ABOVE => Some(Advice::DiscriminatorHasDiverged),
@@ -63,13 +64,19 @@ mod tests {
     #[test]
     fn advice_is_given_once_after_30_reports() {
         let losses = |d| LossValues { d_real: Some(d), d_fake: Some(d), ..LossValues::default() };
-        let mut adviser = Adviser::default();
-        let mut advice =
-            |d, reports| (0..reports).filter_map(|_| adviser.look(&losses(d))).collect::<Vec<_>>();
-        assert_eq!(advice(0.001, 29), []);
-        assert_eq!(advice(0.5, 100), []);
-        assert_eq!(advice(0.001, 100), [Advice::DiscriminatorHasWon]);
-        assert_eq!(advice(9.0, 100), [Advice::DiscriminatorHasDiverged]);
-        assert_eq!(advice(0.001, 100), [Advice::DiscriminatorHasWon]);
+        for scales in 1..=3 {
+            let mut adviser = Adviser::default();
+            let mut advice = |d, reports| {
+                (0..reports)
+                    .filter_map(|_| adviser.look(&losses(scales as f32 * d), scales))
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(advice(0.001, 29), []);
+            assert_eq!(advice(0.5, 100), []);
+            assert_eq!(advice(0.001, 100), [Advice::DiscriminatorHasWon]);
+            assert_eq!(advice(9.0, 100), [Advice::DiscriminatorHasDiverged]);
+            assert_eq!(advice(3.0, 100), []);
+            assert_eq!(advice(0.001, 100), [Advice::DiscriminatorHasWon]);
+        }
     }
 }

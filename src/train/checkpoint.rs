@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use super::Trainer;
 use super::divergence::DivergenceCheck;
 use super::ema::Ema;
+use super::logit_averages::LogitAverages;
 use crate::config::Pix2PixConfig;
 use crate::error::{Error, Result};
 use crate::report::{self, LogPosition};
@@ -77,8 +78,11 @@ impl Trainer {
             let newest = snapshot.ema.as_ref().unwrap_or(&snapshot.generator);
             Ema::new(decay, config.training.ema_ramp, newest)
         });
+        let logit_averages = (config.loss.lecam_weight > 0.0)
+            .then(|| LogitAverages::new(config.loss.lecam_decay, snapshot.logit_averages));
         Self {
             ema,
+            logit_averages,
             generator_optimizer: snapshot.generator_optimizer,
             discriminator_optimizer: snapshot.discriminator_optimizer,
             progress,
@@ -107,6 +111,7 @@ impl Trainer {
             generator_optimizer: self.generator_optimizer.clone(),
             discriminator_optimizer: self.discriminator_optimizer.clone(),
             ema: self.ema.as_ref().map(|ema| ema.generator().clone()),
+            logit_averages: self.logit_averages.as_ref().and_then(LogitAverages::values),
         }
     }
 

@@ -2,8 +2,9 @@
 
 use burn::tensor::{Device, Tensor};
 
+use crate::discriminator::DiscriminatorOutput;
 use crate::error::Result;
-use crate::loss::{DiscriminatorLoss, GeneratorLoss};
+use crate::loss::{DiscriminatorLoss, GeneratorLoss, Pix2PixLoss};
 use crate::report::{LossSet, LossValues};
 use crate::transfer::read_back;
 
@@ -38,16 +39,30 @@ impl Losses {
         self
     }
 
-    /// Creates the losses of a discriminator update, with its accuracies on real and on generated pairs.
-    pub(super) fn of_discriminator(d: &DiscriminatorLoss, [real, fake]: [Tensor<1>; 2]) -> Self {
+    /// Creates the losses of a discriminator update from those and its output on real and on generated pairs.
+    pub(super) fn of_discriminator(
+        loss: &Pix2PixLoss,
+        d: &DiscriminatorLoss,
+        [real, fake]: [&DiscriminatorOutput; 2],
+    ) -> Self {
+        let logits = loss.has_lecam().then(|| loss.mean_logits(real, fake));
+        let [real_logit, fake_logit] = logits.map_or([None, None], |logits| logits.map(Some));
+        let [real, fake] = loss.accuracy(real, fake);
         let scalars = LossSet {
             d_real: Some(d.real.clone().inner()),
             d_fake: Some(d.fake.clone().inner()),
             d_real_accuracy: Some(real),
             d_fake_accuracy: Some(fake),
+            d_real_logit: real_logit,
+            d_fake_logit: fake_logit,
             ..LossSet::default()
         };
         Self { scalars, pairs: 0 }
+    }
+
+    /// Returns the mean logits on real and on generated pairs, if they were reported.
+    pub(super) fn logits(&self) -> Option<[Tensor<1>; 2]> {
+        Some([self.scalars.d_real_logit.clone()?, self.scalars.d_fake_logit.clone()?])
     }
 
     /// Adds losses, multiplied by `weight`, their share in the mean over the batch.

@@ -8,6 +8,7 @@ mod evaluate;
 mod event;
 mod fit;
 mod gan_share;
+mod logit_averages;
 mod losses;
 mod memory;
 mod open_run;
@@ -17,6 +18,7 @@ mod step;
 #[cfg(all(test, feature = "flex"))]
 #[allow(clippy::unwrap_used)]
 mod tests;
+mod view;
 
 use std::path::PathBuf;
 
@@ -28,6 +30,7 @@ pub use losses::Losses;
 pub use open_run::Run;
 
 use self::ema::Ema;
+use self::logit_averages::LogitAverages;
 use self::shards::{Networks, trainable};
 use crate::config::{Pix2PixConfig, Schedule, TrainingConfig};
 use crate::data::{DataConfig, EpochCursor};
@@ -93,6 +96,8 @@ pub struct Trainer {
     generator_optimizer: Adam,
     discriminator_optimizer: Adam,
     ema: Option<Ema>,
+    /// Present with LeCam regularisation.
+    logit_averages: Option<LogitAverages>,
     progress: Progress,
     sums: LossSums,
     best: Option<Best>,
@@ -221,6 +226,8 @@ impl Trainer {
         Self {
             loss: config.loss.init(),
             ema: config.training.ema_decay.map(|decay| Ema::new(decay, config.training.ema_ramp, &generator)),
+            logit_averages: (config.loss.lecam_weight > 0.0)
+                .then(|| LogitAverages::new(config.loss.lecam_decay, None)),
             generator: Some(generator),
             discriminator: Some(discriminator),
             generator_optimizer: Adam::new(&config.training),

@@ -114,7 +114,7 @@ impl Run {
             let newest = self.read_losses(trainer)?;
             if let Some(losses) = newest.filter(|_| is_logged) {
                 self.report.set_speed(self.clock.rate());
-                advice = self.adviser.look(&losses);
+                advice = self.adviser.look(&losses, trainer.config().discriminator.scales);
             }
         }
         if self.page_written.elapsed() > PAGE_EVERY {

@@ -5,6 +5,7 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
 
 use super::losses::Losses;
+use super::view::{Purpose, View};
 use crate::data::Batch;
 use crate::discriminator::{Discriminator, DiscriminatorOutput};
 use crate::generator::Generator;
@@ -32,6 +33,8 @@ struct Shard {
 pub(super) struct Part {
     input: Tensor<4>,
     target: Tensor<4>,
+    /// The index of the first pair in the batch.
+    pub(super) first: usize,
     /// The fraction of the batch's pairs that the part holds.
     weight: f64,
     mode: Mode,
@@ -57,10 +60,10 @@ impl Part {
     }
 
     /// Returns the features of the real pairs as constants, for feature matching.
-    pub(super) fn real_features(&self, discriminator: &Discriminator) -> DiscriminatorOutput {
+    pub(super) fn real_features(&self, discriminator: &Discriminator, view: View) -> DiscriminatorOutput {
         // Without gradients, so that it does not update running statistics either.
-        let [input, target] = [&self.input, &self.target].map(Tensor::clone);
-        discriminator.valid().forward_features(input, target, Mode::PAPER).autodiff()
+        let pair = [&self.input, &self.target].map(Tensor::clone);
+        view.judged(&discriminator.valid(), Purpose::Generator, self.first, pair).autodiff()
     }
 
     /// Translates the input for the generator's update.
@@ -89,6 +92,7 @@ impl Shards {
         };
         let parts = inputs.into_iter().zip(targets).enumerate().map(|(index, (input, target))| Part {
             weight: input.dims()[0] as f64 / pairs as f64,
+            first: index * size,
             input,
             target,
             mode: mode(index as u64),

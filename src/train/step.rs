@@ -6,9 +6,10 @@ use burn::tensor::Tensor;
 
 use super::gan_share::gan_share;
 use super::shards::Shards;
+use super::view::{Purpose, View};
 use super::{GOLDEN, Losses, Trainer};
+use crate::config::TrainingConfig;
 use crate::data::{Batch, Preprocess, pad, padded_size};
-use crate::discriminator::Discriminator;
 use crate::layers::{Mode, in_thread_pool};
 use crate::optim::Adam;
 
@@ -47,20 +48,25 @@ impl Trainer {
         let loss = self.loss.clone();
         let mut losses = Losses::of_pairs(batch.input.dims()[0]);
         let mut shards = self.shards(batch);
+        let view = self.view();
 
         // 1. The generator translates; the discriminator learns to distinguish real from fake pairs.
         if loss.is_adversarial() {
             let learns = self.discriminator_learns();
             self.discriminator().power_iteration();
+            let averages = self.logit_averages.clone();
             let (grads, found) = shards.discriminator_gradients(self.networks(), |part, (generator, d)| {
                 let [input, target] = part.pair(); // [N, C, H, W]
                 let fake = part.fake(generator, input.clone()); // [N, C, H, W]
-                let fake = d.forward_scales(input.clone(), fake, Mode::PAPER); // [N, 1, H', W'] for each scale
-                let real = d.forward_scales(input, target, Mode::PAPER);
-                let accuracy = loss.accuracy(&real, &fake);
-                let d_loss = loss.discriminator(real, fake);
-                (learns.then(|| d_loss.total()), Losses::of_discriminator(&d_loss, accuracy))
+                let fake = view.judged(d, Purpose::Fake, part.first, [input.clone(), fake]); // [N, 1, H', W'], by scale
+                let real = view.judged(d, Purpose::Real, part.first, [input, target]);
+                let lecam = averages.as_ref().and_then(|averages| averages.term(&loss, &real, &fake));
+                let d_loss = loss.discriminator(real.clone(), fake.clone()).with_lecam(lecam);
+                (learns.then(|| d_loss.total()), Losses::of_discriminator(&loss, &d_loss, [&real, &fake]))
             });
+            if let (Some(averages), Some(logits)) = (&mut self.logit_averages, found.logits()) {
+                averages.update(logits);
+            }
             losses.add(found, 1.0);
             if learns {
                 let rate = learning_rate * self.config.training.discriminator_rate;
@@ -74,14 +80,10 @@ impl Trainer {
             let [input, target] = part.pair();
             let output = part.output(generator, input.clone());
             let share = measures_share.then(|| gan_share(&loss, d, [&input, &output, &target])).flatten();
-            let forward = if loss.matches_features() {
-                Discriminator::forward_features
-            } else {
-                Discriminator::forward_scales
-            };
-            let discriminate = || forward(&d.clone().no_grad(), input.clone(), output.clone(), Mode::PAPER);
-            let fake = loss.is_adversarial().then(discriminate); // [N, 1, H', W'] for each scale
-            let real = loss.matches_features().then(|| part.real_features(d));
+            let pair = [input, output.clone()];
+            let discriminate = || view.judged(&d.clone().no_grad(), Purpose::Generator, part.first, pair);
+            let fake = loss.is_adversarial().then(discriminate); // [N, 1, H', W'], by scale
+            let real = loss.matches_features().then(|| part.real_features(d, view));
             let features = real.zip(fake.as_ref()).map(|(real, fake)| loss.feature_matching(&real, fake));
             let g_loss = loss.generator(fake, output, target).with_features(features);
             (g_loss.total(), Losses::of_generator(&g_loss).with_gan_share(share))
@@ -148,6 +150,18 @@ impl Trainer {
         every > 0 && self.progress.step.is_multiple_of(every) && self.loss.is_adversarial()
     }
 
+    /// Returns what the discriminator sees in this step.
+    fn view(&self) -> View {
+        let TrainingConfig { diff_augment, discriminator_noise, .. } = self.config.training;
+        View {
+            augment: diff_augment,
+            noise: discriminator_noise,
+            keeps_features: self.loss.matches_features(),
+            seed: self.seed(),
+            step: self.progress.step,
+        }
+    }
+
     /// Divides a batch into micro-batches for each device.
     fn shards(&self, batch: Batch) -> Shards {
         let (accumulate, mode) = (self.config.training.accumulate, |part| self.mode(part));
@@ -174,8 +188,9 @@ mod tests {
     use burn::tensor::Tensor;
 
     use super::*;
-    use crate::config::{Pix2PixConfig, TrainingConfig};
+    use crate::config::{DiffAugment, Pix2PixConfig, TrainingConfig};
     use crate::device;
+    use crate::discriminator::Condition;
     use crate::layers::Norm;
     use crate::loss::FeatureMatching;
 
@@ -185,6 +200,11 @@ mod tests {
     }
 
     fn gradients_on(devices: usize, pairs: usize, change: impl Fn(&mut Pix2PixConfig)) -> [Vec<f32>; 2] {
+        let trainer = after_a_step(devices, pairs, change);
+        [trainer.generator_optimizer.first_gradients(), trainer.discriminator_optimizer.first_gradients()]
+    }
+
+    fn after_a_step(devices: usize, pairs: usize, change: impl Fn(&mut Pix2PixConfig)) -> Trainer {
         let mut config = Pix2PixConfig::paper().with_size(32).unwrap();
         (config.generator.base_channels, config.discriminator.base_channels) = (4, 4);
         let norm = Norm::Instance { affine: true };
@@ -199,7 +219,7 @@ mod tests {
         let others = vec![device::cpu(); devices - 1];
         let mut trainer = Trainer::new(config, &device::cpu()).unwrap().with_devices(&others).unwrap();
         trainer.step(Batch { input: ramp(0.011), target: ramp(0.017) });
-        [trainer.generator_optimizer.first_gradients(), trainer.discriminator_optimizer.first_gradients()]
+        trainer
     }
 
     fn norm(values: &[f32]) -> f64 {
@@ -250,11 +270,15 @@ mod tests {
     }
 
     #[test]
-    fn parts_have_the_gradients_of_the_whole_with_spectral_norm_scales_and_feature_matching() {
+    fn parts_have_the_gradients_of_the_whole_with_every_option_of_the_discriminator() {
         let change = |config: &mut Pix2PixConfig| {
             let d = &mut config.discriminator;
             (d.layers, d.norm, d.spectral, d.scales) = (1, Norm::None, true, 2);
+            d.condition = Condition::Projection;
             (config.loss.feature_weight, config.loss.l1_weight) = (10.0, 10.0);
+            config.loss.lecam_weight = 0.3;
+            config.training.diff_augment = DiffAugment { color: true, translation: true, cutout: true };
+            config.training.discriminator_noise = 0.1;
         };
         let whole = gradients_on(1, 3, change);
         for (devices, parts) in [(1, 2), (1, 3), (2, 1), (3, 1)] {
@@ -266,6 +290,24 @@ mod tests {
                 let difference: Vec<f32> = whole.iter().zip(parts).map(|(a, b)| a - b).collect();
                 let relative = norm(&difference) / norm(whole);
                 assert!(whole.len() > 1000 && relative < 1e-4, "{devices} devices: {relative}");
+            }
+        }
+    }
+
+    #[test]
+    fn parts_have_the_averages_of_logits_of_the_whole() {
+        let averages = |devices, parts| {
+            let trainer = after_a_step(devices, 3, |config| {
+                (config.loss.lecam_weight, config.training.accumulate) = (0.3, parts);
+            });
+            let values = trainer.logit_averages.unwrap().values().unwrap();
+            values.map(|value| value.into_scalar::<f32>())
+        };
+        let whole = averages(1, 1);
+        assert!(whole[0] != whole[1] && whole != [0.0; 2]);
+        for (devices, parts) in [(1, 2), (2, 1)] {
+            for (part, whole) in averages(devices, parts).into_iter().zip(whole) {
+                assert!((part - whole).abs() < 1e-5 * whole.abs().max(1e-2), "{part} is not {whole}");
             }
         }
     }

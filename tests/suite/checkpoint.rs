@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::support::{edit_settings, names, picture, small_config, write_pairs};
 use pix2pix::data::{PairedFolder, ResizeFilter};
 use pix2pix::error::CheckpointProblem;
-use pix2pix::{Error, Event, Mode, Norm, Pix2PixConfig, Tensor, Trainer, Translator, device};
+use pix2pix::{Condition, Error, Event, Mode, Norm, Pix2PixConfig, Tensor, Trainer, Translator, device};
 
 fn config() -> Pix2PixConfig {
     let mut config = small_config();
@@ -49,7 +49,12 @@ fn a_run_resumes_with_the_state_of_its_discriminator() {
     let mut config = config();
     let d = &mut config.discriminator;
     (d.layers, d.norm, d.spectral, d.scales) = (1, Norm::None, true, 2);
-    config.loss.feature_weight = 10.0;
+    d.condition = Condition::Projection;
+    (config.loss.feature_weight, config.loss.lecam_weight) = (10.0, 0.3);
+    config.training.discriminator_noise = 0.1;
+    config.training.diff_augment.color = true;
+    config.training.diff_augment.translation = true;
+    config.training.diff_augment.cutout = true;
     check_interruptions(config, &[5]);
 }
 

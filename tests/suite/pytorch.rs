@@ -3,10 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
 use pix2pix::pytorch::{self, Import, StateDict};
 use pix2pix::{
     Backbone, Condition, DiscriminatorConfig, DropoutLayout, DropoutMode, Error, GeneratorConfig, Mode, Norm,
-    Statistics, Tensor, UpsampleKind, device,
+    Pix2PixLossConfig, Statistics, Tensor, UpsampleKind, device,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -122,13 +124,97 @@ fn spectral_normalisation_has_pytorchs_names_and_is_read_again() {
         let columns = if layers == 0 { 4 } else { 4 * 16 };
         assert_eq!((&state[&key("weight_u")].0, &state[&key("weight_v")].0), (&vec![8], &vec![columns]));
         pytorch::save(&state, &file).unwrap();
-        let loaded = Import::open(&file).unwrap().discriminator(&device::cpu()).unwrap();
-        assert_eq!(loaded.config(), &config);
+        let loaded = Import::open(&file).unwrap().discriminator_as(&config, &device::cpu()).unwrap();
         assert!(pytorch::discriminator_state(&loaded).unwrap() == state);
+        // The file does not tell an instance normalisation without scale from none.
+        let inferred = Import::open(&file).unwrap().discriminator(&device::cpu()).unwrap();
+        assert_eq!(inferred.config(), &config.with_norm(Norm::None));
     }
-    let scales = DiscriminatorConfig::new(3, 3).with_base_channels(4).with_scales(2).init(&device::cpu());
-    let message = pytorch::discriminator_state(&scales).unwrap_err().to_string();
-    assert!(message.contains("discriminator.scales: 2 cannot be exported"), "{message}");
+    let config = DiscriminatorConfig::new(3, 3).with_base_channels(4);
+    for (config, expected) in [
+        (config.clone().with_scales(2), "discriminator.scales: 2 cannot be exported"),
+        (
+            config.with_condition(Condition::Projection),
+            "discriminator.condition: projection cannot be exported",
+        ),
+    ] {
+        let discriminator = config.init(&device::cpu());
+        let errors = [
+            pytorch::discriminator_state(&discriminator).map(drop),
+            pytorch::save_discriminator(&discriminator, &file),
+        ];
+        for error in errors {
+            let message = error.unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+}
+
+/// A PatchGAN with `torch.nn.utils.spectral_norm`: its logits and features, the distance of features, and the logits and
+/// gradients after the power iteration of one training step.
+#[test]
+fn spectral_normalisation_and_its_gradients_equal_pytorchs() {
+    let file = golden("spectral.safetensors");
+    let expected = pytorch::read(&file).unwrap();
+    let discriminator = Import::open(&file).unwrap().discriminator(&device::cpu()).unwrap();
+    let config = discriminator.config();
+    assert_eq!((config.layers, config.norm, config.spectral), (1, Norm::None, true));
+    let half = |name: &str, start: usize| {
+        let (shape, values) = &expected[name];
+        let shape: [usize; 4] = shape.as_slice().try_into().unwrap();
+        let pair = Tensor::<1>::from_floats(values.as_slice(), &device::cpu()).reshape(shape);
+        pair.narrow(1, start, 3)
+    };
+    let check = |name: &str, found: Vec<f32>| {
+        let (_, values) = &expected[name];
+        let size = values.iter().map(|value| value.abs()).sum::<f32>() / values.len() as f32;
+        assert_eq!(found.len(), values.len(), "{name}");
+        for (found, expected) in found.iter().zip(values) {
+            assert!((found - expected).abs() < 1e-5 * size.max(expected.abs()), "{name}: {found} {expected}");
+        }
+    };
+    let values = |tensor: Tensor<4>| tensor.into_data().try_to_vec::<f32>().unwrap();
+
+    let see = |name: &str| discriminator.forward_features(half(name, 0), half(name, 3), Mode::PAPER);
+    let (real, fake) = (see("pair"), see("other"));
+    check("logits", values(real.scales[0].logits.clone()));
+    check("features.0", values(real.scales[0].features[0].clone()));
+    check("features.1", values(real.scales[0].features[1].clone()));
+    let loss = Pix2PixLossConfig::new().with_feature_weight(1.0).init();
+    check("feature_matching", vec![loss.feature_matching(&real, &fake).into_scalar::<f32>()]);
+
+    let discriminator = discriminator.fork(&device::cpu().autodiff()).train().set_require_grad(true);
+    discriminator.power_iteration();
+    let [input, image] = [0, 3].map(|start| half("pair", start).autodiff().require_grad());
+    let logits = discriminator.forward(input.clone(), image.clone(), Mode::PAPER);
+    check("next.logits", values(logits.clone().inner()));
+    let grads = logits.square().sum().backward();
+    let gradient = Tensor::cat(vec![input.grad(&grads).unwrap(), image.grad(&grads).unwrap()], 1);
+    check("next.gradient", values(gradient));
+    let gradients = GradientsParams::from_grads(grads, &discriminator);
+    let mut found = Gradients { gradients, by_shape: vec![] };
+    discriminator.visit(&mut found);
+    for place in [0, 2, 5] {
+        let name = format!("next.weight_gradient.{place}");
+        let shape = &expected[&name].0;
+        let (_, gradient) = found.by_shape.iter().find(|(found, _)| found == shape).unwrap();
+        check(&name, gradient.clone());
+    }
+}
+
+/// Collects the gradients of a module's parameters.
+struct Gradients {
+    gradients: GradientsParams,
+    by_shape: Vec<(Vec<usize>, Vec<f32>)>,
+}
+
+impl ModuleVisitor for Gradients {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            let shape = gradient.dims().to_vec();
+            self.by_shape.push((shape, gradient.into_data().try_to_vec().unwrap()));
+        }
+    }
 }
 
 #[test]

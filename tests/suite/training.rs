@@ -119,7 +119,7 @@ fn every_setting_of_loss_and_training_changes_the_result() {
     let reference = run(|_| ());
     assert!(run(|_| ()) == reference);
     type Change = (&'static str, fn(&mut Pix2PixConfig));
-    let changes: [Change; 23] = [
+    let changes: [Change; 30] = [
         ("least squares", |config| config.loss.gan = GanMode::LeastSquares),
         ("hinge", |config| config.loss.gan = GanMode::Hinge),
         ("no GAN", |config| config.loss.gan_weight = 0.0),
@@ -130,6 +130,7 @@ fn every_setting_of_loss_and_training_changes_the_result() {
         ("spectral normalisation", |config| {
             (config.discriminator.norm, config.discriminator.spectral) = (Norm::None, true);
         }),
+        ("projection", |config| config.discriminator.condition = Condition::Projection),
         ("scales", |config| (config.discriminator.layers, config.discriminator.scales) = (1, 2)),
         ("narrow scales", |config| {
             let d = &mut config.discriminator;
@@ -140,6 +141,12 @@ fn every_setting_of_loss_and_training_changes_the_result() {
             config.loss.feature_weight = 10.0;
             config.loss.feature_matching = FeatureMatching::Statistics;
         }),
+        ("LeCam", |config| config.loss.lecam_weight = 0.3),
+        ("LeCam's decay", |config| (config.loss.lecam_weight, config.loss.lecam_decay) = (0.3, 0.5)),
+        ("discriminator noise", |config| config.training.discriminator_noise = 0.1),
+        ("augmented colour", |config| config.training.diff_augment.color = true),
+        ("augmented place", |config| config.training.diff_augment.translation = true),
+        ("cutout", |config| config.training.diff_augment.cutout = true),
         ("learning rate", |config| config.training.learning_rate = 1e-3),
         ("beta 1", |config| config.training.beta_1 = 0.9),
         ("beta 2", |config| config.training.beta_2 = 0.5),

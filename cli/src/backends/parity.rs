@@ -112,6 +112,20 @@ pub(crate) fn variants() -> Vec<(&'static str, Pix2PixConfig)> {
             }),
         ),
         (
+            "spectral norm, two scales, projection, feature matching, LeCam, DiffAugment",
+            config(|config| {
+                let d = &mut config.discriminator;
+                (d.norm, d.spectral, d.layers) = (Norm::None, true, 1);
+                (d.scales, d.narrow_scales, d.condition) = (2, true, Condition::Projection);
+                config.loss.gan = GanMode::Hinge;
+                (config.loss.feature_weight, config.loss.l1_weight) = (10.0, 10.0);
+                config.loss.lecam_weight = 0.3;
+                config.training.discriminator_noise = 0.1;
+                let augment = &mut config.training.diff_augment;
+                (augment.color, augment.translation, augment.cutout) = (true, true, true);
+            }),
+        ),
+        (
             "U-Net, 24×40 pixels, batch 4",
             config(|config| {
                 config.generator.backbone = Backbone::Unet { depth: 3 };
@@ -244,13 +258,18 @@ fn backward(config: &Pix2PixConfig, batch: &Batch, exact: bool, device: &Device)
     let loss = config.loss.init();
 
     let output = generator.forward(input.clone(), mode);
-    let real = discriminator.forward(input.clone(), target.clone(), Mode::PAPER);
-    let fake = discriminator.forward(input.clone(), output.clone().detach(), Mode::PAPER);
+    let real = discriminator.forward_scales(input.clone(), target.clone(), Mode::PAPER);
+    let fake = discriminator.forward_scales(input.clone(), output.clone().detach(), Mode::PAPER);
     let grads =
         GradientsParams::from_grads(loss.discriminator(real, fake).total().backward(), &discriminator);
     let mut gradients = named("discriminator", &discriminator, Some(grads));
-    let logits = discriminator.clone().no_grad().forward(input, output.clone(), Mode::PAPER);
-    let total = loss.generator(Some(logits.into()), output.clone(), target).total();
+    let discriminator = discriminator.no_grad();
+    let fake = discriminator.forward_features(input.clone(), output.clone(), Mode::PAPER);
+    let features = loss.matches_features().then(|| {
+        let real = discriminator.forward_features(input, target.clone(), Mode::PAPER);
+        loss.feature_matching(&real, &fake)
+    });
+    let total = loss.generator(Some(fake), output.clone(), target).with_features(features).total();
     let grads = GradientsParams::from_grads(total.backward(), &generator);
     gradients.extend(named("generator", &generator, Some(grads)));
     (values(output), gradients)

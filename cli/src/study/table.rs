@@ -228,7 +228,7 @@ fn slug(config: &Pix2PixConfig) -> String {
         parts.push(format!("{:?}", loss.pixel).to_lowercase());
     }
     if loss.gan_weight > 0.0 {
-        parts.push(if discriminator.condition == Condition::Input { "cgan" } else { "gan" }.to_owned());
+        parts.push(if discriminator.condition == Condition::None { "gan" } else { "cgan" }.to_owned());
         parts.push(format!("patch{}", discriminator.receptive_field()));
     }
     // The checksum distinguishes configurations with equal words.

@@ -8,7 +8,7 @@ use pix2pix::error::CheckpointProblem;
 use pix2pix::{Backbone, Checkpoint, Condition, GanMode, Norm, Pix2PixConfig};
 use serde_json::Value;
 
-use super::options::{Decay, Gan, NormKind, Options, PATCHES, Preset, Shape};
+use super::options::{Augmentation, Decay, Gan, NormKind, Options, PATCHES, Preset, Shape};
 use super::source::Source;
 use super::{CHECKPOINTS, labels};
 use crate::files;
@@ -147,6 +147,9 @@ fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
     if options.unconditional {
         config.discriminator.condition = Condition::None;
     }
+    if options.projection {
+        config.discriminator.condition = Condition::Projection;
+    }
     config.discriminator.narrow_scales |= options.narrow_scales;
     set(&mut config.discriminator.scales, options.scales);
     if options.spectral {
@@ -193,6 +196,8 @@ fn set_objective(config: &mut Pix2PixConfig, options: &Options) {
     set(&mut config.loss.pyramid_weight, options.pyramid_weight);
     set(&mut config.loss.frequency_weight, options.frequency_weight);
     set(&mut config.loss.feature_weight, options.feature_weight);
+    set(&mut config.loss.lecam_weight, options.lecam_weight);
+    set(&mut config.loss.lecam_decay, options.lecam_decay);
     set(&mut config.loss.feature_matching, options.feature_matching.map(Into::into));
 }
 
@@ -268,6 +273,13 @@ fn set_training(config: &mut Pix2PixConfig, options: &Options) {
     set(&mut training.warmup_steps, options.warmup_steps);
     set(&mut training.accumulate, options.accumulate);
     set(&mut training.seed, options.seed);
+    set(&mut training.discriminator_noise, options.discriminator_noise);
+    if !options.diff_augment.is_empty() {
+        let has = |augmentation| options.diff_augment.contains(&augmentation);
+        training.diff_augment.color = has(Augmentation::Color);
+        training.diff_augment.translation = has(Augmentation::Translation);
+        training.diff_augment.cutout = has(Augmentation::Cutout);
+    }
     if options.clip_norm.is_some() {
         training.clip_norm = options.clip_norm;
     }
@@ -418,15 +430,24 @@ mod tests {
         let with = |flags: &[&str]| configured(&[&["--data", "pairs"], flags].concat()).unwrap();
         let d = with(&["--spectral", "--scales", "2", "--narrow-scales"]).discriminator;
         assert_eq!((d.spectral, d.norm, d.scales, d.narrow_scales), (true, Norm::None, 2, true));
+        assert_eq!(with(&["--projection"]).discriminator.condition, Condition::Projection);
         let config = with(&["--spectral", "--norm", "instance"]);
         assert_eq!(config.discriminator.norm, Norm::Instance { affine: false });
         assert_eq!(with(&["--spectral", "--norm", "batch"]).generator.norm, Norm::Batch);
         let loss = with(&["--feature-weight", "10", "--feature-matching", "statistics"]).loss;
         assert_eq!((loss.feature_weight, loss.feature_matching), (10.0, FeatureMatching::Statistics));
+        let loss = with(&["--lecam-weight", "0.3", "--lecam-decay", "0.9"]).loss;
+        assert_eq!((loss.lecam_weight, loss.lecam_decay), (0.3, 0.9));
+        let training = with(&["--diff-augment", "color,cutout", "--discriminator-noise", "0.1"]).training;
+        let augment = training.diff_augment;
+        assert_eq!((augment.color, augment.translation, augment.cutout), (true, false, true));
+        assert_eq!(training.discriminator_noise, 0.1);
         let refused = |flags: &[&str]| configured(&[&["--data", "pairs"], flags].concat()).unwrap_err();
         assert!(refused(&["--scales", "4"]).to_string().contains("discriminator.scales: 4"));
         let error = refused(&["--gan", "none", "--feature-weight", "10"]);
         assert!(error.to_string().contains("loss.feature_weight: 10"), "{error}");
+        let error = refused(&["--gan", "none", "--diff-augment", "cutout"]);
+        assert!(error.to_string().contains("training.diff_augment: needs a discriminator"), "{error}");
         let error = refused(&["--size", "32", "--scales", "2"]);
         assert!(error.to_string().contains("fewer scales (`--scales`)"), "{error}");
     }

@@ -103,7 +103,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME", help_heading = RUN, requires = "from")]
     pub(crate) checkpoint: Option<String>,
     /// Discriminator to start from: run folder, or file of the PyTorch original [default: random weights]
-    #[arg(long, value_name = "WEIGHTS", help_heading = RUN, requires = "from", conflicts_with_all = ["patch", "unconditional", "spectral", "scales", "narrow_scales"])]
+    #[arg(long, value_name = "WEIGHTS", help_heading = RUN, requires = "from", conflicts_with_all = ["patch", "unconditional", "projection", "spectral", "scales", "narrow_scales"])]
     pub(crate) from_discriminator: Option<PathBuf>,
     /// Name of the discriminator in a file with several, for example netD_A [default: the only one]
     #[arg(long, value_name = "KEY", help_heading = RUN, requires = "from_discriminator")]
@@ -156,6 +156,9 @@ pub(crate) struct Options {
     /// Hide the input from the discriminator [default: it sees the input]
     #[arg(long, help_heading = NETWORKS)]
     pub(crate) unconditional: bool,
+    /// Show the discriminator the input by projection, which suits label maps [default: concatenated with the image]
+    #[arg(long, help_heading = NETWORKS, conflicts_with = "unconditional")]
+    pub(crate) projection: bool,
     /// Spectral normalisation in the discriminator, instead of batch normalisation [default: --norm alone]
     #[arg(long, help_heading = NETWORKS)]
     pub(crate) spectral: bool,
@@ -190,6 +193,19 @@ pub(crate) struct Options {
     /// How features are compared [default: aligned]
     #[arg(long, value_enum, help_heading = OBJECTIVE)]
     pub(crate) feature_matching: Option<Matching>,
+    /// Weight of LeCam regularisation of the discriminator, against overfitting to few pairs, for example 0.3 [default:
+    /// 0]
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) lecam_weight: Option<f64>,
+    /// Decay of LeCam's averages of the logits [default: 0.99]
+    #[arg(long, value_name = "RATE", help_heading = OBJECTIVE)]
+    pub(crate) lecam_decay: Option<f64>,
+    /// Standard deviation of noise in the images that the discriminator sees, for example 0.1 [default: 0]
+    #[arg(long, value_name = "DEVIATION", help_heading = OBJECTIVE)]
+    pub(crate) discriminator_noise: Option<f64>,
+    /// Random changes of the pairs that the discriminator sees, for few pairs, for example `color,cutout` [default: none]
+    #[arg(long, value_enum, value_delimiter = ',', help_heading = OBJECTIVE)]
+    pub(crate) diff_augment: Vec<Augmentation>,
     /// Epochs at the full learning rate [default: 200; 100 with --preset pytorch; 4 without --data]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) epochs: Option<usize>,
@@ -382,4 +398,15 @@ impl From<Matching> for FeatureMatching {
             Matching::Statistics => Self::Statistics,
         }
     }
+}
+
+/// A field of [`DiffAugment`](pix2pix::config::DiffAugment) as a flag.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum Augmentation {
+    /// Brightness, saturation and contrast of the image
+    Color,
+    /// A shift of the pair
+    Translation,
+    /// A hole in the pair
+    Cutout,
 }

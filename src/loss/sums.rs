@@ -1,6 +1,14 @@
-//! Means that do not depend on the number of threads.
+//! Sums and means over the values and scales of a discriminator's output.
 
 use burn::tensor::Tensor;
+
+use crate::discriminator::DiscriminatorOutput;
+
+/// Returns the sum of a term over the scales.
+pub(super) fn over_scales(output: DiscriminatorOutput, term: impl Fn(Tensor<4>) -> Tensor<1>) -> Tensor<1> {
+    let terms = output.scales.into_iter().map(|scale| term(scale.logits));
+    terms.reduce(|sum, term| sum + term).expect("a discriminator has a scale")
+}
 
 /// With this many values or more, a backend may split a sum among threads, so that its rounding depends on their
 /// number.
