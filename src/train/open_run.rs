@@ -245,7 +245,7 @@ impl Run {
     }
 
     /// Reads all unread losses in one transfer, checks them, adds them to the sums of the epoch, and logs those of every
-    /// tenth step. Returns the newest that were read.
+    /// tenth step and of those that measure the adversary's share. Returns the newest that were read.
     fn read_losses(&mut self, trainer: &mut Trainer) -> Result<Option<LossValues>> {
         let (steps, losses): (Vec<u64>, Vec<Losses>) = self.unread.iter().cloned().unzip();
         let read = Losses::read_all(&losses)?; // if it fails, they stay unread, and the next call reads them
@@ -254,7 +254,7 @@ impl Run {
         for (step, losses) in steps.into_iter().zip(read) {
             self.divergence.check_losses(step, &losses, self.folder.path())?;
             trainer.sums.add(&losses);
-            if step.is_multiple_of(LOG_EVERY) {
+            if step.is_multiple_of(LOG_EVERY) || losses.gan_share.is_some() {
                 let (epoch, learning_rate) = (trainer.progress.epoch, trainer.learning_rate_of(step - 1));
                 records.push(Record::Step { step, epoch, losses, learning_rate });
             }

@@ -147,7 +147,7 @@ impl Trainer {
     /// Returns whether this step computes the adversary's share of the generator's gradient.
     fn gan_share_is_due(&self) -> bool {
         let every = self.config.training.gan_share_every;
-        every > 0 && self.progress.step.is_multiple_of(every) && self.loss.is_adversarial()
+        every > 0 && (self.progress.step + 1).is_multiple_of(every) && self.loss.is_adversarial()
     }
 
     /// Returns what the discriminator sees in this step.

@@ -5,8 +5,9 @@
 use std::f64::consts::TAU;
 
 use crate::gradients::{check_values, image, values};
-use crate::support::small_config;
-use pix2pix::data::Batch;
+use crate::support::{small_config, write_pairs};
+use pix2pix::data::{Batch, PairedFolder};
+use pix2pix::report::Record;
 use pix2pix::{Pix2PixLossConfig, Tensor, Trainer, device};
 
 const SIDE: usize = 16;
@@ -159,7 +160,8 @@ fn each_structured_distance_changes_the_training_and_is_in_the_losses() {
 
 #[test]
 fn structured_weights_out_of_range_are_refused_by_name() {
-    let weights: [(&str, fn(&mut Pix2PixLossConfig, f64)); 4] = [
+    type Set = fn(&mut Pix2PixLossConfig, f64);
+    let weights: [(&str, Set); 4] = [
         ("gradient_weight", |loss, weight| loss.gradient_weight = weight),
         ("ssim_weight", |loss, weight| loss.ssim_weight = weight),
         ("pyramid_weight", |loss, weight| loss.pyramid_weight = weight),
@@ -178,6 +180,39 @@ fn structured_weights_out_of_range_are_refused_by_name() {
         set(&mut alone, 1.0);
         alone.validate().unwrap();
     }
+}
+
+#[test]
+fn the_log_holds_every_measured_gan_share_and_the_mean_of_the_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pairs(&folder.path().join("train"), 7, 32);
+    let mut config = small_config();
+    (config.training.gan_share_every, config.training.epochs) = (3, 1);
+    (config.data.batch_size, config.training.tensorboard) = (1, true);
+    let train = PairedFolder::open(folder.path().join("train"), &config.data).unwrap();
+    let run = folder.path().join("run");
+    let mut trainer = Trainer::new(config, &device::cpu()).unwrap();
+    trainer.fit(&train, None, &run, |_| std::ops::ControlFlow::Continue(())).unwrap();
+    let log = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let records = log.lines().map(|line| serde_json::from_str::<Record>(line).unwrap());
+    let (mut steps, mut shares, mut means) = (vec![], vec![], vec![]);
+    for record in records {
+        match record {
+            Record::Step { step, losses, .. } => {
+                steps.push(step);
+                shares.push(f64::from(losses.gan_share.unwrap()));
+            }
+            Record::Epoch { losses, .. } => means.push(f64::from(losses.gan_share.unwrap())),
+            _ => {}
+        }
+    }
+    assert_eq!((steps, means.len()), (vec![3, 6], 1));
+    assert!((shares.iter().sum::<f64>() / 2.0 - means[0]).abs() < 1e-6, "{shares:?} {means:?}");
+    let page = std::fs::read_to_string(run.join("index.html")).unwrap();
+    assert!(page.contains("Share of the adversary"));
+    let events = std::fs::read_dir(run.join("tensorboard")).unwrap().next().unwrap().unwrap().path();
+    let events = std::fs::read(events).unwrap();
+    assert!(events.windows(18).any(|part| part == b"gradient/GAN_share"));
 }
 
 #[test]
@@ -209,7 +244,7 @@ fn a_gan_share_measured_in_some_steps_changes_nothing_else() {
         assert!(files == same, "the measurement changes the training");
         for (step, (plain, mut measured)) in losses.into_iter().zip(measured).enumerate() {
             let share = measured.gan_share.take();
-            assert_eq!(share.is_some(), step % 2 == 0, "step {step}");
+            assert_eq!(share.is_some(), step % 2 == 1, "step {step}");
             assert!(share.is_none_or(|share| share > 0.0 && share < 1.0), "{share:?}");
             assert_eq!(plain, measured);
         }

@@ -220,7 +220,7 @@ mod tests {
             normalised(upload(values, [1, 3, 2, 2], &device::cpu()))
         };
         let head = upload(vec![0.2, 0.5, 0.3], [1, 3, 1, 1], &device::cpu());
-        let found = weighted((map(0.7) - map(0.5)).square(), head).into_scalar::<f32>();
+        let found = f64::from(weighted((map(0.7) - map(0.5)).square(), head).into_scalar::<f32>());
         assert!((found - 0.434_846_348).abs() < 1e-6, "{found}");
     }
 
