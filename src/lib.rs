@@ -13,6 +13,7 @@
 //! | read pairs | [`data::PairedFolder`] |
 //! | train | [`Pix2PixConfig`], [`Trainer`] |
 //! | translate images | [`Translator`] |
+//! | make images of noise | [`Sampler`] |
 //! | compute metrics of outputs | [`metrics`] |
 //! | bring checkpoints over from PyTorch, or take them there | [`pytorch`] |
 //! | choose a backend | [`device`] |
@@ -50,14 +51,14 @@ mod weights;
 
 pub use crate::{
     config::{Pix2PixConfig, TrainingConfig},
-    discriminator::{Condition, Discriminator, DiscriminatorConfig},
+    discriminator::{Condition, Discriminator, DiscriminatorConfig, DiscriminatorKind},
     error::{Error, Result},
     generator::{Backbone, DropoutLayout, Generator, GeneratorConfig},
     layers::{DropoutMode, Mode, Norm, Statistics, UpsampleKind},
     loss::{GanMode, Pix2PixLoss, Pix2PixLossConfig, PixelLoss},
     run::Checkpoint,
     train::{Event, Trainer},
-    translate::Translator,
+    translate::{Sampler, Translator},
 };
 pub use burn::tensor::{Device, Tensor};
 // Both are in signatures of this crate: their users need the same versions.

@@ -14,6 +14,9 @@ pub(crate) const JITTER: u64 = u64::from_be_bytes(*b"\0\0jitter");
 /// Domain of the rotation, scaling and warping of a pair.
 pub(crate) const AUGMENT: u64 = u64::from_be_bytes(*b"\0augment");
 
+/// Domain of the noise of a generator without an input image.
+pub(crate) const NOISE: u64 = u64::from_be_bytes(*b"\0\0\0noise");
+
 /// Domain of the discriminator's initial weights.
 const DISCRIMINATOR: u64 = u64::from_be_bytes(*b"\0discrim");
 
@@ -52,7 +55,7 @@ mod tests {
 
     #[test]
     fn domains_are_distinct_and_leave_the_streams_of_small_seeds_apart() {
-        let domains = [0, ORDER, JITTER, AUGMENT, DISCRIMINATOR];
+        let domains = [0, ORDER, JITTER, AUGMENT, NOISE, DISCRIMINATOR];
         let seeds: HashSet<u64> =
             domains.into_iter().flat_map(|domain| (0..1 << 16).map(move |seed| seed ^ domain)).collect();
         assert_eq!(seeds.len(), domains.len() << 16);

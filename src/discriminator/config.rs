@@ -3,6 +3,7 @@
 use derive_setters::Setters;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::kind::DiscriminatorKind;
 use crate::error::{Error, Result};
 use crate::layers::{Footprint, MAX_CHANNELS, Norm, channels_at};
 use crate::names::named;
@@ -54,6 +55,7 @@ impl<'de> Deserialize<'de> for Condition {
 /// | `base_channels` | 64 | channels of the first layer | 1–4096 | 64 |
 /// | `norm` | batch | normalisation | | batch |
 /// | `condition` | input | whether it sees the generator's input (cGAN) or not (GAN) | | input |
+/// | `kind` | patch | architecture: PatchGAN, DCGAN's or auto-encoder | | patch |
 ///
 /// The receptive field of one logit in pixels, by `layers`: 1, 16, 34, 70, 142, 286, 574.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
@@ -74,6 +76,9 @@ pub struct DiscriminatorConfig {
     /// Whether it sees the generator's input besides the judged image.
     #[serde(alias = "conditional")]
     pub condition: Condition,
+    /// The architecture. DCGAN's and an auto-encoder have at least one layer with stride 2.
+    #[serde(skip_serializing_if = "DiscriminatorKind::is_patch")]
+    pub kind: DiscriminatorKind,
 }
 
 impl Default for DiscriminatorConfig {
@@ -86,15 +91,8 @@ impl Default for DiscriminatorConfig {
             base_channels: 64,
             norm: Norm::Batch,
             condition: Condition::Input,
+            kind: DiscriminatorKind::Patch,
         }
-    }
-}
-
-/// Returns the kernel, stride and padding of every layer, in order.
-pub(super) fn geometry(layers: usize) -> Vec<[usize; 3]> {
-    match layers {
-        0 => vec![[1, 1, 0]; 3],
-        _ => [vec![[4, 2, 1]; layers], vec![[4, 1, 1]; 2]].concat(),
     }
 }
 
@@ -117,14 +115,31 @@ impl DiscriminatorConfig {
 
     /// Returns the side of the square of pixels that one logit depends on.
     pub fn receptive_field(&self) -> usize {
-        geometry(self.layers).iter().rev().fold(1, |field, [kernel, stride, _]| (field - 1) * stride + kernel)
+        // The pixels of an auto-encoder's cell are decoded from three positions of the code in each direction.
+        let seen = if self.kind == DiscriminatorKind::AutoEncoder { 3 } else { 1 };
+        self.geometry().iter().rev().fold(seen, |field, [kernel, stride, _]| (field - 1) * stride + kernel)
+    }
+
+    /// Returns the side of the cells of an auto-encoder in pixels.
+    pub(crate) fn cell(&self) -> usize {
+        1 << self.layers
+    }
+
+    /// Returns the kernel, stride and padding of every convolution before a decoder, in order.
+    pub(super) fn geometry(&self) -> Vec<[usize; 3]> {
+        self.kind.geometry(self.layers)
+    }
+
+    /// Returns whether convolution `index` returns the logits.
+    pub(super) fn is_last(&self, index: usize) -> bool {
+        self.kind != DiscriminatorKind::AutoEncoder && index + 1 == self.geometry().len()
     }
 
     /// Returns the height and width of the logits for an image of `[height, width]`, or `None` if the image is too
     /// small.
     pub fn patch_map_size(&self, size: [usize; 2]) -> Option<[usize; 2]> {
         let shrink = |size: usize| {
-            geometry(self.layers).iter().try_fold(size, |size, [kernel, stride, padding]| {
+            self.geometry().iter().try_fold(size, |size, [kernel, stride, padding]| {
                 Some((size + 2 * padding).checked_sub(*kernel)? / stride + 1)
             })
         };
@@ -138,13 +153,22 @@ impl DiscriminatorConfig {
         if self.condition == Condition::Input {
             input += self.input_channels;
         }
-        let geometry = geometry(self.layers);
-        for (index, [kernel, stride, padding]) in geometry.iter().copied().enumerate() {
-            let is_last = index + 1 == geometry.len();
-            let output = if is_last { 1 } else { channels_at(self.base_channels, index) };
+        for (index, [kernel, stride, padding]) in self.geometry().into_iter().enumerate() {
+            let output = if self.is_last(index) { 1 } else { channels_at(self.base_channels, index) };
             size = size.map(|side| (side + 2 * padding).saturating_sub(kernel) / stride + 1);
             sum.add([input, output, kernel], size);
             input = output;
+        }
+        if self.kind == DiscriminatorKind::AutoEncoder {
+            for level in (0..self.layers).rev() {
+                let output = if level == 0 {
+                    self.output_channels
+                } else {
+                    channels_at(self.base_channels, level - 1)
+                };
+                size = size.map(|side| 2 * side);
+                sum.add([channels_at(self.base_channels, level), output, 4], size);
+            }
         }
         sum
     }
@@ -167,6 +191,10 @@ impl DiscriminatorConfig {
         }
         if self.layers > Self::MAX_LAYERS {
             let problem = format!("{} is out of range; use 0 to {}", self.layers, Self::MAX_LAYERS);
+            return Err(Error::config("discriminator.layers", problem));
+        }
+        if self.layers == 0 && self.kind != DiscriminatorKind::Patch {
+            let problem = format!("0 is out of range for the kind {}; use at least 1", self.kind);
             return Err(Error::config("discriminator.layers", problem));
         }
         Ok(())

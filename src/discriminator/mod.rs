@@ -1,7 +1,9 @@
 //! The network that tells real images from generated ones: [`Discriminator`], a PatchGAN (Isola et al. 2017, section
 //! 3.2.2).
 
+mod auto_encoder;
 mod config;
+mod kind;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, assert_shape};
@@ -11,9 +13,10 @@ use crate::error::Result;
 use crate::layers::{
     Activation, Conv, Initializer, Mode, NormLayer, channels_at, normalised, parameter_count,
 };
-use config::geometry;
+use auto_encoder::{Decoder, energies};
 
 pub use config::{Condition, DiscriminatorConfig};
+pub use kind::DiscriminatorKind;
 
 impl DiscriminatorConfig {
     /// Creates a discriminator with new random weights.
@@ -59,19 +62,19 @@ impl DiscriminatorConfig {
         self.validate()?;
         device::check(device)?;
         let init = &mut Initializer::new(seed, device);
-        let geometry = geometry(self.layers);
-        let last = geometry.len() - 1;
         let mut from = match self.condition {
             Condition::Input => self.input_channels + self.output_channels,
             Condition::None => self.output_channels,
         };
-        let layers = geometry.into_iter().enumerate().map(|(index, geometry)| {
-            let to = if index == last { 1 } else { channels_at(self.base_channels, index) };
+        let layers = self.geometry().into_iter().enumerate().map(|(index, geometry)| {
+            let is_last = self.is_last(index);
+            let to = if is_last { 1 } else { channels_at(self.base_channels, index) };
             // The PyTorch original's rule: the outer layers of a PatchGAN always have a bias, the last layer of a
-            // PixelGAN has none.
-            let is_outer = index == 0 || (index == last && self.layers != 0);
+            // PixelGAN has none. DCGAN's have none.
+            let is_outer = index == 0 || (is_last && self.layers != 0);
+            let is_outer = is_outer && self.kind != DiscriminatorKind::Dcgan;
             let conv = Conv::new([from, to], geometry, is_outer || self.norm.conv_bias(), init);
-            let has_norm = index != 0 && index != last;
+            let has_norm = index != 0 && !is_last;
             from = to;
             PatchLayer {
                 conv,
@@ -80,7 +83,8 @@ impl DiscriminatorConfig {
             }
         });
         let layers = layers.collect();
-        Ok(Discriminator { layers, config: self.clone(), exact: false })
+        let decoder = (self.kind == DiscriminatorKind::AutoEncoder).then(|| Decoder::new(self, init));
+        Ok(Discriminator { layers, decoder, config: self.clone(), exact: false })
     }
 
     /// Creates a discriminator with new random weights.
@@ -110,12 +114,16 @@ impl DiscriminatorConfig {
     }
 }
 
-/// A network that classifies every overlapping patch of an image as real or fake (PatchGAN).
+/// A network that classifies every overlapping patch of an image as real or fake (PatchGAN), or another
+/// [kind](DiscriminatorKind) of it.
 ///
 /// Isola et al. 2017, section 3.2.2 <https://arxiv.org/abs/1611.07004>
 #[derive(Module, Debug)]
 pub struct Discriminator {
+    /// All convolutions, or those of the encoder.
     layers: Vec<PatchLayer>,
+    /// The second half of an auto-encoder.
+    decoder: Option<Decoder>,
     #[module(skip)]
     config: DiscriminatorConfig,
     exact: bool,
@@ -123,7 +131,8 @@ pub struct Discriminator {
 
 impl Discriminator {
     /// Returns the discriminator for images with other channels, and the names of the layers that are initialised anew,
-    /// as a function of `seed`: the first if it sees another number of channels. All other weights stay as they are.
+    /// as a function of `seed`: the first if it sees another number of channels, and the last of an auto-encoder if it
+    /// reconstructs another number. All other weights stay as they are.
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) if the channels are out of range, [`Error::Device`](crate::Error::Device)
@@ -148,8 +157,14 @@ impl Discriminator {
         }
         let mut new = self.config.try_init_seeded(seed, device)?;
         self.layers[0] = new.layers.swap_remove(0);
+        let mut names = vec!["layers.0.conv".to_owned()];
+        if let Some((decoder, new)) = self.decoder.as_mut().zip(new.decoder)
+            && before.output_channels != output
+        {
+            names.extend(decoder.take_last(new));
+        }
         let exact = self.exact;
-        Ok((self.with_exact_convolutions(exact), vec!["layers.0.conv".to_owned()]))
+        Ok((self.with_exact_convolutions(exact), names))
     }
 
     /// Returns one logit for every patch of `image`, given the generator's `input`. [`Condition::None`] ignores
@@ -164,16 +179,41 @@ impl Discriminator {
     /// - returns `[N, 1, H', W']`, logits, of the size [`DiscriminatorConfig::patch_map_size`]
     ///
     /// # Panics
-    /// If the channels differ from the configuration, or the image is too small for a single patch.
+    /// If the channels differ from the configuration, the image is too small for a single patch, or the cells of an
+    /// auto-encoder do not divide it.
     pub fn forward(&self, input: Tensor<4>, image: Tensor<4>, mode: Mode) -> Tensor<4> {
+        self.forward_with_codes(input, image, mode).0
+    }
+
+    /// Returns the logits, as [`forward`](Self::forward), and the outputs of the last layer before a decoder: the codes of
+    /// an auto-encoder, `[N, C, H', W']`. The other kinds have no codes, and return the logits twice.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn forward_with_codes(
+        &self,
+        input: Tensor<4>,
+        image: Tensor<4>,
+        mode: Mode,
+    ) -> (Tensor<4>, Tensor<4>) {
         let [input_channels, output_channels] = [self.config.input_channels, self.config.output_channels];
-        assert_shape!(input, [_, input_channels, ..]);
         assert_shape!(image, [_, output_channels, ..]);
         let seen = match self.config.condition {
-            Condition::Input => Tensor::cat(vec![input, image], 1),
-            Condition::None => image,
+            Condition::Input => {
+                assert_shape!(input, [_, input_channels, ..]);
+                Tensor::cat(vec![input, image.clone()], 1)
+            }
+            Condition::None => image.clone(),
         };
-        self.layers.iter().fold(seen, |x, layer| layer.forward(x, mode))
+        let codes = self.layers.iter().fold(seen, |x, layer| layer.forward(x, mode));
+        let Some(decoder) = &self.decoder else { return (codes.clone(), codes) };
+        let ([_, _, height, width], cell) = (image.dims(), self.config.cell());
+        assert!(
+            height % cell == 0 && width % cell == 0,
+            "the image's size (={height}×{width}) must be divisible by {cell}, the side of the auto-encoder's cells"
+        );
+        let reconstruction = decoder.forward(codes.clone(), mode);
+        (-energies(image, reconstruction, cell), codes)
     }
 
     /// Computes convolutions on the CPU by their definition if `exact` is true; see
@@ -184,6 +224,9 @@ impl Discriminator {
         for layer in &mut self.layers {
             let arithmetic = layer.conv.arithmetic_mut();
             *arithmetic = std::mem::take(arithmetic).with_exact(exact);
+        }
+        if let Some(decoder) = &mut self.decoder {
+            decoder.set_exact(exact);
         }
         self
     }

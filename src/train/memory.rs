@@ -1,19 +1,28 @@
-//! Refuses a training that needs more memory than there is, before anything is allocated.
+//! Refuses a training that needs more memory than there is, or a whole batch where it is divided, before anything is
+//! allocated.
 
 use burn::tensor::Device;
 
 use crate::config::Pix2PixConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::memory;
 
 const REMEDY: &str = "use a smaller `--batch-size`, `--size` or `--base-channels`, a larger `--accumulate`, or fewer \
                       `--devices`";
 
-/// Checks that a step on this number of devices finds enough memory.
+/// Checks that a step on this number of devices finds enough memory, and whole batches where the objective needs them.
 ///
 /// # Errors
-/// [`Error::Memory`](crate::Error::Memory) if it does not.
+/// [`Error::Memory`](crate::Error::Memory) or [`Error::Config`](crate::Error::Config) if it does not.
 pub(super) fn check(config: &Pix2PixConfig, devices: usize, device: &Device) -> Result<()> {
+    let (pulling_away, parts) = (config.loss.pulling_away, config.training.accumulate);
+    if pulling_away > 0.0 && (parts > 1 || devices > 1) {
+        let problem = format!(
+            "{pulling_away} compares all images of a batch, and {parts} micro-batches on {devices} devices divide it; use 0, \
+             or one micro-batch and one device (`--accumulate 1 --devices 1`)"
+        );
+        return Err(Error::config("loss.pulling_away", problem));
+    }
     let size = config.data.crop_size;
     let what = format!(
         "training on batches of {} images of {size} pixels with {} base channels",

@@ -234,6 +234,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if one of the devices computes wrongly;
+    /// [`Error::Config`](crate::Error::Config) if the objective has a pulling-away term, which needs the whole batch;
     /// [`Error::Memory`](crate::Error::Memory), as in [`new`](Self::new).
     pub fn with_devices(mut self, others: &[Device]) -> Result<Self> {
         others.iter().try_for_each(device::check)?;

@@ -114,7 +114,7 @@ impl Run {
             let newest = self.read_losses(trainer)?;
             if let Some(losses) = newest.filter(|_| is_logged) {
                 self.report.set_speed(self.clock.rate());
-                advice = self.adviser.look(&losses);
+                advice = self.adviser.look(&losses).filter(|_| trainer.loss.has_logits());
             }
         }
         if self.page_written.elapsed() > PAGE_EVERY {
@@ -175,7 +175,9 @@ impl Run {
         let means = trainer.epoch_means().map(|losses| Record::Epoch { step, epoch, losses });
         let mut records: Vec<Record> = means.into_iter().collect();
         let mut scores = None;
-        if let Some(val) = val {
+        if trainer.makes_images_of_noise() {
+            self.report.sample(step, epoch, &trainer.noise_grid(SAMPLE_PAIRS)?)?;
+        } else if let Some(val) = val {
             let found = trainer.evaluate(val)?;
             self.report.sample(step, epoch, &trainer.sample_grid(val, SAMPLE_PAIRS)?)?;
             let [l1, psnr, ssim] = [found.l1, found.psnr, found.ssim].map(|value| value as f32);

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use super::shards::Shards;
 use super::{GOLDEN, Losses, Trainer};
 use crate::data::{Batch, Preprocess, pad, padded_size};
-use crate::layers::{Mode, in_thread_pool};
+use crate::layers::{Mode, in_thread_pool, noise};
 use crate::optim::Adam;
 
 impl Trainer {
@@ -31,6 +31,7 @@ impl Trainer {
             _ => batch,
         };
         self.check_shapes(&batch);
+        let batch = self.with_noise(batch);
         if self.others.is_empty() {
             let device = batch.input.device();
             return in_thread_pool(&device, || self.update_both(batch));
@@ -48,30 +49,34 @@ impl Trainer {
 
         // 1. The generator translates; the discriminator learns to distinguish real from fake pairs.
         if loss.is_adversarial() {
-            let learns = self.discriminator_learns();
-            let (grads, found) = shards.discriminator_gradients(self.networks(), |part, (generator, d)| {
-                let [input, target] = part.pair(); // [N, C, H, W]
-                let fake = part.fake(generator, input.clone()); // [N, C, H, W]
-                let fake = d.forward(input.clone(), fake, Mode::PAPER); // [N, 1, H', W']
-                let real = d.forward(input, target, Mode::PAPER); // [N, 1, H', W']
-                let accuracy = loss.accuracy(real.clone(), fake.clone());
-                let d_loss = loss.discriminator(real, fake);
-                (learns.then(|| d_loss.total()), Losses::of_discriminator(&d_loss, accuracy))
-            });
-            losses.add(found, 1.0);
-            if learns {
-                let rate = learning_rate * self.config.training.discriminator_rate;
-                update(&mut self.discriminator, &mut self.discriminator_optimizer, rate, grads);
+            let (learns, turns) = (self.discriminator_learns(), self.config.training.discriminator_steps);
+            for turn in (0..turns).rev() {
+                let (grads, found) =
+                    shards.discriminator_gradients(self.networks(), |part, (generator, d)| {
+                        let [input, target] = part.pair(turn); // [N, C, H, W]
+                        let fake = part.fake(generator, input.clone(), turn); // [N, C, H, W]
+                        let fake = d.forward(input.clone(), fake, Mode::PAPER); // [N, 1, H', W']
+                        let real = d.forward(input, target, Mode::PAPER); // [N, 1, H', W']
+                        let accuracy = loss.accuracy(real.clone(), fake.clone());
+                        let d_loss = loss.discriminator(real, fake);
+                        (learns.then(|| d_loss.total()), Losses::of_discriminator(&d_loss, accuracy))
+                    });
+                losses.add(found, 1.0 / turns as f64);
+                if learns {
+                    let rate = learning_rate * self.config.training.discriminator_rate;
+                    update(&mut self.discriminator, &mut self.discriminator_optimizer, rate, grads);
+                }
             }
         }
 
         // 2. The generator learns to fool the updated discriminator, and to match the target.
         let (grads, found) = shards.generator_gradients(self.networks(), |part, (generator, d)| {
-            let [input, target] = part.pair();
+            let [input, target] = part.pair(0);
             let output = part.output(generator, input.clone());
-            let discriminate = || d.clone().no_grad().forward(input, output.clone(), Mode::PAPER);
-            let fake = loss.is_adversarial().then(discriminate); // [N, 1, H', W']
+            let discriminate = || d.clone().no_grad().forward_with_codes(input, output.clone(), Mode::PAPER);
+            let (fake, codes) = loss.is_adversarial().then(discriminate).unzip(); // [N, 1, H', W'], [N, C, h, w]
             let g_loss = loss.generator(fake, output, target);
+            let g_loss = loss.with_pulling_away(g_loss, codes);
             (g_loss.total(), Losses::of_generator(&g_loss))
         });
         losses.add(found, 1.0);
@@ -100,6 +105,14 @@ impl Trainer {
     pub(super) fn padded_size(&self, size: [usize; 2]) -> [usize; 2] {
         let config = &self.config.generator;
         padded_size(size, config.size_multiple(), config.min_size())
+    }
+
+    /// Replaces the input by noise if the generator takes no image: values for each update of the discriminator, side by
+    /// side in the channels. They are drawn for the whole batch, so that they do not depend on its division.
+    fn with_noise(&self, batch: Batch) -> Batch {
+        let Some(values) = self.config.generator.noise() else { return batch };
+        let shape = [batch.input.dims()[0], values * self.config.training.discriminator_steps];
+        Batch { input: noise(shape, self.seed(), self.progress.step, &batch.input.device()), ..batch }
     }
 
     /// Panics if the shapes of a batch do not fit the generator.

@@ -21,6 +21,7 @@ mod pytorch;
 mod run_folder;
 #[path = "../support/mod.rs"]
 mod support;
+mod systems;
 mod torch_file;
 mod training;
 mod translate;

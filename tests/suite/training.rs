@@ -118,7 +118,9 @@ fn every_setting_of_loss_and_training_changes_the_result() {
     let reference = run(|_| ());
     assert!(run(|_| ()) == reference);
     type Change = (&'static str, fn(&mut Pix2PixConfig));
-    let changes: [Change; 18] = [
+    let changes: [Change; 20] = [
+        ("minimax", |config| config.loss.gan = GanMode::Minimax),
+        ("two updates of the discriminator", |config| config.training.discriminator_steps = 2),
         ("least squares", |config| config.loss.gan = GanMode::LeastSquares),
         ("hinge", |config| config.loss.gan = GanMode::Hinge),
         ("no GAN", |config| config.loss.gan_weight = 0.0),

@@ -29,13 +29,20 @@ mod demo {
     pub(super) const BASE_CHANNELS: usize = 32;
     pub(super) const EPOCHS: usize = 4;
     pub(super) const DECAY_EPOCHS: usize = 2;
+    /// For a generator that makes images of noise, which learns from batches of several images.
+    pub(super) const NOISE_BATCH: usize = 16;
+    pub(super) const NOISE_EPOCHS: usize = 30;
 }
 
 /// Builds the configuration from the preset, the configuration file and the flags; later ones override earlier ones. A
 /// run in `out` that is resumed has its own settings instead of the preset.
 pub(super) fn configure(options: &Options, source: &Source, out: &Path) -> Result<Pix2PixConfig> {
-    let saved = if options.resume && options.preset.is_none() { saved(out)? } else { None };
-    let mut config = saved.map_or_else(|| preset(options.preset, source), Ok)?;
+    let saved = if options.resume && options.preset.is_none() && options.system.is_none() {
+        saved(out)?
+    } else {
+        None
+    };
+    let mut config = saved.map_or_else(|| preset(options, source), Ok)?;
     if let Some(path) = &options.config {
         config = with_file(&config, path)?;
     }
@@ -83,12 +90,13 @@ fn saved(out: &Path) -> Result<Option<Pix2PixConfig>> {
     Ok(Some(config))
 }
 
-/// Returns the configuration of a preset, reduced for the demo.
-fn preset(preset: Option<Preset>, source: &Source) -> Result<Pix2PixConfig> {
-    let config = match preset {
+/// Returns the configuration of a preset and a system, reduced for the demo.
+fn preset(options: &Options, source: &Source) -> Result<Pix2PixConfig> {
+    let config = match options.preset {
         Some(Preset::Pytorch) => Pix2PixConfig::pytorch(),
         Some(Preset::Paper) | None => Pix2PixConfig::paper(),
     };
+    let config = options.system.map_or(config.clone(), |system| config.with_system(system.into()));
     if source.folder.is_none() { shrink_to_demo(config) } else { Ok(config) }
 }
 
@@ -99,6 +107,9 @@ fn shrink_to_demo(config: Pix2PixConfig) -> Result<Pix2PixConfig> {
     config.discriminator.base_channels = demo::BASE_CHANNELS;
     (config.training.epochs, config.training.decay_epochs) = (demo::EPOCHS, demo::DECAY_EPOCHS);
     (config.data.load_size, config.data.mirror) = (demo::SIZE.into(), false);
+    if config.generator.noise().is_some() {
+        (config.data.batch_size, config.training.epochs) = (demo::NOISE_BATCH, demo::NOISE_EPOCHS);
+    }
     Ok(config)
 }
 
@@ -131,6 +142,7 @@ fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
             Shape::EncoderDecoder => Backbone::EncoderDecoder { depth: depth(config) },
             Shape::Resnet9 => Backbone::Resnet { blocks: 9 },
             Shape::Resnet6 => Backbone::Resnet { blocks: 6 },
+            Shape::Dcgan => Backbone::Dcgan { depth: depth(config), noise: noise(config) },
         };
     }
     if let Some(norm) = options.norm {
@@ -144,6 +156,8 @@ fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
     if let Some(patch) = &options.patch {
         set(&mut config.discriminator.layers, PATCHES.iter().position(|name| name == patch));
     }
+    set(&mut config.discriminator.kind, options.discriminator.map(Into::into));
+    set(&mut config.discriminator.layers, options.discriminator_layers);
     if options.unconditional {
         config.discriminator.condition = Condition::None;
     }
@@ -157,7 +171,9 @@ fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
 /// Returns the depth of the configured network, or the depth that suits the size of the images.
 fn depth(config: &Pix2PixConfig) -> usize {
     match config.generator.backbone {
-        Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } => depth,
+        Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } | Backbone::Dcgan { depth, .. } => {
+            depth
+        }
         _ => {
             let size = config.data.crop_size;
             size.height.trailing_zeros().min(size.width.trailing_zeros()).clamp(2, 12) as usize
@@ -165,10 +181,17 @@ fn depth(config: &Pix2PixConfig) -> usize {
     }
 }
 
+/// Returns the values of the noise of the configured network, or those of DCGAN.
+fn noise(config: &Pix2PixConfig) -> usize {
+    config.generator.noise().unwrap_or(100)
+}
+
 fn set_objective(config: &mut Pix2PixConfig, options: &Options) {
     if let Some(gan) = options.gan {
         match gan {
             Gan::Vanilla => config.loss.gan = GanMode::Vanilla,
+            Gan::Minimax => config.loss.gan = GanMode::Minimax,
+            Gan::Energy => config.loss.gan = GanMode::Energy,
             Gan::Lsgan => config.loss.gan = GanMode::LeastSquares,
             Gan::Hinge => config.loss.gan = GanMode::Hinge,
             Gan::None => config.loss.gan_weight = 0.0,
@@ -178,6 +201,9 @@ fn set_objective(config: &mut Pix2PixConfig, options: &Options) {
             config.loss.gan_weight = Pix2PixConfig::paper().loss.gan_weight;
         }
     }
+    set(&mut config.loss.gan_weight, options.gan_weight);
+    set(&mut config.loss.margin, options.margin);
+    set(&mut config.loss.pulling_away, options.pulling_away);
     set(&mut config.loss.l1_weight, options.l1_weight);
 }
 
@@ -251,6 +277,7 @@ fn set_training(config: &mut Pix2PixConfig, options: &Options) {
     set(&mut training.keep, options.keep);
     set(&mut training.warmup_steps, options.warmup_steps);
     set(&mut training.accumulate, options.accumulate);
+    set(&mut training.discriminator_steps, options.discriminator_steps);
     set(&mut training.seed, options.seed);
     if options.clip_norm.is_some() {
         training.clip_norm = options.clip_norm;
