@@ -70,6 +70,7 @@ const _: () = {
     is_shared_between_threads::<Generator>();
     is_shared_between_threads::<Discriminator>();
     is_shared_between_threads::<Translator>();
+    is_shared_between_threads::<Sampler>();
     is_shared_between_threads::<data::PairedFolder>();
     is_shared_between_threads::<Error>();
 };

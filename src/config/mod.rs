@@ -142,9 +142,9 @@ impl Pix2PixConfig {
     pub fn with_crop_size(mut self, size: impl Into<Size>) -> Self {
         let size = size.into();
         let is_of_noise = self.generator.noise().is_some();
-        let load = |side: usize| match is_of_noise {
-            true => side,
-            false => usize::try_from(side as u128 * 286 / 256).unwrap_or(usize::MAX),
+        let load = |side: usize| {
+            let larger = usize::try_from(side as u128 * 286 / 256).unwrap_or(usize::MAX);
+            if is_of_noise { side } else { larger }
         };
         self.data.crop_size = size;
         self.data.load_size = [load(size.height), load(size.width)].into();

@@ -31,7 +31,8 @@ mod demo {
     pub(super) const DECAY_EPOCHS: usize = 2;
     /// For a generator that makes images of noise, which learns from batches of several images.
     pub(super) const NOISE_BATCH: usize = 16;
-    pub(super) const NOISE_EPOCHS: usize = 30;
+    pub(super) const NOISE_BASE_CHANNELS: usize = 16;
+    pub(super) const NOISE_EPOCHS: usize = 20;
 }
 
 /// Builds the configuration from the preset, the configuration file and the flags; later ones override earlier ones. A
@@ -109,6 +110,8 @@ fn shrink_to_demo(config: Pix2PixConfig) -> Result<Pix2PixConfig> {
     (config.data.load_size, config.data.mirror) = (demo::SIZE.into(), false);
     if config.generator.noise().is_some() {
         (config.data.batch_size, config.training.epochs) = (demo::NOISE_BATCH, demo::NOISE_EPOCHS);
+        config.generator.base_channels = demo::NOISE_BASE_CHANNELS;
+        config.discriminator.base_channels = demo::NOISE_BASE_CHANNELS;
     }
     Ok(config)
 }
@@ -298,6 +301,8 @@ fn set<T>(field: &mut T, given: Option<T>) {
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, Parser};
+    use pix2pix::DiscriminatorKind;
+    use pix2pix::config::System;
     use pix2pix::data::ResizeFilter;
 
     use super::*;
@@ -332,6 +337,28 @@ mod tests {
                 assert_eq!(serde_json::to_value(&found).unwrap(), every_field());
             }
         }
+    }
+
+    #[test]
+    fn a_system_is_a_preset_which_the_file_and_flags_override() {
+        let data = ["--data", "pairs", "--system"];
+        let with = |flags: &[&str]| configured(&[&data[..], flags].concat()).unwrap();
+        let paper = || configured(&["--data", "pairs"]).unwrap();
+        assert_eq!(with(&["pix2pix"]), paper());
+        for (name, system) in [("gan", System::Gan), ("dcgan", System::Dcgan), ("ebgan", System::Ebgan)] {
+            assert_eq!(with(&[name]), paper().with_system(system));
+        }
+        assert_eq!(with(&["gan", "--gan", "vanilla"]).loss.gan, GanMode::Vanilla);
+        let dcgan = with(&["dcgan", "--size", "128"]);
+        assert_eq!(dcgan.generator.backbone, Backbone::Dcgan { depth: 7, noise: 100 });
+        assert_eq!((dcgan.discriminator.layers, dcgan.data.load_size), (5, 128.into()));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("margin.json");
+        std::fs::write(&file, r#"{"loss": {"margin": 0.4, "gan_weight": 5.0}}"#).unwrap();
+        let ebgan = with(&["ebgan", "--config", file.to_str().unwrap(), "--gan-weight", "6"]).loss;
+        assert_eq!((ebgan.gan, ebgan.margin, ebgan.gan_weight), (GanMode::Energy, 0.4, 6.0));
+        // The demo of a generator that takes noise has batches of several images.
+        assert_eq!(configured(&["--system", "dcgan"]).unwrap().data.batch_size, demo::NOISE_BATCH);
     }
 
     /// Converts JSON to TOML: a table for each part of the configuration, with a line for each value.
@@ -393,7 +420,21 @@ mod tests {
                 c.data.warp = 0.03;
             })
         );
-        assert_eq!(with(&["--gan", "vanilla"]), changed(|c| c.loss.gan = GanMode::Vanilla));
+        assert_eq!(
+            with(&["--gan", "minimax", "--discriminator", "patch", "--pulling-away", "0"]),
+            changed(|c| {
+                (c.loss.gan, c.loss.pulling_away) = (GanMode::Minimax, 0.0);
+                c.discriminator.kind = DiscriminatorKind::Patch;
+            })
+        );
+        assert_eq!(
+            with(&["--gan-weight", "9", "--margin", "0.2", "--discriminator-steps", "5"]),
+            changed(|c| {
+                (c.loss.gan_weight, c.loss.margin) = (9.0, 0.2);
+                c.training.discriminator_steps = 5;
+            })
+        );
+        assert_eq!(with(&["--discriminator-layers", "3"]), changed(|c| c.discriminator.layers = 3));
         assert_eq!(
             with(&["--generator", "unet"]),
             changed(|c| c.generator.backbone = Backbone::Unet { depth: 5 })
@@ -503,6 +544,10 @@ mod tests {
             ),
             ("patch", paper.discriminator.receptive_field().to_string()),
             ("l1_weight", paper.loss.l1_weight.to_string()),
+            ("gan_weight", paper.loss.gan_weight.to_string()),
+            ("margin", paper.loss.margin.to_string()),
+            ("pulling_away", paper.loss.pulling_away.to_string()),
+            ("discriminator_steps", paper.training.discriminator_steps.to_string()),
             (
                 "epochs",
                 format!(
