@@ -40,7 +40,8 @@ impl Trainer {
         self.update_both(batch)
     }
 
-    /// Updates the discriminator, then the generator (section 3.3 of the paper).
+    /// Updates the discriminator, then the generator (section 3.3 of the paper). With `training.discriminator_steps`, the
+    /// discriminator has several turns on the batch, each against images with new noise.
     fn update_both(&mut self, batch: Batch) -> Losses {
         let learning_rate = self.learning_rate();
         let loss = self.loss.clone();
@@ -49,7 +50,8 @@ impl Trainer {
 
         // 1. The generator translates; the discriminator learns to distinguish real from fake pairs.
         if loss.is_adversarial() {
-            let (learns, turns) = (self.discriminator_learns(), self.config.training.discriminator_steps);
+            let learns = self.discriminator_learns();
+            let turns = if learns { self.config.training.discriminator_steps } else { 1 };
             for turn in (0..turns).rev() {
                 let (grads, found) =
                     shards.discriminator_gradients(self.networks(), |part, (generator, d)| {
