@@ -13,6 +13,7 @@
 //! | read pairs | [`data::PairedFolder`] |
 //! | train | [`Pix2PixConfig`], [`Trainer`] |
 //! | translate images | [`Translator`] |
+//! | make images of noise | [`Sampler`] |
 //! | compute metrics of outputs | [`metrics`] |
 //! | bring checkpoints over from PyTorch, or take them there | [`pytorch`] |
 //! | choose a backend | [`device`] |
@@ -50,14 +51,14 @@ mod weights;
 
 pub use crate::{
     config::{Pix2PixConfig, TrainingConfig},
-    discriminator::{Condition, Discriminator, DiscriminatorConfig},
+    discriminator::{Condition, Discriminator, DiscriminatorConfig, DiscriminatorKind},
     error::{Error, Result},
     generator::{Backbone, DropoutLayout, Generator, GeneratorConfig},
     layers::{DropoutMode, Mode, Norm, Statistics, UpsampleKind},
     loss::{GanMode, Pix2PixLoss, Pix2PixLossConfig, PixelLoss},
     run::Checkpoint,
     train::{Event, Trainer},
-    translate::Translator,
+    translate::{Sampler, Translator},
     weights::Precision,
 };
 pub use burn::tensor::{Device, Tensor};
@@ -70,6 +71,7 @@ const _: () = {
     is_shared_between_threads::<Generator>();
     is_shared_between_threads::<Discriminator>();
     is_shared_between_threads::<Translator>();
+    is_shared_between_threads::<Sampler>();
     is_shared_between_threads::<data::PairedFolder>();
     is_shared_between_threads::<Error>();
 };

@@ -16,6 +16,8 @@ pub(crate) const AUGMENT: u64 = u64::from_be_bytes(*b"\0augment");
 
 /// Domain of the augmentation of what the discriminator sees, and of its noise.
 pub(crate) const VIEW: u64 = u64::from_be_bytes(*b"\0\0\0\0view");
+/// Domain of the noise of a generator without an input image.
+pub(crate) const NOISE: u64 = u64::from_be_bytes(*b"\0\0\0noise");
 
 /// Domain of the discriminator's initial weights.
 const DISCRIMINATOR: u64 = u64::from_be_bytes(*b"\0discrim");
@@ -55,7 +57,7 @@ mod tests {
 
     #[test]
     fn domains_are_distinct_and_leave_the_streams_of_small_seeds_apart() {
-        let domains = [0, ORDER, JITTER, AUGMENT, VIEW, DISCRIMINATOR];
+        let domains = [0, ORDER, JITTER, AUGMENT, VIEW, NOISE, DISCRIMINATOR];
         let seeds: HashSet<u64> =
             domains.into_iter().flat_map(|domain| (0..1 << 16).map(move |seed| seed ^ domain)).collect();
         assert_eq!(seeds.len(), domains.len() << 16);

@@ -110,6 +110,8 @@ pub(crate) enum LayoutName {
     SideBySide,
     /// A above, B below
     Stacked,
+    /// One image instead of a pair, for systems without an input such as `--system dcgan`
+    Single,
 }
 
 impl From<LayoutName> for Layout {
@@ -117,6 +119,7 @@ impl From<LayoutName> for Layout {
         match layout {
             LayoutName::SideBySide => Self::SideBySide,
             LayoutName::Stacked => Self::Stacked,
+            LayoutName::Single => Self::Single,
         }
     }
 }

@@ -23,6 +23,7 @@ mod limits;
 mod output;
 mod outputs;
 mod pairs;
+mod sample;
 mod stop;
 mod study;
 mod time;
@@ -68,6 +69,7 @@ struct Program {
 enum Command {
     Train(Box<train::Options>),
     Translate(translate::Options),
+    Sample(sample::Options),
     Evaluate(evaluate::Options),
     Import(import::Options),
     Export(export::Options),
@@ -89,6 +91,7 @@ impl Command {
             Self::Study(options) => return study::run(options),
             Self::Colorize(options) => return colorize::run(options),
             Self::Translate(options) => translate::run(options),
+            Self::Sample(options) => sample::run(options),
             Self::Evaluate(options) => evaluate::run(options),
             Self::Import(options) => import::run(options),
             Self::Export(options) => export::run(options),

@@ -2,6 +2,7 @@
 
 mod diff_augment;
 mod size;
+mod system;
 mod training;
 
 use std::path::Path;
@@ -10,10 +11,11 @@ use derive_setters::Setters;
 pub use diff_augment::DiffAugment;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+pub use system::System;
 pub use training::{Schedule, TrainingConfig};
 
 use crate::data::{DataConfig, Labels, ResizeFilter, Size};
-use crate::discriminator::DiscriminatorConfig;
+use crate::discriminator::{DiscriminatorConfig, DiscriminatorKind};
 use crate::error::{Error, Result};
 use crate::generator::{Backbone, DropoutLayout, GeneratorConfig};
 use crate::loss::Pix2PixLossConfig;
@@ -130,17 +132,22 @@ impl Pix2PixConfig {
             Backbone::Unet { .. } | Backbone::EncoderDecoder { .. } => {
                 self.with_depth(size::deepest(size)?)?
             }
+            Backbone::Dcgan { .. } => self.with_depth(size::depth_of_square(size)?)?,
             _ => self,
         };
         Ok(config.with_crop_size(size))
     }
 
-    /// Sets the size of the crops, and the load size in the paper's proportion, 286 to 256. The depth of the generator
-    /// stays as it is.
+    /// Sets the size of the crops, and the load size in the paper's proportion, 286 to 256; if the generator makes images of
+    /// noise, to the same size. The depth of the generator stays as it is.
     #[must_use]
     pub fn with_crop_size(mut self, size: impl Into<Size>) -> Self {
         let size = size.into();
-        let load = |side: usize| usize::try_from(side as u128 * 286 / 256).unwrap_or(usize::MAX);
+        let is_of_noise = self.generator.noise().is_some();
+        let load = |side: usize| {
+            let larger = usize::try_from(side as u128 * 286 / 256).unwrap_or(usize::MAX);
+            if is_of_noise { side } else { larger }
+        };
         self.data.crop_size = size;
         self.data.load_size = [load(size.height), load(size.width)].into();
         self
@@ -161,12 +168,19 @@ impl Pix2PixConfig {
     /// ```
     pub fn with_depth(mut self, new: usize) -> Result<Self> {
         match &mut self.generator.backbone {
-            Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } => *depth = new,
+            Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } | Backbone::Dcgan { depth, .. } => {
+                *depth = new
+            }
             other => {
                 let problem =
                     format!("{other} has no depth (`--depth`); a U-Net and an encoder-decoder have one");
                 return Err(Error::config("generator.backbone", problem));
             }
+        }
+        // DCGAN's discriminator halves the image as often as its generator doubles it.
+        let is_dcgan = matches!(self.generator.backbone, Backbone::Dcgan { .. });
+        if is_dcgan && self.discriminator.kind == DiscriminatorKind::Dcgan {
+            self.discriminator.layers = new.saturating_sub(2);
         }
         Ok(self)
     }
@@ -214,6 +228,7 @@ impl Pix2PixConfig {
             }
         }
         size::check(generator, data.crop_size)?;
+        self.check_system()?;
         if self.loss.gan_weight > 0.0 {
             size::check_patches(discriminator, data.crop_size)?;
         }
@@ -387,6 +402,7 @@ mod tests {
                 spectral,
                 scales,
                 narrow_scales,
+                kind
             }
         );
         assert_all_differ!(
@@ -406,6 +422,8 @@ mod tests {
                 feature_matching,
                 lecam_weight,
                 lecam_decay,
+                margin,
+                pulling_away,
             }
         );
         assert_all_differ!(
@@ -450,6 +468,7 @@ mod tests {
                 discriminator_every,
                 discriminator_noise,
                 diff_augment,
+                discriminator_steps,
                 clip_norm,
                 accumulate,
                 ema_decay,

@@ -29,6 +29,21 @@ pub(super) fn deepest(size: Size) -> Result<usize> {
     Err(Error::config(FIELD, problem))
 }
 
+/// Returns the depth of a DCGAN for images of `size` pixels.
+///
+/// # Errors
+/// [`Error::Config`] if they are not a square whose side is a power of two.
+pub(super) fn depth_of_square(size: Size) -> Result<usize> {
+    let side = size.width;
+    if size.height == side && side.is_power_of_two() && side >= 8 {
+        return Ok(side.ilog2() as usize);
+    }
+    let problem = format!(
+        "{size} is not a square whose side is a power of two of at least 8, as DCGAN makes; use 64 (`--size`)"
+    );
+    Err(Error::config(FIELD, problem))
+}
+
 fn is_good(side: usize) -> bool {
     side > 0 && (side.trailing_zeros() >= MIN_DEPTH || (side.is_power_of_two() && side >= 4))
 }

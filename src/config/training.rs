@@ -11,6 +11,9 @@ use crate::names::named;
 /// The largest number of epochs.
 const MAX_EPOCHS: usize = 1_000_000_000;
 
+/// The largest number of updates of the discriminator in a step.
+const MAX_DISCRIMINATOR_STEPS: usize = 1024;
+
 /// The learning rate over the epochs.
 ///
 /// The shapes are those of PyTorch's schedulers, with these differences from the PyTorch original, which steps its
@@ -68,6 +71,7 @@ named!(Schedule, "schedule");
 /// | `discriminator_every` | 1 | update the discriminator only every `n`-th step | ≥ 1 | 1 |
 /// | `discriminator_noise` | 0 | standard deviation of noise in the images that the discriminator sees | 0–1 | 0 |
 /// | `diff_augment` | none | augmentation of what the discriminator sees | | none |
+/// | `discriminator_steps` | 1 | updates of the discriminator in a step that updates it, on the step's batch | 1–1024 | 1 |
 /// | `clip_norm` | none | maximum norm of a network's gradient | > 0 | none |
 /// | `accumulate` | 1 | micro-batches of a batch: less memory, more time | ≥ 1 | 1 |
 /// | `ema_decay` | none | decay of an EMA of the generator's weights | 0 ≤ d < 1 | none |
@@ -113,6 +117,10 @@ pub struct TrainingConfig {
     /// Random changes of every pair that the discriminator sees in training, for few pairs.
     #[serde(skip_serializing_if = "is_off")]
     pub diff_augment: DiffAugment,
+    /// The number k of updates of the discriminator in a step that updates it (Goodfellow et al. 2014, algorithm 1). All use the
+    /// step's batch, so that a step is one batch, whatever k is; the noise of the generator is new for each.
+    #[serde(skip_serializing_if = "is_one")]
+    pub discriminator_steps: usize,
     /// Maximum norm of the gradient of a network, over all its parameters; a longer gradient is scaled down to it.
     pub clip_norm: Option<f64>,
     /// Micro-batches of a batch, computed one after the other; gradients are averaged over them.
@@ -148,6 +156,11 @@ fn is_off<T: Default + PartialEq>(option: &T) -> bool {
     *option == T::default()
 }
 
+/// Returns whether a count is 1, the default, which is left out likewise.
+fn is_one(count: &usize) -> bool {
+    *count == 1
+}
+
 impl Default for TrainingConfig {
     /// Returns the paper's recipe.
     fn default() -> Self {
@@ -165,6 +178,7 @@ impl Default for TrainingConfig {
             discriminator_every: 1,
             discriminator_noise: 0.0,
             diff_augment: DiffAugment::default(),
+            discriminator_steps: 1,
             clip_norm: None,
             accumulate: 1,
             ema_decay: None,
@@ -268,11 +282,17 @@ impl TrainingConfig {
             ("training.save_every", self.save_every),
             ("training.keep", self.keep),
             ("training.discriminator_every", self.discriminator_every),
+            ("training.discriminator_steps", self.discriminator_steps),
             ("training.accumulate", self.accumulate),
         ] {
             if value == 0 {
                 return Err(Error::config(field, "0 is out of range; use at least 1"));
             }
+        }
+        if self.discriminator_steps > MAX_DISCRIMINATOR_STEPS {
+            let problem =
+                format!("{} is out of range; use 1 to {MAX_DISCRIMINATOR_STEPS}", self.discriminator_steps);
+            return Err(Error::config("training.discriminator_steps", problem));
         }
         Ok(())
     }

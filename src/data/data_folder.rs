@@ -165,6 +165,7 @@ impl DataFolder {
             None => "A and B in folders",
             Some(Layout::SideBySide) => "side by side",
             Some(Layout::Stacked) => "A above B",
+            Some(Layout::Single) => "single images",
         };
         let mut line = format!("{name}: {layout}, {} {}", shown_or("train", "pairs"), train.len());
         if let Some(val) = val {

@@ -13,6 +13,8 @@ pub enum Layout {
     SideBySide,
     /// A above, B below.
     Stacked,
+    /// One image, which is input and target, for a generator that takes no input, such as that of DCGAN.
+    Single,
 }
 
 names::named!(Layout, "layout");

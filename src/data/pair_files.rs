@@ -43,6 +43,8 @@ pub(super) enum Place {
     SideBySide(PathBuf),
     /// In a file with A above and B below.
     Stacked(PathBuf),
+    /// In a file with one image, which is both.
+    Single(PathBuf),
     /// In two files.
     Separate { a: PathBuf, b: PathBuf },
 }
@@ -58,7 +60,7 @@ impl PairFiles {
     /// Returns the file of image A (0) or B (1).
     pub(super) fn path(&self, side: usize) -> &Path {
         match &self.place {
-            Place::SideBySide(path) | Place::Stacked(path) => path,
+            Place::SideBySide(path) | Place::Stacked(path) | Place::Single(path) => path,
             Place::Separate { a, b } => [a, b][side],
         }
     }
@@ -69,7 +71,7 @@ impl PairFiles {
         Some(match &self.place {
             Place::SideBySide(_) => Size { width: size.width / 2, ..size },
             Place::Stacked(_) => Size { height: size.height / 2, ..size },
-            Place::Separate { .. } => size,
+            Place::Single(_) | Place::Separate { .. } => size,
         })
     }
 
@@ -91,7 +93,9 @@ impl PairFiles {
         let is_image = |meaning: &Meaning| !matches!(meaning, Meaning::Samples(..));
         // A file with both images is decoded once.
         let both = match &self.place {
-            Place::SideBySide(path) | Place::Stacked(path) if meanings.iter().all(is_image) => {
+            Place::SideBySide(path) | Place::Stacked(path) | Place::Single(path)
+                if meanings.iter().all(is_image) =>
+            {
                 Some(load_image(path, limits, &working)?)
             }
             _ => None,
@@ -197,7 +201,9 @@ impl PairFiles {
     /// Returns the part of its file, of this height and width, that image A (0) or B (1) takes.
     fn region(&self, side: usize, [height, width]: [usize; 2]) -> Result<Region> {
         let (axis, half) = match self.place {
-            Place::Separate { .. } => return Ok(Region { start: [0, 0], size: [height, width] }),
+            Place::Single(_) | Place::Separate { .. } => {
+                return Ok(Region { start: [0, 0], size: [height, width] });
+            }
             Place::SideBySide(_) => (1, [height, width / 2]),
             Place::Stacked(_) => (0, [height / 2, width]),
         };

@@ -157,6 +157,7 @@ impl PairedFolder {
         match &self.pairs[0].place {
             Place::SideBySide(_) => Some(Layout::SideBySide),
             Place::Stacked(_) => Some(Layout::Stacked),
+            Place::Single(_) => Some(Layout::Single),
             Place::Separate { .. } => None,
         }
     }

@@ -85,7 +85,7 @@ fn joined(
     let sizes: Vec<_> = images.par_iter().map(|path| stored_size(path)).collect();
     let usual = usual_shape(sizes.iter().flatten());
     let problem = |path: &Path, size: &Option<[u32; 2]>| {
-        let size = (*size)?;
+        let size = (*size).filter(|_| layout != Some(Layout::Single))?;
         let (name, length) = match layout {
             Some(Layout::Stacked) => ("height", size[1]),
             _ => ("width", size[0]),
@@ -104,8 +104,11 @@ fn joined(
     for (path, problem) in images.into_iter().zip(problems) {
         match problem.filter(|_| is_single) {
             Some(problem) => left_out.push(LeftOut::new(path, Reason::NotAPair(problem))),
-            None if layout == Some(Layout::Stacked) => pairs.push(Place::Stacked(path).into()),
-            None => pairs.push(Place::SideBySide(path).into()),
+            None => pairs.push(match layout {
+                Some(Layout::Stacked) => Place::Stacked(path).into(),
+                Some(Layout::Single) => Place::Single(path).into(),
+                Some(Layout::SideBySide) | None => Place::SideBySide(path).into(),
+            }),
         }
     }
     Ok((pairs, left_out))

@@ -3,6 +3,7 @@
 use derive_setters::Setters;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::kind::DiscriminatorKind;
 use crate::error::{Error, Result};
 use crate::layers::{Footprint, MAX_CHANNELS, Norm, channels_at};
 use crate::names::named;
@@ -63,6 +64,7 @@ impl<'de> Deserialize<'de> for Condition {
 /// | `spectral` | false | spectral normalisation of all convolutions; with `norm` none or instance without scale | | false |
 /// | `scales` | 1 | discriminators, each at half the resolution of the one before | 1–3 | 1 |
 /// | `narrow_scales` | false | half the channels at each coarser scale | | – |
+/// | `kind` | patch | architecture: PatchGAN, DCGAN's or auto-encoder | | patch |
 ///
 /// The receptive field of one logit in pixels, by `layers`: 1, 16, 34, 70, 142, 286, 574.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
@@ -97,6 +99,10 @@ pub struct DiscriminatorConfig {
     /// many (Wang et al. 2018, pix2pixHD).
     #[serde(skip_serializing_if = "is_false")]
     pub narrow_scales: bool,
+    /// The architecture. DCGAN's and an auto-encoder have at least one layer with stride 2, one scale, no projection and
+    /// no spectral normalisation.
+    #[serde(skip_serializing_if = "DiscriminatorKind::is_patch")]
+    pub kind: DiscriminatorKind,
 }
 
 /// Returns whether an option is off. Such options are left out of JSON, so that earlier versions read it.
@@ -122,15 +128,8 @@ impl Default for DiscriminatorConfig {
             spectral: false,
             scales: 1,
             narrow_scales: false,
+            kind: DiscriminatorKind::Patch,
         }
-    }
-}
-
-/// Returns the kernel, stride and padding of every layer, in order.
-pub(super) fn geometry(layers: usize) -> Vec<[usize; 3]> {
-    match layers {
-        0 => vec![[1, 1, 0]; 3],
-        _ => [vec![[4, 2, 1]; layers], vec![[4, 1, 1]; 2]].concat(),
     }
 }
 
@@ -161,7 +160,24 @@ impl DiscriminatorConfig {
 
     /// Returns the side of the square of pixels that one logit depends on.
     pub fn receptive_field(&self) -> usize {
-        geometry(self.layers).iter().rev().fold(1, |field, [kernel, stride, _]| (field - 1) * stride + kernel)
+        // The pixels of an auto-encoder's cell are decoded from three positions of the code in each direction.
+        let seen = if self.kind == DiscriminatorKind::AutoEncoder { 3 } else { 1 };
+        self.geometry().iter().rev().fold(seen, |field, [kernel, stride, _]| (field - 1) * stride + kernel)
+    }
+
+    /// Returns the side of the cells of an auto-encoder in pixels.
+    pub(crate) fn cell(&self) -> usize {
+        1 << self.layers
+    }
+
+    /// Returns the kernel, stride and padding of every convolution before a decoder, in order.
+    pub(super) fn geometry(&self) -> Vec<[usize; 3]> {
+        self.kind.geometry(self.layers)
+    }
+
+    /// Returns whether convolution `index` returns the logits.
+    pub(super) fn is_last(&self, index: usize) -> bool {
+        self.kind != DiscriminatorKind::AutoEncoder && index + 1 == self.geometry().len()
     }
 
     /// Returns the height and width of the finest scale's logits for an image of `[height, width]`, or `None` if the
@@ -174,7 +190,7 @@ impl DiscriminatorConfig {
     /// Returns the height and width of the logits of a scale that sees an image of `[height, width]`.
     fn scale_map_size(&self, size: [usize; 2]) -> Option<[usize; 2]> {
         let shrink = |size: usize| {
-            geometry(self.layers).iter().try_fold(size, |size, [kernel, stride, padding]| {
+            self.geometry().iter().try_fold(size, |size, [kernel, stride, padding]| {
                 Some((size + 2 * padding).checked_sub(*kernel)? / stride + 1)
             })
         };
@@ -204,13 +220,24 @@ impl DiscriminatorConfig {
         let mut sum = Footprint::default();
         for scale in 0..self.scales {
             let (mut input, mut size) = (self.seen_channels(), coarse(size, scale));
-            let geometry = geometry(self.layers);
-            for (index, [kernel, stride, padding]) in geometry.iter().copied().enumerate() {
-                let is_last = index + 1 == geometry.len();
-                let output = if is_last { 1 } else { channels_at(self.base_channels_at(scale), index) };
+            for (index, [kernel, stride, padding]) in self.geometry().into_iter().enumerate() {
+                let output =
+                    if self.is_last(index) { 1 } else { channels_at(self.base_channels_at(scale), index) };
                 size = size.map(|side| (side + 2 * padding).saturating_sub(kernel) / stride + 1);
                 sum.add([input, output, kernel], size);
                 input = output;
+            }
+        }
+        if self.kind == DiscriminatorKind::AutoEncoder {
+            let mut size = size.map(|side| side >> self.layers);
+            for level in (0..self.layers).rev() {
+                let output = if level == 0 {
+                    self.output_channels
+                } else {
+                    channels_at(self.base_channels, level - 1)
+                };
+                size = size.map(|side| 2 * side);
+                sum.add([channels_at(self.base_channels, level), output, 4], size);
             }
         }
         sum
@@ -255,6 +282,27 @@ impl DiscriminatorConfig {
                 self.norm
             );
             return Err(Error::config("discriminator.spectral", problem));
+        }
+        if self.kind != DiscriminatorKind::Patch {
+            let kind = self.kind;
+            if self.layers == 0 {
+                let problem = format!("0 is out of range for the kind {kind}; use at least 1");
+                return Err(Error::config("discriminator.layers", problem));
+            }
+            for (field, is_used, value) in [
+                ("discriminator.scales", self.scales > 1, self.scales.to_string()),
+                ("discriminator.spectral", self.spectral, "true".to_owned()),
+                (
+                    "discriminator.condition",
+                    self.condition == Condition::Projection,
+                    self.condition.to_string(),
+                ),
+            ] {
+                if is_used {
+                    let problem = format!("{value} needs discriminator.kind patch, and it is {kind}");
+                    return Err(Error::config(field, problem));
+                }
+            }
         }
         Ok(())
     }

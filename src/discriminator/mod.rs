@@ -1,7 +1,9 @@
 //! The network that tells real images from generated ones: [`Discriminator`], a PatchGAN (Isola et al. 2017, section
 //! 3.2.2).
 
+mod auto_encoder;
 mod config;
+mod kind;
 mod output;
 mod patch;
 mod projection;
@@ -17,10 +19,12 @@ use burn::tensor::{Device, Tensor, assert_shape};
 use crate::device;
 use crate::error::Result;
 use crate::layers::{Initializer, Mode, parameter_count};
+use auto_encoder::Decoder;
 use patch::{PatchLayer, PatchNet};
 use projection::Projection;
 
 pub use config::{Condition, DiscriminatorConfig};
+pub use kind::DiscriminatorKind;
 pub use output::{DiscriminatorOutput, ScaleOutput};
 
 impl DiscriminatorConfig {
@@ -73,7 +77,8 @@ impl DiscriminatorConfig {
         };
         let PatchNet { layers, projection } = net(0);
         let coarser = (1..self.scales).map(net).collect();
-        Ok(Discriminator { layers, projection, coarser, config: self.clone(), exact: false })
+        let decoder = (self.kind == DiscriminatorKind::AutoEncoder).then(|| Decoder::new(self, init));
+        Ok(Discriminator { layers, projection, coarser, decoder, config: self.clone(), exact: false })
     }
 
     /// Creates a discriminator with new random weights.
@@ -103,16 +108,19 @@ impl DiscriminatorConfig {
     }
 }
 
-/// A network that classifies every overlapping patch of an image as real or fake (PatchGAN).
+/// A network that classifies every overlapping patch of an image as real or fake (PatchGAN), or another
+/// [kind](DiscriminatorKind) of it.
 ///
 /// Isola et al. 2017, section 3.2.2 <https://arxiv.org/abs/1611.07004>
 #[derive(Module, Debug)]
 pub struct Discriminator {
-    /// The finest scale.
+    /// The finest scale; of an auto-encoder, the encoder.
     layers: Vec<PatchLayer>,
     projection: Option<Projection>,
     /// The other scales, finest first.
     coarser: Vec<PatchNet>,
+    /// The second half of an auto-encoder.
+    decoder: Option<Decoder>,
     #[module(skip)]
     config: DiscriminatorConfig,
     exact: bool,
@@ -120,8 +128,9 @@ pub struct Discriminator {
 
 impl Discriminator {
     /// Returns the discriminator for images with other channels, and the names of the layers that are initialised anew,
-    /// as a function of `seed`: in each scale the first if it sees another number of channels, and the projection of the
-    /// condition if the input has another number. All other weights stay as they are.
+    /// as a function of `seed`: in each scale the first if it sees another number of channels, the projection of the
+    /// condition if the input has another number, and the last of an auto-encoder if it reconstructs another number. All
+    /// other weights stay as they are.
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) if the channels are out of range, [`Error::Device`](crate::Error::Device)
@@ -143,8 +152,9 @@ impl Discriminator {
         if !has_other_first && !has_other_projection {
             return Ok((self, vec![]));
         }
-        let new = self.config.try_init_seeded(seed, device)?;
+        let mut new = self.config.try_init_seeded(seed, device)?;
         let mut names = vec![];
+        let new_decoder = new.decoder.take();
         let coarser = self.coarser.iter_mut().map(|net| (&mut net.layers, &mut net.projection));
         let nets = std::iter::once((&mut self.layers, &mut self.projection)).chain(coarser);
         let news = new.coarser.into_iter().map(|net| (net.layers, net.projection));
@@ -159,6 +169,11 @@ impl Discriminator {
                 *projection = new_projection;
                 names.push(format!("{prefix}projection.conv"));
             }
+        }
+        if let Some((decoder, new)) = self.decoder.as_mut().zip(new_decoder)
+            && before.output_channels != output
+        {
+            names.extend(decoder.take_last(new));
         }
         let exact = self.exact;
         Ok((self.with_exact_convolutions(exact), names))
@@ -176,10 +191,11 @@ impl Discriminator {
     /// - returns `[N, 1, H', W']`, logits, of the size [`DiscriminatorConfig::patch_map_size`]
     ///
     /// # Panics
-    /// If the channels differ from the configuration, or the image is too small for a single patch.
+    /// If the channels differ from the configuration, the image is too small for a single patch, or the cells of an
+    /// auto-encoder do not divide it.
     pub fn forward(&self, input: Tensor<4>, image: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let (seen, condition) = self.seen(input, image);
-        self.forward_scale(0, seen, condition, mode, false).logits
+        let seen = self.seen(input, image);
+        self.forward_scale(0, seen, mode, false).logits
     }
 
     /// Returns the logits of all scales: those of [`forward`](Self::forward) first, then those of the coarser scales,
@@ -233,24 +249,17 @@ impl Discriminator {
     ) -> DiscriminatorOutput {
         let mut seen = vec![self.seen(input, image)];
         for scale in 0..self.coarser.len() {
-            let (image, condition) = seen[scale].clone();
-            seen.push((halved(image), condition.map(halved)));
+            seen.push(seen[scale].clone().halved());
         }
-        let outputs = seen.into_iter().enumerate().map(|(scale, (seen, condition))| {
-            self.forward_scale(scale, seen, condition, mode, keeps_features)
-        });
+        let outputs = seen
+            .into_iter()
+            .enumerate()
+            .map(|(scale, seen)| self.forward_scale(scale, seen, mode, keeps_features));
         DiscriminatorOutput { scales: outputs.collect() }
     }
 
-    /// Returns the output of scale number `scale` for what it sees, and the condition that it projects.
-    fn forward_scale(
-        &self,
-        scale: usize,
-        seen: Tensor<4>,
-        condition: Option<Tensor<4>>,
-        mode: Mode,
-        keeps_features: bool,
-    ) -> ScaleOutput {
+    /// Returns the output of scale number `scale` for what it sees.
+    fn forward_scale(&self, scale: usize, seen: Seen, mode: Mode, keeps_features: bool) -> ScaleOutput {
         let (layers, projection) = match scale {
             0 => (&self.layers, &self.projection),
             _ => (&self.coarser[scale - 1].layers, &self.coarser[scale - 1].projection),
@@ -258,21 +267,32 @@ impl Discriminator {
         let halvings = self.config.layers;
         let project = projection
             .as_ref()
-            .zip(condition)
+            .zip(seen.condition)
             .map(|(projection, condition)| move |features| projection.forward(features, condition, halvings));
-        patch::forward(layers, project, seen, mode, keeps_features)
+        let output = patch::forward(layers, project, seen.images, mode, keeps_features);
+        match (&self.decoder, seen.judged) {
+            (Some(decoder), Some(image)) => decoder.judge(output, image, self.config.cell(), mode),
+            _ => output,
+        }
     }
 
-    /// Returns what the finest scale sees of a batch of pairs, and the condition that it projects, if it does.
-    fn seen(&self, input: Tensor<4>, image: Tensor<4>) -> (Tensor<4>, Option<Tensor<4>>) {
+    /// Returns what the finest scale sees of a batch of pairs.
+    fn seen(&self, input: Tensor<4>, image: Tensor<4>) -> Seen {
         let [input_channels, output_channels] = [self.config.input_channels, self.config.output_channels];
-        assert_shape!(input, [_, input_channels, ..]);
         assert_shape!(image, [_, output_channels, ..]);
-        match self.config.condition {
-            Condition::Input => (Tensor::cat(vec![input, image], 1), None),
-            Condition::Projection => (image, Some(input)),
+        let judged = self.decoder.is_some().then(|| image.clone());
+        let (images, condition) = match self.config.condition {
+            Condition::Input => {
+                assert_shape!(input, [_, input_channels, ..]);
+                (Tensor::cat(vec![input, image], 1), None)
+            }
+            Condition::Projection => {
+                assert_shape!(input, [_, input_channels, ..]);
+                (image, Some(input))
+            }
             Condition::None => (image, None),
-        }
+        };
+        Seen { images, condition, judged }
     }
 
     /// Moves the estimates of the largest singular values one power iteration on, in this discriminator and in all its
@@ -297,6 +317,9 @@ impl Discriminator {
                 let arithmetic = conv.arithmetic_mut();
                 *arithmetic = std::mem::take(arithmetic).with_exact(exact);
             }
+        }
+        if let Some(decoder) = &mut self.decoder {
+            decoder.set_exact(exact);
         }
         self
     }
@@ -323,9 +346,31 @@ impl Discriminator {
     }
 }
 
-/// Returns what the next coarser scale sees: means over 3×3 pixels at every second pixel. Padding does not count in the
-/// means (Wang et al. 2018, section 3.2).
-fn halved(seen: Tensor<4>) -> Tensor<4> {
+/// What one scale sees of a batch of pairs.
+#[derive(Clone)]
+struct Seen {
+    /// The input of its first layer.
+    images: Tensor<4>,
+    /// The condition that it projects, if it does.
+    condition: Option<Tensor<4>>,
+    /// The judged image, if an auto-encoder reconstructs it.
+    judged: Option<Tensor<4>>,
+}
+
+impl Seen {
+    /// Returns what the next coarser scale sees.
+    fn halved(self) -> Self {
+        Self {
+            images: halved(self.images),
+            condition: self.condition.map(halved),
+            judged: self.judged.map(halved),
+        }
+    }
+}
+
+/// Returns the means over 3×3 pixels at every second pixel. Padding does not count in the means (Wang et al. 2018, section
+/// 3.2).
+fn halved(images: Tensor<4>) -> Tensor<4> {
     let options = AvgPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]);
-    avg_pool2d(seen, options.with_count_include_pad(false))
+    avg_pool2d(images, options.with_count_include_pad(false))
 }

@@ -19,6 +19,8 @@ pub struct ScaleOutput {
     pub features: Vec<Tensor<4>>,
     /// One logit for each patch, `[N, 1, H', W']`.
     pub logits: Tensor<4>,
+    /// The codes of an auto-encoder, `[N, C, H', W']`; `None` for the other kinds.
+    pub codes: Option<Tensor<4>>,
 }
 
 impl DiscriminatorOutput {
@@ -28,6 +30,7 @@ impl DiscriminatorOutput {
         let scales = self.scales.into_iter().map(|scale| ScaleOutput {
             features: scale.features.into_iter().map(Tensor::autodiff).collect(),
             logits: scale.logits.autodiff(),
+            codes: scale.codes.map(Tensor::autodiff),
         });
         Self { scales: scales.collect() }
     }
@@ -35,6 +38,6 @@ impl DiscriminatorOutput {
 
 impl From<Tensor<4>> for DiscriminatorOutput {
     fn from(logits: Tensor<4>) -> Self {
-        Self { scales: vec![ScaleOutput { features: vec![], logits }] }
+        Self { scales: vec![ScaleOutput { features: vec![], logits, codes: None }] }
     }
 }

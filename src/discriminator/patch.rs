@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::config::{DiscriminatorConfig, geometry};
+use super::config::DiscriminatorConfig;
+use super::kind::DiscriminatorKind;
 use super::output::ScaleOutput;
 use super::projection::Projection;
 use crate::layers::{
@@ -28,18 +29,19 @@ pub(super) struct PatchLayer {
 
 /// Creates the layers of scale number `scale`, 0 for the finest.
 pub(super) fn layers(config: &DiscriminatorConfig, scale: usize, init: &mut Initializer) -> Vec<PatchLayer> {
-    let geometry = geometry(config.layers);
-    let last = geometry.len() - 1;
     let mut from = config.seen_channels();
-    let layers = geometry.into_iter().enumerate().map(|(index, geometry)| {
-        let to = if index == last { 1 } else { channels_at(config.base_channels_at(scale), index) };
+    let layers = config.geometry().into_iter().enumerate().map(|(index, geometry)| {
+        let is_last = config.is_last(index);
+        let to = if is_last { 1 } else { channels_at(config.base_channels_at(scale), index) };
         // The PyTorch original's rule: the outer layers of a PatchGAN always have a bias, the last layer of a PixelGAN
-        // has none, and none of the inner layers has one before batch normalisation or without a norm.
-        let is_outer = index == 0 || (index == last && config.layers != 0);
+        // has none, and none of the inner layers has one before batch normalisation or without a norm. DCGAN's have
+        // none.
+        let is_outer = index == 0 || (is_last && config.layers != 0);
+        let is_outer = is_outer && config.kind != DiscriminatorKind::Dcgan;
         // Nothing else could shift the maps there, so that spectral normalisation alone has all biases.
         let is_bare = config.spectral && config.norm == Norm::None;
         let conv = Conv::new([from, to], geometry, is_outer || is_bare || config.norm.conv_bias(), init);
-        let has_norm = index != 0 && index != last;
+        let has_norm = index != 0 && !is_last;
         from = to;
         PatchLayer {
             spectral: config.spectral.then(|| SpectralNorm::new(conv.weight(), init)),
@@ -76,7 +78,7 @@ pub(super) fn forward(
         Some(projected) => x + projected,
         None => x,
     };
-    ScaleOutput { features, logits }
+    ScaleOutput { features, logits, codes: None }
 }
 
 impl PatchLayer {

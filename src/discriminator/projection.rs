@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
 
-use super::config::{Condition, DiscriminatorConfig, geometry};
+use super::config::{Condition, DiscriminatorConfig};
 use crate::layers::{Activation, Conv, Initializer, SpectralNorm, channels_at};
 
 /// The inner product of a patch's features and its condition, which is added to the logit.
@@ -24,7 +24,7 @@ impl Projection {
         if config.condition != Condition::Projection {
             return None;
         }
-        let before_last = geometry(config.layers).len() - 2;
+        let before_last = config.geometry().len() - 2;
         let channels = channels_at(config.base_channels_at(scale), before_last);
         let conv = Conv::new([config.input_channels, channels], [1, 1, 0], false, init);
         let spectral = config.spectral.then(|| SpectralNorm::new(conv.weight(), init));

@@ -103,7 +103,7 @@ fn features_are_the_blocks_outputs_after_their_activations() {
             let layers = &discriminator.layers[index..=index];
             patch::forward(layers, None::<fn(Tensor<4>) -> Tensor<4>>, x, Mode::PAPER, false).logits
         };
-        let mut x = one(0, discriminator.seen(input, image).0);
+        let mut x = one(0, discriminator.seen(input, image).images);
         for (index, feature) in features.iter().enumerate() {
             let expected = burn::tensor::activation::leaky_relu(x.clone(), 0.2);
             let difference = (feature.clone() - expected).abs().max().into_scalar::<f32>();

@@ -16,6 +16,9 @@ const MAX_BLOCKS: usize = 1000;
 /// The allowed depths of a U-Net.
 const DEPTHS: std::ops::RangeInclusive<usize> = 2..=MAX_DEPTH;
 
+/// The allowed depths of a DCGAN: its first map has 4 pixels, and its last layer doubles them.
+const DCGAN_DEPTHS: std::ops::RangeInclusive<usize> = 3..=MAX_DEPTH;
+
 /// The largest depth of a U-Net.
 pub(crate) const MAX_DEPTH: usize = 12;
 
@@ -24,8 +27,8 @@ pub(crate) const RESNET_STEPS: usize = 2;
 
 /// The architecture of a generator.
 ///
-/// As text it is `unet:8`, `encoder_decoder:8` or `resnet:9`. The number may be left out: `unet` has depth 8,
-/// `resnet` has 9 blocks.
+/// As text it is `unet:8`, `encoder_decoder:8`, `resnet:9` or `dcgan:6`. The number may be left out: `unet` has depth 8,
+/// `resnet` has 9 blocks, `dcgan` has depth 6. `dcgan:6:128` has 128 values of noise instead of 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -45,6 +48,22 @@ pub enum Backbone {
         /// The number of residual blocks: 9 or 6 in the original.
         blocks: usize,
     },
+    /// A decoder that makes images of noise, without an input image: the generator of DCGAN (Radford et al. 2015), as in
+    /// PyTorch's example. It needs a discriminator without a condition, and no L1.
+    Dcgan {
+        /// The binary logarithm of the side of an image: 6 for 64 pixels, the example's.
+        depth: usize,
+        /// The number of values of the noise.
+        #[serde(default = "default_noise")]
+        noise: usize,
+    },
+}
+
+/// The values of DCGAN's noise.
+const NOISE: usize = 100;
+
+fn default_noise() -> usize {
+    NOISE
 }
 
 impl Default for Backbone {
@@ -60,6 +79,8 @@ impl fmt::Display for Backbone {
             Self::Unet { depth } => write!(f, "unet:{depth}"),
             Self::EncoderDecoder { depth } => write!(f, "encoder_decoder:{depth}"),
             Self::Resnet { blocks } => write!(f, "resnet:{blocks}"),
+            Self::Dcgan { depth, noise: NOISE } => write!(f, "dcgan:{depth}"),
+            Self::Dcgan { depth, noise } => write!(f, "dcgan:{depth}:{noise}"),
         }
     }
 }
@@ -70,15 +91,22 @@ impl FromStr for Backbone {
     fn from_str(text: &str) -> Result<Self> {
         let unknown = || {
             let problem = format!(
-                "`{text}` is not a backbone; use unet, encoder_decoder or resnet, with a depth or a number of blocks \
-                 after a colon if needed, for instance unet:8 or resnet:9"
+                "`{text}` is not a backbone; use unet, encoder_decoder, resnet or dcgan, with a depth or a number \
+                 of blocks after a colon if needed, for instance unet:8 or resnet:9"
             );
             Error::config("generator.backbone", problem)
         };
-        let (name, number) = match text.split_once(':') {
-            Some((name, number)) => (name, Some(number.parse().map_err(|_| unknown())?)),
-            None => (text, None),
-        };
+        let (name, numbers) = text.split_once(':').map_or((text, None), |(name, rest)| (name, Some(rest)));
+        if name == "dcgan" {
+            let (depth, noise) = numbers.map_or((None, None), |numbers| match numbers.split_once(':') {
+                Some((depth, noise)) => (Some(depth), Some(noise)),
+                None => (Some(numbers), None),
+            });
+            let number = |text: Option<&str>, default| text.map_or(Ok(default), str::parse);
+            let read = |text, default| number(text, default).map_err(|_| unknown());
+            return Ok(Self::Dcgan { depth: read(depth, 6)?, noise: read(noise, NOISE)? });
+        }
+        let number = numbers.map(|number| number.parse().map_err(|_| unknown())).transpose()?;
         match name.replace('-', "_").as_str() {
             "unet" => Ok(Self::Unet { depth: number.unwrap_or(8) }),
             "encoder_decoder" => Ok(Self::EncoderDecoder { depth: number.unwrap_or(8) }),
@@ -118,12 +146,12 @@ named!(UpsampleKind, "upsampling");
 ///
 /// | field | default | meaning | range | paper / PyTorch |
 /// |---|---|---|---|---|
-/// | `input_channels` | 3 | channels of the input | 1–4096 | 3 |
+/// | `input_channels` | 3 | channels of the input; DCGAN does not see it | 1–4096 | 3 |
 /// | `output_channels` | 3 | channels of the output | 1–4096 | 3 |
-/// | `backbone` | U-Net of depth 8 | architecture | depth 2–12, blocks 0–1000 | U-Net 8 |
+/// | `backbone` | U-Net of depth 8 | architecture | depth 2–12 (DCGAN 3–12), blocks 0–1000, noise 1–4096 | U-Net 8 |
 /// | `base_channels` | 64 | channels of the first layer | 1–4096 | 64 |
 /// | `norm` | batch | normalisation | | batch |
-/// | `dropout` | 0.5 | probability that dropout zeroes a value | 0 ≤ p < 1 | 0.5 |
+/// | `dropout` | 0.5 | probability that dropout zeroes a value; DCGAN has no dropout | 0 ≤ p < 1 | 0.5 |
 /// | `dropout_layout` | paper | decoder blocks with dropout | | paper / pytorch |
 /// | `upsample` | transpose | how the decoder doubles the resolution | | transpose |
 /// | `conv_bias` | false | whether every convolution has a bias, as in other implementations | | false |
@@ -185,10 +213,22 @@ impl GeneratorConfig {
         Self { input_channels, output_channels, ..Self::default() }
     }
 
-    /// Returns the number that must divide the height and width of an image: 2^depth for a U-Net, 4 for a ResNet.
+    /// Returns the number of values of the noise that the generator takes in place of an input image; `None` if it
+    /// translates images.
+    pub fn noise(&self) -> Option<usize> {
+        match self.backbone {
+            Backbone::Dcgan { noise, .. } => Some(noise),
+            _ => None,
+        }
+    }
+
+    /// Returns the number that must divide the height and width of an image: 2^depth for a U-Net, 4 for a ResNet. The
+    /// images of a DCGAN have this side.
     pub fn size_multiple(&self) -> usize {
         match self.backbone {
-            Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } => 1 << depth,
+            Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } | Backbone::Dcgan { depth, .. } => {
+                1 << depth
+            }
             Backbone::Resnet { .. } => 1 << RESNET_STEPS,
         }
     }
@@ -198,7 +238,9 @@ impl GeneratorConfig {
         match self.backbone {
             // Residual blocks pad by reflection at a quarter of the resolution, which needs two pixels.
             Backbone::Resnet { .. } => 2 * self.size_multiple(),
-            Backbone::Unet { .. } | Backbone::EncoderDecoder { .. } => self.size_multiple(),
+            Backbone::Unet { .. } | Backbone::EncoderDecoder { .. } | Backbone::Dcgan { .. } => {
+                self.size_multiple()
+            }
         }
     }
 
@@ -225,6 +267,13 @@ impl GeneratorConfig {
             }
             Backbone::Resnet { blocks } if blocks > MAX_BLOCKS => {
                 format!("{blocks} blocks are out of range; use 0 to {MAX_BLOCKS}")
+            }
+            Backbone::Dcgan { depth, .. } if !DCGAN_DEPTHS.contains(&depth) => {
+                let [min, max] = [DCGAN_DEPTHS.start(), DCGAN_DEPTHS.end()];
+                format!("depth {depth} is out of range; use {min} to {max}, for instance 6 for 64 pixels")
+            }
+            Backbone::Dcgan { noise, .. } if !(1..=MAX_CHANNELS).contains(&noise) => {
+                format!("{noise} values of noise are out of range; use 1 to {MAX_CHANNELS}")
             }
             _ if !(0.0..1.0).contains(&self.dropout) => {
                 let problem = format!("{} is not a probability below 1", self.dropout);
@@ -259,6 +308,8 @@ mod tests {
             Backbone::Unet { depth: 7 },
             Backbone::EncoderDecoder { depth: 3 },
             Backbone::Resnet { blocks: 0 },
+            Backbone::Dcgan { depth: 5, noise: 100 },
+            Backbone::Dcgan { depth: 6, noise: 32 },
         ] {
             assert_eq!(backbone.to_string().parse::<Backbone>().unwrap(), backbone);
         }
@@ -276,7 +327,8 @@ mod tests {
         {
             assert_eq!(norm.to_string().parse::<Norm>().unwrap(), norm);
         }
-        for wrong in ["vnet", "unet:", "unet:deep", "unet:-1", ""] {
+        assert_eq!("dcgan".parse::<Backbone>().unwrap(), Backbone::Dcgan { depth: 6, noise: 100 });
+        for wrong in ["vnet", "dcgan:", "dcgan:6:", "unet:", "unet:deep", "unet:-1", ""] {
             let message = wrong.parse::<Backbone>().unwrap_err().to_string();
             assert!(message.contains(&format!("`{wrong}`")) && message.contains("resnet:9"), "{message}");
         }

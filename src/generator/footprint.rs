@@ -1,6 +1,7 @@
 //! The size of a generator before it is created.
 
 use super::config::{Backbone, GeneratorConfig, RESNET_STEPS};
+use super::dcgan;
 use crate::layers::{Footprint, UpsampleKind, channels_at};
 
 impl GeneratorConfig {
@@ -35,6 +36,14 @@ impl GeneratorConfig {
                 }
                 sum.add([channels(0), self.output_channels, 7], size);
             }
+            Backbone::Dcgan { depth, noise } => {
+                let widths = dcgan::widths(self, depth);
+                sum.add([noise, widths[0], 4], at(depth - 2));
+                let kernel = if self.upsample == UpsampleKind::Transpose { 4 } else { 3 };
+                for (index, channels) in widths.windows(2).enumerate() {
+                    sum.add([channels[0], channels[1], kernel], at(depth - 3 - index));
+                }
+            }
         }
         sum
     }
@@ -52,6 +61,7 @@ mod tests {
             config.clone().with_backbone(Backbone::Unet { depth: 6 }),
             config.clone().with_backbone(Backbone::EncoderDecoder { depth: 5 }),
             config.clone().with_backbone(Backbone::Resnet { blocks: 3 }),
+            config.clone().with_backbone(Backbone::Dcgan { depth: 6, noise: 7 }),
             config
                 .clone()
                 .with_backbone(Backbone::Unet { depth: 5 })

@@ -1,6 +1,7 @@
-//! The network that translates images: [`Generator`], with one of three backbones.
+//! The network that translates images: [`Generator`], with one of four backbones.
 
 mod config;
+mod dcgan;
 mod footprint;
 mod resnet;
 pub(crate) mod tiled;
@@ -13,6 +14,7 @@ use burn::tensor::{Device, Tensor, assert_shape};
 use crate::device;
 use crate::error::Result;
 use crate::layers::{Arithmetic, Initializer, Mode, in_thread_pool, parameter_count};
+use dcgan::Dcgan;
 use resnet::ResNet;
 use unet::UNet;
 
@@ -66,6 +68,7 @@ impl GeneratorConfig {
             Backbone::Unet { depth } => Network::Unet(UNet::new(self, depth, true, init)),
             Backbone::EncoderDecoder { depth } => Network::Unet(UNet::new(self, depth, false, init)),
             Backbone::Resnet { blocks } => Network::Resnet(ResNet::new(self, blocks, init)),
+            Backbone::Dcgan { depth, noise } => Network::Dcgan(Dcgan::new(self, depth, noise, init)),
         };
         Ok(Generator { network, config: self.clone(), exact: false })
     }
@@ -113,6 +116,7 @@ pub struct Generator {
 enum Network {
     Unet(UNet),
     Resnet(ResNet),
+    Dcgan(Dcgan),
 }
 
 impl Generator {
@@ -152,6 +156,8 @@ impl Generator {
         let layers = match (&mut self.network, new) {
             (Network::Unet(network), Network::Unet(new)) => network.take_ends(new, differ),
             (Network::Resnet(network), Network::Resnet(new)) => network.take_ends(new, differ),
+            (Network::Dcgan(network), Network::Dcgan(new)) if differ[1] => network.take_last(new),
+            (Network::Dcgan(_), Network::Dcgan(_)) => vec![],
             _ => unreachable!("both have the same backbone"),
         };
         let exact = self.exact;
@@ -164,8 +170,9 @@ impl Generator {
     /// call.
     ///
     /// # Shapes
-    /// - `input`: `[N, input_channels, H, W]` in `[-1, 1]`
-    /// - returns `[N, output_channels, H, W]` in `[-1, 1]`
+    /// - `input`: `[N, input_channels, H, W]` in `[-1, 1]`; for [`Backbone::Dcgan`] noise from N(0, 1),
+    ///   `[N, noise, 1, 1]`
+    /// - returns `[N, output_channels, H, W]` in `[-1, 1]`; for [`Backbone::Dcgan`] of 2^depth pixels
     ///
     /// # Panics
     /// If the channels differ from the configuration, or H or W is not divisible by
@@ -184,6 +191,10 @@ impl Generator {
     /// # }
     /// ```
     pub fn forward(&self, input: Tensor<4>, mode: Mode) -> Tensor<4> {
+        if let Some(noise) = self.config.noise() {
+            assert_shape!(input, [_, noise, 1, 1]);
+            return self.pass(input, mode);
+        }
         let channels = self.config.input_channels;
         assert_shape!(input, [_, channels, ..]);
         let [_, _, height, width] = input.dims();
@@ -195,10 +206,16 @@ impl Generator {
                  another depth"
             );
         }
+        self.pass(input, mode)
+    }
+
+    /// Runs the network.
+    fn pass(&self, input: Tensor<4>, mode: Mode) -> Tensor<4> {
         let device = input.device();
         let pass = || match &self.network {
             Network::Unet(network) => network.forward(input, mode.seeded()),
             Network::Resnet(network) => network.forward(input, mode.seeded()),
+            Network::Dcgan(network) => network.forward(input, mode),
         };
         in_thread_pool(&device, pass)
     }
@@ -237,6 +254,7 @@ impl Generator {
         match &mut self.network {
             Network::Unet(network) => network.each_arithmetic(change),
             Network::Resnet(network) => network.each_arithmetic(change),
+            Network::Dcgan(network) => network.each_arithmetic(change),
         }
     }
 

@@ -12,6 +12,9 @@ use super::{Generator, Network};
 use crate::error::Result;
 use crate::layers::{Arithmetic, Mode, Moments, channels_at};
 
+/// Why a DCGAN does not come here.
+const NO_INPUT: &str = "`Translator` refuses a generator without an input image";
+
 /// A generator that translates one image tile by tile.
 #[derive(Debug)]
 pub(crate) struct TiledGenerator {
@@ -53,6 +56,7 @@ impl TiledGenerator {
         match &self.generator.network {
             Network::Unet(_) => self.split,
             Network::Resnet(_) => self.split + 1, // the first convolution keeps the resolution
+            Network::Dcgan(_) => unreachable!("{NO_INPUT}"),
         }
     }
 
@@ -71,6 +75,7 @@ impl TiledGenerator {
         match &self.generator.network {
             Network::Unet(network) => network.head(x, layers),
             Network::Resnet(network) => vec![network.head(x, layers)],
+            Network::Dcgan(_) => unreachable!("{NO_INPUT}"),
         }
     }
 
@@ -79,6 +84,7 @@ impl TiledGenerator {
         match &self.generator.network {
             Network::Unet(network) => network.body(x, self.split, self.mode),
             Network::Resnet(network) => vec![network.body(x, self.mode)],
+            Network::Dcgan(_) => unreachable!("{NO_INPUT}"),
         }
     }
 
@@ -87,6 +93,7 @@ impl TiledGenerator {
         match &self.generator.network {
             Network::Unet(network) => network.tail(piece, layers, self.split, self.mode),
             Network::Resnet(network) => network.tail(piece, layers),
+            Network::Dcgan(_) => unreachable!("{NO_INPUT}"),
         }
     }
 
@@ -103,12 +110,14 @@ impl TiledGenerator {
         let norm = match &self.generator.network {
             Network::Unet(network) => network.norm(layer, self.split),
             Network::Resnet(network) => network.norm(layer),
+            Network::Dcgan(_) => unreachable!("{NO_INPUT}"),
         };
         let Some(norm) = norm else { return Ok(()) };
         let affine = norm.affine(norm.known(self.mode).map_or_else(|| gather(self), Ok)?);
         match &mut self.generator.network {
             Network::Unet(network) => network.fold(layer, self.split, affine),
             Network::Resnet(network) => network.fold(layer, affine),
+            Network::Dcgan(_) => unreachable!("{NO_INPUT}"),
         }
         Ok(())
     }

@@ -72,6 +72,7 @@ mod tests {
         let scales = (0..2).map(|scale| ScaleOutput {
             features: (0..2).map(|i| waves(shapes[scale][i], waves_of[2 * scale + i])).collect(),
             logits: waves([1, 1, 1, 1], 1.0),
+            codes: None,
         });
         DiscriminatorOutput { scales: scales.collect() }
     }
@@ -97,6 +98,7 @@ mod tests {
             let scales = vec![ScaleOutput {
                 features: vec![waves([3, 4, 1, 1], scale)],
                 logits: waves([3, 1, 1, 1], 1.0),
+                codes: None,
             }];
             DiscriminatorOutput { scales }
         };

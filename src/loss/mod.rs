@@ -2,6 +2,7 @@
 
 mod feature_matching;
 mod lecam;
+mod pulling_away;
 mod structured;
 mod sums;
 
@@ -17,7 +18,8 @@ use sums::{mean, over_scales};
 
 pub use feature_matching::FeatureMatching;
 
-/// The adversarial objective. As text it is `vanilla`, `least_squares` or `hinge`, the same as in JSON.
+/// The adversarial objective. As text it is `vanilla`, `minimax`, `least_squares`, `hinge` or `energy`, the same as in
+/// JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -25,10 +27,16 @@ pub enum GanMode {
     /// Cross-entropy, with the generator maximising log D (non-saturating): the paper's choice.
     #[default]
     Vanilla,
+    /// Cross-entropy, with the generator minimising log(1 − D), which is what D maximises: the game of Goodfellow et al.
+    /// 2014, equation 1. Its gradient vanishes where D is sure that an image is fake.
+    Minimax,
     /// Squared distance of the logits to 1 and 0 (LSGAN).
     LeastSquares,
     /// Hinge loss with margins at 1 and −1.
     Hinge,
+    /// Energies of a discriminator that is an auto-encoder (EBGAN, Zhao et al. 2016, section 2.1): D lowers the energy
+    /// of real images, and raises that of generated ones up to a margin; G lowers it. A logit is the negated energy.
+    Energy,
 }
 
 named!(GanMode, "gan mode");
@@ -62,8 +70,8 @@ impl PixelLoss {
 struct Terms {
     /// D's loss on real pairs, `[1]`, from the logits and the target for real patches.
     real: fn(Tensor<4>, f64) -> Tensor<1>,
-    /// D's loss on generated pairs, `[1]`.
-    fake: fn(Tensor<4>) -> Tensor<1>,
+    /// D's loss on generated pairs, `[1]`, from the logits and the margin.
+    fake: fn(Tensor<4>, f64) -> Tensor<1>,
     /// G's loss on generated pairs, `[1]`.
     generator: fn(Tensor<4>) -> Tensor<1>,
     /// The logit at which D is undecided.
@@ -72,25 +80,37 @@ struct Terms {
 
 impl GanMode {
     /// Returns the terms of the objective. Nothing else depends on the choice of objective.
-    fn terms(self) -> Terms {
+    fn terms(self, margin: f64) -> Terms {
         match self {
             Self::Vanilla => Terms {
                 real: binary_cross_entropy,
-                fake: |logits| binary_cross_entropy(logits, 0.0),
+                fake: |logits, _| binary_cross_entropy(logits, 0.0),
                 generator: |logits| binary_cross_entropy(logits, 1.0),
                 threshold: 0.0,
             },
+            Self::Minimax => Terms {
+                generator: |logits| -binary_cross_entropy(logits, 0.0),
+                ..Self::Vanilla.terms(margin)
+            },
             Self::LeastSquares => Terms {
                 real: |logits, label| mean((logits - label).square()),
-                fake: |logits| mean(logits.square()),
+                fake: |logits, _| mean(logits.square()),
                 generator: |logits| mean((logits - 1.0).square()),
                 threshold: 0.5,
             },
             Self::Hinge => Terms {
                 real: |logits, _| mean(relu(-logits + 1.0)),
-                fake: |logits| mean(relu(logits + 1.0)),
+                fake: |logits, _| mean(relu(logits + 1.0)),
                 generator: |logits| -mean(logits),
                 threshold: 0.0,
+            },
+            Self::Energy => Terms {
+                real: |logits, _| -mean(logits),
+                // The hinge is of each logit. That of their mean would ignore the fakes below the margin as soon as the
+                // others are far above it.
+                fake: |logits, margin| mean(relu(logits + margin)),
+                generator: |logits| -mean(logits),
+                threshold: -margin / 2.0,
             },
         }
     }
@@ -114,6 +134,8 @@ impl GanMode {
 /// | `feature_matching` | aligned | how features are compared | | – (pix2pixHD: aligned) |
 /// | `lecam_weight` | 0 | weight of LeCam regularisation of the discriminator; 0 is off | ≥ 0 | 0 |
 /// | `lecam_decay` | 0.99 | decay of the averages of its logits | 0 ≤ d < 1 | – |
+/// | `margin` | 0.1 | energy up to which D raises that of generated images, with `gan` energy | > 0 | – |
+/// | `pulling_away` | 0 | weight of EBGAN's pulling-away term, with `gan` energy | ≥ 0 | – |
 ///
 /// From `gradient_weight` to `frequency_weight` they are structured distances: each joins pixels that the distance
 /// `pixel` treats one by one. They are added to it, and [`GeneratorLoss::structured`] is their sum.
@@ -144,7 +166,7 @@ pub struct Pix2PixLossConfig {
     pub pixel: PixelLoss,
     /// λ, the weight of that distance.
     pub l1_weight: f64,
-    /// The target for real patches under [`GanMode::Vanilla`] and [`GanMode::LeastSquares`].
+    /// The target for real patches under [`GanMode::Vanilla`], [`GanMode::Minimax`] and [`GanMode::LeastSquares`].
     pub real_label: f64,
     /// The weight of mean |Δ(output − target)|, where Δ is the difference of neighbours, down plus across: the signed
     /// form of the gradient difference loss (Mathieu et al. 2016). It sharpens edges of aligned pairs.
@@ -175,8 +197,16 @@ pub struct Pix2PixLossConfig {
     #[serde(skip_serializing_if = "is_off")]
     pub lecam_weight: f64,
     /// The decay of these averages in each step.
-    #[serde(skip_serializing_if = "is_usual")]
+    #[serde(skip_serializing_if = "is_default_decay")]
     pub lecam_decay: f64,
+    /// The energy, a mean squared error of images in `[-1, 1]`, up to which D raises that of generated images under
+    /// [`GanMode::Energy`]. It should be a few times the energy of real images.
+    #[serde(skip_serializing_if = "is_default_margin")]
+    pub margin: f64,
+    /// The weight of the pulling-away term in the generator's loss under [`GanMode::Energy`], which makes the images of a
+    /// batch differ; 0 is off, and 0.1 the EBGAN-PT of the publication (section 2.4).
+    #[serde(skip_serializing_if = "is_off")]
+    pub pulling_away: f64,
 }
 
 /// Returns whether a field has the value that leaves the objective as it was before the field existed. Such fields are
@@ -185,13 +215,19 @@ fn is_off<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Returns whether the decay of the averages is the default, which is left out likewise.
-fn is_usual(decay: &f64) -> bool {
+/// The default decay of the averages of LeCam regularisation, which is left out likewise.
+const LECAM_DECAY: f64 = 0.99;
+
+fn is_default_decay(decay: &f64) -> bool {
     *decay == LECAM_DECAY
 }
 
-/// The default decay of the averages of LeCam regularisation.
-const LECAM_DECAY: f64 = 0.99;
+/// The default margin, which is left out likewise.
+const MARGIN: f64 = 0.1;
+
+fn is_default_margin(margin: &f64) -> bool {
+    *margin == MARGIN
+}
 
 impl Default for Pix2PixLossConfig {
     /// Returns the paper's objective, L1+cGAN.
@@ -211,6 +247,8 @@ impl Default for Pix2PixLossConfig {
             feature_matching: FeatureMatching::Aligned,
             lecam_weight: 0.0,
             lecam_decay: LECAM_DECAY,
+            margin: MARGIN,
+            pulling_away: 0.0,
         }
     }
 }
@@ -230,8 +268,24 @@ impl Pix2PixLossConfig {
     }
 
     /// Returns whether the loss of a batch is the mean of the losses of its pairs, so that it may be computed in parts.
-    pub(crate) fn is_mean_over_pairs(&self) -> bool {
-        self.feature_weight == 0.0 || self.feature_matching != FeatureMatching::Statistics
+    pub(crate) fn of_whole_batches(&self) -> Option<[String; 3]> {
+        let term =
+            |field: &str, needs: String, remedy: &str| Some([field.to_owned(), needs, remedy.to_owned()]);
+        if self.feature_weight > 0.0 && self.feature_matching == FeatureMatching::Statistics {
+            return term(
+                "loss.feature_matching",
+                "statistics needs the means over the whole batch".into(),
+                "aligned",
+            );
+        }
+        if self.pulling_away > 0.0 {
+            return term(
+                "loss.pulling_away",
+                format!("{} compares all images of a batch", self.pulling_away),
+                "0",
+            );
+        }
+        None
     }
 
     /// Creates the loss. It does not check the fields; [`validate`](Self::validate) does.
@@ -264,15 +318,27 @@ impl Pix2PixLossConfig {
             ("loss.l1_weight", self.l1_weight),
             ("loss.feature_weight", self.feature_weight),
             ("loss.lecam_weight", self.lecam_weight),
+            ("loss.pulling_away", self.pulling_away),
         ];
         for (field, weight) in others.into_iter().chain(structured) {
             if !weight.is_finite() || weight < 0.0 {
                 return Err(Error::config(field, format!("{weight} is not a number of at least 0")));
             }
         }
-        if !(self.discriminator_weight.is_finite() && self.discriminator_weight > 0.0) {
-            let problem = format!("{} is not a number above 0", self.discriminator_weight);
-            return Err(Error::config("loss.discriminator_weight", problem));
+        for (field, value) in
+            [("loss.discriminator_weight", self.discriminator_weight), ("loss.margin", self.margin)]
+        {
+            if !(value.is_finite() && value > 0.0) {
+                return Err(Error::config(field, format!("{value} is not a number above 0")));
+            }
+        }
+        if self.pulling_away > 0.0 && (self.gan != GanMode::Energy || self.gan_weight == 0.0) {
+            let problem = format!(
+                "{} needs a discriminator that is an auto-encoder, as only that has codes; use 0, or \
+                 `--system ebgan`",
+                self.pulling_away
+            );
+            return Err(Error::config("loss.pulling_away", problem));
         }
         if self.gan_weight == 0.0 && self.l1_weight == 0.0 && structured.iter().all(|(_, w)| *w == 0.0) {
             return Err(Error::config(
@@ -355,7 +421,8 @@ impl DiscriminatorLoss {
 /// The terms of the generator's loss, with their weights applied, as scalars on the device.
 #[derive(Clone, Debug)]
 pub struct GeneratorLoss {
-    /// The adversarial term, the sum over the scales, `[1]`; absent when training without a discriminator.
+    /// The adversarial term, the sum over the scales, `[1]`, with the pulling-away term if there is one; absent when
+    /// training without a discriminator.
     pub gan: Option<Tensor<1>>,
     /// λ·L1, or λ·L2, `[1]`.
     pub l1: Tensor<1>,
@@ -391,6 +458,26 @@ impl GeneratorLoss {
 }
 
 impl Pix2PixLoss {
+    /// Returns whether the discriminator's losses are those of logits, whose usual sizes are known.
+    pub(crate) fn has_logits(&self) -> bool {
+        self.config.gan != GanMode::Energy
+    }
+
+    /// Adds the pulling-away term, with its weight, to the adversarial term of the generator's loss, unless its weight is 0
+    /// (Zhao et al. 2016, section 2.4): the mean squared cosine between the codes of two images of the batch. A batch of
+    /// one image has none.
+    ///
+    /// # Shapes
+    /// - `codes`: `[N, C, h, w]`, the outputs of the discriminator's encoder for the generated images; `None` if the
+    ///   discriminator is not an auto-encoder
+    pub fn with_pulling_away(&self, loss: GeneratorLoss, codes: Option<Tensor<4>>) -> GeneratorLoss {
+        let is_on = self.config.pulling_away > 0.0;
+        let Some(codes) = codes.filter(|codes| is_on && codes.dims()[0] > 1) else { return loss };
+        let term = weighted(pulling_away::mean_squared_cosine(codes), self.config.pulling_away);
+        let gan = loss.gan.map_or(term.clone(), |gan| gan + term);
+        GeneratorLoss { gan: Some(gan), ..loss }
+    }
+
     /// Returns whether there is an adversarial term, so that a discriminator is trained.
     pub fn is_adversarial(&self) -> bool {
         self.config.gan_weight > 0.0
@@ -420,10 +507,10 @@ impl Pix2PixLoss {
             check_logits("real_logits", &real.logits, real.logits.dims()[0]);
             check_same_shape(["real_logits", "fake_logits"], [&real.logits, &fake.logits]);
         }
-        let terms = self.config.gan.terms();
+        let terms = self.config.gan.terms(self.config.margin);
         DiscriminatorLoss {
             real: over_scales(real, |logits| (terms.real)(logits, self.config.real_label)),
-            fake: over_scales(fake, terms.fake),
+            fake: over_scales(fake, |logits| (terms.fake)(logits, self.config.margin)),
             lecam: None,
             weight: self.config.discriminator_weight,
         }
@@ -465,7 +552,7 @@ impl Pix2PixLoss {
     /// Returns the fraction of patches that the discriminator classifies correctly, on real and on generated pairs,
     /// `[1]` each, as the mean over the scales, from the logits that [`discriminator`](Self::discriminator) takes.
     pub(crate) fn accuracy(&self, real: &DiscriminatorOutput, fake: &DiscriminatorOutput) -> [Tensor<1>; 2] {
-        let threshold = self.config.gan.terms().threshold;
+        let threshold = self.config.gan.terms(self.config.margin).threshold;
         let fraction = |output: &DiscriminatorOutput, is_real: bool| {
             let sum = over_scales(output.clone(), |logits| {
                 let logits = logits.inner();
@@ -505,7 +592,7 @@ impl Pix2PixLoss {
             "`fake_logits` (=None) are needed while `gan_weight` is {}",
             self.config.gan_weight
         );
-        let terms = self.config.gan.terms();
+        let terms = self.config.gan.terms(self.config.margin);
         let gan =
             fake_logits.map(|logits| weighted(over_scales(logits, terms.generator), self.config.gan_weight));
         let structured = self.config.structured().into_iter().filter(|(_, weight, _)| *weight > 0.0);
@@ -625,6 +712,57 @@ mod tests {
         }
     }
 
+    /// Returns sin(a·i + b) in row-major order, computed in float64.
+    fn wave<const N: usize>(a: f64, b: f64) -> Tensor<4> {
+        let values: [f32; N] = std::array::from_fn(|i| (a * i as f64 + b).sin() as f32);
+        Tensor::<1>::from_floats(values, &device::cpu()).reshape([1, 1, 1, N])
+    }
+
+    #[test]
+    fn the_generators_minimax_loss_saturates_where_the_discriminator_is_sure() {
+        let loss = |gan| Pix2PixLossConfig::new().with_gan(gan).with_l1_weight(0.0).init();
+        let value = |gan, logits: Tensor<4>| {
+            loss(gan).generator(Some(logits.clone().into()), logits.clone(), logits).total()
+        };
+        close(value(GanMode::Minimax, wave::<6>(0.4, -0.8)), -0.815_571_67);
+        close(value(GanMode::Vanilla, wave::<6>(0.4, -0.8)), 0.660_231_82);
+        let d = loss(GanMode::Minimax).discriminator(wave::<6>(0.9, 0.3), wave::<6>(0.4, -0.8));
+        close(d.real, 0.711_791_99);
+        close(d.fake, 0.815_571_67);
+        for (gan, expected) in [(GanMode::Minimax, -0.006_692_85), (GanMode::Vanilla, -0.993_307_15)] {
+            let x = logits([-5.0, -5.0]).autodiff().require_grad();
+            let grads = value(gan, x.clone()).backward();
+            let slope = x.grad(&grads).unwrap().into_data().try_to_vec::<f32>().unwrap()[0] * 2.0;
+            assert!((slope - expected).abs() < 1e-6, "{slope}");
+        }
+    }
+
+    #[test]
+    fn the_hinge_of_energies_is_of_each_and_not_of_their_mean() {
+        let loss = |margin| Pix2PixLossConfig::new().with_gan(GanMode::Energy).with_margin(margin).init();
+        // Section 6.1 of the golden numbers; a logit is a negated energy.
+        let real = || -logits([0.007_105_943, 0.071_240_88]);
+        let fake = || -logits([0.305_454_88, 2.059_009_3]);
+        let d = loss(0.5).discriminator(real(), fake());
+        close(d.real.clone() + d.fake.clone(), 0.136_445_97);
+        close(d.fake, (0.5 - 0.305_454_88) / 2.0); // the mean energy is above the margin
+        let g = loss(0.5).generator(Some(fake().into()), logits([0.0; 2]), logits([0.0; 2]));
+        close(g.gan.unwrap(), 1.182_232_1);
+        let map = -Tensor::<4>::from_data(
+            [[[[0.008_933_296, 0.012_508_865], [0.005_271_46, 0.001_710_153]]]],
+            &device::cpu(),
+        );
+        close(loss(0.02).discriminator(map.clone(), map).fake, 0.012_894_057);
+        let [right, wrong] = loss(0.5).accuracy(&real().into(), &fake().into());
+        close(right, 1.0);
+        close(wrong, 1.0);
+        // Above the margin, D has nothing to learn from a fake.
+        let fake = fake().autodiff().require_grad();
+        let grads = loss(0.5).discriminator(real().autodiff(), fake.clone()).fake.backward();
+        let grad = fake.grad(&grads).unwrap().into_data().try_to_vec::<f32>().unwrap();
+        assert_eq!(grad, [0.5, 0.0]);
+    }
+
     /// Returns the message of the panic in `work`.
     fn panic_of(work: impl FnOnce()) -> String {
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).expect_err("a panic");
@@ -658,7 +796,8 @@ mod tests {
     #[test]
     fn the_losses_of_several_scales_are_added_and_their_accuracies_averaged() {
         let scales = |values: [[f32; 2]; 2]| {
-            let scales = values.map(|values| ScaleOutput { features: vec![], logits: logits(values) });
+            let scales =
+                values.map(|values| ScaleOutput { features: vec![], logits: logits(values), codes: None });
             DiscriminatorOutput { scales: scales.into() }
         };
         let (real, fake) = (scales([[1.0, 3.0], [2.0, -1.0]]), scales([[2.0, 0.0], [-1.0, -2.0]]));

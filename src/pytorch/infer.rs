@@ -7,7 +7,7 @@ use burn::tensor::Device;
 
 use super::names::{self, Naming, unet_prefix};
 use super::state_dict::{Shapes, is_statistic};
-use crate::discriminator::{Condition, DiscriminatorConfig};
+use crate::discriminator::{Condition, DiscriminatorConfig, DiscriminatorKind};
 use crate::generator::{Backbone, DropoutLayout, GeneratorConfig};
 use crate::layers::{Norm, UpsampleKind};
 use crate::weights;
@@ -21,7 +21,9 @@ const NORMS: [Norm; 4] =
 pub(super) fn generator(state: &Shapes, device: &Device) -> Result<(GeneratorConfig, Naming), String> {
     let places = state.keys().filter_map(|key| block_place(key));
     let blocks = places.max().map(|last| last - 9);
-    let candidates = if state.keys().any(|key| key.starts_with("model.model.")) {
+    let candidates = if state.contains_key(DCGAN_FIRST) {
+        dcgans(state)
+    } else if state.keys().any(|key| key.starts_with("model.model.")) {
         unets(state)
     } else if blocks.is_some() || shape(state, "model.1.weight").is_some() {
         resnets(state, blocks.unwrap_or(0))
@@ -49,6 +51,9 @@ pub(super) fn discriminator(
     channels: Option<[usize; 2]>,
     device: &Device,
 ) -> Result<DiscriminatorConfig, String> {
+    if state.contains_key(DCGAN_FIRST) {
+        return dcgan_discriminator(state, channels, device);
+    }
     let is_pixel = state.keys().any(|key| key.starts_with("net."));
     let is_spectral = state.keys().any(|key| key.ends_with(".weight_orig"));
     let weight = if is_spectral { "weight_orig" } else { "weight" };
@@ -81,11 +86,66 @@ pub(super) fn discriminator(
     for config in &candidates {
         config.validate().map_err(|error| error.to_string())?;
     }
+    closest_discriminator(candidates, state, device)
+}
+
+/// Returns the first discriminator with the fewest differences.
+fn closest_discriminator(
+    candidates: Vec<DiscriminatorConfig>,
+    state: &Shapes,
+    device: &Device,
+) -> Result<DiscriminatorConfig, String> {
     closest(candidates, |config| {
         let expected = weights::shapes(&config.init(device));
         let expected = expected.into_iter().map(|(name, shape)| (names::discriminator(config, &name), shape));
         differences(state, expected, config.norm)
     })
+}
+
+/// The first parameter of both networks of PyTorch's DCGAN example.
+const DCGAN_FIRST: &str = "main.0.weight";
+
+/// Returns the position of the last convolution of a network of PyTorch's DCGAN example.
+fn last_of_dcgan(state: &Shapes) -> usize {
+    let place = |(key, shape): (&String, &Vec<usize>)| {
+        let place = key.strip_prefix("main.")?.strip_suffix(".weight")?.parse().ok()?;
+        (shape.len() == 4).then_some(place)
+    };
+    state.iter().filter_map(place).max().unwrap_or(0)
+}
+
+/// Returns DCGAN generators with the noise, the depth, the base channels and the image channels of the file.
+fn dcgans(state: &Shapes) -> Vec<(GeneratorConfig, Naming)> {
+    let noise = shape(state, DCGAN_FIRST).map_or(100, |[noise, ..]| noise);
+    let last = last_of_dcgan(state);
+    let [base, output] =
+        shape(state, &format!("main.{last}.weight")).map_or([64, 3], |[base, output, ..]| [base, output]);
+    // The layers are at 0, 3, 6 and so on; the first makes four pixels, and each other one doubles them.
+    let backbone = Backbone::Dcgan { depth: last / 3 + 2, noise };
+    let config = GeneratorConfig::new(output, output)
+        .with_backbone(backbone)
+        .with_base_channels(base)
+        .with_dropout_layout(DropoutLayout::Pytorch)
+        .with_dropout(0.0);
+    NORMS.map(|norm| (config.clone().with_norm(norm), Naming::default())).to_vec()
+}
+
+/// Infers the configuration of a discriminator of PyTorch's DCGAN example.
+fn dcgan_discriminator(
+    state: &Shapes,
+    channels: Option<[usize; 2]>,
+    device: &Device,
+) -> Result<DiscriminatorConfig, String> {
+    let [base, seen] = shape(state, DCGAN_FIRST).map_or([64, 3], |[base, seen, ..]| [base, seen]);
+    let input = channels.map_or(seen, |[input, _]| input);
+    // The convolutions are at 0, 2, 5, 8 and so on; the last one returns the logit.
+    let config = DiscriminatorConfig::new(input, seen)
+        .with_kind(DiscriminatorKind::Dcgan)
+        .with_layers(last_of_dcgan(state).div_ceil(3).max(1))
+        .with_base_channels(base)
+        .with_condition(Condition::None);
+    config.validate().map_err(|error| error.to_string())?;
+    closest_discriminator(NORMS.map(|norm| config.clone().with_norm(norm)).to_vec(), state, device)
 }
 
 /// Returns all U-Nets and encoder-decoders with the depth, base channels and image channels of the file.

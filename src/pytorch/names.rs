@@ -1,6 +1,6 @@
 //! Maps the names of this crate's parameters to those of the PyTorch original.
 
-use crate::discriminator::DiscriminatorConfig;
+use crate::discriminator::{DiscriminatorConfig, DiscriminatorKind};
 use crate::generator::{Backbone, GeneratorConfig};
 
 /// The names of a ResNet's blocks, which vary between files.
@@ -48,13 +48,19 @@ pub(super) fn generator(config: &GeneratorConfig, naming: Naming, name: &str) ->
     let key = match config.backbone {
         Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } => unet(depth, name),
         Backbone::Resnet { blocks } => resnet(blocks, naming, name),
+        Backbone::Dcgan { .. } => dcgan(name),
     };
     key.unwrap_or_else(|| name.to_owned())
 }
 
 /// Returns the key of a discriminator's parameter with a name such as `layers.2.norm.weight`.
 pub(super) fn discriminator(config: &DiscriminatorConfig, name: &str) -> String {
-    let key = patch(config.layers, name).unwrap_or_else(|| name.to_owned());
+    let key = match config.kind {
+        DiscriminatorKind::Patch => patch(config.layers, name),
+        DiscriminatorKind::Dcgan => patch(config.layers, name).map(|key| key.replacen("model", "main", 1)),
+        DiscriminatorKind::AutoEncoder => None, // the original has none
+    };
+    let key = key.unwrap_or_else(|| name.to_owned());
     if !config.spectral {
         return key;
     }
@@ -101,6 +107,19 @@ fn resnet(blocks: usize, naming: Naming, name: &str) -> Option<String> {
         ["blocks", i, half, layer, field] => {
             let place = if *half == "first" { 1 } else { naming.second } + offset(layer);
             format!("model.{}.{}.{place}.{field}", 10 + index(i)?, naming.block)
+        }
+        _ => return None,
+    })
+}
+
+/// Returns the key in PyTorch's DCGAN example of a generator's parameter with a name such as `decoder.2.norm.weight`.
+fn dcgan(name: &str) -> Option<String> {
+    let parts: Vec<&str> = name.split('.').collect();
+    Some(match parts.as_slice() {
+        ["project", field] => format!("main.0.{field}"),
+        ["norm", field] => format!("main.1.{field}"),
+        ["decoder", index, layer, field] => {
+            format!("main.{}.{field}", 3 + 3 * index.parse::<usize>().ok()? + offset(layer))
         }
         _ => return None,
     })
@@ -164,6 +183,16 @@ mod tests {
             assert_eq!(key("network.up.1.norm.weight"), "model.23.weight");
             assert_eq!(key("network.last.bias"), "model.26.bias");
         }
+        let config = GeneratorConfig::new(3, 3).with_backbone(Backbone::Dcgan { depth: 6, noise: 100 });
+        let key = |name: &str| generator(&config, Naming::of(&config), name);
+        assert_eq!(key("network.project.weight"), "main.0.weight");
+        assert_eq!(key("network.norm.running_var"), "main.1.running_var");
+        assert_eq!(key("network.decoder.0.up.weight"), "main.3.weight");
+        assert_eq!(key("network.decoder.2.norm.bias"), "main.10.bias");
+        assert_eq!(key("network.decoder.3.up.weight"), "main.12.weight");
+        let dcgan = DiscriminatorConfig::new(3, 3).with_layers(4).with_kind(DiscriminatorKind::Dcgan);
+        assert_eq!(discriminator(&dcgan, "layers.4.conv.weight"), "main.11.weight");
+        assert_eq!(discriminator(&dcgan, "layers.3.norm.weight"), "main.9.weight");
         let key = |layers, name| discriminator(&DiscriminatorConfig::new(3, 3).with_layers(layers), name);
         assert_eq!(key(3, "layers.0.conv.weight"), "model.0.weight");
         assert_eq!(key(3, "layers.1.norm.weight"), "model.3.weight");

@@ -40,9 +40,18 @@ impl Networks {
                     found.discriminators.insert(prefix.to_owned());
                 }
             }
+            // Networks of PyTorch's DCGAN example: a norm follows the first layer of a generator.
+            if let Some(prefix) = prefix_of(name, "main.0.weight")
+                && kernel == [4, 4]
+                && shapes.contains_key(&format!("{prefix}main.3.weight"))
+                && !shapes.contains_key(&format!("{prefix}main.2.weight"))
+            {
+                found.generators.insert(prefix.to_owned());
+            }
             for (first, second) in [
                 ("model.0.weight", "model.2.weight"),
                 ("net.0.weight", "net.2.weight"),
+                ("main.0.weight", "main.2.weight"),
                 // With spectral normalisation:
                 ("model.0.weight_orig", "model.2.weight_orig"),
                 ("net.0.weight_orig", "net.2.weight_orig"),
@@ -110,11 +119,17 @@ mod tests {
             ("a.netD.model.2.weight", CONV),
             ("pixel.net.0.weight", &[8, 6, 1, 1]),
             ("pixel.net.2.weight", &[16, 8, 1, 1]),
+            ("dcgan.netG.main.0.weight", CONV),
+            ("dcgan.netG.main.3.weight", CONV),
+            ("dcgan.netD.main.0.weight", CONV),
+            ("dcgan.netD.main.2.weight", CONV),
+            ("dcgan.netD.main.3.weight", &[8]),
             ("resnet.model.1.weight", &[8, 3, 7, 7]),
             ("resnet.model.4.weight", &[8, 3, 3, 3]),
             ("optimizer.state.0.exp_avg", CONV),
         ];
-        let expected = [vec!["a.netG.module.", "resnet."], vec!["a.netD.", "pixel."]];
+        let expected =
+            [vec!["a.netG.module.", "dcgan.netG.", "resnet."], vec!["a.netD.", "dcgan.netD.", "pixel."]];
         assert_eq!(found(&names), expected.map(|set| set.into_iter().map(str::to_owned).collect::<Vec<_>>()));
     }
 

@@ -5,11 +5,16 @@ use burn::tensor::Tensor;
 use image::{RgbImage, imageops};
 
 use super::Trainer;
-use crate::data::{Batch, BatchSource, IMAGE_CHANNELS, PlanarImage, pad, to_images, unpad};
-use crate::error::Result;
-use crate::layers::Mode;
+use crate::data::{Batch, BatchSource, IMAGE_CHANNELS, PlanarImage, image_grid, pad, to_images, unpad};
+use crate::error::{Error, Result};
+use crate::layers::{Mode, noise};
 use crate::metrics::{self, Metrics};
 use crate::transfer::read_back;
+
+/// The number of images of noise in a row.
+const NOISE_COLUMNS: usize = 8;
+/// The position of the noise of shown images, which no step has.
+const SHOWN: u64 = u64::MAX;
 
 impl Trainer {
     /// Returns the mean metrics of the generator on `pairs`; NaN if there are no pairs.
@@ -20,8 +25,14 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read;
-    /// [`Error::Device`](crate::Error::Device) if the device fails.
+    /// [`Error::Device`](crate::Error::Device) if the device fails; [`Error::Config`](crate::Error::Config) if the
+    /// generator makes images of noise, which no target belongs to.
     pub fn evaluate(&self, pairs: &(impl BatchSource + ?Sized)) -> Result<Metrics> {
+        if self.makes_images_of_noise() {
+            let problem = "its images are made of noise, and belong to no target to compare with; compare their \
+                           distribution with that of the targets, by FID or KID";
+            return Err(Error::config("generator.backbone", problem));
+        }
         let (mut sums, mut count) = ([0.0; 4], 0u32);
         self.translate_each(pairs, usize::MAX, |[_, output, target]| {
             let metrics = [metrics::l1, metrics::psnr, metrics::ssim_unit, metrics::ssim_signed];
@@ -37,12 +48,16 @@ impl Trainer {
 
     /// Returns an image with a row of input, output and target for each of the first `count` pairs, translated as in
     /// [`evaluate`](Self::evaluate). An input that is a label map has the colours of its classes. Of arrays with other
-    /// numbers of channels than images have, the first channel is shown.
+    /// numbers of channels than images have, the first channel is shown. A generator that makes images of noise ignores
+    /// the pairs, and fills the rows with images of the same noise at every call.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read;
     /// [`Error::Device`](crate::Error::Device) if the device fails.
     pub fn sample_grid(&self, pairs: &(impl BatchSource + ?Sized), count: usize) -> Result<RgbImage> {
+        if self.makes_images_of_noise() {
+            return self.noise_grid(count);
+        }
         let mut rows: Vec<[RgbImage; 3]> = vec![];
         self.translate_each(pairs, count, |[input, output, target]| {
             let image = |tensor| Ok(to_images(shown(tensor))?[0].to_rgb8());
@@ -64,6 +79,22 @@ impl Trainer {
             y += i64::from(row[0].height());
         }
         Ok(grid)
+    }
+
+    /// Returns whether the generator takes noise in place of an image.
+    pub(super) fn makes_images_of_noise(&self) -> bool {
+        self.config.generator.noise().is_some()
+    }
+
+    /// Returns an image with `rows` rows of images that the generator makes of noise, the same at every call, with the
+    /// running statistics of the training.
+    pub(super) fn noise_grid(&self, rows: usize) -> Result<RgbImage> {
+        let generator = self.export_generator().valid();
+        let values = self.config.generator.noise().unwrap_or_default();
+        let noise = noise([rows * NOISE_COLUMNS, values], self.config.training.seed, SHOWN, &self.device);
+        let images = to_images(shown(generator.forward(noise, Mode::RUNNING)))?;
+        let images: Vec<RgbImage> = images.iter().map(|image| image.to_rgb8()).collect();
+        Ok(image_grid(&images, NOISE_COLUMNS))
     }
 
     /// Translates the first `count` pairs one by one, and passes input, output and target to `visit`, each

@@ -129,14 +129,15 @@ const _: () = {
 /// [`Error::Config`](crate::Error::Config) with the setting that divides batches.
 fn check_parts(config: &Pix2PixConfig, devices: usize) -> Result<()> {
     let accumulate = config.training.accumulate;
-    if config.loss.is_mean_over_pairs() || (accumulate == 1 && devices == 1) {
+    let Some([field, needs, remedy]) = config.loss.of_whole_batches() else { return Ok(()) };
+    if accumulate == 1 && devices == 1 {
         return Ok(());
     }
     let problem = format!(
-        "statistics needs the means over the whole batch, and training.accumulate {accumulate} on {devices} devices \
-         divides it; use 1 on one device, or aligned"
+        "{needs}, and {accumulate} micro-batches on {devices} devices divide it; use {remedy}, or one micro-batch and one \
+         device (`--accumulate 1 --devices 1`)"
     );
-    Err(Error::config("loss.feature_matching", problem))
+    Err(Error::config(field, problem))
 }
 
 impl Trainer {
@@ -260,8 +261,8 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if one of the devices computes wrongly;
-    /// [`Error::Memory`](crate::Error::Memory), as in [`new`](Self::new); [`Error::Config`](crate::Error::Config) if
-    /// the loss is not a mean over pairs.
+    /// [`Error::Config`](crate::Error::Config) if the objective is not a mean over pairs, which needs the whole batch;
+    /// [`Error::Memory`](crate::Error::Memory), as in [`new`](Self::new).
     pub fn with_devices(mut self, others: &[Device]) -> Result<Self> {
         check_parts(&self.config, 1 + others.len())?;
         others.iter().try_for_each(device::check)?;

@@ -114,7 +114,8 @@ impl Run {
             let newest = self.read_losses(trainer)?;
             if let Some(losses) = newest.filter(|_| is_logged) {
                 self.report.set_speed(self.clock.rate());
-                advice = self.adviser.look(&losses, trainer.config().discriminator.scales);
+                let scales = trainer.config().discriminator.scales;
+                advice = self.adviser.look(&losses, scales).filter(|_| trainer.loss.has_logits());
             }
         }
         if self.page_written.elapsed() > PAGE_EVERY {
@@ -175,7 +176,9 @@ impl Run {
         let means = trainer.epoch_means().map(|losses| Record::Epoch { step, epoch, losses });
         let mut records: Vec<Record> = means.into_iter().collect();
         let mut scores = None;
-        if let Some(val) = val {
+        if trainer.makes_images_of_noise() {
+            self.report.sample(step, epoch, &trainer.noise_grid(SAMPLE_PAIRS)?)?;
+        } else if let Some(val) = val {
             let found = trainer.evaluate(val)?;
             self.report.sample(step, epoch, &trainer.sample_grid(val, SAMPLE_PAIRS)?)?;
             let [l1, psnr] = [found.l1, found.psnr].map(|value| value as f32);

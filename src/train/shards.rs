@@ -5,11 +5,11 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
 
 use super::losses::Losses;
-use super::view::{Purpose, View};
+use super::view::{Purpose, SPREAD, View};
 use crate::data::Batch;
 use crate::discriminator::{Discriminator, DiscriminatorOutput};
 use crate::generator::Generator;
-use crate::layers::Mode;
+use crate::layers::{DropoutMode, Mode};
 
 /// Both networks of a trainer.
 pub(super) type Networks<'a> = (&'a Generator, &'a Discriminator);
@@ -31,10 +31,13 @@ struct Shard {
 
 /// Pairs that are computed together: the whole batch, or a micro-batch to save memory.
 pub(super) struct Part {
+    /// The images to translate; noise if the generator takes none, with the channels of every turn.
     input: Tensor<4>,
     target: Tensor<4>,
     /// The index of the first pair in the batch.
     pub(super) first: usize,
+    /// The values of a turn's noise, if the generator takes noise.
+    noise: Option<usize>,
     /// The fraction of the batch's pairs that the part holds.
     weight: f64,
     mode: Mode,
@@ -45,15 +48,20 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Returns clones of input and target that autodiff tracks.
-    pub(super) fn pair(&self) -> [Tensor<4>; 2] {
-        [&self.input, &self.target].map(|images| images.clone().autodiff())
+    /// Returns clones of input and target that autodiff tracks, for a turn: an update of the discriminator, counted down
+    /// to 0, whose noise is also that of the generator's update.
+    pub(super) fn pair(&self, turn: usize) -> [Tensor<4>; 2] {
+        let input = match self.noise {
+            Some(values) => self.input.clone().narrow(1, turn * values, values),
+            None => self.input.clone(),
+        };
+        [input, self.target.clone()].map(Tensor::autodiff)
     }
 
-    /// Translates the input for the discriminator's update, without gradients for the generator.
-    pub(super) fn fake(&mut self, generator: &Generator, input: Tensor<4>) -> Tensor<4> {
-        if !self.is_alone {
-            return generator.valid().forward(input.inner(), self.mode).autodiff();
+    /// Translates the input for the discriminator's update in a turn, without gradients for the generator.
+    pub(super) fn fake(&mut self, generator: &Generator, input: Tensor<4>, turn: usize) -> Tensor<4> {
+        if !self.is_alone || turn > 0 {
+            return generator.valid().forward(input.inner(), self.mode_of(turn)).autodiff();
         }
         let output = generator.forward(input, self.mode);
         self.output.insert(output).clone().detach()
@@ -69,6 +77,16 @@ impl Part {
     /// Translates the input for the generator's update.
     pub(super) fn output(&mut self, generator: &Generator, input: Tensor<4>) -> Tensor<4> {
         self.output.take().unwrap_or_else(|| generator.forward(input, self.mode))
+    }
+
+    /// Returns the mode of a turn, each with its own dropout noise.
+    fn mode_of(&self, turn: usize) -> Mode {
+        match self.mode.dropout {
+            DropoutMode::Seeded(seed) => {
+                self.mode.with_noise(seed.wrapping_add((turn as u64).wrapping_mul(SPREAD)))
+            }
+            DropoutMode::Off | DropoutMode::Random => self.mode,
+        }
     }
 }
 
@@ -96,6 +114,7 @@ impl Shards {
             input,
             target,
             mode: mode(index as u64),
+            noise: generator.config().noise(),
             is_alone: false,
             output: None,
         });

@@ -10,7 +10,7 @@ use super::view::{Purpose, View};
 use super::{GOLDEN, Losses, Trainer};
 use crate::config::TrainingConfig;
 use crate::data::{Batch, Preprocess, pad, padded_size};
-use crate::layers::{Mode, in_thread_pool};
+use crate::layers::{Mode, in_thread_pool, noise};
 use crate::optim::Adam;
 
 impl Trainer {
@@ -34,6 +34,7 @@ impl Trainer {
             _ => batch,
         };
         self.check_shapes(&batch);
+        let batch = self.with_noise(batch);
         if self.others.is_empty() {
             let device = batch.input.device();
             return in_thread_pool(&device, || self.update_both(batch));
@@ -42,7 +43,8 @@ impl Trainer {
         self.update_both(batch)
     }
 
-    /// Updates the discriminator, then the generator (section 3.3 of the paper).
+    /// Updates the discriminator, then the generator (section 3.3 of the paper). With `training.discriminator_steps`, the
+    /// discriminator has several turns on the batch, each against images with new noise.
     fn update_both(&mut self, batch: Batch) -> Losses {
         let learning_rate = self.learning_rate();
         let loss = self.loss.clone();
@@ -53,39 +55,48 @@ impl Trainer {
         // 1. The generator translates; the discriminator learns to distinguish real from fake pairs.
         if loss.is_adversarial() {
             let learns = self.discriminator_learns();
-            self.discriminator().power_iteration();
-            let averages = self.logit_averages.clone();
-            let (grads, found) = shards.discriminator_gradients(self.networks(), |part, (generator, d)| {
-                let [input, target] = part.pair(); // [N, C, H, W]
-                let fake = part.fake(generator, input.clone()); // [N, C, H, W]
-                let fake = view.judged(d, Purpose::Fake, part.first, [input.clone(), fake]); // [N, 1, H', W'], by scale
-                let real = view.judged(d, Purpose::Real, part.first, [input, target]);
-                let lecam = averages.as_ref().and_then(|averages| averages.term(&loss, &real, &fake));
-                let d_loss = loss.discriminator(real.clone(), fake.clone()).with_lecam(lecam);
-                (learns.then(|| d_loss.total()), Losses::of_discriminator(&loss, &d_loss, [&real, &fake]))
-            });
-            if let (Some(averages), Some(logits)) = (&mut self.logit_averages, found.logits()) {
-                averages.update(logits);
-            }
-            losses.add(found, 1.0);
-            if learns {
-                let rate = learning_rate * self.config.training.discriminator_rate;
-                update(&mut self.discriminator, &mut self.discriminator_optimizer, rate, grads);
+            let turns = if learns { self.config.training.discriminator_steps } else { 1 };
+            for turn in (0..turns).rev() {
+                self.discriminator().power_iteration();
+                let (view, averages) = (view.of_turn(turn), self.logit_averages.clone());
+                let (grads, found) =
+                    shards.discriminator_gradients(self.networks(), |part, (generator, d)| {
+                        let [input, target] = part.pair(turn); // [N, C, H, W]
+                        let fake = part.fake(generator, input.clone(), turn); // [N, C, H, W]
+                        let fake = view.judged(d, Purpose::Fake, part.first, [input.clone(), fake]); // [N, 1, H', W'], by scale
+                        let real = view.judged(d, Purpose::Real, part.first, [input, target]);
+                        let lecam = averages.as_ref().and_then(|averages| averages.term(&loss, &real, &fake));
+                        let d_loss = loss.discriminator(real.clone(), fake.clone()).with_lecam(lecam);
+                        (
+                            learns.then(|| d_loss.total()),
+                            Losses::of_discriminator(&loss, &d_loss, [&real, &fake]),
+                        )
+                    });
+                if let (Some(averages), Some(logits)) = (&mut self.logit_averages, found.logits()) {
+                    averages.update(logits);
+                }
+                losses.add(found, 1.0 / turns as f64);
+                if learns {
+                    let rate = learning_rate * self.config.training.discriminator_rate;
+                    update(&mut self.discriminator, &mut self.discriminator_optimizer, rate, grads);
+                }
             }
         }
 
         // 2. The generator learns to fool the updated discriminator, and to match the target.
         let measures_share = self.gan_share_is_due();
         let (grads, found) = shards.generator_gradients(self.networks(), |part, (generator, d)| {
-            let [input, target] = part.pair();
+            let [input, target] = part.pair(0);
             let output = part.output(generator, input.clone());
             let share = measures_share.then(|| gan_share(&loss, d, [&input, &output, &target])).flatten();
             let pair = [input, output.clone()];
             let discriminate = || view.judged(&d.clone().no_grad(), Purpose::Generator, part.first, pair);
             let fake = loss.is_adversarial().then(discriminate); // [N, 1, H', W'], by scale
+            let codes = fake.as_ref().and_then(|fake| fake.scales[0].codes.clone()); // [N, C, h, w]
             let real = loss.matches_features().then(|| part.real_features(d, view));
             let features = real.zip(fake.as_ref()).map(|(real, fake)| loss.feature_matching(&real, fake));
             let g_loss = loss.generator(fake, output, target).with_features(features);
+            let g_loss = loss.with_pulling_away(g_loss, codes);
             (g_loss.total(), Losses::of_generator(&g_loss).with_gan_share(share))
         });
         losses.add(found, 1.0);
@@ -114,6 +125,14 @@ impl Trainer {
     pub(super) fn padded_size(&self, size: [usize; 2]) -> [usize; 2] {
         let config = &self.config.generator;
         padded_size(size, config.size_multiple(), config.min_size())
+    }
+
+    /// Replaces the input by noise if the generator takes no image: values for each update of the discriminator, side by
+    /// side in the channels. They are drawn for the whole batch, so that they do not depend on its division.
+    fn with_noise(&self, batch: Batch) -> Batch {
+        let Some(values) = self.config.generator.noise() else { return batch };
+        let shape = [batch.input.dims()[0], values * self.config.training.discriminator_steps];
+        Batch { input: noise(shape, self.seed(), self.progress.step, &batch.input.device()), ..batch }
     }
 
     /// Panics if the shapes of a batch do not fit the generator.

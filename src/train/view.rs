@@ -20,6 +20,9 @@ const HOLE: f64 = 0.5;
 const PAIR_BITS: u32 = 20;
 const PURPOSE_BITS: u32 = 3;
 
+/// Spreads the seeds of the turns of a step, apart from those of steps and parts.
+pub(super) const SPREAD: u64 = 0xd1b5_4a32_d192_ed03;
+
 /// For what the discriminator sees a pair. Each purpose has random numbers of its own; feature matching uses the same for
 /// the output and the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,12 @@ struct Draws {
 }
 
 impl View {
+    /// Returns the view of a turn, an update of the discriminator, each with random numbers of its own; that of turn 0 is
+    /// this one.
+    pub(super) fn of_turn(self, turn: usize) -> Self {
+        Self { seed: self.seed.wrapping_add((turn as u64).wrapping_mul(SPREAD)), ..self }
+    }
+
     /// Returns the discriminator's output on a batch of inputs and images, of which the first is number `first` of the
     /// step.
     pub(super) fn judged(

@@ -1,6 +1,7 @@
 //! Translates images with a trained generator: [`Translator`].
 
 mod arrays;
+mod sampler;
 mod tiles;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor};
 use image::DynamicImage;
 
-use crate::config::Pix2PixConfig;
+use crate::config::{Pix2PixConfig, System};
 use crate::data::{DataConfig, padded_size, write_image};
 use crate::device;
 use crate::error::{Error, Result};
@@ -25,6 +26,7 @@ use crate::raster::{
 use crate::run::Checkpoint;
 use crate::transfer::read_back;
 use crate::weights::{self, BEST_FILE, GENERATOR_FILE, Precision};
+pub use sampler::Sampler;
 use tiles::{Tiled, tensor};
 
 /// The default side of a tile in pixels.
@@ -388,6 +390,7 @@ impl Translator {
     /// - [`Error::Image`] if there are no pixels, or if a value is NaN or infinite
     /// - [`Error::Device`] if the device fails
     pub fn translate_array(&self, values: &[f32], shape: [usize; 3]) -> Result<Vec<f32>> {
+        self.check_input()?;
         let [channels, height, width] = shape;
         let expected = self.generator.config().input_channels;
         if channels != expected {
@@ -404,8 +407,27 @@ impl Translator {
         Ok(canvas.into_values())
     }
 
+    /// Checks that the generator takes an input image.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it makes images of noise.
+    pub fn check_input(&self) -> Result<()> {
+        let config = self.generator.config();
+        match config.noise() {
+            None => Ok(()),
+            Some(_) => {
+                let problem = format!(
+                    "{} makes images of noise, and takes no image to translate; use `pix2pix sample` (`Sampler`)",
+                    config.backbone
+                );
+                Err(Error::config("generator.backbone", problem))
+            }
+        }
+    }
+
     /// Returns the network's input and output channels, if image files can hold them.
     fn image_channels(&self) -> Result<[usize; 2]> {
+        self.check_input()?;
         if self.config.data.input_samples.is_some() || self.config.data.target_samples.is_some() {
             let problem = "the network was trained on arrays; use `translate_samples`";
             return Err(Error::config("data.input_samples", problem));
@@ -516,6 +538,10 @@ fn config_for(generator: &Generator, preset: Pix2PixConfig) -> Pix2PixConfig {
     let mut config = preset;
     if let Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } = generator.backbone {
         config = config.with_size(1usize << depth).expect("every power of two is a valid size");
+    }
+    if let Backbone::Dcgan { depth, .. } = generator.backbone {
+        config = config.with_system(System::Dcgan);
+        config = config.with_size(1usize << depth).expect("every power of two from 8 is a valid size");
     }
     let mut config = config.with_channels(generator.input_channels, generator.output_channels);
     config.generator = generator.clone();

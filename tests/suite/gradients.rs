@@ -10,8 +10,8 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use pix2pix::__private::{self as layers, Activation, Arithmetic};
 use pix2pix::{
-    Backbone, Discriminator, DiscriminatorConfig, DropoutMode, GanMode, Generator, GeneratorConfig, Mode,
-    Norm, Pix2PixLossConfig, PixelLoss, Statistics, Tensor, UpsampleKind, device,
+    Backbone, Discriminator, DiscriminatorConfig, DiscriminatorKind, DropoutMode, GanMode, Generator,
+    GeneratorConfig, Mode, Norm, Pix2PixLossConfig, PixelLoss, Statistics, Tensor, UpsampleKind, device,
 };
 
 /// The distances by which each value moves. A ReLU whose input changes its sign spoils some of these moves, and
@@ -195,6 +195,7 @@ fn gradients_of_generators_equal_finite_differences() {
         base.clone().with_upsample(UpsampleKind::BilinearConv),
         base.clone().with_backbone(Backbone::EncoderDecoder { depth: 3 }),
         base.clone().with_backbone(Backbone::Resnet { blocks: 1 }),
+        base.clone().with_backbone(Backbone::Dcgan { depth: 4, noise: 5 }),
     ];
     for config in cases {
         for statistics in [Statistics::Batch, Statistics::Image, Statistics::Running] {
@@ -202,7 +203,7 @@ fn gradients_of_generators_equal_finite_differences() {
             let mode = Mode { statistics, dropout: DropoutMode::Seeded(3) };
             let what =
                 format!("{:?} {:?} {:?} {statistics:?}", config.backbone, config.norm, config.upsample);
-            let input = || image(2, 16, 0.0);
+            let input = || config.noise().map_or_else(|| image(2, 16, 0.0), |noise| image(noise, 1, 0.0));
             let loss = |network: &Generator| weighted_sum(network.forward(input().autodiff(), mode));
             let value = |network: &Generator| weighted_sum_on_host(network.forward(input(), mode));
             check(&what, &generator, loss, value);
@@ -228,9 +229,12 @@ fn discriminator_loss(gan: GanMode, label: f64, real: &[f64], fake: &[f64]) -> f
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     let entropy = |x: f64, label: f64| -label * sigmoid(x).ln() - (1.0 - label) * (1.0 - sigmoid(x)).ln();
     let [real, fake] = match gan {
-        GanMode::Vanilla => [mean(real, &|x| entropy(x, label)), mean(fake, &|x| entropy(x, 0.0))],
+        GanMode::Vanilla | GanMode::Minimax => {
+            [mean(real, &|x| entropy(x, label)), mean(fake, &|x| entropy(x, 0.0))]
+        }
         GanMode::LeastSquares => [mean(real, &|x| (x - label).powi(2)), mean(fake, &|x| x * x)],
         GanMode::Hinge => [mean(real, &|x| (1.0 - x).max(0.0)), mean(fake, &|x| (1.0 + x).max(0.0))],
+        GanMode::Energy => [mean(real, &|x| -x), mean(fake, &|x| (MARGIN + x).max(0.0))],
         other => panic!("no reference for {other}"),
     };
     0.5 * (real + fake)
@@ -242,8 +246,9 @@ fn generator_loss(config: &Pix2PixLossConfig, fake: &[f64], output: &[f64], targ
     let gan = mean(
         &mut fake.iter().map(|x| match config.gan {
             GanMode::Vanilla => (1.0 + (-x).exp()).ln(),
+            GanMode::Minimax => -(1.0 + x.exp()).ln(),
             GanMode::LeastSquares => (x - 1.0).powi(2),
-            GanMode::Hinge => -x,
+            GanMode::Hinge | GanMode::Energy => -x,
             other => panic!("no reference for {other}"),
         }),
         fake.len(),
@@ -256,15 +261,26 @@ fn generator_loss(config: &Pix2PixLossConfig, fake: &[f64], output: &[f64], targ
     config.gan_weight * gan + config.l1_weight * mean(&mut { distance }, output.len())
 }
 
-const OBJECTIVES: [GanMode; 3] = [GanMode::Vanilla, GanMode::LeastSquares, GanMode::Hinge];
+/// The default margin of energies.
+const MARGIN: f64 = 0.1;
+
+const OBJECTIVES: [GanMode; 5] =
+    [GanMode::Vanilla, GanMode::Minimax, GanMode::LeastSquares, GanMode::Hinge, GanMode::Energy];
 
 #[test]
 fn gradients_of_discriminators_equal_finite_differences() {
     let device = device::cpu().autodiff();
-    for layers in [0, 2] {
+    let kinds = [
+        (DiscriminatorKind::Patch, 0, &OBJECTIVES[..]),
+        (DiscriminatorKind::Patch, 2, &OBJECTIVES[..4]),
+        (DiscriminatorKind::Dcgan, 2, &OBJECTIVES[..1]),
+        (DiscriminatorKind::AutoEncoder, 2, &OBJECTIVES[4..]),
+    ];
+    for (kind, layers, objectives) in kinds {
         for norm in [Norm::Batch, Norm::Instance { affine: false }, Norm::None] {
-            for gan in OBJECTIVES {
-                let config = DiscriminatorConfig::new(2, 2).with_base_channels(3).with_layers(layers);
+            for gan in objectives.iter().copied() {
+                let config =
+                    DiscriminatorConfig::new(2, 2).with_base_channels(3).with_layers(layers).with_kind(kind);
                 let discriminator = enlarged(config.with_norm(norm).init_seeded(2, &device));
                 let objective = Pix2PixLossConfig::new().with_gan(gan).with_real_label(0.9).init();
                 let loss = |discriminator: &Discriminator| {
@@ -283,7 +299,7 @@ fn gradients_of_discriminators_equal_finite_differences() {
                     };
                     discriminator_loss(gan, 0.9, &logits(1.0), &logits(2.0))
                 };
-                check(&format!("{layers} layers, {norm:?}, {gan:?}"), &discriminator, loss, value);
+                check(&format!("{kind}, {layers} layers, {norm:?}, {gan:?}"), &discriminator, loss, value);
             }
         }
     }
@@ -336,6 +352,32 @@ fn gradients_of_losses_equal_finite_differences() {
             });
         }
     }
+}
+
+#[test]
+fn the_gradient_of_the_pulling_away_term_equals_finite_differences() {
+    let term = |codes: &[f64]| {
+        let vectors: Vec<&[f64]> = codes.chunks_exact(codes.len() / 3).collect();
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let squared = |a: usize, b: usize| {
+            let [a, b] = [vectors[a], vectors[b]];
+            dot(a, b).powi(2) / (dot(a, a) * dot(b, b))
+        };
+        // Each of three pairs is counted in both orders, and divided by 3·2.
+        0.5 * (squared(0, 1) + squared(0, 2) + squared(1, 2)) / 3.0
+    };
+    let codes = (wave::<4>([3, 2, 2, 1], 0.9) + 0.2).autodiff().require_grad();
+    let loss =
+        Pix2PixLossConfig::new().with_gan(GanMode::Energy).with_l1_weight(0.0).with_pulling_away(0.5).init();
+    let image = || Tensor::<4>::zeros([3, 1, 4, 4], &device::cpu()).autodiff();
+    let logits = Tensor::<4>::zeros([3, 1, 1, 1], &device::cpu()).autodiff();
+    let g =
+        loss.with_pulling_away(loss.generator(Some(logits.into()), image(), image()), Some(codes.clone()));
+    let total = g.total();
+    let at = values(codes.clone().inner());
+    assert!((values(total.clone().inner())[0] - term(&at)).abs() < 1e-6);
+    let grads = total.backward();
+    check_values("pulling away", &at, &values(codes.grad(&grads).unwrap()), term);
 }
 
 /// Checks a layer's gradients for each of its inputs.

@@ -22,6 +22,7 @@ mod run_folder;
 mod structured;
 #[path = "../support/mod.rs"]
 mod support;
+mod systems;
 mod torch_file;
 mod training;
 mod translate;

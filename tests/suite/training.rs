@@ -119,7 +119,9 @@ fn every_setting_of_loss_and_training_changes_the_result() {
     let reference = run(|_| ());
     assert!(run(|_| ()) == reference);
     type Change = (&'static str, fn(&mut Pix2PixConfig));
-    let changes: [Change; 30] = [
+    let changes: [Change; 32] = [
+        ("minimax", |config| config.loss.gan = GanMode::Minimax),
+        ("two updates of the discriminator", |config| config.training.discriminator_steps = 2),
         ("least squares", |config| config.loss.gan = GanMode::LeastSquares),
         ("hinge", |config| config.loss.gan = GanMode::Hinge),
         ("no GAN", |config| config.loss.gan_weight = 0.0),

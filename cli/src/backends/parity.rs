@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
+use pix2pix::config::System;
 use pix2pix::data::{Batch, Size};
 use pix2pix::{
     Backbone, Condition, Device, DropoutMode, GanMode, Mode, Norm, Pix2PixConfig, PixelLoss, Result,
@@ -111,6 +112,21 @@ pub(crate) fn variants() -> Vec<(&'static str, Pix2PixConfig)> {
                 config.loss.real_label = 0.9;
             }),
         ),
+        ("GAN, two updates of D", {
+            let mut config = config(|_| ()).with_system(System::Gan);
+            config.training.discriminator_steps = 2;
+            config
+        }),
+        ("DCGAN", {
+            let mut config = config(|_| ()).with_system(System::Dcgan).with_size(32).expect("a power of two");
+            config.data.batch_size = 4;
+            config
+        }),
+        ("EBGAN with its pulling-away term", {
+            let mut config = config(|_| ()).with_system(System::Ebgan);
+            config.loss.pulling_away = 0.1;
+            config
+        }),
         (
             "spectral norm, two scales, projection, feature matching, LeCam, DiffAugment",
             config(|config| {
@@ -253,7 +269,14 @@ fn backward(config: &Pix2PixConfig, batch: &Batch, exact: bool, device: &Device)
     let training = device.clone().autodiff();
     let generator = config.generator.init_seeded(1, &training).with_exact_convolutions(exact);
     let discriminator = config.discriminator.init_seeded(2, &training).with_exact_convolutions(exact);
-    let (input, target) = (batch.input.clone().autodiff(), batch.target.clone().autodiff());
+    let input = match config.generator.noise() {
+        Some(values) => {
+            let pairs = batch.input.dims()[0];
+            batch.input.clone().flatten::<1>(0, 3).narrow(0, 0, pairs * values).reshape([pairs, values, 1, 1])
+        }
+        None => batch.input.clone(),
+    };
+    let (input, target) = (input.autodiff(), batch.target.clone().autodiff());
     let mode = Mode { statistics: Statistics::Batch, dropout: DropoutMode::Seeded(1) };
     let loss = config.loss.init();
 

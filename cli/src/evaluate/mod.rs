@@ -90,6 +90,7 @@ const METRICS: &str = "Metrics";
 pub(crate) fn run(options: &Options) -> Result<()> {
     let device = options.common.compute.device()?;
     let translator = common::translator(&options.weights, options.checkpoint.as_deref(), &device)?;
+    translator.check_input().with_context(|| format!("--weights: {}", options.weights.display()))?;
     translator.config().validate()?;
     let pairs = pairs(options, &translator)?;
     let images = match &options.output {

@@ -29,13 +29,21 @@ mod demo {
     pub(super) const BASE_CHANNELS: usize = 32;
     pub(super) const EPOCHS: usize = 4;
     pub(super) const DECAY_EPOCHS: usize = 2;
+    /// For a generator that makes images of noise, which learns from batches of several images.
+    pub(super) const NOISE_BATCH: usize = 16;
+    pub(super) const NOISE_BASE_CHANNELS: usize = 16;
+    pub(super) const NOISE_EPOCHS: usize = 20;
 }
 
 /// Builds the configuration from the preset, the configuration file and the flags; later ones override earlier ones. A
 /// run in `out` that is resumed has its own settings instead of the preset.
 pub(super) fn configure(options: &Options, source: &Source, out: &Path) -> Result<Pix2PixConfig> {
-    let saved = if options.resume && options.preset.is_none() { saved(out)? } else { None };
-    let mut config = saved.map_or_else(|| preset(options.preset, source), Ok)?;
+    let saved = if options.resume && options.preset.is_none() && options.system.is_none() {
+        saved(out)?
+    } else {
+        None
+    };
+    let mut config = saved.map_or_else(|| preset(options, source), Ok)?;
     if let Some(path) = &options.config {
         config = with_file(&config, path)?;
     }
@@ -83,12 +91,13 @@ fn saved(out: &Path) -> Result<Option<Pix2PixConfig>> {
     Ok(Some(config))
 }
 
-/// Returns the configuration of a preset, reduced for the demo.
-fn preset(preset: Option<Preset>, source: &Source) -> Result<Pix2PixConfig> {
-    let config = match preset {
+/// Returns the configuration of a preset and a system, reduced for the demo.
+fn preset(options: &Options, source: &Source) -> Result<Pix2PixConfig> {
+    let config = match options.preset {
         Some(Preset::Pytorch) => Pix2PixConfig::pytorch(),
         Some(Preset::Paper) | None => Pix2PixConfig::paper(),
     };
+    let config = options.system.map_or(config.clone(), |system| config.with_system(system.into()));
     if source.folder.is_none() { shrink_to_demo(config) } else { Ok(config) }
 }
 
@@ -99,6 +108,11 @@ fn shrink_to_demo(config: Pix2PixConfig) -> Result<Pix2PixConfig> {
     config.discriminator.base_channels = demo::BASE_CHANNELS;
     (config.training.epochs, config.training.decay_epochs) = (demo::EPOCHS, demo::DECAY_EPOCHS);
     (config.data.load_size, config.data.mirror) = (demo::SIZE.into(), false);
+    if config.generator.noise().is_some() {
+        (config.data.batch_size, config.training.epochs) = (demo::NOISE_BATCH, demo::NOISE_EPOCHS);
+        config.generator.base_channels = demo::NOISE_BASE_CHANNELS;
+        config.discriminator.base_channels = demo::NOISE_BASE_CHANNELS;
+    }
     Ok(config)
 }
 
@@ -131,6 +145,7 @@ fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
             Shape::EncoderDecoder => Backbone::EncoderDecoder { depth: depth(config) },
             Shape::Resnet9 => Backbone::Resnet { blocks: 9 },
             Shape::Resnet6 => Backbone::Resnet { blocks: 6 },
+            Shape::Dcgan => Backbone::Dcgan { depth: depth(config), noise: noise(config) },
         };
     }
     if let Some(norm) = options.norm {
@@ -144,6 +159,8 @@ fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
     if let Some(patch) = &options.patch {
         set(&mut config.discriminator.layers, PATCHES.iter().position(|name| name == patch));
     }
+    set(&mut config.discriminator.kind, options.discriminator.map(Into::into));
+    set(&mut config.discriminator.layers, options.discriminator_layers);
     if options.unconditional {
         config.discriminator.condition = Condition::None;
     }
@@ -169,7 +186,9 @@ fn set_networks(config: &mut Pix2PixConfig, options: &Options) {
 /// Returns the depth of the configured network, or the depth that suits the size of the images.
 fn depth(config: &Pix2PixConfig) -> usize {
     match config.generator.backbone {
-        Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } => depth,
+        Backbone::Unet { depth } | Backbone::EncoderDecoder { depth } | Backbone::Dcgan { depth, .. } => {
+            depth
+        }
         _ => {
             let size = config.data.crop_size;
             size.height.trailing_zeros().min(size.width.trailing_zeros()).clamp(2, 12) as usize
@@ -177,10 +196,17 @@ fn depth(config: &Pix2PixConfig) -> usize {
     }
 }
 
+/// Returns the values of the noise of the configured network, or those of DCGAN.
+fn noise(config: &Pix2PixConfig) -> usize {
+    config.generator.noise().unwrap_or(100)
+}
+
 fn set_objective(config: &mut Pix2PixConfig, options: &Options) {
     if let Some(gan) = options.gan {
         match gan {
             Gan::Vanilla => config.loss.gan = GanMode::Vanilla,
+            Gan::Minimax => config.loss.gan = GanMode::Minimax,
+            Gan::Energy => config.loss.gan = GanMode::Energy,
             Gan::Lsgan => config.loss.gan = GanMode::LeastSquares,
             Gan::Hinge => config.loss.gan = GanMode::Hinge,
             Gan::None => config.loss.gan_weight = 0.0,
@@ -190,6 +216,9 @@ fn set_objective(config: &mut Pix2PixConfig, options: &Options) {
             config.loss.gan_weight = Pix2PixConfig::paper().loss.gan_weight;
         }
     }
+    set(&mut config.loss.gan_weight, options.gan_weight);
+    set(&mut config.loss.margin, options.margin);
+    set(&mut config.loss.pulling_away, options.pulling_away);
     set(&mut config.loss.l1_weight, options.l1_weight);
     set(&mut config.loss.gradient_weight, options.gradient_weight);
     set(&mut config.loss.ssim_weight, options.ssim_weight);
@@ -272,6 +301,7 @@ fn set_training(config: &mut Pix2PixConfig, options: &Options) {
     set(&mut training.gan_share_every, options.gan_share_every);
     set(&mut training.warmup_steps, options.warmup_steps);
     set(&mut training.accumulate, options.accumulate);
+    set(&mut training.discriminator_steps, options.discriminator_steps);
     set(&mut training.seed, options.seed);
     set(&mut training.discriminator_noise, options.discriminator_noise);
     if !options.diff_augment.is_empty() {
@@ -300,6 +330,8 @@ fn set<T>(field: &mut T, given: Option<T>) {
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, Parser};
+    use pix2pix::DiscriminatorKind;
+    use pix2pix::config::System;
     use pix2pix::data::ResizeFilter;
     use pix2pix::loss::FeatureMatching;
 
@@ -335,6 +367,28 @@ mod tests {
                 assert_eq!(serde_json::to_value(&found).unwrap(), every_field());
             }
         }
+    }
+
+    #[test]
+    fn a_system_is_a_preset_which_the_file_and_flags_override() {
+        let data = ["--data", "pairs", "--system"];
+        let with = |flags: &[&str]| configured(&[&data[..], flags].concat()).unwrap();
+        let paper = || configured(&["--data", "pairs"]).unwrap();
+        assert_eq!(with(&["pix2pix"]), paper());
+        for (name, system) in [("gan", System::Gan), ("dcgan", System::Dcgan), ("ebgan", System::Ebgan)] {
+            assert_eq!(with(&[name]), paper().with_system(system));
+        }
+        assert_eq!(with(&["gan", "--gan", "vanilla"]).loss.gan, GanMode::Vanilla);
+        let dcgan = with(&["dcgan", "--size", "128"]);
+        assert_eq!(dcgan.generator.backbone, Backbone::Dcgan { depth: 7, noise: 100 });
+        assert_eq!((dcgan.discriminator.layers, dcgan.data.load_size), (5, 128.into()));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("margin.json");
+        std::fs::write(&file, r#"{"loss": {"margin": 0.4, "gan_weight": 5.0}}"#).unwrap();
+        let ebgan = with(&["ebgan", "--config", file.to_str().unwrap(), "--gan-weight", "6"]).loss;
+        assert_eq!((ebgan.gan, ebgan.margin, ebgan.gan_weight), (GanMode::Energy, 0.4, 6.0));
+        // The demo of a generator that takes noise has batches of several images.
+        assert_eq!(configured(&["--system", "dcgan"]).unwrap().data.batch_size, demo::NOISE_BATCH);
     }
 
     /// Converts JSON to TOML: a table for each part of the configuration, with a line for each value.
@@ -396,7 +450,21 @@ mod tests {
                 c.data.warp = 0.03;
             })
         );
-        assert_eq!(with(&["--gan", "vanilla"]), changed(|c| c.loss.gan = GanMode::Vanilla));
+        assert_eq!(
+            with(&["--gan", "minimax", "--discriminator", "patch", "--pulling-away", "0"]),
+            changed(|c| {
+                (c.loss.gan, c.loss.pulling_away) = (GanMode::Minimax, 0.0);
+                c.discriminator.kind = DiscriminatorKind::Patch;
+            })
+        );
+        assert_eq!(
+            with(&["--gan-weight", "9", "--margin", "0.2", "--discriminator-steps", "5"]),
+            changed(|c| {
+                (c.loss.gan_weight, c.loss.margin) = (9.0, 0.2);
+                c.training.discriminator_steps = 5;
+            })
+        );
+        assert_eq!(with(&["--discriminator-layers", "3"]), changed(|c| c.discriminator.layers = 3));
         assert_eq!(
             with(&["--generator", "unet"]),
             changed(|c| c.generator.backbone = Backbone::Unet { depth: 5 })
@@ -533,6 +601,10 @@ mod tests {
             ),
             ("patch", paper.discriminator.receptive_field().to_string()),
             ("l1_weight", paper.loss.l1_weight.to_string()),
+            ("gan_weight", paper.loss.gan_weight.to_string()),
+            ("margin", paper.loss.margin.to_string()),
+            ("pulling_away", paper.loss.pulling_away.to_string()),
+            ("discriminator_steps", paper.training.discriminator_steps.to_string()),
             (
                 "epochs",
                 format!(

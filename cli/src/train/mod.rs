@@ -83,7 +83,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         say!("stopped and saved after step {steps}; the same command with --resume continues");
     }
     say!("{} steps; curves and images: {}", steps - start, run.out.join("index.html").display());
-    say!("translate an image: pix2pix translate --weights {out} --input IN --output OUT");
+    match run.config.generator.noise() {
+        None => say!("translate an image: pix2pix translate --weights {out} --input IN --output OUT"),
+        Some(_) => say!("make images: pix2pix sample --weights {out} --count 64 --output OUT"),
+    }
     Ok(())
 }
 

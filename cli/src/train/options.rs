@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use pix2pix::DiscriminatorKind;
+use pix2pix::config::System;
 use pix2pix::data::{Preprocess, ResizeFilter, Size};
 use pix2pix::loss::FeatureMatching;
 
@@ -114,6 +116,10 @@ pub(crate) struct Options {
     /// Recipe that gives the defaults [default: paper; with --resume the run's own settings]
     #[arg(long, value_enum, help_heading = RUN)]
     pub(crate) preset: Option<Preset>,
+    /// System that the run trains: its networks, its objective and what its publication says about the data, on top of
+    /// --preset [default: pix2pix; with --resume the run's own]
+    #[arg(long, value_enum, help_heading = RUN)]
+    pub(crate) system: Option<SystemName>,
     /// Stop after this many steps [default: after the last epoch]
     #[arg(long, help_heading = RUN)]
     pub(crate) steps: Option<u64>,
@@ -150,6 +156,13 @@ pub(crate) struct Options {
     /// Side of the discriminator's patches in pixels: 1, 16, 34, 70, 142 or 286 [default: 70]
     #[arg(long, value_parser = PATCHES, help_heading = NETWORKS)]
     pub(crate) patch: Option<String>,
+    /// Architecture of the discriminator [default: patch]
+    #[arg(long, value_enum, help_heading = NETWORKS)]
+    pub(crate) discriminator: Option<Kind>,
+    /// Layers of the discriminator that halve the image, 1 to 6; of an auto-encoder, energies are those of cells of 2 to
+    /// this power pixels [default: that of --patch]
+    #[arg(long, value_name = "LAYERS", conflicts_with = "patch", help_heading = NETWORKS)]
+    pub(crate) discriminator_layers: Option<usize>,
     /// Normalisation in both networks [default: batch]
     #[arg(long, value_enum, help_heading = NETWORKS)]
     pub(crate) norm: Option<NormKind>,
@@ -172,6 +185,18 @@ pub(crate) struct Options {
     /// Adversarial loss; `none` trains with L1 alone [default: vanilla]
     #[arg(long, value_enum, help_heading = OBJECTIVE)]
     pub(crate) gan: Option<Gan>,
+    /// Weight of the adversarial loss [default: 1]
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) gan_weight: Option<f64>,
+    /// Energy up to which the discriminator raises that of generated images, with `--gan energy` [default: 0.1]
+    #[arg(long, help_heading = OBJECTIVE)]
+    pub(crate) margin: Option<f64>,
+    /// Weight of the term that pushes the images of a batch apart, with `--gan energy`; EBGAN-PT has 0.1 [default: 0]
+    #[arg(long, value_name = "WEIGHT", help_heading = OBJECTIVE)]
+    pub(crate) pulling_away: Option<f64>,
+    /// Updates of the discriminator in each step, on the same batch with new noise [default: 1]
+    #[arg(long, value_name = "UPDATES", help_heading = OBJECTIVE)]
+    pub(crate) discriminator_steps: Option<usize>,
     /// Weight of L1 [default: 100]
     #[arg(long, help_heading = OBJECTIVE)]
     pub(crate) l1_weight: Option<f64>,
@@ -343,6 +368,51 @@ pub(crate) enum Preset {
     Pytorch,
 }
 
+/// [`System`] as a flag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SystemName {
+    /// Image-to-image translation with a conditional GAN and L1
+    Pix2pix,
+    /// The original GAN: the minimax game without a condition and without L1, with the paper's networks
+    Gan,
+    /// Makes images of noise, of 64 pixels; learns the targets alone, or single images with `--layout single`
+    Dcgan,
+    /// An energy-based GAN, whose discriminator is an auto-encoder
+    Ebgan,
+}
+
+impl From<SystemName> for System {
+    fn from(name: SystemName) -> Self {
+        match name {
+            SystemName::Pix2pix => Self::Pix2pix,
+            SystemName::Gan => Self::Gan,
+            SystemName::Dcgan => Self::Dcgan,
+            SystemName::Ebgan => Self::Ebgan,
+        }
+    }
+}
+
+/// [`DiscriminatorKind`] as a flag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Kind {
+    /// A logit for each patch
+    Patch,
+    /// A logit for an image
+    Dcgan,
+    /// An energy for each cell; needs `--gan energy`
+    AutoEncoder,
+}
+
+impl From<Kind> for DiscriminatorKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Patch => Self::Patch,
+            Kind::Dcgan => Self::Dcgan,
+            Kind::AutoEncoder => Self::AutoEncoder,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub(crate) enum OnNan {
     /// Stop with an error
@@ -365,6 +435,8 @@ pub(crate) enum Shape {
     EncoderDecoder,
     Resnet9,
     Resnet6,
+    /// Makes images of noise; needs `--unconditional --l1-weight 0`, as `--system dcgan` sets
+    Dcgan,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -377,8 +449,12 @@ pub(crate) enum NormKind {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Gan {
     Vanilla,
+    /// The generator minimises what the discriminator maximises
+    Minimax,
     Lsgan,
     Hinge,
+    /// Energies of an auto-encoder; needs `--discriminator auto-encoder`
+    Energy,
     None,
 }
 

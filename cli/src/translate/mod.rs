@@ -14,7 +14,7 @@ mod write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use half::Half;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -94,6 +94,7 @@ fn translators(options: &Options) -> Result<Vec<Translator>> {
     }
     let (device, checkpoint) = (options.common.compute.device()?, options.checkpoint.as_deref());
     let mut translator = options.imported.translator(&options.weights, checkpoint, &device)?;
+    translator.check_input().with_context(|| format!("--weights: {}", options.weights.display()))?;
     translator = translator.with_resizing(options.resize).with_limits(options.limits.limits()?);
     if let Some(pages) = options.pages {
         translator = translator.with_pages(pages.into());

@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use crate::program::{finish, pix2pix, text};
 use crate::support::write_pairs;
 
-/// Flags of all runs, and those of each recipe: the first has few flags, the second fills every part of a checkpoint.
+/// Flags of all runs, and those of each recipe: the first has few flags, the second fills every part of a checkpoint, the
+/// third draws noise.
 const SHARED: &str = "--data data --size 32 --base-channels 4 --workers 1 --resume";
-const RECIPES: [&str; 2] = [
+const RECIPES: [&str; 3] = [
     "--epochs 40 --save-every 1",
     "--epochs 30 --decay-epochs 10 --save-every 3 --save-steps 5 --batch-size 2 --accumulate 2 --warmup-steps 30 \
      --ema-decay 0.9 --clip-norm 1 --schedule cosine",
+    "--system dcgan --batch-size 3 --discriminator-steps 2 --epochs 20 --save-every 1 --save-steps 2",
 ];
 
 /// The numbers of threads of successive starts.
@@ -58,8 +60,8 @@ fn a_killed_run_ends_with_the_files_of_an_uninterrupted_run() {
         write_pairs(&folder.path().join("data").join(split), 7, 32);
     }
     // Uninterrupted runs with 1, 2 and 4 threads.
-    let mut shortest = [Duration::MAX; 2];
-    let whole = [0, 1].map(|recipe| {
+    let mut shortest = [Duration::MAX; RECIPES.len()];
+    let whole = [0, 1, 2].map(|recipe| {
         let runs = THREADS.map(|threads| {
             let out = format!("whole-{recipe}-{threads}");
             let clock = Instant::now();
@@ -75,7 +77,7 @@ fn a_killed_run_ends_with_the_files_of_an_uninterrupted_run() {
     let (mut killed, mut round, mut starts) = (0, 0, 0);
     while killed < kills {
         assert!(round < 10 + kills, "only {killed} of {kills} kills in {round} runs: the runs end too early");
-        let (out, recipe) = (format!("run-{round}"), round % 2);
+        let (out, recipe) = (format!("run-{round}"), round % RECIPES.len());
         round += 1;
         let mut attempts = 0;
         loop {

@@ -20,4 +20,5 @@ mod signals;
 mod study;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
+mod systems;
 mod train;

@@ -9,7 +9,20 @@ use crate::program::{self, fails, finish, pix2pix, succeeds, text, wait_until};
 #[test]
 fn every_network_and_objective_trains() {
     let folder = tempfile::tempdir().unwrap();
-    let cases: [&[&str]; 9] = [
+    let cases: [&[&str]; 13] = [
+        &["--system", "gan", "--discriminator-steps", "2"],
+        &["--system", "ebgan", "--batch-size", "2", "--pulling-away", "0.1", "--margin", "0.2"],
+        &["--system", "dcgan", "--batch-size", "4", "--size", "16"],
+        &[
+            "--discriminator",
+            "auto-encoder",
+            "--discriminator-layers",
+            "2",
+            "--gan",
+            "energy",
+            "--gan-weight",
+            "9",
+        ],
         &["--generator", "encoder-decoder", "--gan", "lsgan", "--patch", "16"],
         &["--generator", "resnet6", "--norm", "instance", "--gan", "hinge", "--patch", "1"],
         &["--generator", "resnet9", "--norm", "none", "--unconditional", "--patch", "34"],
