@@ -77,6 +77,7 @@ pub(super) fn energies(image: Tensor<4>, reconstruction: Tensor<4>, cell: usize)
 }
 
 #[cfg(all(test, feature = "flex"))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::device;
