@@ -99,6 +99,7 @@ fn energies(image: Tensor<4>, reconstruction: Tensor<4>, cell: usize) -> Tensor<
 }
 
 #[cfg(all(test, feature = "flex"))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::device;

@@ -15,6 +15,7 @@ pub(crate) fn noise([images, values]: [usize; 2], seed: u64, position: u64, devi
 }
 
 #[cfg(all(test, feature = "flex"))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::device;
