@@ -51,7 +51,7 @@ mod weights;
 
 pub use crate::{
     config::{Pix2PixConfig, TrainingConfig},
-    discriminator::{Condition, Discriminator, DiscriminatorConfig, DiscriminatorKind},
+    discriminator::{Condition, Discriminator, DiscriminatorConfig},
     error::{Error, Result},
     generator::{Backbone, DropoutLayout, Generator, GeneratorConfig},
     layers::{DropoutMode, Mode, Norm, Statistics, UpsampleKind},
@@ -59,7 +59,6 @@ pub use crate::{
     run::Checkpoint,
     train::{Event, Trainer},
     translate::{Sampler, Translator},
-    weights::Precision,
 };
 pub use burn::tensor::{Device, Tensor};
 // Both are in signatures of this crate: their users need the same versions.

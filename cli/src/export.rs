@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use pix2pix::{Precision, pytorch};
+use pix2pix::pytorch::{self, Precision};
 
 use crate::common::{self, Compute};
 use crate::output::say;

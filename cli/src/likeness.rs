@@ -17,6 +17,10 @@ use crate::common::values;
 #[cfg(feature = "eval")]
 const SHUFFLES: (usize, u64) = (999, 0);
 
+/// The largest set with a joint KID, whose memory and time grow with the square of the number of images.
+#[cfg(feature = "eval")]
+const MAX_JOINT: usize = 2000;
+
 /// The metrics of a set by Inception.
 #[cfg(feature = "eval")]
 const BY_INCEPTION: [&str; 4] = ["fid", "kid", "joint_kid", "joint_kid_p"];
@@ -136,7 +140,8 @@ impl Likeness {
         if outputs.len() > 1 && self.targets.len() > 1 {
             found.push(("fid", fid(&outputs, &self.targets)));
             found.push(("kid", kid_of_all(&outputs, &self.targets)));
-            if [self.inputs.len(), self.targets.len()] == [outputs.len(); 2] {
+            let is_complete = [self.inputs.len(), self.targets.len()] == [outputs.len(); 2];
+            if is_complete && outputs.len() <= MAX_JOINT {
                 let (shuffles, seed) = SHUFFLES;
                 let joint = joint_kid(&self.inputs, &outputs, &self.targets, shuffles, seed);
                 found.push(("joint_kid", joint.distance));

@@ -14,8 +14,10 @@ use serde_json::{Map, Value};
 pub use system::System;
 pub use training::{Schedule, TrainingConfig};
 
+pub use crate::discriminator::DiscriminatorKind;
+
 use crate::data::{DataConfig, Labels, ResizeFilter, Size};
-use crate::discriminator::{DiscriminatorConfig, DiscriminatorKind};
+use crate::discriminator::DiscriminatorConfig;
 use crate::error::{Error, Result};
 use crate::generator::{Backbone, DropoutLayout, GeneratorConfig};
 use crate::loss::Pix2PixLossConfig;

@@ -242,7 +242,8 @@ impl TrainingConfig {
             [("training.export_ema", self.export_ema), ("training.ema_ramp", self.ema_ramp)]
         {
             if needs_ema && self.ema_decay.is_none() {
-                let problem = "true needs an EMA; set training.ema_decay, for instance to 0.999";
+                let problem =
+                    "true needs an EMA; set training.ema_decay (`--ema-decay`), for instance to 0.999";
                 return Err(Error::config(field, problem));
             }
         }

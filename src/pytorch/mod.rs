@@ -36,3 +36,5 @@ pub use read::read;
 #[cfg(feature = "eval")]
 pub(crate) use read::{read_some, unwrapped};
 pub use state_dict::StateDict;
+
+pub use crate::weights::Precision;

@@ -9,9 +9,10 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use pix2pix::__private::{self as layers, Activation, Arithmetic};
+use pix2pix::config::DiscriminatorKind;
 use pix2pix::{
-    Backbone, Discriminator, DiscriminatorConfig, DiscriminatorKind, DropoutMode, GanMode, Generator,
-    GeneratorConfig, Mode, Norm, Pix2PixLossConfig, PixelLoss, Statistics, Tensor, UpsampleKind, device,
+    Backbone, Discriminator, DiscriminatorConfig, DropoutMode, GanMode, Generator, GeneratorConfig, Mode,
+    Norm, Pix2PixLossConfig, PixelLoss, Statistics, Tensor, UpsampleKind, device,
 };
 
 /// The distances by which each value moves. A ReLU whose input changes its sign spoils some of these moves, and

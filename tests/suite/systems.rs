@@ -6,13 +6,13 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::support::{small_config, write_pairs};
+use pix2pix::config::DiscriminatorKind;
 use pix2pix::config::System;
 use pix2pix::data::{Batch, Layout, PairedFolder};
 use pix2pix::pytorch::{self, Import};
 use pix2pix::{
-    Backbone, Condition, Discriminator, DiscriminatorConfig, DiscriminatorKind, DropoutMode, Event, GanMode,
-    GeneratorConfig, Mode, Norm, Pix2PixConfig, Pix2PixLossConfig, Sampler, Statistics, Tensor, Trainer,
-    Translator, device,
+    Backbone, Condition, Discriminator, DiscriminatorConfig, DropoutMode, Event, GanMode, GeneratorConfig,
+    Mode, Norm, Pix2PixConfig, Pix2PixLossConfig, Sampler, Statistics, Tensor, Trainer, Translator, device,
 };
 
 const SYSTEMS: [System; 3] = [System::Gan, System::Dcgan, System::Ebgan];

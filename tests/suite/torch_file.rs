@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use pix2pix::burn::tensor::{bf16, f16};
-use pix2pix::pytorch::{self, Import, StateDict};
+use pix2pix::pytorch::{self, Import, Precision, StateDict};
 use pix2pix::{
-    Backbone, DiscriminatorConfig, Error, GeneratorConfig, Mode, Norm, Precision, Tensor, Translator, device,
+    Backbone, DiscriminatorConfig, Error, GeneratorConfig, Mode, Norm, Tensor, Translator, device,
 };
 
 const NORMS: [Norm; 3] = [Norm::Batch, Norm::Instance { affine: false }, Norm::None];

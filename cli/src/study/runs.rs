@@ -192,7 +192,9 @@ impl Study {
     /// that is loaded. Those of networks that are not loaded are kept.
     fn update_metrics(&mut self, done: usize, run: &Path) -> Result<()> {
         let (before, by) = (&self.results.runs[done], self.scored_by());
-        let is_complete = self.likeness.names().iter().all(|name| before.scores.contains_key(*name));
+        // Fewer than two images have no FID, and many have no joint KID, which would be computed in vain again.
+        let mut names = self.likeness.names().into_iter().filter(|name| !name.starts_with("joint"));
+        let is_complete = names.all(|name| before.scores.contains_key(name));
         if before.scored_by == by && is_complete {
             return Ok(());
         }

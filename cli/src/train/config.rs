@@ -330,7 +330,7 @@ fn set<T>(field: &mut T, given: Option<T>) {
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, Parser};
-    use pix2pix::DiscriminatorKind;
+    use pix2pix::config::DiscriminatorKind;
     use pix2pix::config::System;
     use pix2pix::data::ResizeFilter;
     use pix2pix::loss::FeatureMatching;

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use pix2pix::DiscriminatorKind;
+use pix2pix::config::DiscriminatorKind;
 use pix2pix::config::System;
 use pix2pix::data::{Preprocess, ResizeFilter, Size};
 use pix2pix::loss::FeatureMatching;
