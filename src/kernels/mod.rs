@@ -29,8 +29,6 @@ mod ops;
 mod options;
 #[cfg(feature = "_host")]
 mod pointwise;
-#[cfg(feature = "_host")]
-mod tasks;
 
 pub use activation::Activation;
 pub use adam::AdamRule;

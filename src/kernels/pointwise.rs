@@ -5,7 +5,6 @@ use rayon::prelude::*;
 
 use super::activation::Activation;
 use super::buffer_pool;
-use super::tasks::min_len;
 
 /// The number of values that one task processes.
 const CHUNK: usize = 1 << 14;
@@ -144,16 +143,6 @@ impl MapShape {
         planes
     }
 
-    /// Returns the planes of each channel as parallel work.
-    fn channels<'a, P: Send>(
-        self,
-        planes: &'a mut [P],
-    ) -> impl IndexedParallelIterator<Item = (usize, &'a mut [P])> {
-        // Both directions read a map twice and write one.
-        let values = 3 * self.images * self.plane;
-        planes.par_chunks_mut(self.images.max(1)).enumerate().with_min_len(min_len(values))
-    }
-
     /// Returns the number of values of one channel.
     fn count(self) -> f64 {
         (self.images * self.plane) as f64
@@ -171,7 +160,7 @@ pub(super) fn normalize(
     let arch = Arch::new();
     let mut out = buffer_pool::take(x.len());
     let mut targets = shape.by_channel(&mut out);
-    let channels = shape.channels(&mut targets).map(|(channel, out)| {
+    let channels = targets.par_chunks_mut(shape.images.max(1)).enumerate().map(|(channel, out)| {
         arch.dispatch(
             #[inline(always)]
             || {
@@ -205,7 +194,7 @@ pub(super) fn normalize_backward(
     let arch = Arch::new();
     let mut out = buffer_pool::take(x.len());
     let mut targets = shape.by_channel(&mut out);
-    let channels = shape.channels(&mut targets).map(|(channel, out)| {
+    let channels = targets.par_chunks_mut(shape.images.max(1)).enumerate().map(|(channel, out)| {
         arch.dispatch(
             #[inline(always)]
             || {

@@ -7,8 +7,6 @@ use rayon::prelude::*;
 
 /// The number of multiplications of one task. Smaller tasks would cost more to schedule than to compute.
 const TASK: usize = 1 << 21;
-/// The fewest multiplications that are given to another thread.
-const MIN_TASK: usize = TASK / 4;
 
 /// Returns the row stride for rows of `len` values. Strides that are multiples of 1 KiB map to few sets of the CPU's
 /// cache, so they get one more cache line.
@@ -112,9 +110,7 @@ pub(super) fn multiply(
             single(sizes, (out, out_strides), (a.as_ptr(), a_strides), (b.as_ptr(), b_strides));
         }
     };
-    let products = row_block.saturating_mul(column_block).saturating_mul(inner);
-    let tasks = (0..count * row_blocks * column_blocks).into_par_iter();
-    tasks.with_min_len(MIN_TASK.div_ceil(products)).for_each(task);
+    (0..count * row_blocks * column_blocks).into_par_iter().for_each(task);
 }
 
 /// Returns the rows and columns of the block of one task: the longer side is halved until the block is small enough.

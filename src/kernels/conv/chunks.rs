@@ -8,7 +8,6 @@ use super::batched_gemm::{Strides, pitch};
 use super::feature_map::FeatureMap;
 use crate::kernels::buffer_pool::Buffer;
 use crate::kernels::geometry::Geometry;
-use crate::kernels::tasks::min_len;
 
 /// The largest number of gathered values in memory at a time (32 MiB). Larger maps are processed chunk by chunk.
 const MAX_VALUES: usize = 1 << 23;
@@ -85,7 +84,7 @@ impl<'a> Positions<'a> {
         let (plane, piece) = (g.small_plane(), chunk.image_positions(g));
         let pitch = pitch(chunk.positions(g));
         let mut copy = Buffer::new(g.small[0] * pitch);
-        copy.par_chunks_mut(pitch).enumerate().with_min_len(min_len(pitch)).for_each(|(channel, row)| {
+        copy.par_chunks_mut(pitch).enumerate().for_each(|(channel, row)| {
             for (row, image) in row.chunks_exact_mut(piece).zip(chunk.images.clone()) {
                 let values = &small.plane(plane, image, channel)[chunk.rows.start * g.small[2]..];
                 row.copy_from_slice(&values[..piece]);

@@ -6,7 +6,6 @@ use rayon::prelude::*;
 
 use crate::kernels::activation::Activation;
 use crate::kernels::buffer_pool::{self, Buffer};
-use crate::kernels::tasks::min_len;
 
 /// A feature map `[N, C, plane]` made of the channels of one or two tensors, after an activation.
 ///
@@ -66,7 +65,7 @@ impl<'a> FeatureMap<'a> {
     /// Returns a copy of a range of channels of all images, before the activation.
     pub(crate) fn channels(&self, plane: usize, images: usize, range: Range<usize>) -> Vec<f32> {
         let mut out = buffer_pool::take(images * range.len() * plane);
-        out.par_chunks_mut(plane).enumerate().with_min_len(min_len(plane)).for_each(|(index, out)| {
+        out.par_chunks_mut(plane).enumerate().for_each(|(index, out)| {
             let (image, channel) = (index / range.len(), index % range.len());
             out.copy_from_slice(self.plane(plane, image, range.start + channel));
         });
@@ -80,7 +79,7 @@ impl<'a> FeatureMap<'a> {
         }
         let channels = self.first.channels + self.second.channels;
         let mut copy = Buffer::new(self.first.values.len() + self.second.values.len());
-        copy.par_chunks_mut(plane).enumerate().with_min_len(min_len(plane)).for_each(|(index, out)| {
+        copy.par_chunks_mut(plane).enumerate().for_each(|(index, out)| {
             out.copy_from_slice(self.plane(plane, index / channels, index % channels));
             self.activate(out);
         });

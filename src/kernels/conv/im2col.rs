@@ -13,7 +13,6 @@ use super::feature_map::FeatureMap;
 use super::im2col_small;
 use crate::kernels::buffer_pool::{self, Buffer};
 use crate::kernels::geometry::Geometry;
-use crate::kernels::tasks::min_len;
 
 /// Computes the small map from the large one.
 pub(super) fn down(g: &Geometry, large: FeatureMap, weight: &[f32]) -> Vec<f32> {
@@ -110,8 +109,7 @@ fn to_image_major(g: &Geometry, chunk: &Chunk, product: &[f32], small: &mut [f32
     let (plane, positions) = (g.small_plane(), chunk.positions(g));
     let first = chunk.images.start * g.small[0] * plane;
     let count = chunk.images.len() * g.small[0] * plane;
-    let planes = small[first..first + count].par_chunks_mut(plane).enumerate();
-    planes.with_min_len(min_len(plane)).for_each(|(index, out)| {
+    small[first..first + count].par_chunks_mut(plane).enumerate().for_each(|(index, out)| {
         let (image, channel) = (index / g.small[0], index % g.small[0]);
         out.copy_from_slice(&product[channel * positions + image * plane..][..plane]);
     });
@@ -133,8 +131,7 @@ fn source_row(g: &Geometry, row: usize, k: usize) -> Option<usize> {
 /// Fills `columns`, `[C·kernel·kernel, positions]`, with the patches of the large map.
 fn gather(g: &Geometry, chunk: &Chunk, large: &[f32], columns: &mut [f32]) {
     let (taps, positions, width) = (g.kernel * g.kernel, chunk.positions(g), g.small[2]);
-    let rows = columns.par_chunks_mut(pitch(positions)).enumerate();
-    rows.with_min_len(min_len(positions)).for_each(|(index, column)| {
+    columns.par_chunks_mut(pitch(positions)).enumerate().for_each(|(index, column)| {
         let (channel, ky, kx) = (index / taps, index % taps / g.kernel, index % g.kernel);
         let (within, start) = taps_inside(g, kx, width, g.large[2]);
         let mut rows = column[..positions].chunks_mut(width);
@@ -167,8 +164,7 @@ fn scatter(g: &Geometry, chunk: &Chunk, columns: &[f32], large: &mut [f32]) {
     let (taps, positions, width) = (g.kernel * g.kernel, chunk.positions(g), g.small[2]);
     let planes = chunk.images.start * g.large[0]..chunk.images.end * g.large[0];
     let (start, end) = (planes.start * g.large_plane(), planes.end * g.large_plane());
-    let planes = large[start..end].par_chunks_mut(g.large_plane()).enumerate();
-    planes.with_min_len(min_len(taps * chunk.image_positions(g))).for_each(|(index, plane)| {
+    large[start..end].par_chunks_mut(g.large_plane()).enumerate().for_each(|(index, plane)| {
         chunk.clear_once(plane);
         let (image, channel) = (index / g.large[0], index % g.large[0]);
         for tap in 0..taps {

@@ -9,7 +9,6 @@ use super::feature_map::FeatureMap;
 use super::skinny_gemm;
 use crate::kernels::buffer_pool::Buffer;
 use crate::kernels::geometry::Geometry;
-use crate::kernels::tasks::min_len;
 
 /// The largest number of positions for which [`up`] is faster than im2col: reading the weight is most of the work.
 pub(super) const MAX_POSITIONS_UP: usize = 64;
@@ -40,8 +39,7 @@ pub(super) fn up(g: &Geometry, chunk: &Chunk, small: FeatureMap, weight: &[f32],
     let [_, height, width] = g.large;
     let planes = chunk.images.start * g.large[0] * g.large_plane();
     let count = chunk.images.len() * g.large[0] * g.large_plane();
-    let planes = large[planes..planes + count].par_chunks_mut(g.large_plane()).enumerate();
-    planes.with_min_len(min_len(taps * chunk.image_positions(g))).for_each(|(index, plane)| {
+    large[planes..planes + count].par_chunks_mut(g.large_plane()).enumerate().for_each(|(index, plane)| {
         chunk.clear_once(plane);
         let (image, channel) = (index / g.large[0], index % g.large[0]);
         let first = image * chunk.image_positions(g);
@@ -65,8 +63,7 @@ pub(super) fn up(g: &Geometry, chunk: &Chunk, small: FeatureMap, weight: &[f32],
 fn gather(g: &Geometry, chunk: &Chunk, large: &[f32]) -> Buffer {
     let mut patches = Buffer::new(chunk.positions(g) * g.patch());
     let [_, height, width] = g.large;
-    let rows = patches.par_chunks_mut(g.patch()).enumerate();
-    rows.with_min_len(min_len(g.patch())).for_each(|(position, patch)| {
+    patches.par_chunks_mut(g.patch()).enumerate().for_each(|(position, patch)| {
         let (image, position) = (position / chunk.image_positions(g), position % chunk.image_positions(g));
         let image = chunk.images.start + image;
         let (row, column) = (chunk.rows.start + position / g.small[2], position % g.small[2]);

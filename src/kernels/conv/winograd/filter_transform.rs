@@ -7,7 +7,6 @@ use super::matrices::Transform;
 use super::simd::{apply, each, load, store};
 use super::tiling::Winograd;
 use crate::kernels::buffer_pool::Buffer;
-use crate::kernels::tasks::min_len;
 
 /// The part of a transform that one thread computes at a time: the filters of one channel of the small map.
 struct FilterTransform<'a, const M: usize, const R: usize, const T: usize> {
@@ -38,8 +37,7 @@ impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
 
     fn transform_filters(&self, adjoint: bool, from: (&[f32], usize), to: (&mut [f32], usize)) {
         let arch = pulp::Arch::new();
-        let filters = to.0.par_chunks_mut(to.1).zip(from.0.par_chunks(from.1));
-        filters.with_min_len(min_len(to.1 + from.1)).for_each_init(
+        to.0.par_chunks_mut(to.1).zip(from.0.par_chunks(from.1)).for_each_init(
             || vec![0.0; self.g.patch()],
             |taps, (to, from)| arch.dispatch(FilterTransform { winograd: self, adjoint, from, to, taps }),
         );

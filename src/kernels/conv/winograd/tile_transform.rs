@@ -35,7 +35,6 @@ use super::strided::{put_every, take_every};
 use super::tiling::Winograd;
 use crate::kernels::buffer_pool::Buffer;
 use crate::kernels::conv::feature_map::FeatureMap;
-use crate::kernels::tasks::min_len;
 
 /// The rows of one line of tiles, before and after the first of the two passes.
 struct Scratch {
@@ -96,7 +95,7 @@ impl<const M: usize, const R: usize, const T: usize> Winograd<'_, M, R, T> {
         let arch = pulp::Arch::new();
         // A load or store near the end may reach beyond the last row.
         let buffer = || vec![0.0; (T + 1) * self.row_len()];
-        to.par_chunks_mut(piece).enumerate().with_min_len(min_len(4 * piece)).for_each_init(
+        to.par_chunks_mut(piece).enumerate().for_each_init(
             || Scratch { rows: buffer(), halves: buffer() },
             |scratch, (index, to)| {
                 arch.dispatch(ChannelTransform { winograd: self, direction, index, to, scratch })
