@@ -339,14 +339,14 @@ mod tests {
         config.loss.feature_matching = FeatureMatching::Statistics;
         let trainer = Trainer::new(config.clone(), &device::cpu()).unwrap();
         let message = trainer.with_devices(&[device::cpu()]).unwrap_err().to_string();
-        assert!(message.contains("training.accumulate 1 on 2 devices divides it"), "{message}");
+        assert!(message.contains("1 micro-batches on 2 devices divide it; use aligned"), "{message}");
         config.training.accumulate = 2;
         let message = Trainer::new(config.clone(), &device::cpu()).unwrap_err().to_string();
         assert!(
             message.contains("loss.feature_matching: statistics needs the means over the whole"),
             "{message}"
         );
-        assert!(message.contains("training.accumulate 2 on 1 devices divides it"), "{message}");
+        assert!(message.contains("2 micro-batches on 1 devices divide it"), "{message}");
         config.loss.feature_matching = FeatureMatching::Aligned;
         Trainer::new(config, &device::cpu()).unwrap();
     }

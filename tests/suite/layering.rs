@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("files", &["error"]),
     ("pack", &["error", "transfer"]),
     ("memory", &["device", "error"]),
-    ("weights", &["error", "files", "transfer"]),
+    ("weights", &["error", "files", "names", "transfer"]),
     ("kernels", &["device", "rng", "transfer"]),
     ("layers", &["device", "error", "kernels", "rng", "transfer"]),
     ("generator", &["device", "error", "layers", "names", "rng"]),

@@ -85,10 +85,8 @@ fn exports_of_16_bits_are_half_as_large_and_read_back_rounded() {
                 have_equal_bits(&pytorch::read(file(&half)).unwrap(), &expected),
                 "{precision} {extension}"
             );
-            assert_eq!(
-                Import::open(file(&half)).unwrap().generator(&device).unwrap().config(),
-                generator.config()
-            );
+            let loaded = Import::open(file(&half)).unwrap().generator(&device).unwrap();
+            assert_eq!(loaded.config().backbone, generator.config().backbone);
 
             pytorch::save_discriminator_as(&discriminator, precision, file(&d)).unwrap();
             let expected = rounded(pytorch::discriminator_state(&discriminator).unwrap());

@@ -225,7 +225,8 @@ fn export_and_import_are_a_round_trip() {
     half(&["half.pth", "--half"]);
     half(&["own.safetensors", "--half=bf16", "--own"]);
     for weights in ["half.pth", "own.safetensors"] {
-        let arguments = ["--weights", weights, "--output", "c.png", "--mode", "image"];
+        let output = format!("{weights}.png");
+        let arguments = ["--weights", weights, "--output", &output, "--mode", "image"];
         succeeds("translate", here, &[&arguments[..], &["--input", pair.to_str().unwrap()]].concat());
     }
     let message = fails(2, "export", here, &["--weights", "run", "--output", "G.pth", "--half=f32"]);
