@@ -64,15 +64,15 @@ fn exports_of_16_bits_are_half_as_large_and_read_back_rounded() {
     let config = GeneratorConfig::new(3, 1).with_base_channels(8).with_backbone(Backbone::Unet { depth: 5 });
     let generator = config.init_seeded(7, &device);
     let discriminator = DiscriminatorConfig::new(3, 1).with_base_channels(8).init_seeded(7, &device);
-    let rounding: [(Precision, fn(f32) -> f32); 2] = [
-        (Precision::F16, |value| f16::from_f32(value).to_f32()),
-        (Precision::Bf16, |value| bf16::from_f32(value).to_f32()),
-    ];
-    for (precision, rounded) in rounding {
+    for precision in [Precision::F16, Precision::Bf16] {
         let rounded = |mut state: StateDict| {
-            state
-                .values_mut()
-                .for_each(|(_, values)| values.iter_mut().for_each(|value| *value = rounded(*value)));
+            let values = state.values_mut().flat_map(|(_, values)| values);
+            values.for_each(|value| {
+                *value = match precision {
+                    Precision::F16 => f16::from_f32(*value).to_f32(),
+                    _ => bf16::from_f32(*value).to_f32(),
+                };
+            });
             state
         };
         for extension in ["pth", "safetensors"] {
