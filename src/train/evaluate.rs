@@ -24,8 +24,8 @@ impl Trainer {
     /// metrics depend neither on the batch size nor on earlier calls.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read;
-    /// [`Error::Device`](crate::Error::Device) if the device fails; [`Error::Config`](crate::Error::Config) if the
+    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read;
+    /// [`Error::Device`] if the device fails; [`Error::Config`] if the
     /// generator makes images of noise, which no target belongs to.
     pub fn evaluate(&self, pairs: &(impl BatchSource + ?Sized)) -> Result<Metrics> {
         if self.makes_images_of_noise() {
@@ -52,8 +52,8 @@ impl Trainer {
     /// the pairs, and fills the rows with images of the same noise at every call.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) or [`Error::Image`](crate::Error::Image) if a pair cannot be read;
-    /// [`Error::Device`](crate::Error::Device) if the device fails.
+    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read;
+    /// [`Error::Device`] if the device fails.
     pub fn sample_grid(&self, pairs: &(impl BatchSource + ?Sized), count: usize) -> Result<RgbImage> {
         if self.makes_images_of_noise() {
             return self.noise_grid(count);

@@ -126,7 +126,7 @@ const _: () = {
 /// Checks that the loss allows batches to be computed in parts, if there are parts.
 ///
 /// # Errors
-/// [`Error::Config`](crate::Error::Config) with the setting that divides batches.
+/// [`Error::Config`] with the setting that divides batches.
 fn check_parts(config: &Pix2PixConfig, devices: usize) -> Result<()> {
     let accumulate = config.training.accumulate;
     let Some([field, needs, remedy]) = config.loss.of_whole_batches() else { return Ok(()) };
@@ -144,9 +144,9 @@ impl Trainer {
     /// Creates a trainer with new networks; `training.seed` determines their initial weights.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) if the configuration is out of range;
-    /// [`Error::Memory`](crate::Error::Memory) if a step needs more memory than there is;
-    /// [`Error::Device`](crate::Error::Device) if the device computes wrongly.
+    /// [`Error::Config`] if the configuration is out of range;
+    /// [`Error::Memory`] if a step needs more memory than there is;
+    /// [`Error::Device`] if the device computes wrongly.
     ///
     /// # Examples
     /// ```
@@ -175,7 +175,7 @@ impl Trainer {
     /// Creates a trainer that starts from the given networks, for instance imported ones.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) if the channels of the networks and of `data` differ, or as in
+    /// [`Error::Config`] if the channels of the networks and of `data` differ, or as in
     /// [`new`](Self::new).
     ///
     /// # Examples
@@ -260,9 +260,9 @@ impl Trainer {
     /// `data.batch_size` should be a multiple of the number of devices: a batch of one pair uses only one of them.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device) if one of the devices computes wrongly;
-    /// [`Error::Config`](crate::Error::Config) if the objective is not a mean over pairs, which needs the whole batch;
-    /// [`Error::Memory`](crate::Error::Memory), as in [`new`](Self::new).
+    /// [`Error::Device`] if one of the devices computes wrongly;
+    /// [`Error::Config`] if the objective is not a mean over pairs, which needs the whole batch;
+    /// [`Error::Memory`], as in [`new`](Self::new).
     pub fn with_devices(mut self, others: &[Device]) -> Result<Self> {
         check_parts(&self.config, 1 + others.len())?;
         others.iter().try_for_each(device::check)?;
@@ -318,7 +318,7 @@ impl Trainer {
     }
 
     /// Changes the random stream of dropout, order and augmentation from this step on; each non-zero `salt` gives a
-    /// different one. Use it to try again after [`Error::Diverged`](crate::Error::Diverged).
+    /// different one. Use it to try again after [`Error::Diverged`].
     pub fn reseed(&mut self, salt: u64) {
         self.progress.salt += salt;
     }
