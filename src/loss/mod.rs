@@ -1,293 +1,23 @@
 //! The objective: a conditional GAN plus λ·L1 (Isola et al. 2017, section 3.1), as pure functions of tensors.
 
+mod config;
 mod feature_matching;
+mod gan_mode;
 mod lecam;
 mod pulling_away;
 mod structured;
 mod sums;
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::{log_sigmoid, relu};
-use derive_setters::Setters;
-use serde::{Deserialize, Serialize};
 
 use crate::discriminator::DiscriminatorOutput;
-use crate::error::{Error, Result};
-use crate::names::named;
 use sums::{mean, over_scales};
 
+pub use config::{Pix2PixLossConfig, PixelLoss};
 pub use feature_matching::FeatureMatching;
-
-/// The adversarial objective. As text it is `vanilla`, `minimax`, `least_squares`, `hinge` or `energy`, the same as in
-/// JSON.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum GanMode {
-    /// Cross-entropy, with the generator maximising log D (non-saturating): the paper's choice.
-    #[default]
-    Vanilla,
-    /// Cross-entropy, with the generator minimising log(1 − D), which is what D maximises: the game of Goodfellow et al.
-    /// 2014, equation 1. Its gradient vanishes where D is sure that an image is fake.
-    Minimax,
-    /// Squared distance of the logits to 1 and 0 (LSGAN).
-    LeastSquares,
-    /// Hinge loss with margins at 1 and −1.
-    Hinge,
-    /// Energies of a discriminator that is an auto-encoder (EBGAN, Zhao et al. 2016, section 2.1): D lowers the energy
-    /// of real images, and raises that of generated ones up to a margin; G lowers it. A logit is the negated energy.
-    Energy,
-}
-
-named!(GanMode, "gan mode");
-
-/// The distance between output and target in the term with weight λ. As text it is `l1` or `l2`, the same as in JSON.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum PixelLoss {
-    /// Mean absolute difference: the paper's choice, "as L1 encourages less blurring" (section 3.1).
-    #[default]
-    L1,
-    /// Mean squared difference, for comparison.
-    L2,
-}
-
-named!(PixelLoss, "pixel loss");
-
-impl PixelLoss {
-    /// Returns the distance between two batches of equal shape, `[1]`.
-    fn distance(self, output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
-        let difference = output - target;
-        match self {
-            Self::L1 => mean(difference.abs()),
-            Self::L2 => mean(difference.square()),
-        }
-    }
-}
-
-/// The terms of an adversarial objective, as functions of logits `[N, 1, H', W']`.
-struct Terms {
-    /// D's loss on real pairs, `[1]`, from the logits and the target for real patches.
-    real: fn(Tensor<4>, f64) -> Tensor<1>,
-    /// D's loss on generated pairs, `[1]`, from the logits and the margin.
-    fake: fn(Tensor<4>, f64) -> Tensor<1>,
-    /// G's loss on generated pairs, `[1]`.
-    generator: fn(Tensor<4>) -> Tensor<1>,
-    /// The logit at which D is undecided.
-    threshold: f64,
-}
-
-impl GanMode {
-    /// Returns the terms of the objective. Nothing else depends on the choice of objective.
-    fn terms(self, margin: f64) -> Terms {
-        match self {
-            Self::Vanilla => Terms {
-                real: binary_cross_entropy,
-                fake: |logits, _| binary_cross_entropy(logits, 0.0),
-                generator: |logits| binary_cross_entropy(logits, 1.0),
-                threshold: 0.0,
-            },
-            Self::Minimax => Terms {
-                generator: |logits| -binary_cross_entropy(logits, 0.0),
-                ..Self::Vanilla.terms(margin)
-            },
-            Self::LeastSquares => Terms {
-                real: |logits, label| mean((logits - label).square()),
-                fake: |logits, _| mean(logits.square()),
-                generator: |logits| mean((logits - 1.0).square()),
-                threshold: 0.5,
-            },
-            Self::Hinge => Terms {
-                real: |logits, _| mean(relu(-logits + 1.0)),
-                fake: |logits, _| mean(relu(logits + 1.0)),
-                generator: |logits| -mean(logits),
-                threshold: 0.0,
-            },
-            Self::Energy => Terms {
-                real: |logits, _| -mean(logits),
-                // The hinge is of each logit. That of their mean would ignore the fakes below the margin as soon as the
-                // others are far above it.
-                fake: |logits, margin| mean(relu(logits + margin)),
-                generator: |logits| -mean(logits),
-                threshold: -margin / 2.0,
-            },
-        }
-    }
-}
-
-/// The weights of the objective.
-///
-/// | field | default | meaning | range | paper / PyTorch |
-/// |---|---|---|---|---|
-/// | `gan` | vanilla | adversarial objective | | vanilla |
-/// | `gan_weight` | 1 | weight of the adversarial term; 0 trains without a discriminator | ≥ 0 | 1 |
-/// | `discriminator_weight` | 0.5 | weight of the discriminator's loss | > 0 | 0.5 (Lua: 1) |
-/// | `pixel` | L1 | distance between output and target | | L1 |
-/// | `l1_weight` | 100 | λ, the weight of that distance | ≥ 0 | 100 |
-/// | `real_label` | 1 | target for real patches; below 1 is one-sided label smoothing | 0–1 | 1 |
-/// | `gradient_weight` | 0 | weight of the distance of the differences of neighbours | ≥ 0 | – |
-/// | `ssim_weight` | 0 | weight of 1 − SSIM | ≥ 0 | – |
-/// | `pyramid_weight` | 0 | weight of the distance of the bands of a Laplacian pyramid | ≥ 0 | – |
-/// | `frequency_weight` | 0 | weight of the focal frequency loss | ≥ 0 | – |
-/// | `feature_weight` | 0 | weight of feature matching; 0 is off | ≥ 0 | 0 (pix2pixHD: 10) |
-/// | `feature_matching` | aligned | how features are compared | | – (pix2pixHD: aligned) |
-/// | `lecam_weight` | 0 | weight of LeCam regularisation of the discriminator; 0 is off | ≥ 0 | 0 |
-/// | `lecam_decay` | 0.99 | decay of the averages of its logits | 0 ≤ d < 1 | – |
-/// | `margin` | 0.1 | energy up to which D raises that of generated images, with `gan` energy | > 0 | – |
-/// | `pulling_away` | 0 | weight of EBGAN's pulling-away term, with `gan` energy | ≥ 0 | – |
-///
-/// From `gradient_weight` to `frequency_weight` they are structured distances: each joins pixels that the distance
-/// `pixel` treats one by one. They are added to it, and [`GeneratorLoss::structured`] is their sum.
-///
-/// The paper's five objectives, with [`DiscriminatorConfig::condition`](crate::DiscriminatorConfig::condition):
-///
-/// | objective | `gan_weight` | `l1_weight` | `condition` |
-/// |---|---|---|---|
-/// | L1 | 0 | 100 | – |
-/// | GAN | 1 | 0 | none |
-/// | cGAN | 1 | 0 | input |
-/// | L1+GAN | 1 | 100 | none |
-/// | L1+cGAN | 1 | 100 | input |
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Setters)]
-#[serde(default, deny_unknown_fields)]
-#[setters(prefix = "with_")]
-#[non_exhaustive]
-pub struct Pix2PixLossConfig {
-    /// The adversarial objective.
-    pub gan: GanMode,
-    /// The weight of the adversarial term; 0 trains without a discriminator.
-    pub gan_weight: f64,
-    /// The weight of the discriminator's loss, all its terms together. Halving it "slows down the rate at which D learns"
-    /// (section 3.3) under plain gradient descent. Adam cancels the factor, apart from its ε; use
-    /// `training.discriminator_rate` instead.
-    pub discriminator_weight: f64,
-    /// The distance between output and target. Logs and JSON name its loss `l1`, whichever distance is used.
-    pub pixel: PixelLoss,
-    /// λ, the weight of that distance.
-    pub l1_weight: f64,
-    /// The target for real patches under [`GanMode::Vanilla`], [`GanMode::Minimax`] and [`GanMode::LeastSquares`].
-    pub real_label: f64,
-    /// The weight of mean |Δ(output − target)|, where Δ is the difference of neighbours, down plus across: the signed
-    /// form of the gradient difference loss (Mathieu et al. 2016). It sharpens edges of aligned pairs.
-    #[serde(skip_serializing_if = "is_off")]
-    pub gradient_weight: f64,
-    /// The weight of 1 − SSIM, of images in `[0, 1]` as in [`ssim_unit`](crate::metrics::ssim_unit) (Zhao et al. 2017).
-    #[serde(skip_serializing_if = "is_off")]
-    pub ssim_weight: f64,
-    /// The weight of the sum of the mean absolute differences of the bands of a Laplacian pyramid (Bojanowski et al.
-    /// 2018). A band is an image minus its half-size copy enlarged again, with means of 2×2 pixels and nearest
-    /// neighbours. The images are halved while both sides are even, at most five times; the smallest one is a band, too.
-    #[serde(skip_serializing_if = "is_off")]
-    pub pyramid_weight: f64,
-    /// The weight of the focal frequency loss (Jiang et al. 2021, α = 1): the mean of |F|³/max |F| over the orthonormal
-    /// Fourier transform F of output − target, where max |F| is that of the channel and has no gradient.
-    #[serde(skip_serializing_if = "is_off")]
-    pub frequency_weight: f64,
-    /// The weight of the distance between the discriminator's features of the output and of the target, which is added
-    /// to the other terms: by itself it does not train pix2pix well. A step then has one more forward pass of the
-    /// discriminator, on the real pairs.
-    #[serde(skip_serializing_if = "is_off")]
-    pub feature_weight: f64,
-    /// How these features are compared.
-    #[serde(skip_serializing_if = "is_off")]
-    pub feature_matching: FeatureMatching,
-    /// The weight of LeCam regularisation (Tseng et al. 2021), which keeps the discriminator's logits on real pairs near
-    /// the average of earlier logits on generated pairs, and the reverse, against overfitting to few pairs.
-    #[serde(skip_serializing_if = "is_off")]
-    pub lecam_weight: f64,
-    /// The decay of these averages in each step.
-    #[serde(skip_serializing_if = "is_default_decay")]
-    pub lecam_decay: f64,
-    /// The energy, a mean squared error of images in `[-1, 1]`, up to which D raises that of generated images under
-    /// [`GanMode::Energy`]. It should be a few times the energy of real images.
-    #[serde(skip_serializing_if = "is_default_margin")]
-    pub margin: f64,
-    /// The weight of the pulling-away term in the generator's loss under [`GanMode::Energy`], which makes the images of a
-    /// batch differ; 0 is off, and 0.1 the EBGAN-PT of the publication (section 2.4).
-    #[serde(skip_serializing_if = "is_off")]
-    pub pulling_away: f64,
-}
-
-/// Returns whether a field has the value that leaves the objective as it was before the field existed. Such fields are
-/// left out of JSON, so that earlier versions read it.
-fn is_off<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-/// The default decay of the averages of LeCam regularisation, which is left out likewise.
-const LECAM_DECAY: f64 = 0.99;
-
-fn is_default_decay(decay: &f64) -> bool {
-    *decay == LECAM_DECAY
-}
-
-/// The default margin, which is left out likewise.
-const MARGIN: f64 = 0.1;
-
-fn is_default_margin(margin: &f64) -> bool {
-    *margin == MARGIN
-}
-
-impl Default for Pix2PixLossConfig {
-    /// Returns the paper's objective, L1+cGAN.
-    fn default() -> Self {
-        Self {
-            gan: GanMode::Vanilla,
-            gan_weight: 1.0,
-            discriminator_weight: 0.5,
-            pixel: PixelLoss::L1,
-            l1_weight: 100.0,
-            real_label: 1.0,
-            gradient_weight: 0.0,
-            ssim_weight: 0.0,
-            pyramid_weight: 0.0,
-            frequency_weight: 0.0,
-            feature_weight: 0.0,
-            feature_matching: FeatureMatching::Aligned,
-            lecam_weight: 0.0,
-            lecam_decay: LECAM_DECAY,
-            margin: MARGIN,
-            pulling_away: 0.0,
-        }
-    }
-}
+pub use gan_mode::GanMode;
 
 impl Pix2PixLossConfig {
-    /// Creates the configuration of the paper's objective, L1+cGAN.
-    ///
-    /// # Examples
-    /// ```
-    /// use pix2pix::{Pix2PixLossConfig, PixelLoss};
-    ///
-    /// let config = Pix2PixLossConfig::new().with_pixel(PixelLoss::L2);
-    /// assert_eq!(config.l1_weight, 100.0);
-    /// ```
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Returns whether the loss of a batch is the mean of the losses of its pairs, so that it may be computed in parts.
-    pub(crate) fn of_whole_batches(&self) -> Option<[String; 3]> {
-        let term =
-            |field: &str, needs: String, remedy: &str| Some([field.to_owned(), needs, remedy.to_owned()]);
-        if self.feature_weight > 0.0 && self.feature_matching == FeatureMatching::Statistics {
-            return term(
-                "loss.feature_matching",
-                "statistics needs the means over the whole batch".into(),
-                "aligned",
-            );
-        }
-        if self.pulling_away > 0.0 {
-            return term(
-                "loss.pulling_away",
-                format!("{} compares all images of a batch", self.pulling_away),
-                "0",
-            );
-        }
-        None
-    }
-
     /// Creates the loss. It does not check the fields; [`validate`](Self::validate) does.
     ///
     /// # Examples
@@ -305,80 +35,6 @@ impl Pix2PixLossConfig {
     /// ```
     pub fn init(&self) -> Pix2PixLoss {
         Pix2PixLoss { config: self.clone() }
-    }
-
-    /// Checks every field.
-    ///
-    /// # Errors
-    /// [`Error::Config`] with the field, its value and the rule.
-    pub fn validate(&self) -> Result<()> {
-        let structured = self.structured().map(|(field, weight, _)| (field, weight));
-        let others = [
-            ("loss.gan_weight", self.gan_weight),
-            ("loss.l1_weight", self.l1_weight),
-            ("loss.feature_weight", self.feature_weight),
-            ("loss.lecam_weight", self.lecam_weight),
-            ("loss.pulling_away", self.pulling_away),
-        ];
-        for (field, weight) in others.into_iter().chain(structured) {
-            if !weight.is_finite() || weight < 0.0 {
-                return Err(Error::config(field, format!("{weight} is not a number of at least 0")));
-            }
-        }
-        for (field, value) in
-            [("loss.discriminator_weight", self.discriminator_weight), ("loss.margin", self.margin)]
-        {
-            if !(value.is_finite() && value > 0.0) {
-                return Err(Error::config(field, format!("{value} is not a number above 0")));
-            }
-        }
-        if self.pulling_away > 0.0 && (self.gan != GanMode::Energy || self.gan_weight == 0.0) {
-            let problem = format!(
-                "{} needs a discriminator that is an auto-encoder, as only that has codes; use 0, or \
-                 `--system ebgan`",
-                self.pulling_away
-            );
-            return Err(Error::config("loss.pulling_away", problem));
-        }
-        if self.gan_weight == 0.0 && self.l1_weight == 0.0 && structured.iter().all(|(_, w)| *w == 0.0) {
-            return Err(Error::config(
-                "loss.l1_weight",
-                "0 leaves nothing to train, because loss.gan_weight is 0 as well; set one of them above 0",
-            ));
-        }
-        if !(0.0..=1.0).contains(&self.real_label) {
-            let problem = format!("{} is not a number from 0 to 1", self.real_label);
-            return Err(Error::config("loss.real_label", problem));
-        }
-        if self.feature_weight > 0.0 && self.gan_weight == 0.0 {
-            let problem = format!(
-                "{} needs the features of a discriminator, and loss.gan_weight is 0; set it above 0, or this to 0",
-                self.feature_weight
-            );
-            return Err(Error::config("loss.feature_weight", problem));
-        }
-        if self.lecam_weight > 0.0 && self.gan_weight == 0.0 {
-            let problem = format!(
-                "{} needs the logits of a discriminator, and loss.gan_weight is 0; set it above 0, or this to 0",
-                self.lecam_weight
-            );
-            return Err(Error::config("loss.lecam_weight", problem));
-        }
-        if !(0.0..1.0).contains(&self.lecam_decay) {
-            let problem = format!("{} is out of range; use at least 0 and less than 1", self.lecam_decay);
-            return Err(Error::config("loss.lecam_decay", problem));
-        }
-        Ok(())
-    }
-
-    /// Returns the structured distances: field, weight and function.
-    fn structured(&self) -> [(&'static str, f64, structured::Distance); 4] {
-        [
-            ("loss.gradient_weight", self.gradient_weight, structured::gradient),
-            ("loss.ssim_weight", self.ssim_weight, structured::dissimilarity),
-            ("loss.pyramid_weight", self.pyramid_weight, structured::pyramid),
-            ("loss.frequency_weight", self.frequency_weight, structured::frequency),
-        ]
     }
 }
 
@@ -655,15 +311,6 @@ fn check_logits(name: &str, logits: &Tensor<4>, batch: usize) {
     assert!(shape[..2] == [batch, 1], "`{name}` (={shape:?}) must be logits of shape [{batch}, 1, H', W']");
 }
 
-/// Returns the mean of −t·log σ(x) − (1 − t)·log(1 − σ(x)) over all logits x with the target t; stable for any logit.
-fn binary_cross_entropy(logits: Tensor<4>, target: f64) -> Tensor<1> {
-    #[cfg(feature = "_cube")]
-    if crate::device::is_cube(&logits.device()) {
-        return crate::kernels::cross_entropy(logits, target as f32);
-    }
-    mean(logits.clone() * (1.0 - target) - log_sigmoid(logits))
-}
-
 #[cfg(all(test, feature = "flex"))]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -678,17 +325,6 @@ mod tests {
     fn close(value: Tensor<1>, expected: f32) {
         let value = value.into_scalar::<f32>();
         assert!((value - expected).abs() <= 1e-6 * expected.abs().max(1.0), "{value} is not {expected}");
-    }
-
-    #[test]
-    fn cross_entropy_is_exact_and_stable() {
-        close(binary_cross_entropy(logits([0.0, 0.0]), 1.0), std::f32::consts::LN_2);
-        // log(1 + e^-2) and log(1 + e^1), by hand
-        close(binary_cross_entropy(logits([2.0, -1.0]), 1.0), (0.126_928 + 1.313_261_7) / 2.0);
-        close(binary_cross_entropy(logits([2.0, -1.0]), 0.0), (2.126_928 + 0.313_261_7) / 2.0);
-        close(binary_cross_entropy(logits([2.0, -1.0]), 0.9), (0.326_928 + 1.213_261_7) / 2.0);
-        close(binary_cross_entropy(logits([1000.0, -1000.0]), 0.0), 500.0);
-        close(binary_cross_entropy(logits([1000.0, -1000.0]), 1.0), 500.0);
     }
 
     #[test]
@@ -891,7 +527,7 @@ mod tests {
     #[test]
     fn gradient_of_cross_entropy_is_sigmoid_minus_target() {
         let x = logits([2.0, -1.0]).autodiff().require_grad();
-        let grads = binary_cross_entropy(x.clone(), 0.9).backward();
+        let grads = gan_mode::binary_cross_entropy(x.clone(), 0.9).backward();
         let grad = x.grad(&grads).unwrap().into_data().try_to_vec::<f32>().unwrap();
         for (grad, x) in grad.iter().zip([2.0f32, -1.0]) {
             let expected = (1.0 / (1.0 + (-x).exp()) - 0.9) / 2.0;

@@ -262,11 +262,12 @@ impl Trainer {
     /// # Errors
     /// [`Error::Device`] if one of the devices computes wrongly;
     /// [`Error::Config`] if the objective is not a mean over pairs, which needs the whole batch;
-    /// [`Error::Memory`], as in [`new`](Self::new).
+    /// [`Error::Memory`], as in [`new`](Self::new); [`Error::Argument`] if the threads of the devices cannot start.
     pub fn with_devices(mut self, others: &[Device]) -> Result<Self> {
         check_parts(&self.config, 1 + others.len())?;
         others.iter().try_for_each(device::check)?;
         memory::check(&self.config, 1 + others.len(), &self.device)?;
+        shards::check_threads(others.len(), self.config.data.batch_size)?;
         self.others = others.iter().map(|device| device.clone().without_autodiff()).collect();
         Ok(self)
     }

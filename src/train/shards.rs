@@ -1,5 +1,7 @@
 //! Divides a batch into micro-batches, distributes them over the devices, and sums the gradients.
 
+use std::sync::Mutex;
+
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
@@ -8,6 +10,7 @@ use super::losses::Losses;
 use super::view::{Purpose, SPREAD, View};
 use crate::data::Batch;
 use crate::discriminator::{Discriminator, DiscriminatorOutput};
+use crate::error::{Error, Result};
 use crate::generator::Generator;
 use crate::layers::{DropoutMode, Mode};
 
@@ -195,6 +198,28 @@ impl Shards {
         }
         (sum.grads(), losses)
     }
+}
+
+/// Checks that the threads of a step can be started: one for each of `others` devices that gets a part of `pairs` pairs.
+///
+/// # Errors
+/// [`Error::Argument`] with the system's reason.
+pub(super) fn check_threads(others: usize, pairs: usize) -> Result<()> {
+    // All of them are alive at once, as in a step: they wait until the last one has started.
+    let gate = Mutex::new(());
+    let wait = || drop(gate.lock());
+    let started = std::thread::scope(|scope| {
+        let _closed = gate.lock();
+        let mut threads = 0..others.min(pairs.saturating_sub(1));
+        threads.try_for_each(|_| std::thread::Builder::new().spawn_scoped(scope, wait).map(drop))
+    });
+    started.map_err(|error| {
+        let problem = format!(
+            "the threads of {others} more devices cannot start ({error}); use fewer devices, or allow more processes \
+             (`ulimit -u`) or memory (`ulimit -v`)"
+        );
+        Error::argument("devices", problem)
+    })
 }
 
 /// Sets `is_alone` if there is one part for the device.

@@ -273,6 +273,21 @@ fn where_threads_cannot_be_started_an_error_says_so() {
 
 #[test]
 #[cfg(target_os = "linux")]
+fn where_the_threads_of_devices_cannot_be_started_an_error_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "ulimit -v 250000; RAYON_NUM_THREADS=1 exec \"$0\" train --out run --size 32 --base-channels 2 \
+                  --steps 1 --backend flex --devices 256 --batch-size 256";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_pix2pix")]).current_dir(folder.path());
+    shell.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let output = finish(shell.spawn().unwrap());
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("devices: the threads of 255 more devices cannot start"), "{message}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
 fn without_sys_no_program_of_the_path_is_run() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
