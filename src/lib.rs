@@ -31,6 +31,7 @@ pub mod error;
 mod files;
 mod generator;
 pub mod guide;
+mod json;
 mod kernels;
 mod layers;
 pub mod loss;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::diff_augment::DiffAugment;
 use crate::error::{Error, Result};
+use crate::json::{is_off, is_one};
 use crate::metrics::Metric;
 use crate::names::named;
 
@@ -117,8 +118,8 @@ pub struct TrainingConfig {
     /// Random changes of every pair that the discriminator sees in training, for few pairs.
     #[serde(skip_serializing_if = "is_off")]
     pub diff_augment: DiffAugment,
-    /// The number k of updates of the discriminator in a step that updates it (Goodfellow et al. 2014, algorithm 1). All use the
-    /// step's batch, so that a step is one batch, whatever k is; the noise of the generator is new for each.
+    /// The number k of updates of the discriminator in a step that updates it (Goodfellow et al. 2014, algorithm 1). All
+    /// use the step's batch, so that a step is one batch, whatever k is; the noise of the generator is new for each.
     #[serde(skip_serializing_if = "is_one")]
     pub discriminator_steps: usize,
     /// Maximum norm of the gradient of a network, over all its parameters; a longer gradient is scaled down to it.
@@ -149,16 +150,6 @@ pub struct TrainingConfig {
     pub save_steps: u64,
     /// The number of newest checkpoints to keep; with 1, a damaged checkpoint has no replacement.
     pub keep: usize,
-}
-
-/// Returns whether an option is off. Such options are left out of JSON, so that earlier versions read it.
-fn is_off<T: Default + PartialEq>(option: &T) -> bool {
-    *option == T::default()
-}
-
-/// Returns whether a count is 1, the default, which is left out likewise.
-fn is_one(count: &usize) -> bool {
-    *count == 1
 }
 
 impl Default for TrainingConfig {

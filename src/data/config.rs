@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::labels::Labels;
 use super::layout::Layout;
 use crate::error::{Error, Result};
+use crate::json::is_off;
 use crate::names;
 use crate::raster::{Pages, ResizeFilter, SampleFormat};
 
@@ -260,7 +261,7 @@ pub struct DataConfig {
     pub scale_range: Option<[f64; 2]>,
     /// The largest displacement of a smooth random warp, as a fraction of the crop's shorter side; 0.03 changes shapes
     /// visibly.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_off")]
     pub warp: f64,
     /// The selection and the order of the pairs in an epoch.
     pub sampling: Sampling,
@@ -268,12 +269,6 @@ pub struct DataConfig {
     pub batch_size: usize,
     /// Threads that read ahead; 0 reads in the calling thread.
     pub workers: usize,
-}
-
-/// Returns whether a setting is off, and left out of JSON.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(value: &f64) -> bool {
-    *value == 0.0
 }
 
 fn is_default(pages: &Pages) -> bool {

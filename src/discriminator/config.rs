@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::kind::DiscriminatorKind;
 use crate::error::{Error, Result};
+use crate::json::{is_off, is_one};
 use crate::layers::{Footprint, MAX_CHANNELS, Norm, channels_at};
 use crate::names::named;
 
@@ -89,7 +90,7 @@ pub struct DiscriminatorConfig {
     /// training step estimates it (Miyato et al. 2018). It bounds how steep the logits are. A norm with a learned scale
     /// would undo the bound, so [`Norm::Batch`] and affine instance normalisation are refused. With [`Norm::None`], all
     /// convolutions have biases, unlike without spectral normalisation.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_off")]
     pub spectral: bool,
     /// The number of discriminators with weights of their own, each of which sees the pair at half the resolution of the
     /// one before (Wang et al. 2018, section 3.2). The losses of all scales are added.
@@ -97,22 +98,12 @@ pub struct DiscriminatorConfig {
     pub scales: usize,
     /// Whether each coarser scale has half the channels of the one before (Zhu et al. 2017, BicycleGAN) instead of as
     /// many (Wang et al. 2018, pix2pixHD).
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_off")]
     pub narrow_scales: bool,
     /// The architecture. DCGAN's and an auto-encoder have at least one layer with stride 2, one scale, no projection and
     /// no spectral normalisation.
-    #[serde(skip_serializing_if = "DiscriminatorKind::is_patch")]
+    #[serde(skip_serializing_if = "is_off")]
     pub kind: DiscriminatorKind,
-}
-
-/// Returns whether an option is off. Such options are left out of JSON, so that earlier versions read it.
-fn is_false(option: &bool) -> bool {
-    !option
-}
-
-/// Returns whether there is a single scale, which is left out of JSON likewise.
-fn is_one(scales: &usize) -> bool {
-    *scales == 1
 }
 
 impl Default for DiscriminatorConfig {

@@ -23,11 +23,6 @@ pub enum DiscriminatorKind {
 named!(DiscriminatorKind, "discriminator kind");
 
 impl DiscriminatorKind {
-    /// Returns whether it is the paper's.
-    pub(super) fn is_patch(&self) -> bool {
-        *self == Self::Patch
-    }
-
     /// Returns the kernel, stride and padding of every convolution, in order; of an auto-encoder, those of the encoder.
     pub(super) fn geometry(self, layers: usize) -> Vec<[usize; 3]> {
         let halving = vec![[4, 2, 1]; layers];

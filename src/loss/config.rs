@@ -9,6 +9,7 @@ use super::gan_mode::GanMode;
 use super::structured;
 use super::sums::mean;
 use crate::error::{Error, Result};
+use crate::json::is_off;
 use crate::names::named;
 
 /// The distance between output and target in the term with weight λ. As text it is `l1` or `l2`, the same as in JSON.
@@ -58,7 +59,8 @@ impl PixelLoss {
 /// | `pulling_away` | 0 | weight of EBGAN's pulling-away term, with `gan` energy | ≥ 0 | – |
 ///
 /// From `gradient_weight` to `frequency_weight` they are structured distances: each joins pixels that the distance
-/// `pixel` treats one by one. They are added to it, and [`GeneratorLoss::structured`](super::GeneratorLoss::structured) is their sum.
+/// `pixel` treats one by one. They are added to it, and
+/// [`GeneratorLoss::structured`](super::GeneratorLoss::structured) is their sum.
 ///
 /// The paper's five objectives, with [`DiscriminatorConfig::condition`](crate::DiscriminatorConfig::condition):
 ///
@@ -129,20 +131,14 @@ pub struct Pix2PixLossConfig {
     pub pulling_away: f64,
 }
 
-/// Returns whether a field has the value that leaves the objective as it was before the field existed. Such fields are
-/// left out of JSON, so that earlier versions read it.
-fn is_off<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-/// The default decay of the averages of LeCam regularisation, which is left out likewise.
+/// The default decay of the averages of LeCam regularisation, which is left out of JSON.
 const LECAM_DECAY: f64 = 0.99;
 
 fn is_default_decay(decay: &f64) -> bool {
     *decay == LECAM_DECAY
 }
 
-/// The default margin, which is left out likewise.
+/// The default margin, which is left out of JSON.
 const MARGIN: f64 = 0.1;
 
 fn is_default_margin(margin: &f64) -> bool {
