@@ -6,12 +6,12 @@ use burn::tensor::Tensor;
 
 use super::config::DiscriminatorConfig;
 use super::output::ScaleOutput;
-use crate::layers::{Initializer, Mode, NormLayer, Upsample, UpsampleKind, channels_at, normalised, tanh};
+use crate::layers::{Initializer, Mode, UpBlock, Upsample, UpsampleKind, channels_at, tanh};
 
 /// A decoder, the mirror image of the encoder.
 #[derive(Module, Debug)]
 pub(super) struct Decoder {
-    blocks: Vec<Block>,
+    blocks: Vec<UpBlock>,
 }
 
 impl Decoder {
@@ -23,7 +23,7 @@ impl Decoder {
                 if is_last { config.output_channels } else { channels_at(config.base_channels, level - 1) };
             let bias = is_last || config.norm.conv_bias();
             let up = Upsample::new([from, to], UpsampleKind::Transpose, bias, init);
-            Block { up, norm: if is_last { None } else { config.norm.init(to, init) } }
+            UpBlock::new(up, if is_last { None } else { config.norm.init(to, init) })
         });
         Self { blocks: blocks.collect() }
     }
@@ -64,22 +64,9 @@ impl Decoder {
     /// Computes convolutions on the CPU by their definition if `exact` is true.
     pub(super) fn set_exact(&mut self, exact: bool) {
         for block in &mut self.blocks {
-            let arithmetic = block.up.arithmetic_mut();
+            let arithmetic = block.arithmetic_mut();
             *arithmetic = std::mem::take(arithmetic).with_exact(exact);
         }
-    }
-}
-
-/// Doubles the resolution: ReLU, transposed convolution, normalisation.
-#[derive(Module, Debug)]
-struct Block {
-    up: Upsample,
-    norm: Option<NormLayer>,
-}
-
-impl Block {
-    fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
-        normalised(&self.norm, self.up.forward(None, x), mode)
     }
 }
 

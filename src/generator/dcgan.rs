@@ -5,7 +5,9 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::config::GeneratorConfig;
-use crate::layers::{Arithmetic, Initializer, Mode, NormLayer, Upsample, channels_at, normalised, tanh};
+use crate::layers::{
+    Arithmetic, Initializer, Mode, NormLayer, UpBlock, Upsample, channels_at, normalised, tanh,
+};
 
 /// The side of the map that the noise is projected to.
 const FIRST: usize = 4;
@@ -15,7 +17,7 @@ const FIRST: usize = 4;
 pub(super) struct Dcgan {
     project: Projection,
     norm: Option<NormLayer>,
-    decoder: Vec<Block>,
+    decoder: Vec<UpBlock>,
 }
 
 impl Dcgan {
@@ -28,7 +30,7 @@ impl Dcgan {
         let decoder = widths.windows(2).enumerate().map(|(index, channels)| {
             let up = Upsample::new([channels[0], channels[1]], config.upsample, bias, init);
             let norm = if index == last { None } else { config.norm.init(channels[1], init) };
-            Block { up, norm }
+            UpBlock::new(up, norm)
         });
         Self { project, norm, decoder: decoder.collect() }
     }
@@ -42,7 +44,7 @@ impl Dcgan {
 
     /// Calls `change` with the arithmetic of every convolution.
     pub(super) fn each_arithmetic(&mut self, change: &mut impl FnMut(&mut Arithmetic)) {
-        self.decoder.iter_mut().for_each(|block| change(block.up.arithmetic_mut()));
+        self.decoder.iter_mut().for_each(|block| change(block.arithmetic_mut()));
     }
 
     /// Maps noise, `[N, noise, 1, 1]`, to `[N, output_channels, 2^depth, 2^depth]` in `[-1, 1]`.
@@ -86,18 +88,5 @@ impl Projection {
             Some(bias) => map + bias.val().reshape([1, to, 1, 1]),
             None => map,
         }
-    }
-}
-
-/// Doubles the resolution: ReLU, transposed convolution, normalisation.
-#[derive(Module, Debug)]
-struct Block {
-    up: Upsample,
-    norm: Option<NormLayer>,
-}
-
-impl Block {
-    fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
-        normalised(&self.norm, self.up.forward(None, x), mode)
     }
 }

@@ -13,6 +13,7 @@ mod norm;
 mod parameter_count;
 mod spectral;
 mod thread_pool;
+mod up_block;
 mod upsample;
 
 #[doc(hidden)]
@@ -38,4 +39,5 @@ pub(crate) use norm::{Moments, NormLayer, moments, normalised};
 pub(crate) use parameter_count::parameter_count;
 pub(crate) use spectral::SpectralNorm;
 pub(crate) use thread_pool::in_thread_pool;
+pub(crate) use up_block::UpBlock;
 pub(crate) use upsample::Upsample;

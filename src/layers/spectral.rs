@@ -104,7 +104,7 @@ mod tests {
         waves([4, 2, 2, 2], 0.7, 0.3)
     }
 
-    /// Returns the estimates that start from `quality.md`'s u, before the first iteration.
+    /// Returns estimates that start from a known u, before the first iteration.
     fn norm() -> SpectralNorm {
         SpectralNorm {
             running_u: RunningState::with_id(ParamId::from(1), unit(waves([4], 1.1, 0.2))),
