@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::config::DiffAugment;
-use crate::discriminator::{Discriminator, DiscriminatorOutput};
+use crate::discriminator::{Condition, Discriminator, DiscriminatorOutput};
 use crate::layers::Mode;
 use crate::rng;
 use crate::transfer::upload;
@@ -70,9 +70,12 @@ impl View {
         discriminator: &Discriminator,
         purpose: Purpose,
         first: usize,
-        pair: [Tensor<4>; 2],
+        [input, image]: [Tensor<4>; 2],
     ) -> DiscriminatorOutput {
-        let [input, image] = self.of(purpose, first, pair);
+        // An input that the discriminator does not see stays as it is: noise does not even have the image's size.
+        let seen = (discriminator.config().condition != Condition::None).then(|| input.clone());
+        let (seen, image) = self.of(purpose, first, seen, image);
+        let input = seen.unwrap_or(input);
         if self.keeps_features && purpose == Purpose::Generator {
             discriminator.forward_features(input, image, Mode::PAPER)
         } else {
@@ -81,8 +84,14 @@ impl View {
     }
 
     /// Returns what the discriminator sees of a batch, of which the first pair is number `first` of the step: the input,
-    /// `[N, C, H, W]`, and the image, `[N, C', H, W]`. The noise is in the image alone.
-    fn of(&self, purpose: Purpose, first: usize, [mut input, mut image]: [Tensor<4>; 2]) -> [Tensor<4>; 2] {
+    /// `[N, C, H, W]`, if it sees one, and the image, `[N, C', H, W]`. The noise is in the image alone.
+    fn of(
+        &self,
+        purpose: Purpose,
+        first: usize,
+        mut input: Option<Tensor<4>>,
+        mut image: Tensor<4>,
+    ) -> (Option<Tensor<4>>, Tensor<4>) {
         if self.augment.is_on() {
             let draws: Vec<Draws> =
                 (first..first + image.dims()[0]).map(|pair| self.draws(purpose, pair)).collect();
@@ -90,19 +99,21 @@ impl View {
                 image = colored(image, &draws);
             }
             if self.augment.translation {
-                [input, image] = [input, image].map(|images| shifted(images, &draws));
+                input = input.map(|images| shifted(images, &draws));
+                image = shifted(image, &draws);
             }
             if self.augment.cutout {
                 let [_, _, height, width] = image.dims();
                 let mask = like(&image, |device| holes([height, width], &draws, device));
-                [input, image] = [input, image].map(|images| images * mask.clone());
+                input = input.map(|images| images * mask.clone());
+                image = image * mask;
             }
         }
         if self.noise > 0.0 {
             let noise = like(&image, |device| self.noise_of(purpose, first, image.dims(), device));
             image = image + noise;
         }
-        [input, image]
+        (input, image)
     }
 
     /// Returns the random numbers of a pair, the same whichever augmentations are on.
@@ -209,6 +220,7 @@ fn hole(side: usize, draw: f64) -> std::ops::Range<isize> {
 mod tests {
     use super::*;
     use crate::device;
+    use crate::discriminator::DiscriminatorConfig;
 
     const OFF: DiffAugment = DiffAugment { color: false, translation: false, cutout: false };
 
@@ -225,6 +237,11 @@ mod tests {
 
     fn values(tensor: Tensor<4>) -> Vec<f32> {
         tensor.into_data().try_to_vec().unwrap()
+    }
+
+    fn seen(view: View, purpose: Purpose, first: usize, [input, image]: [Tensor<4>; 2]) -> [Tensor<4>; 2] {
+        let (input, image) = view.of(purpose, first, Some(input), image);
+        [input.unwrap(), image]
     }
 
     fn pair(pairs: usize) -> [Tensor<4>; 2] {
@@ -278,12 +295,12 @@ mod tests {
         for (translation, cutout) in [(true, false), (false, true), (true, true)] {
             let view = view(DiffAugment { translation, cutout, ..OFF }, 0.0);
             // The same images as input and as image stay the same.
-            let [a, b] = view.of(Purpose::Real, 0, [both[0].clone(), both[0].clone()]);
+            let [a, b] = seen(view, Purpose::Real, 0, [both[0].clone(), both[0].clone()]);
             let [a, b] = [a, b].map(values);
             assert!(a == b && a != values(both[0].clone()));
         }
         let view = view(DiffAugment { color: true, ..OFF }, 0.5);
-        let [new_input, new_image] = view.of(Purpose::Real, 0, [input.clone(), image.clone()]);
+        let [new_input, new_image] = seen(view, Purpose::Real, 0, [input.clone(), image.clone()]);
         assert!(values(new_input) == values(input));
         assert!(values(new_image) != values(image));
     }
@@ -304,30 +321,42 @@ mod tests {
     #[test]
     fn a_view_is_a_function_of_seed_step_purpose_and_pair() {
         let all = DiffAugment { color: true, translation: true, cutout: true };
-        let whole = view(all, 0.1).of(Purpose::Real, 0, pair(3)).map(values);
-        assert!(view(all, 0.1).of(Purpose::Real, 0, pair(3)).map(values) == whole);
+        let whole = seen(view(all, 0.1), Purpose::Real, 0, pair(3)).map(values);
+        assert!(seen(view(all, 0.1), Purpose::Real, 0, pair(3)).map(values) == whole);
         let parts: Vec<_> = (0..3)
-            .map(|i| view(all, 0.1).of(Purpose::Real, i, pair(3).map(|images| images.narrow(0, i, 1))))
+            .map(|i| seen(view(all, 0.1), Purpose::Real, i, pair(3).map(|images| images.narrow(0, i, 1))))
             .collect();
         for side in 0..2 {
             let parts: Vec<f32> = parts.iter().flat_map(|part| values(part[side].clone())).collect();
             assert!(parts == whole[side]);
         }
         let others = [
-            view(all, 0.1).of(Purpose::Fake, 0, pair(3)),
-            view(all, 0.1).of(Purpose::Real, 1, pair(3)),
-            View { step: 4, ..view(all, 0.1) }.of(Purpose::Real, 0, pair(3)),
-            View { seed: 8, ..view(all, 0.1) }.of(Purpose::Real, 0, pair(3)),
+            seen(view(all, 0.1), Purpose::Fake, 0, pair(3)),
+            seen(view(all, 0.1), Purpose::Real, 1, pair(3)),
+            seen(View { step: 4, ..view(all, 0.1) }, Purpose::Real, 0, pair(3)),
+            seen(View { seed: 8, ..view(all, 0.1) }, Purpose::Real, 0, pair(3)),
         ];
         assert!(others.into_iter().all(|other| other.map(values)[1] != whole[1]));
-        let off = view(OFF, 0.0).of(Purpose::Real, 0, pair(3)).map(values);
+        let off = seen(view(OFF, 0.0), Purpose::Real, 0, pair(3)).map(values);
         assert!(off == pair(3).map(values));
+    }
+
+    #[test]
+    fn an_input_that_the_discriminator_does_not_see_may_have_any_size() {
+        let config = DiscriminatorConfig::new(5, 3).with_base_channels(2).with_layers(1);
+        let config = config.with_condition(Condition::None);
+        let discriminator = config.init_seeded(1, &device::cpu());
+        let all = DiffAugment { color: true, translation: true, cutout: true };
+        let [_, image] = pair(2);
+        let noise = waves([2, 5, 3, 3]);
+        let output = view(all, 0.1).judged(&discriminator, Purpose::Fake, 0, [noise, image]);
+        assert_eq!(output.scales[0].logits.dims(), [2, 1, 6, 10]);
     }
 
     #[test]
     fn noise_has_the_given_deviation() {
         let [input, image] = pair(4);
-        let [_, noisy] = view(OFF, 0.2).of(Purpose::Fake, 0, [input, image.clone()]);
+        let [_, noisy] = seen(view(OFF, 0.2), Purpose::Fake, 0, [input, image.clone()]);
         let noise = values(noisy - image);
         let count = noise.len() as f64;
         let mean = noise.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
@@ -343,7 +372,7 @@ mod tests {
             let weights = waves([1, 3, 16, 24]);
             let is_tracked = image.device().is_autodiff();
             let [input, weights] = [input, weights].map(|t| if is_tracked { t.autodiff() } else { t });
-            let [_, seen] = view(all, 0.1).of(Purpose::Generator, 0, [input, image]);
+            let [_, seen] = seen(view(all, 0.1), Purpose::Generator, 0, [input, image]);
             (seen * weights).sum()
         };
         let [_, image] = pair(1);
