@@ -66,7 +66,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let device = options.compute.device()?;
     let name = options.checkpoint.as_deref();
     let translator = common::translator(&options.weights, name, &device)?;
-    let precision = options.half.unwrap_or_default();
+    let precision = options.half.unwrap_or(Precision::F32);
     if options.own {
         translator.save_as(precision, &options.output)?;
     } else {

@@ -140,8 +140,8 @@ impl Pix2PixConfig {
         Ok(config.with_crop_size(size))
     }
 
-    /// Sets the size of the crops, and the load size in the paper's proportion, 286 to 256; if the generator makes images of
-    /// noise, to the same size. The depth of the generator stays as it is.
+    /// Sets the size of the crops, and the load size in the paper's proportion, 286 to 256; if the generator makes images
+    /// of noise, to the same size. The depth of the generator stays as it is.
     #[must_use]
     pub fn with_crop_size(mut self, size: impl Into<Size>) -> Self {
         let size = size.into();
@@ -174,8 +174,9 @@ impl Pix2PixConfig {
                 *depth = new
             }
             other => {
-                let problem =
-                    format!("{other} has no depth (`--depth`); a U-Net and an encoder-decoder have one");
+                let problem = format!(
+                    "{other} has no depth (`--depth`); a U-Net, an encoder-decoder and a DCGAN have one"
+                );
                 return Err(Error::config("generator.backbone", problem));
             }
         }

@@ -124,7 +124,7 @@ impl Pix2PixConfig {
         let side = self.generator.size_multiple();
         let (condition, l1_weight, crop) =
             (self.discriminator.condition, self.loss.l1_weight, self.data.crop_size);
-        let problem = if condition != Condition::None {
+        let (field, problem) = if condition != Condition::None {
             let problem = format!(
                 "{condition} does not fit the generator {backbone}, which takes no input; use none (`--unconditional`)"
             );
@@ -148,7 +148,7 @@ impl Pix2PixConfig {
         } else {
             return Ok(());
         };
-        Err(Error::config(problem.0, problem.1))
+        Err(Error::config(field, problem))
     }
 
     /// Checks that the cells of an auto-encoder divide the images.

@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn without_its_weights_the_frequency_loss_is_the_mean_square() {
-        // Parseval's theorem, on sides that are no powers of two.
+        // Parseval's theorem, on sides that are not powers of two.
         let shape = [2, 3, 6, 10];
         let difference = wave(shape, 0.7) - wave(shape, 0.5);
         let square = mean(difference.clone().square()).into_scalar::<f32>();

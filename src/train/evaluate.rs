@@ -24,9 +24,8 @@ impl Trainer {
     /// metrics depend neither on the batch size nor on earlier calls.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read;
-    /// [`Error::Device`] if the device fails; [`Error::Config`] if the
-    /// generator makes images of noise, which no target belongs to.
+    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read; [`Error::Device`] if the device fails;
+    /// [`Error::Config`] if the generator makes images of noise, which no target belongs to.
     pub fn evaluate(&self, pairs: &(impl BatchSource + ?Sized)) -> Result<Metrics> {
         if self.makes_images_of_noise() {
             let problem = "its images are made of noise, and belong to no target to compare with; compare their \
@@ -52,8 +51,7 @@ impl Trainer {
     /// the pairs, and fills the rows with images of the same noise at every call.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read;
-    /// [`Error::Device`] if the device fails.
+    /// [`Error::Io`] or [`Error::Image`] if a pair cannot be read; [`Error::Device`] if the device fails.
     pub fn sample_grid(&self, pairs: &(impl BatchSource + ?Sized), count: usize) -> Result<RgbImage> {
         if self.makes_images_of_noise() {
             return self.noise_grid(count);

@@ -12,6 +12,8 @@ use crate::loss::Pix2PixLoss;
 /// respect to an image of the output, d that of the distances to the target. 0 if both are zero; `None` without an
 /// adversary.
 ///
+/// The discriminator sees the images without noise and DiffAugment, and its features do not count.
+///
 /// The discriminator is copied, because a pass changes running statistics. So the training has the same numbers as
 /// without the measurement.
 ///

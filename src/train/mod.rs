@@ -144,9 +144,8 @@ impl Trainer {
     /// Creates a trainer with new networks; `training.seed` determines their initial weights.
     ///
     /// # Errors
-    /// [`Error::Config`] if the configuration is out of range;
-    /// [`Error::Memory`] if a step needs more memory than there is;
-    /// [`Error::Device`] if the device computes wrongly.
+    /// [`Error::Config`] if the configuration is out of range; [`Error::Memory`] if a step needs more memory than there
+    /// is; [`Error::Device`] if the device computes wrongly.
     ///
     /// # Examples
     /// ```
@@ -175,8 +174,7 @@ impl Trainer {
     /// Creates a trainer that starts from the given networks, for instance imported ones.
     ///
     /// # Errors
-    /// [`Error::Config`] if the channels of the networks and of `data` differ, or as in
-    /// [`new`](Self::new).
+    /// [`Error::Config`] if the channels of the networks and of `data` differ, or as in [`new`](Self::new).
     ///
     /// # Examples
     /// ```
@@ -260,9 +258,9 @@ impl Trainer {
     /// `data.batch_size` should be a multiple of the number of devices: a batch of one pair uses only one of them.
     ///
     /// # Errors
-    /// [`Error::Device`] if one of the devices computes wrongly;
-    /// [`Error::Config`] if the objective is not a mean over pairs, which needs the whole batch;
-    /// [`Error::Memory`], as in [`new`](Self::new); [`Error::Argument`] if the threads of the devices cannot start.
+    /// [`Error::Device`] if one of the devices computes wrongly; [`Error::Config`] if a term of the objective needs the
+    /// whole batch; [`Error::Memory`], as in [`new`](Self::new); [`Error::Argument`] if the threads of the devices cannot
+    /// start.
     pub fn with_devices(mut self, others: &[Device]) -> Result<Self> {
         check_parts(&self.config, 1 + others.len())?;
         others.iter().try_for_each(device::check)?;

@@ -9,8 +9,8 @@
 //! The metrics equal those of scikit-image, SSIM with the settings of Wang et al. 2004. SSIM is that of images in
 //! `[0, 1]`, as in the literature; the JSON calls it `ssim_unit`, and also holds `ssim_signed`, that of values in
 //! `[-1, 1]`, which earlier versions called `ssim`. With `--lpips`, each pair has LPIPS; with `--inception`, the set has
-//! FID, KID over all images, and the joint KID with its permutation test. JSON has no infinity, so the PSNR of equal images is written as
-//! `"inf"`.
+//! FID, KID over all images, and the joint KID with its permutation test. JSON has no infinity, so the PSNR of equal
+//! images is written as `"inf"`.
 
 mod scores;
 
@@ -40,8 +40,8 @@ use crate::outputs::{protect_inputs, refuse_links, shortened};
 /// Computes L1, PSNR and SSIM of a generator on pairs of images
 ///
 /// Prints a line for each pair and the means; SSIM is that of images in [0, 1]. With weights of other networks also
-/// LPIPS of each pair, and FID, KID and joint KID of the set. Pairs that cannot be read are listed and left out of the means, outputs
-/// that cannot be written are listed, and the exit status is 1.
+/// LPIPS of each pair, and FID, KID and joint KID of the set. Pairs that cannot be read are listed and left out of the
+/// means, outputs that cannot be written are listed, and the exit status is 1.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Run folder, weights file, or file of the PyTorch original

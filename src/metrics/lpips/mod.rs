@@ -23,7 +23,7 @@ const EPSILON: f64 = 1e-10;
 /// The learned perceptual distance LPIPS (Zhang et al. 2018), with AlexNet or SqueezeNet.
 ///
 /// The weights are not part of this crate. They are those of the Python package `lpips`, version 0.1;
-/// [the guide](crate::guide::study) says where they are. A metric that a network was trained on is no evidence for it.
+/// [the guide](crate::guide::study) says where they are. It says nothing about a network that was trained on it.
 ///
 /// # Examples
 /// ```no_run
